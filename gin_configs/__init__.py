@@ -1,0 +1,1 @@
+"""One gin file per published experiment; `base/` holds what they share."""

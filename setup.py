@@ -1,0 +1,49 @@
+"""Installs wss, its data preparation and its gin files."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+# Two sets of packages that are known to work together, chosen by the Python version:
+# TensorFlow 2.15 is the last one that tensorflow-addons supports, and Python 3.11 the
+# last Python that TensorFlow 2.15 supports.
+ADDONS_LANE = "; python_version < '3.12'"
+CURRENT_LANE = "; python_version >= '3.12'"
+
+setup(
+    name="wss",
+    version="0.1.0",
+    description="Learning semantic segmentation from few labels: PseudoSeg in "
+    "TensorFlow 2",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.9,<3.14",
+    packages=find_packages(include=["wss*", "data_prep*", "gin_configs*"]),
+    package_data={
+        "gin_configs": ["*.gin", "base/*.gin"],
+        "data_prep": ["splits/*/*.txt"],
+    },
+    install_requires=[
+        "tensorflow>=2.15.1,<2.16" + ADDONS_LANE,
+        "tensorflow-addons==0.23.0" + ADDONS_LANE,
+        # 1.18 needs a newer protobuf than TensorFlow 2.15 allows.
+        "tensorflow-metadata<1.18" + ADDONS_LANE,
+        # TensorBoard 2.15 imports pkg_resources, which setuptools 82 dropped.
+        "setuptools<82" + ADDONS_LANE,
+        "tensorflow>=2.21" + CURRENT_LANE,
+        "tf-keras>=2.21" + CURRENT_LANE,
+        "tensorboard>=2.21" + CURRENT_LANE,
+        "tensorflow-datasets>=4.9",
+        # tensorflow-datasets uses it without asking for it.
+        "importlib_resources",
+        "numpy",
+        "absl-py",
+        "gin-config>=0.5",
+        "pillow",
+        "tqdm",
+    ],
+    extras_require={"test": ["pytest", "pytest-xdist"]},
+)

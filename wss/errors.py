@@ -1,0 +1,9 @@
+"""The error that a user can mend."""
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave: the configuration, a path, the data.
+
+    The message names the thing, the place and the next step. The command lines print
+    it as one line and exit with status 2; a stack trace would only hide it.
+    """
