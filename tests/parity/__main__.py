@@ -1,0 +1,49 @@
+"""Runs our code on golden files and compares number by number.
+
+    python -m tests.parity tests/golden/*.npz
+
+Prints per quantity the largest error relative to the reference's scale, the tolerance,
+and pass or fail. Exit status 1 where anything fails.
+"""
+
+import argparse
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from tests.parity import cases  # noqa: E402
+from tests.parity.common import Golden  # noqa: E402
+
+
+def report(path: str) -> bool:
+    """Prints the checks of one file; True where all pass."""
+    golden = Golden(path)
+    checks = cases.check(golden)
+    failed = sum(not check.passed for check in checks)
+    width = max(len(check.name) for check in checks)
+    print(f"\n{path}  ({golden.meta['case']})")
+    for check in checks:
+        verdict = "pass" if check.passed else "FAIL"
+        print(
+            f"  {check.name:<{width}}  error {check.error:9.2e}"
+            f"  tolerance {check.tolerance:8.1e}  {verdict}"
+        )
+    print(f"  {len(checks) - failed} passed, {failed} failed")
+    return not failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.parity",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE.npz")
+    passed = [report(path) for path in parser.parse_args().files]
+    print(f"\n{sum(passed)} of {len(passed)} files pass")
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
