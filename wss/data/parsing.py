@@ -1,0 +1,119 @@
+"""Serialized records -> images and labels. The feature keys live here, and only here.
+
+The keys are those of the original project (and of the DeepLab code before it), so that
+its published shards are read unchanged. An unlabeled image simply lacks the two
+segmentation features; image-level labels of an image without mask may be given as a
+list of class ids.
+"""
+
+from typing import Dict
+
+import tensorflow as tf
+
+ENCODED = "image/encoded"
+FILENAME = "image/filename"
+FORMAT = "image/format"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+CHANNELS = "image/channels"
+LABEL_ENCODED = "image/segmentation/class/encoded"
+LABEL_FORMAT = "image/segmentation/class/format"
+CLASS_IDS = "image/class/label"
+
+_FEATURES = {
+    ENCODED: tf.io.FixedLenFeature((), tf.string, default_value=""),
+    FILENAME: tf.io.FixedLenFeature((), tf.string, default_value=""),
+    LABEL_ENCODED: tf.io.FixedLenFeature((), tf.string, default_value=""),
+    CLASS_IDS: tf.io.VarLenFeature(tf.int64),
+}
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Bit depth and colour type in a PNG header: 8-bit grey, 8-bit grey with alpha.
+_GREY_HEADERS = (b"\x08\x00", b"\x08\x04")
+
+
+def parse_example(
+    serialized: tf.Tensor, ignore_label: int = 255, source: tf.Tensor = ""
+) -> Dict[str, tf.Tensor]:
+    """Parses and decodes one record.
+
+    Args:
+      serialized: scalar string, a serialized `tf.train.Example`.
+      ignore_label: label of every pixel of an image without mask.
+      source: scalar string, where the record lies ("shard, record 17"), for messages.
+
+    Returns:
+      image: [height, width, 3], uint8; grey and RGBA images become RGB.
+      label: [height, width], uint8.
+      has_label: scalar bool, whether the record has a mask.
+      class_ids: [classes], int64, image-level labels given by the record, or empty.
+      name: scalar string, the image's file name without folder and ending.
+
+    Raises:
+      tf.errors.InvalidArgumentError: where the tensors are evaluated; a feature is
+        missing, neither JPEG nor PNG, or image and mask differ in size. The message
+        names the feature and the record.
+    """
+    features = tf.io.parse_single_example(serialized, _FEATURES)
+    where = _describe(features[FILENAME], source)
+    image = _decode(features[ENCODED], 3, ENCODED, where)
+    has_label = tf.strings.length(features[LABEL_ENCODED]) > 0
+    label = tf.cond(
+        has_label,
+        lambda: _decode_label(features[LABEL_ENCODED], image, where),
+        lambda: tf.fill(tf.shape(image)[:2], tf.constant(ignore_label, tf.uint8)),
+    )
+    label.set_shape([None, None])
+    return {
+        "image": image,
+        "label": label,
+        "has_label": has_label,
+        "class_ids": tf.sparse.to_dense(features[CLASS_IDS]),
+        "name": features[FILENAME],
+    }
+
+
+def _describe(name: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
+    return tf.strings.join(["record '", name, "' (", source, ")"])
+
+
+def _decode(
+    encoded: tf.Tensor, channels: int, feature: str, where: tf.Tensor
+) -> tf.Tensor:
+    """Decodes JPEG or PNG bytes to [height, width, channels], uint8."""
+    is_jpeg = tf.io.is_jpeg(encoded)
+    is_png = tf.strings.substr(encoded, 0, len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
+    problem = tf.strings.join(
+        [f"Feature '{feature}' is missing or neither JPEG nor PNG in ", where]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(is_jpeg | is_png, [problem])]):
+        image = tf.cond(
+            is_jpeg,
+            lambda: tf.io.decode_jpeg(encoded, channels),
+            lambda: tf.io.decode_png(encoded, channels),
+        )
+    image.set_shape([None, None, channels])
+    return image
+
+
+def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Decodes a mask of class ids to [height, width], uint8."""
+    # The decoder would turn palette colours into grey values, silently: wrong ids.
+    is_grey = tf.io.is_jpeg(encoded) | tf.reduce_any(
+        tf.strings.substr(encoded, 24, 2) == tf.constant(_GREY_HEADERS)
+    )
+    not_grey = tf.strings.join(
+        [f"Feature '{LABEL_ENCODED}' is not an 8-bit grey PNG of class ids in ", where]
+    )
+    label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
+    sizes_differ = tf.strings.join(["Image and mask differ in size in ", where])
+    same_size = tf.reduce_all(tf.shape(label) == tf.shape(image)[:2])
+    with tf.control_dependencies(
+        [
+            tf.debugging.Assert(is_grey, [not_grey]),
+            tf.debugging.Assert(
+                same_size, [sizes_differ, tf.shape(image), tf.shape(label)]
+            ),
+        ]
+    ):
+        return tf.identity(label)
