@@ -1,0 +1,44 @@
+"""`dataset.json`: what data_prep notes beside the shards that it writes."""
+
+import json
+import os
+from typing import Any, Dict, Optional
+
+import tensorflow as tf
+
+from wss.errors import UserError
+
+FILE_NAME = "dataset.json"
+
+
+def path(data_dir: str) -> str:
+    """The manifest's path."""
+    return os.path.join(data_dir, FILE_NAME)
+
+
+def read(data_dir: str) -> Optional[Dict[str, Any]]:
+    """Reads the manifest of a folder of shards.
+
+    Returns:
+      `{"name": ..., "class_names": [...], "ignore_label": ..., "splits": {name:
+      {"examples": ..., "with_masks": ..., "shards": ...}}}`, or None where there is
+      none (shards written by other tools).
+
+    Raises:
+      UserError: the file is no manifest.
+    """
+    file_name = path(data_dir)
+    if not tf.io.gfile.exists(file_name):
+        return None
+    with tf.io.gfile.GFile(file_name) as file:
+        text = file.read()
+    try:
+        manifest = json.loads(text)
+        if {"name", "class_names", "ignore_label", "splits"} <= set(manifest):
+            return manifest
+    except (ValueError, TypeError):
+        pass
+    raise UserError(
+        f"{file_name} is not a data set's description as data_prep writes it. Write "
+        "the data set again, or remove the file."
+    )

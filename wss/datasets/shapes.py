@@ -1,0 +1,16 @@
+"""Synthetic shapes, drawn by `python -m data_prep.shapes`: 6 classes and background."""
+
+from wss.datasets.spec import DatasetSpec
+
+SPEC = DatasetSpec(
+    name="shapes",
+    class_names=(
+        "background",
+        "disk",
+        "square",
+        "triangle",
+        "star",
+        "cross",
+        "ring",
+    ),
+)

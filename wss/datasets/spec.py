@@ -1,0 +1,58 @@
+"""What training and evaluation need to know about a data set."""
+
+import dataclasses
+from typing import Mapping, Tuple
+
+import numpy as np
+
+
+def pascal_palette(num_classes: int) -> np.ndarray:
+    """PASCAL VOC's colours: the bits of the class id, dealt to red, green and blue.
+
+    Returns:
+      [num_classes, 3], uint8; class 0 is black.
+    """
+    ids = np.arange(num_classes)
+    palette = np.zeros((num_classes, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (
+                (ids >> (3 * bit + channel) & 1) << (7 - bit)
+            ).astype(np.uint8)
+    return palette
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DatasetSpec:
+    """The classes of a data set.
+
+    Attributes:
+      name: the name under which `wss.datasets.get` finds it.
+      class_names: name of each class by id, the background included.
+      palette: [num_classes, 3], uint8, a colour for each class; None: PASCAL's.
+      ignore_label: label of pixels that neither training nor evaluation counts.
+      split_sizes: published number of images by split; may be empty.
+    """
+
+    name: str
+    class_names: Tuple[str, ...]
+    palette: np.ndarray = None
+    ignore_label: int = 255
+    split_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        palette = self.palette
+        if palette is None:
+            palette = pascal_palette(self.num_classes)
+        palette = np.asarray(palette, np.uint8)
+        if palette.shape != (self.num_classes, 3):
+            raise ValueError(
+                f"{self.name}: {self.num_classes} classes, but a palette of shape "
+                f"{palette.shape}"
+            )
+        object.__setattr__(self, "palette", palette)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, the background included."""
+        return len(self.class_names)
