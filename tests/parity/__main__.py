@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tests.parity import cases  # noqa: E402
 from tests.parity.common import Golden  # noqa: E402

@@ -76,7 +76,7 @@ class Golden:
         """
         reference = self[key]
         actual = np.asarray(actual)
-        scale = float(np.max(np.abs(reference), initial=0.0))
+        scale = float(np.nanmax(np.abs(reference), initial=0.0))
         if f"{key}__stats" in self:
             scale = max(scale, float(self[f"{key}__stats"][2]))
         if f"{key}__shape" in self:
@@ -104,8 +104,8 @@ def relative_error(actual: Any, reference: Any, scale: Optional[float] = None) -
     reference = np.asarray(reference, np.float64)
     if scale is None:
         scale = float(np.nanmax(np.abs(reference), initial=0.0)) or 1.0
-    difference = np.abs(actual - reference)
-    difference[np.isnan(actual) & np.isnan(reference)] = 0.0
+    both_nan = np.isnan(actual) & np.isnan(reference)
+    difference = np.where(both_nan, 0.0, np.abs(actual - reference))
     return float(np.max(difference, initial=0.0) / scale)
 
 

@@ -1,0 +1,126 @@
+"""Losses, each a float32 scalar, with the original's rules of normalisation.
+
+Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_wss.py` of
+googleinterns/wss.
+"""
+
+from typing import Optional, Sequence
+
+import gin
+import tensorflow as tf
+
+from wss.resize import resize_bilinear, resize_nearest
+
+
+def divide_or_zero(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """total / count, and 0 (with a gradient of 0) where nothing was counted."""
+    return tf.math.divide_no_nan(total, tf.cast(count, total.dtype))
+
+
+@gin.configurable
+def softmax_cross_entropy(
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    ignore_label: int,
+    class_weights: Optional[Sequence[float]] = None,
+    upsample_logits: bool = True,
+    top_k_fraction: float = 1.0,
+    mining_steps: int = 0,
+    step: Optional[tf.Tensor] = None,
+) -> tf.Tensor:
+    """Mean cross entropy over the pixels that are not ignored.
+
+    Args:
+      logits: [batch, h, w, classes], float32.
+      labels: [batch, height, width], int32; `ignore_label` where there is no truth.
+      ignore_label: label that counts nowhere.
+      class_weights: factor of each class's pixels. The mean still divides by the number
+        of pixels, not by the sum of their weights.
+      upsample_logits: compare at the resolution of the labels; otherwise the labels are
+        brought to the logits' resolution.
+      top_k_fraction: share of all pixels, those of largest loss, that the mean takes.
+      mining_steps: steps over which the share falls linearly from 1 to `top_k_fraction`.
+      step: the training step, needed with `mining_steps`.
+
+    Returns:
+      Scalar, float32; 0 where every pixel is ignored.
+    """
+    classes = logits.shape[-1]
+    if upsample_logits:
+        logits = resize_bilinear(logits, tuple(labels.shape[1:3]))
+    else:
+        labels = resize_nearest(labels, tuple(logits.shape[1:3]), align_corners=True)
+    kept = labels != ignore_label
+    # Ignored pixels get some class, and no weight.
+    labels = tf.where(kept, labels, 0)
+    pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    weights = tf.cast(kept, tf.float32)
+    if class_weights is not None:
+        if len(class_weights) != classes:
+            raise ValueError(
+                f"{len(class_weights)} class_weights for {classes} classes; give one "
+                "for each class"
+            )
+        weights *= tf.gather(tf.constant(class_weights, tf.float32), labels)
+    pixel_losses *= weights
+    if top_k_fraction < 1.0:
+        return _mean_of_largest(pixel_losses, top_k_fraction, mining_steps, step)
+    count = tf.reduce_sum(tf.cast(kept, tf.float32))
+    return divide_or_zero(tf.reduce_sum(pixel_losses), count)
+
+
+def _mean_of_largest(
+    pixel_losses: tf.Tensor,
+    fraction: float,
+    mining_steps: int,
+    step: Optional[tf.Tensor],
+) -> tf.Tensor:
+    """Mean of the non-zero ones among the largest `fraction` of the losses."""
+    pixel_losses = tf.sort(tf.reshape(pixel_losses, [-1]), direction="DESCENDING")
+    pixels = pixel_losses.shape[0]
+    fraction = tf.constant(fraction, tf.float32)
+    if mining_steps:
+        progress = tf.minimum(1.0, tf.cast(step, tf.float32) / mining_steps)
+        fraction = progress * fraction + (1.0 - progress)
+    # The number of pixels may change with the step; the shape must not.
+    top_k = tf.cast(fraction * float(pixels), tf.int32)
+    largest = tf.where(tf.range(pixels) < top_k, pixel_losses, 0.0)
+    return divide_or_zero(
+        tf.reduce_sum(largest), tf.math.count_nonzero(largest, dtype=tf.float32)
+    )
+
+
+def consistency(
+    logits: tf.Tensor,
+    pseudo_label: tf.Tensor,
+    confident: tf.Tensor,
+    valid: tf.Tensor,
+) -> tf.Tensor:
+    """Cross entropy of the strong view's logits against the pseudo label.
+
+    The sum runs over the confident pixels, the divisor counts all valid ones: fewer
+    confident pixels mean a smaller loss.
+
+    Args:
+      logits: [batch, h, w, classes], float32, of the strong view.
+      pseudo_label: [batch, h, w, classes], float32, probabilities (one-hot where hard).
+      confident: [batch, h, w], float32, 1 where the pseudo label is to be learned.
+      valid: [batch, h, w], float32, 0 in the padding and in what CutOut removed.
+    """
+    pixel_losses = tf.nn.softmax_cross_entropy_with_logits(
+        tf.stop_gradient(pseudo_label), logits
+    )
+    return divide_or_zero(tf.reduce_sum(pixel_losses * confident), tf.reduce_sum(valid))
+
+
+def image_label_loss(image_logits: tf.Tensor, image_labels: tf.Tensor) -> tf.Tensor:
+    """Mean sigmoid cross entropy of the classes that an image shows.
+
+    Args:
+      image_logits: [batch, classes - 1], float32; no background.
+      image_labels: [batch, classes - 1], float32, 1 where the image shows the class.
+    """
+    return tf.reduce_mean(
+        tf.nn.sigmoid_cross_entropy_with_logits(image_labels, image_logits)
+    )

@@ -1,0 +1,123 @@
+"""Fusion: two predictions become one sharp, soft pseudo label.
+
+Source: section 3.2 of "PseudoSeg" (Zou et al., ICLR 2021) and `_build_pseudo_seg` in
+train_wss.py of googleinterns/wss.
+"""
+
+import dataclasses
+from typing import Optional, Tuple
+
+import gin
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class PseudoLabel:
+    """What the strong view is to learn.
+
+    Attributes:
+      probabilities: [batch, h, w, classes], float32; one-hot where hard.
+      average: [batch, h, w, classes], float32, before sharpening.
+      confident: [batch, h, w], float32, 1 where the confidence reaches the threshold.
+    """
+
+    probabilities: tf.Tensor
+    average: tf.Tensor
+    confident: tf.Tensor
+
+
+def normalize_logits(
+    decoder: tf.Tensor, attention: tf.Tensor, over: str
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Brings both logits to a common scale, so that neither softmax drowns the other.
+
+    Args:
+      decoder: [batch, h, w, classes], float32.
+      attention: [batch, h, w, classes], float32.
+      over: "batch" divides by one scalar, the root mean square over all values of both
+        (the original's code); "pixel" divides each pixel by the root of its sum of
+        squares (the paper's formula); "none" leaves the logits alone.
+
+    Returns:
+      The two, scaled.
+
+    Raises:
+      ValueError: `over` is unknown.
+    """
+    if over == "none":
+        return decoder, attention
+    if over == "batch":
+        mean_square = 0.5 * (
+            tf.reduce_mean(tf.square(decoder)) + tf.reduce_mean(tf.square(attention))
+        )
+        scale = tf.math.rsqrt(mean_square + 1e-8)
+    elif over == "pixel":
+        squares = tf.square(decoder) + tf.square(attention)
+        scale = tf.math.rsqrt(tf.reduce_sum(squares, -1, keepdims=True) + 1e-8)
+    else:
+        raise ValueError(
+            f"fuse.normalize_over is 'batch', 'pixel' or 'none', not {over!r}"
+        )
+    return decoder * scale, attention * scale
+
+
+def sharpen(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
+    """p_i^(1/T) / sum_j p_j^(1/T): towards one-hot for temperatures below 1."""
+    if temperature == 1.0:
+        return probabilities
+    powers = tf.pow(probabilities, 1.0 / temperature)
+    return powers / tf.reduce_sum(powers, axis=-1, keepdims=True)
+
+
+@gin.configurable
+def fuse(
+    decoder_logits: tf.Tensor,
+    attention_logits: Optional[tf.Tensor],
+    *,
+    temperature: float = 0.5,
+    source: str = "average",
+    normalize_over: str = "batch",
+    soft: bool = True,
+    threshold: float = 0.0,
+) -> PseudoLabel:
+    """Fuses the decoder's and the attention's prediction for the weak view.
+
+    Args:
+      decoder_logits: [batch, h, w, classes], float32.
+      attention_logits: [batch, h, w, classes], float32, at the same resolution; None
+        where the decoder alone is to teach.
+      temperature: of the sharpening of soft labels; 1 keeps them as they are.
+      source: the "average" of both, or the "attention" alone.
+      normalize_over: see `normalize_logits`; acts on the average only.
+      soft: learn the distribution; otherwise its most probable class.
+      threshold: only pixels whose largest probability reaches it are learned.
+
+    Returns:
+      The pseudo label; no gradient flows back.
+
+    Raises:
+      ValueError: `source` or `normalize_over` is unknown, `temperature` is not positive.
+    """
+    if temperature <= 0:
+        raise ValueError(f"fuse.temperature must be positive, not {temperature}")
+    if source not in ("average", "attention"):
+        raise ValueError(f"fuse.source is 'average' or 'attention', not {source!r}")
+    if attention_logits is None:
+        average = tf.nn.softmax(decoder_logits)
+    elif source == "attention":
+        average = tf.nn.softmax(attention_logits)
+    else:
+        decoder, attention = normalize_logits(
+            decoder_logits, attention_logits, normalize_over
+        )
+        average = 0.5 * (tf.nn.softmax(decoder) + tf.nn.softmax(attention))
+    probabilities = sharpen(average, temperature) if soft else average
+    confidence = tf.reduce_max(probabilities, axis=-1)
+    if not soft:
+        classes = probabilities.shape[-1]
+        probabilities = tf.one_hot(tf.argmax(probabilities, axis=-1), classes)
+    return PseudoLabel(
+        probabilities=tf.stop_gradient(probabilities),
+        average=tf.stop_gradient(average),
+        confident=tf.stop_gradient(tf.cast(confidence >= threshold, tf.float32)),
+    )

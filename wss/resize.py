@@ -1,0 +1,39 @@
+"""Resizing of tensors with the conventions of the original.
+
+`align_corners` puts the centres of the corner pixels of input and output on each other,
+so that an image of `stride * k + 1` pixels and its features of `k + 1` share a grid.
+"""
+
+from typing import Tuple
+
+import tensorflow as tf
+
+
+def resize_bilinear(tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
+    """Resizes logits, features or CAMs bilinearly, corners aligned.
+
+    Args:
+      tensor: [batch, height, width, channels], float; computed in float32.
+      size: height and width of the result.
+
+    Returns:
+      [batch, *size, channels], dtype of `tensor`.
+    """
+    if tuple(tensor.shape[1:3]) == tuple(size):
+        return tensor
+    resized = tf.compat.v1.image.resize_bilinear(tensor, size, align_corners=True)
+    return tf.cast(resized, tensor.dtype)
+
+
+def resize_nearest(
+    tensor: tf.Tensor, size: Tuple[int, int], *, align_corners: bool
+) -> tf.Tensor:
+    """Resizes a map of labels or a mask [batch, height, width] by nearest neighbour.
+
+    The original resizes labels with aligned corners where a loss reads them at the
+    resolution of the logits, and valid masks (and the labels of its monitors) without.
+    """
+    resized = tf.compat.v1.image.resize_nearest_neighbor(
+        tensor[..., tf.newaxis], size, align_corners=align_corners
+    )
+    return resized[..., 0]
