@@ -1,0 +1,22 @@
+"""Two CPU devices for the tests of several replicas.
+
+TensorFlow fixes its devices when it first runs an operation, so this happens before any
+test module is imported.
+"""
+
+import os
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import wss  # noqa: E402, F401  (chooses the Keras version before TensorFlow starts)
+from wss.training import distribution  # noqa: E402
+
+distribution.set_logical_cpus(2)
+
+
+@pytest.fixture(scope="session")
+def two_cpus():
+    """A strategy with two replicas."""
+    return distribution.get_strategy(logical_cpus=2)
