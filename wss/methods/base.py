@@ -4,6 +4,7 @@ A method is one file: a class that turns a batch into named losses. Nothing else
 be edited to add one; `docs/add_a_method.md` walks through an example.
 """
 
+import abc
 import dataclasses
 from typing import Dict, List, Mapping
 
@@ -69,6 +70,7 @@ class Method(tf.Module):
         side = 2 * self.model.output_stride + 1  # No variable depends on it.
         self.model(tf.zeros([1, side, side, 3]))
 
+    @abc.abstractmethod
     def step(
         self, batch: Mapping[str, Mapping[str, tf.Tensor]], step: tf.Tensor, seed: int
     ) -> StepOutput:
@@ -79,7 +81,6 @@ class Method(tf.Module):
           step: the training step, int64 scalar.
           seed: the run's seed; every draw is a function of seed, step and purpose.
         """
-        raise NotImplementedError
 
     @property
     def regularized_variables(self) -> List[tf.Variable]:

@@ -1,0 +1,295 @@
+"""PseudoSeg: the decoder and a refined Grad-CAM teach the model on unlabeled images.
+
+Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et al., ICLR
+2021) and `_build_pseudo_seg` in train_wss.py of googleinterns/wss.
+"""
+
+import enum
+from typing import Dict, Mapping, Optional, Sequence
+
+import gin
+import tensorflow as tf
+
+from wss import losses, metrics
+from wss.methods.base import (
+    SHOWN_IMAGES,
+    Method,
+    Panel,
+    StepOutput,
+    draw_seed,
+    segmentation_panels,
+)
+from wss.models.batch_norm import repeated_updates
+from wss.models.deeplab import DeepLabV3Plus
+from wss.pseudo_labels import cam
+from wss.pseudo_labels.attention import SelfAttention
+from wss.pseudo_labels.fusion import PseudoLabel, fuse
+from wss.resize import resize_bilinear, resize_nearest
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class Draw(enum.IntEnum):
+    """What the random draws of a step are for."""
+
+    LABELED_DROPOUT = 0
+    WEAK_DROPOUT = 1
+    STRONG_DROPOUT = 2
+    LABELED_CLASSIFIER_DROPOUT = 3
+    IMAGE_LABEL_CLASSIFIER_DROPOUT = 4
+
+
+@gin.configurable
+class PseudoSeg(Method):
+    """Four losses: supervised, classifier, attention and consistency."""
+
+    uses_unlabeled = True
+
+    def __init__(
+        self,
+        model: DeepLabV3Plus,
+        ignore_label: int,
+        *,
+        weakly: bool = False,
+        classifier_on_unlabeled: bool = True,
+        unlabeled_weight: float = 1.0,
+        use_attention: bool = True,
+        attention_strides: Sequence[int] = (15, 16),
+    ):
+        """Creates the method.
+
+        Args:
+          model: the network to train.
+          ignore_label: label of pixels without truth.
+          weakly: the unlabeled images have image-level labels. They choose the classes
+            of the activation maps, where otherwise the classifier's own prediction
+            does, and they train the classifier.
+          classifier_on_unlabeled: with `weakly`, train the classifier on the unlabeled
+            images' labels; otherwise on the labeled images'.
+          unlabeled_weight: factor of the consistency loss.
+          use_attention: fuse with the refined Grad-CAM; otherwise the decoder alone
+            makes the pseudo labels, and nothing trains a classifier without `weakly`.
+          attention_strides: the end points (named by the original's strides) that form
+            the hypercolumn. Grad-CAM is taken at the largest. Where that is the
+            classifier's own input (16) it has a closed form; elsewhere it costs one
+            backward pass per class.
+        """
+        super().__init__(model, ignore_label)
+        self.weakly = weakly
+        self.classifier_on_unlabeled = classifier_on_unlabeled
+        self.unlabeled_weight = unlabeled_weight
+        # The original sorts them: the deepest comes first in the concatenation.
+        self.attention_strides = sorted(attention_strides, reverse=True)
+        self.attention = SelfAttention(model.num_classes) if use_attention else None
+
+    def build(self) -> None:
+        """Creates every variable."""
+        super().build()
+        if self.attention is not None:
+            side = 2 * self.model.output_stride + 1
+            hypercolumn = self._hypercolumn(
+                self.model.backbone(tf.zeros([1, side, side, 3]))
+            )
+            self.attention.build(sum(x.shape[-1] for x in hypercolumn))
+
+    def step(
+        self, batch: Mapping[str, Batch], step: tf.Tensor, seed: int
+    ) -> StepOutput:
+        """See `Method.step`."""
+        labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+        seeds = {purpose: draw_seed(seed, step, purpose) for purpose in Draw}
+        output = StepOutput(losses={})
+
+        pseudo_label = self._teach(unlabeled, seeds, output)
+        logits_strong = self.model.segment(
+            self.model.backbone(unlabeled["strong"], training=True),
+            training=True,
+            dropout_seed=seeds[Draw.STRONG_DROPOUT],
+        )
+        valid = _at_logits(unlabeled["valid"], logits_strong)
+        output.losses["consistency"] = self.unlabeled_weight * losses.consistency(
+            logits_strong,
+            pseudo_label.probabilities,
+            pseudo_label.confident * valid,
+            valid,
+        )
+        self._learn_labeled(labeled, seeds, step, output)
+        self._monitor(unlabeled, pseudo_label, logits_strong, output)
+        return output
+
+    def _teach(
+        self, unlabeled: Batch, seeds: Dict[Draw, tf.Tensor], output: StepOutput
+    ) -> PseudoLabel:
+        """Makes the pseudo label of the weak view; no gradient reaches it."""
+        images = unlabeled["weak"]
+        learns_image_labels = self.weakly and self.classifier_on_unlabeled
+        # The original runs the weak view in train mode once for the decoder and, with
+        # image-level labels, once more for the classifier.
+        with repeated_updates(2 if learns_image_labels else 1):
+            end_points = self.model.backbone(images, training=True)
+        logits = self.model.segment(
+            end_points, training=True, dropout_seed=seeds[Draw.WEAK_DROPOUT]
+        )
+        if learns_image_labels:
+            output.losses["classifier"] = self._classifier_loss(
+                end_points, unlabeled, seeds[Draw.IMAGE_LABEL_CLASSIFIER_DROPOUT]
+            )
+        attention_logits = None
+        if self.attention is not None:
+            attention_logits = self._refined_maps(unlabeled, logits, output)
+        pseudo_label = fuse(logits, attention_logits)
+        confidences = {
+            "decoder": tf.nn.softmax(logits),
+            "fused": pseudo_label.average,
+            "sharpened": pseudo_label.probabilities,
+        }
+        if attention_logits is not None:
+            confidences["attention"] = tf.nn.softmax(attention_logits)
+        for name, probabilities in confidences.items():
+            output.histograms[f"confidence/{name}"] = tf.reduce_max(probabilities, -1)
+        return pseudo_label
+
+    def _refined_maps(
+        self, unlabeled: Batch, logits: tf.Tensor, output: StepOutput
+    ) -> tf.Tensor:
+        """Grad-CAM of the inference-mode classifier, refined, at the logits' size."""
+        end_points = self.model.backbone(unlabeled["weak"], training=False)
+        if self.weakly:
+            image_labels = unlabeled["image_labels"]
+        else:
+            image_logits = self.model.classify(end_points)
+            image_labels = tf.cast(tf.sigmoid(image_logits) >= 0.5, tf.float32)
+        maps, attention_logits = self._attend(
+            end_points, image_labels, _at_logits(unlabeled["valid"], logits)
+        )
+        size = tuple(logits.shape[1:3])
+        attention_logits = resize_bilinear(attention_logits, size)
+        output.panels["unlabeled/cam"] = _argmax_panel(
+            resize_bilinear(cam.with_background(maps), size)
+        )
+        output.panels["unlabeled/attention"] = _argmax_panel(attention_logits)
+        return attention_logits
+
+    def _learn_labeled(
+        self,
+        labeled: Batch,
+        seeds: Dict[Draw, tf.Tensor],
+        step: tf.Tensor,
+        output: StepOutput,
+    ) -> None:
+        """Adds the losses of the labeled images."""
+        learns_image_labels = self.weakly and not self.classifier_on_unlabeled
+        # The original's train-mode passes over the labeled images: for the decoder, for
+        # the attention, and for the classifier where that one has a pass of its own.
+        passes = 1 + (self.attention is not None) + learns_image_labels
+        with repeated_updates(passes):
+            end_points = self.model.backbone(labeled["image"], training=True)
+        logits = self.model.segment(
+            end_points, training=True, dropout_seed=seeds[Draw.LABELED_DROPOUT]
+        )
+
+        def cross_entropy(logits):
+            return losses.softmax_cross_entropy(
+                logits, labeled["label"], ignore_label=self.ignore_label, step=step
+            )
+
+        output.losses["supervised"] = cross_entropy(logits)
+        if learns_image_labels:
+            output.losses["classifier"] = self._classifier_loss(
+                end_points, labeled, seeds[Draw.IMAGE_LABEL_CLASSIFIER_DROPOUT]
+            )
+        if self.attention is not None:
+            mask = self._dropout_mask(labeled, seeds[Draw.LABELED_CLASSIFIER_DROPOUT])
+            _, attention_logits = self._attend(
+                end_points,
+                labeled["image_labels"],
+                _at_logits(labeled["valid"], logits),
+                mask,
+            )
+            output.losses["attention"] = cross_entropy(attention_logits)
+            if not self.weakly:
+                output.losses["classifier"] = losses.image_label_loss(
+                    self.model.classify(end_points, mask), labeled["image_labels"]
+                )
+        output.panels.update(segmentation_panels(labeled, logits))
+
+    def _attend(
+        self,
+        end_points: Mapping[str, tf.Tensor],
+        image_labels: tf.Tensor,
+        valid: tf.Tensor,
+        dropout_mask: Optional[tf.Tensor] = None,
+    ):
+        """Activation maps [batch, h, w, classes - 1] and refined logits [..., classes]."""
+        hypercolumn = self._hypercolumn(end_points)
+        features = hypercolumn[0]
+        if features is self.model.classifier_features(end_points):
+            maps = cam.class_activation_maps(
+                features, self.model.classifier_kernel, image_labels, dropout_mask
+            )
+        else:
+            image_logits = self.model.classify(end_points, dropout_mask)
+            maps = cam.gradient_class_activation_maps(
+                features,
+                lambda c: tf.gradients(image_logits[:, c], features)[0],
+                image_labels,
+            )
+        return maps, self.attention(hypercolumn, maps, valid)
+
+    def _hypercolumn(self, end_points: Mapping[str, tf.Tensor]):
+        return [self.model.end_point(end_points, s) for s in self.attention_strides]
+
+    def _classifier_loss(
+        self, end_points: Mapping[str, tf.Tensor], images: Batch, seed: tf.Tensor
+    ) -> tf.Tensor:
+        mask = self._dropout_mask(images, seed)
+        image_logits = self.model.classify(end_points, mask)
+        return losses.image_label_loss(image_logits, images["image_labels"])
+
+    def _dropout_mask(self, images: Batch, seed: tf.Tensor) -> Optional[tf.Tensor]:
+        return self.model.dropout_mask(images["image_labels"].shape[0], seed)
+
+    def _monitor(
+        self,
+        unlabeled: Batch,
+        pseudo_label: PseudoLabel,
+        logits_strong: tf.Tensor,
+        output: StepOutput,
+    ) -> None:
+        """How good and how sure the pseudo labels are; panels to look at."""
+        valid = _at_logits(unlabeled["valid"], logits_strong)
+        labels = resize_nearest(
+            unlabeled["label"], tuple(logits_strong.shape[1:3]), align_corners=False
+        )
+        known = labels != self.ignore_label
+        predictions = tf.argmax(pseudo_label.average, -1, tf.int32)
+        classes = self.model.num_classes
+        output.monitors["pseudo_label_accuracy"] = metrics.balanced_accuracy(
+            labels, predictions, known & (pseudo_label.confident > 0), classes
+        )
+        output.monitors["strong_view_accuracy"] = metrics.balanced_accuracy(
+            labels, tf.argmax(logits_strong, -1, tf.int32), known, classes
+        )
+        confidence = tf.reduce_max(pseudo_label.probabilities, -1)
+        output.monitors["confidence"] = losses.divide_or_zero(
+            tf.reduce_sum(confidence * valid), tf.reduce_sum(valid)
+        )
+        output.monitors["mask_ratio"] = losses.divide_or_zero(
+            tf.reduce_sum(pseudo_label.confident * valid), tf.reduce_sum(valid)
+        )
+        shown = slice(0, SHOWN_IMAGES)
+        output.panels["unlabeled/weak"] = Panel("rgb", unlabeled["weak"][shown])
+        output.panels["unlabeled/strong"] = Panel("rgb", unlabeled["strong"][shown])
+        output.panels["unlabeled/label"] = Panel("label", unlabeled["label"][shown])
+        output.panels["unlabeled/valid"] = Panel("mask", unlabeled["valid"][shown])
+        output.panels["unlabeled/pseudo_label"] = _argmax_panel(pseudo_label.average)
+        output.panels["unlabeled/prediction"] = _argmax_panel(logits_strong)
+
+
+def _at_logits(valid: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """A valid mask [batch, height, width] at the resolution of the logits."""
+    return resize_nearest(valid, tuple(logits.shape[1:3]), align_corners=False)
+
+
+def _argmax_panel(scores: tf.Tensor) -> Panel:
+    return Panel("label", tf.argmax(scores[:SHOWN_IMAGES], -1, tf.int32))
