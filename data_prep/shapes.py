@@ -1,0 +1,339 @@
+"""Draws a synthetic data set: textured shapes on cluttered backgrounds.
+
+    python -m data_prep.shapes --output_dir=data/shapes
+
+writes the splits `train` (all training images), `1-4`, `1-8`, `1-16` and `1-32` (nested
+subsets of it, balanced so that every class occurs) and `val`. The shape of an object
+decides its class and its texture hints at it; its colour is random. So a few labels teach
+a network the wrong lesson (the colours that it happened to see), and many images without
+labels can correct it. Every pixel follows from the seed.
+"""
+
+import dataclasses
+import functools
+import io
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from data_prep import command_line, records
+from wss import datasets
+from wss.errors import UserError
+
+SPEC = datasets.get("shapes")
+_RATIOS = (4, 8, 16, 32)
+# Validation images are numbered from here, so that --num_images does not change them.
+_FIRST_VAL = 10**6
+_PLACING_ATTEMPTS = 20
+_JPEG_QUALITY = 92
+
+
+@dataclasses.dataclass(frozen=True)
+class Difficulty:
+    """What makes the pictures hard. Ranges are inclusive; lengths are shares of `size`.
+
+    Attributes:
+      size: height and width of an image, in pixels.
+      objects: how many objects are drawn.
+      radius: of an object.
+      stretch: largest ratio of an object's width and height.
+      visible: every object shows at least this share of itself.
+      distractors: how many blobs of no class, and how many lines, lie behind the objects.
+      blob_radius: of a distractor blob.
+      contrast: smallest distance of an object's main colour from the background's and
+        from its own second colour, in grey levels (Euclidean in RGB).
+      texture_truth: how often the texture is the one of the object's class; at other
+        times it is drawn at random.
+      noise: standard deviation of the pixel noise, in grey levels.
+    """
+
+    size: int = 96
+    objects: Tuple[int, int] = (2, 5)
+    radius: Tuple[float, float] = (0.12, 0.26)
+    stretch: float = 1.25
+    visible: float = 0.4
+    distractors: Tuple[int, int] = (2, 5)
+    blob_radius: Tuple[float, float] = (0.04, 0.10)
+    contrast: float = 50.0
+    texture_truth: float = 0.6
+    noise: float = 12.0
+
+
+# --- Shapes: where |x|, |y| <= 1 or so, is a point inside? One function a class.
+
+
+def _disk(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.hypot(x, y) < 0.9
+
+
+def _square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.maximum(abs(x), abs(y)) < 0.8
+
+
+def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.maximum(np.sqrt(3) * abs(x) - y, 2 * y) < 1.1
+
+
+def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    angle = np.arctan2(x, y) % (2 * np.pi / 5) - np.pi / 5
+    return np.hypot(x, y) * (1 + 1.1 * (1 - 5 / np.pi * abs(angle))) < 1.15
+
+
+def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    longer, shorter = np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
+    return (longer < 0.95) & (shorter < 0.32)
+
+
+def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return abs(np.hypot(x, y) - 0.72) < 0.24
+
+
+_SHAPES = (_disk, _square, _triangle, _star, _cross, _ring)
+
+
+# --- Textures: 0..1, how much of the second colour; texture i belongs to class i + 1.
+
+
+def _dots(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.hypot((4 * x) % 1 - 0.5, (4 * y) % 1 - 0.5) < 0.32
+
+
+def _checks(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return (np.floor(3 * x) + np.floor(3 * y)) % 2
+
+
+def _stripes(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return (4 * y) % 1 < 0.5
+
+
+def _grain(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.random(x.shape)
+
+
+def _shade(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.clip(0.5 + 0.6 * y, 0, 1)
+
+
+def _circles(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return (4 * np.hypot(x, y)) % 1 < 0.5
+
+
+_TEXTURES = (_dots, _checks, _stripes, _grain, _shade, _circles)
+
+
+# --- Pictures.
+
+
+def draw(
+    seed: int, index: int, difficulty: Difficulty
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Draws one picture, a function of its arguments only.
+
+    Returns:
+      image: [size, size, 3], uint8.
+      mask: [size, size], uint8 class ids.
+    """
+    rng = np.random.default_rng([seed, index])
+    image = _background(rng, difficulty)
+    mask = np.zeros(image.shape[:2], np.uint8)
+    drawn: List[Tuple[int, np.ndarray]] = []  # area without occlusion, pixels in sight
+    for _ in range(rng.integers(*difficulty.objects, endpoint=True)):
+        class_id = int(rng.integers(1, SPEC.num_classes))
+        for _ in range(_PLACING_ATTEMPTS):
+            x, y, area = _place(rng, difficulty)
+            inside = _SHAPES[class_id - 1](x, y)
+            in_sight = [(full, pixels & ~inside) for full, pixels in drawn]
+            in_sight.append((area * _unit_area(class_id), inside))
+            if all(p.sum() >= difficulty.visible * full for full, p in in_sight):
+                drawn = in_sight
+                _paint(rng, image, inside, x, y, class_id, difficulty)
+                mask[inside] = class_id
+                break
+    image += rng.normal(0, difficulty.noise, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8), mask
+
+
+def _background(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarray:
+    """A gradient between two colours, cloudy, with blobs and lines of no class."""
+    size = difficulty.size
+    y, x = np.mgrid[0:size, 0:size] / size - 0.5
+    angle = rng.uniform(0, 2 * np.pi)
+    share = 0.5 + 0.7 * (np.cos(angle) * x + np.sin(angle) * y)
+    clouds = Image.fromarray(rng.random((6, 6)).astype(np.float32))
+    share = share + 0.6 * (np.asarray(clouds.resize((size, size), 3)) - 0.5)
+    image = _mix(_colour(rng), _colour(rng), np.clip(share, 0, 1))
+    for _ in range(rng.integers(*difficulty.distractors, endpoint=True)):
+        radius = rng.uniform(*difficulty.blob_radius)
+        u, v = x - rng.uniform(-0.5, 0.5), y - rng.uniform(-0.5, 0.5)
+        around = np.arctan2(v, u)
+        edge = 1.0
+        for waves in range(2, 6):
+            edge = edge + 0.25 * np.sin(waves * around + rng.uniform(0, 2 * np.pi))
+        blob = np.hypot(u, v) < radius * edge
+        texture = _TEXTURES[rng.integers(len(_TEXTURES))](u / radius, v / radius, rng)
+        image[blob] = _mix(_colour(rng), _colour(rng), texture)[blob]
+    for _ in range(rng.integers(*difficulty.distractors, endpoint=True)):
+        angle, offset = rng.uniform(0, np.pi), rng.uniform(-0.5, 0.5)
+        line = abs(np.cos(angle) * x + np.sin(angle) * y - offset) < 0.012
+        image[line] = _colour(rng)
+    return image
+
+
+def _place(
+    rng: np.random.Generator, difficulty: Difficulty
+) -> Tuple[np.ndarray, np.ndarray, float]:
+    """An object's own coordinates at each pixel, and the pixels that one unit covers."""
+    size = difficulty.size
+    y, x = np.mgrid[0:size, 0:size] / size
+    x, y = x - rng.uniform(0.05, 0.95), y - rng.uniform(0.05, 0.95)
+    angle = rng.uniform(0, 2 * np.pi)
+    radius = rng.uniform(*difficulty.radius)
+    stretch = np.sqrt(rng.uniform(1, difficulty.stretch))
+    own_x = (np.cos(angle) * x + np.sin(angle) * y) / (radius * stretch)
+    own_y = (np.cos(angle) * y - np.sin(angle) * x) / (radius / stretch)
+    return own_x, own_y, (radius * size) ** 2
+
+
+@functools.lru_cache(maxsize=None)
+def _unit_area(class_id: int) -> float:
+    """Area of a class's shape in its own coordinates."""
+    y, x = np.mgrid[-2:2:400j, -2:2:400j]
+    return 16 * _SHAPES[class_id - 1](x, y).mean()
+
+
+def _paint(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    inside: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    class_id: int,
+    difficulty: Difficulty,
+) -> None:
+    """Fills an object of `image` in place."""
+    texture = class_id - 1
+    if rng.random() >= difficulty.texture_truth:
+        texture = rng.integers(len(_TEXTURES))
+    main = _colour(rng, image[inside].mean(axis=0), difficulty.contrast)
+    second = _colour(rng, main, difficulty.contrast)
+    share = 0.7 * _TEXTURES[texture](x, y, rng)
+    image[inside] = _mix(main, second, share)[inside]
+
+
+def _colour(
+    rng: np.random.Generator,
+    other: Optional[np.ndarray] = None,
+    contrast: float = 0.0,
+) -> np.ndarray:
+    """A random colour, at least `contrast` away from another one."""
+    colour = rng.uniform(0, 255, 3)
+    while other is not None and np.linalg.norm(colour - other) < contrast:
+        colour = rng.uniform(0, 255, 3)
+    return colour
+
+
+def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """[height, width, 3]: `first` where share is 0, `second` where it is 1."""
+    return first + (second - first) * share[..., np.newaxis]
+
+
+# --- Splits.
+
+
+def balanced_order(masks: Sequence[np.ndarray]) -> List[int]:
+    """Orders images so that in every beginning the classes come equally often.
+
+    Next comes the first image that shows the class shown by the fewest so far.
+    """
+    shown = np.array([np.isin(range(1, SPEC.num_classes), mask) for mask in masks])
+    counts = np.zeros(SPEC.num_classes - 1, int)
+    left = list(range(len(masks)))
+    order = []
+    while left:
+        rarest = np.argmin(counts)
+        chosen = next((i for i in left if shown[i, rarest]), left[0])
+        left.remove(chosen)
+        counts += shown[chosen]
+        order.append(chosen)
+    return order
+
+
+def write(
+    output_dir: str,
+    num_images: int,
+    num_val: int,
+    seed: int = 0,
+    difficulty: Difficulty = Difficulty(),
+    overwrite: bool = False,
+) -> None:
+    """Writes all splits.
+
+    Raises:
+      UserError: too few images to share out, or a split is there already.
+    """
+    if num_images < max(_RATIOS) or num_val < 1:
+        raise UserError(
+            f"--num_images must be {max(_RATIOS)} or more, --num_val 1 or more."
+        )
+    splits: Dict[str, Sequence[int]] = {
+        "train": range(num_images),
+        "val": range(_FIRST_VAL, _FIRST_VAL + num_val),
+    }
+    options = {"seed": seed, "num_images": num_images, **dataclasses.asdict(difficulty)}
+    pictures = {
+        index: _example(index, *draw(seed, index, difficulty))
+        for index in tqdm(
+            [*splits["train"], *splits["val"]], desc="drawing", unit=" images"
+        )
+    }
+    order = balanced_order([pictures[index].mask for index in splits["train"]])
+    for ratio in _RATIOS:
+        splits[f"1-{ratio}"] = sorted(order[: -(-num_images // ratio)])
+    for split, items in splits.items():
+        records.write_split(
+            output_dir,
+            split,
+            SPEC,
+            items,
+            pictures.__getitem__,
+            options=options,
+            overwrite=overwrite,
+        )
+
+
+def _example(index: int, image: np.ndarray, mask: np.ndarray) -> records.Example:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    height, width = mask.shape
+    return records.Example(
+        f"{index:07d}", buffer.getvalue(), "jpeg", height, width, mask
+    )
+
+
+def main() -> None:
+    arguments = command_line.parser(__doc__)
+    command_line.add_output(arguments, default="data/shapes")
+    arguments.add_argument("--num_images", type=int, default=2048, help="for training")
+    arguments.add_argument("--num_val", type=int, default=256, help="for evaluation")
+    arguments.add_argument("--seed", type=int, default=0)
+    for field in dataclasses.fields(Difficulty):
+        value = field.default
+        pair = isinstance(value, tuple)
+        arguments.add_argument(
+            f"--{field.name}",
+            type=type(value[0] if pair else value),
+            nargs=2 if pair else None,
+            default=value,
+            help=f"see Difficulty.{field.name} (default: {value})",
+        )
+    flags = vars(arguments.parse_args())
+    chosen = {
+        field.name: flags.pop(field.name) for field in dataclasses.fields(Difficulty)
+    }
+    write(difficulty=Difficulty(**chosen), **flags)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
