@@ -1,0 +1,90 @@
+"""Gin files: where they are found, and what each mistake in them says."""
+
+import gin
+import pytest
+
+from wss import config
+from wss.errors import UserError
+
+
+@gin.configurable(module="test")
+def paint(colour="blue", width=1):
+    return colour, width
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "paint.gin").write_text("paint.width = %WIDTH\n")
+    (tmp_path / "paint.gin").write_text(
+        "include 'base/paint.gin'\n\nWIDTH = 3\npaint.colour = 'red'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    yield
+    gin.clear_config()
+
+
+def test_bindings_win_over_files():
+    config.load(["paint.gin"], ["WIDTH = 5"])
+    assert paint() == ("red", 5)
+
+
+def test_includes_resolve_beside_their_file_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    config.load([str(tmp_path / "paint.gin")])
+    assert paint() == ("red", 3)
+
+
+def test_the_text_of_a_configuration_reads_back(tmp_path):
+    config.load(["paint.gin"], ["WIDTH = 7"])
+    (tmp_path / "stored.gin").write_text(config.text())
+    config.load(["stored.gin"])
+    assert paint() == ("red", 7)
+    assert "paint.width = %WIDTH" in config.operative_text()
+
+
+@pytest.mark.parametrize(
+    "binding, message",
+    [
+        ("WIDHT = 5", "nothing uses the macro WIDHT. Did you mean WIDTH?"),
+        ("width = 5", "nothing uses the macro width. Did you mean WIDTH?"),
+        ("paint.colour = %WITH", "the macro WITH has no value. Did you mean WIDTH?"),
+        ("paint.color = 'red'", "named 'color'. Did you mean colour?"),
+        ("pain.colour = 'red'", "matching 'pain'. Did you mean paint?"),
+        ("paint.colour = @paimt", "'@paimt'. Did you mean paint?"),
+        ("paint.colour = red", "red is not a value. Strings need quotes"),
+        ("paint.colour =", "The value can not be read"),
+        ("paint.width = (1, 2", "EOF in multi-line statement"),
+        ("WIDTH 5", "expected ':' or '='"),
+        ("import os", "do not import"),
+    ],
+)
+def test_mistakes_in_bindings(binding, message):
+    with pytest.raises(UserError) as error:
+        config.load(["paint.gin"], [binding])
+    assert str(error.value).startswith(f'--gin_bindings="{binding}": ')
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_mistakes_in_files_name_the_line(tmp_path):
+    (tmp_path / "bad.gin").write_text("include 'paint.gin'\n\npaint.widht = 3\n")
+    with pytest.raises(UserError, match=r"^bad.gin:3: .*Did you mean width\?"):
+        config.load(["bad.gin"])
+
+
+def test_missing_files():
+    with pytest.raises(UserError, match="There is no gin file voc.gin"):
+        config.load(["voc.gin"])
+
+
+def test_missing_includes_name_the_line(tmp_path):
+    (tmp_path / "bad.gin").write_text("include 'nothing.gin'\n")
+    with pytest.raises(UserError, match="^bad.gin:1: There is no gin file nothing.gin"):
+        config.load(["bad.gin"])
+
+
+def test_a_file_that_includes_itself(tmp_path):
+    (tmp_path / "loop.gin").write_text("include 'loop.gin'\n")
+    with pytest.raises(UserError, match="loop.gin:1: the file includes itself"):
+        config.load(["loop.gin"])

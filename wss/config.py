@@ -1,0 +1,232 @@
+"""Reads gin files and bindings, and turns every mistake in them into one clear line.
+
+`gin.parse_config_files_and_bindings` finds includes only below the working directory,
+accepts macros that nothing uses, and reports mistakes late and at length. This module
+walks over gin's statements itself, so that it knows the file and line of each.
+"""
+
+import difflib
+import importlib.util  # noqa: F401  (gin 0.5 needs it and does not import it)
+import inspect
+import io
+import os
+import tokenize
+from typing import Dict, Iterable, List, Optional, Sequence, Set
+
+import gin
+from gin import config_parser
+
+import gin_configs
+from wss.errors import UserError
+
+# With it `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory,
+# also where wss was installed and the files lie among the packages.
+CONFIG_DIR = os.path.dirname(os.path.abspath(gin_configs.__file__))
+
+CONFIG_FILE = "config.gin"
+OPERATIVE_CONFIG_FILE = "operative_config.gin"
+
+
+def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
+    """Replaces the configuration by that of the files, then of the bindings.
+
+    Every module whose functions the files configure has to be imported before. Later
+    settings win.
+
+    Args:
+      files: paths of gin files. A path that does not exist from the working directory
+        is looked up beside the installed gin files.
+      bindings: gin statements such as "BATCH_SIZE = 8".
+
+    Raises:
+      UserError: a missing file, a syntax error, an unknown function, parameter or
+        macro. It names the place and the closest known name.
+    """
+    gin.clear_config()
+    reader = _Reader()
+    for path in files:
+        reader.read_file(find_file(path, [os.curdir]))
+    for binding in bindings:
+        reader.read(binding.strip(), None)
+    reader.check_macros()
+    try:
+        gin.finalize()
+    except ValueError as error:
+        raise UserError(_first_line(error)) from error
+
+
+def text() -> str:
+    """The whole configuration, readable by gin."""
+    return gin.config_str(max_line_length=100)
+
+
+def operative_text() -> str:
+    """What the functions called so far were given, defaults included."""
+    return gin.operative_config_str(max_line_length=100)
+
+
+def find_file(path: str, folders: Iterable[str]) -> str:
+    """Finds a gin file in the folders or among the installed ones.
+
+    Raises:
+      UserError: it is in none of them.
+    """
+    if os.path.isabs(path):
+        folders = [""]
+    else:
+        folders = [*folders, CONFIG_DIR, os.path.dirname(CONFIG_DIR)]
+    for folder in folders:
+        candidate = os.path.normpath(os.path.join(folder, path))
+        if os.path.isfile(candidate):
+            return candidate
+    raise UserError(
+        f"There is no gin file {path}.{_closest(os.path.basename(path), experiments())}"
+        f" The experiments lie in {CONFIG_DIR}."
+    )
+
+
+def experiments() -> List[str]:
+    """Names of the gin files that come with wss."""
+    return sorted(name for name in os.listdir(CONFIG_DIR) if name.endswith(".gin"))
+
+
+class _Reader:
+    """Applies statements in order and remembers where each macro stands."""
+
+    def __init__(self):
+        self._defined: Dict[str, str] = {}  # Macro -> place.
+        self._used: Dict[str, str] = {}
+
+    def read_file(self, path: str) -> None:
+        with open(path, encoding="utf-8") as file:
+            self.read(file.read(), path)
+
+    def read(self, source: str, path: Optional[str]) -> None:
+        """Reads a file's text, or a binding where `path` is None."""
+        delegate = _Delegate()
+        line = 1
+
+        def place() -> str:
+            if path is None:
+                return f'--gin_bindings="{source.splitlines()[line - 1]}"'
+            return f"{path}:{line}"
+
+        try:
+            parser = config_parser.ConfigParser(io.StringIO(source), delegate)
+            for statement in parser:
+                line = statement.location.line_num
+                for macro in delegate.take_macros():
+                    self._used.setdefault(macro, place())
+                self._apply(statement, path, place())
+                line = parser.current_token.start[0]
+        except UserError:
+            raise
+        except tokenize.TokenError as error:
+            raise UserError(f"{place()}: {error.args[0]}.") from error
+        except SyntaxError as error:
+            line = error.lineno or line
+            raise UserError(f"{place()}: {_explain_syntax(error)}") from error
+        except (ValueError, ImportError) as error:
+            raise UserError(f"{place()}: {_explain(error)}") from error
+
+    def _apply(self, statement, path: Optional[str], place: str) -> None:
+        if isinstance(statement, config_parser.IncludeStatement):
+            folders = [os.path.dirname(path) if path else os.curdir]
+            try:
+                included = find_file(statement.filename, folders)
+            except UserError as error:
+                raise UserError(f"{place}: {error}") from error
+            try:
+                self.read_file(included)
+            except RecursionError as error:
+                raise UserError(f"{place}: the file includes itself.") from error
+        elif isinstance(statement, config_parser.ImportStatement):
+            raise UserError(f"{place}: gin files of wss do not import modules.")
+        elif isinstance(statement, config_parser.BindingStatement):
+            scope, selector, parameter, value, _ = statement
+            if parameter:
+                gin.bind_parameter((scope, selector, parameter), value)
+            else:
+                macro = f"{scope}/{selector}" if scope else selector
+                self._defined[macro] = place
+                gin.bind_parameter((macro, "gin.macro", "value"), value)
+
+    def check_macros(self) -> None:
+        """Raises a UserError for macros nobody uses and macros nobody defines."""
+        for macro, place in self._used.items():
+            if macro not in self._defined:
+                raise UserError(
+                    f"{place}: the macro {macro} has no value."
+                    f"{_closest(macro, self._defined)}"
+                )
+        for macro, place in self._defined.items():
+            if macro not in self._used:
+                raise UserError(
+                    f"{place}: nothing uses the macro {macro}."
+                    f"{_closest(macro, self._used)}"
+                )
+
+
+class _Delegate(gin.config.ParserDelegate):
+    """gin's own, remembering the macros that a statement refers to."""
+
+    def __init__(self):
+        super().__init__()
+        self._macros: Set[str] = set()
+
+    def macro(self, name: str):
+        reference = super().macro(name)
+        if reference.selector == "gin.macro":  # Not one of gin's constants.
+            self._macros.add(name)
+        return reference
+
+    def take_macros(self) -> Set[str]:
+        macros, self._macros = self._macros, set()
+        return macros
+
+
+def _explain_syntax(error: SyntaxError) -> str:
+    """gin's message, and what a newcomer to gin gets wrong most often."""
+    hint = "Strings need quotes: NAME = 'value'."
+    if "Failed to parse token" in error.msg:
+        token = error.msg.split("'")[-2]
+        return f"{token} is not a value. {hint}"
+    if "Unable to parse value" in error.msg:
+        return f"The value can not be read. {hint}"
+    return _first_line(error)
+
+
+def _explain(error: Exception) -> str:
+    """gin's first line and the closest known name."""
+    message = _first_line(error)
+    quoted = message.split("'")[1::2]
+    if message.startswith("No configurable matching"):
+        known = [
+            selector.split(".")[-1] for selector, _ in gin.config._REGISTRY.items()
+        ]
+        name = quoted[0].strip("@()").split("/")[-1]
+        return message + _closest(name, known)
+    if "doesn't have a parameter named" in message:
+        # The apostrophe of "doesn't" splits too.
+        configurable, name = message.split("'")[1], message.split("'")[-2]
+        return message + _closest(name, _parameters(configurable))
+    return message
+
+
+def _parameters(configurable: str) -> List[str]:
+    function = gin.get_configurable(configurable)
+    if inspect.isclass(function):
+        function = function.__init__
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def _closest(name: str, known: Iterable[str]) -> str:
+    # Macros are in capitals; a name in the wrong case is still the name.
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f" Did you mean {by_lower[matches[0]]}?" if matches else ""
+
+
+def _first_line(error: Exception) -> str:
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return (message or type(error).__name__).strip().splitlines()[0].strip()
