@@ -1,0 +1,180 @@
+"""Batch norm with the original's numbers, its moving averages updated once a step.
+
+A training step of PseudoSeg passes several batches through the same layers. In TF1 the
+updates of all passes raced with each other; here every pass only notes its statistics,
+and the end of the step applies them in program order:
+
+    with collect_batch_statistics() as statistics:
+        model.backbone(labeled, training=True)
+        with repeated_updates(2):  # Stands for two equal passes of the original.
+            model.backbone(weak, training=True)
+    statistics.apply()
+
+Outside such a block a training pass updates the averages at once.
+"""
+
+import contextlib
+import threading
+from typing import Any, Dict, Iterator, List, Tuple
+
+import tensorflow as tf
+
+
+class BatchStatistics:
+    """What the passes of one step on one replica measured, per layer.
+
+    n updates in a row, `m -= (1 - decay) * (m - batch)` with the statistics b_1 ... b_n,
+    are one update with the decay `decay^n` towards a weighted mean of the b_i. So per
+    layer only `sum_i (1 - decay) * decay^(n - i) * b_i` and n are kept.
+    """
+
+    def __init__(self) -> None:
+        self._sums: Dict[int, List[tf.Tensor]] = {}
+        self._layers: Dict[int, Tuple["BatchNorm", int]] = {}
+
+    def add(
+        self, layer: "BatchNorm", mean: tf.Tensor, variance: tf.Tensor, repeats: int
+    ) -> None:
+        """Notes `repeats` equal updates of the layer's averages, [channels] each."""
+        _, updates = self._layers.get(id(layer), (layer, 0))
+        shrink = layer.decay**repeats
+        batch = [(1.0 - shrink) * tf.stop_gradient(x) for x in (mean, variance)]
+        if updates:
+            batch = [shrink * s + x for s, x in zip(self._sums[id(layer)], batch)]
+        self._sums[id(layer)] = batch
+        self._layers[id(layer)] = (layer, updates + repeats)
+
+    def apply(self) -> None:
+        """Updates the moving averages; call it in replica context, once.
+
+        The averages are equal on all replicas and stay so: each takes the mean over the
+        replicas of what they measured.
+        """
+        if not self._layers:
+            return
+        averages, weights = [], []
+        for layer, updates in self._layers.values():
+            averages += [layer.moving_mean, layer.moving_variance]
+            weights += 2 * [1.0 - layer.decay**updates]
+        sums = [value for pair in self._sums.values() for value in pair]
+
+        def update(strategy: tf.distribute.Strategy, sums: List[Any]) -> None:
+            extended = strategy.extended
+            reduced = extended.batch_reduce_to(
+                tf.distribute.ReduceOp.MEAN, list(zip(sums, averages))
+            )
+            for average, weight, value in zip(averages, weights, reduced):
+                extended.update(average, _move, args=(weight, value), group=False)
+
+        tf.distribute.get_replica_context().merge_call(update, args=(sums,))
+
+
+def _move(average: tf.Variable, weight: float, value: tf.Tensor) -> tf.Operation:
+    return average.assign_sub(weight * average - value)
+
+
+class _Collecting(threading.local):
+    """What is being collected; per thread, for replicas are traced in threads."""
+
+    statistics = None
+    repeats = 1
+
+
+_collecting = _Collecting()
+
+
+@contextlib.contextmanager
+def collect_batch_statistics() -> Iterator[BatchStatistics]:
+    """Training passes inside note their statistics; the caller applies them."""
+    outer, _collecting.statistics = _collecting.statistics, BatchStatistics()
+    try:
+        yield _collecting.statistics
+    finally:
+        _collecting.statistics = outer
+
+
+@contextlib.contextmanager
+def repeated_updates(repeats: int) -> Iterator[None]:
+    """Training passes inside update the averages as `repeats` equal passes would."""
+    outer, _collecting.repeats = _collecting.repeats, repeats
+    try:
+        yield
+    finally:
+        _collecting.repeats = outer
+
+
+class BatchNorm(tf.keras.layers.Layer):
+    """Normalises [batch, height, width, channels] per channel, as slim.batch_norm.
+
+    Uses the fused operation: the batch variance that enters the moving average carries
+    Bessel's correction, and an epsilon below 1.001e-5 acts as 1.001e-5. Statistics,
+    averages and parameters are float32 under every precision policy.
+    """
+
+    def __init__(
+        self,
+        decay: float,
+        epsilon: float,
+        *,
+        center: bool = True,
+        scale: bool = True,
+        name: str = None,
+    ):
+        """Creates the layer.
+
+        Args:
+          decay: of the moving averages, per update.
+          epsilon: added to the variance.
+          center: whether to add a learnt `beta`.
+          scale: whether to multiply by a learnt `gamma`.
+          name: the TF1 scope, ".../BatchNorm".
+        """
+        super().__init__(name=name)
+        self.decay = decay
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.gamma = self._weight("gamma", input_shape, "ones") if self.scale else None
+        self.beta = self._weight("beta", input_shape, "zeros") if self.center else None
+        self.moving_mean = self._weight(
+            "moving_mean", input_shape, "zeros", trainable=False
+        )
+        self.moving_variance = self._weight(
+            "moving_variance", input_shape, "ones", trainable=False
+        )
+        super().build(input_shape)
+
+    def _weight(
+        self, name: str, input_shape: tf.TensorShape, initializer: str, **kwargs: Any
+    ) -> tf.Variable:
+        return self.add_weight(
+            name,
+            shape=[input_shape[-1]],
+            dtype=tf.float32,
+            initializer=initializer,
+            experimental_autocast=False,
+            **kwargs,
+        )
+
+    @tf.autograph.experimental.do_not_convert
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        channels = inputs.shape[-1:]
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            tf.ones(channels) if self.gamma is None else self.gamma,
+            tf.zeros(channels) if self.beta is None else self.beta,
+            None if training else self.moving_mean,
+            None if training else self.moving_variance,
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            if _collecting.statistics is not None:
+                _collecting.statistics.add(self, mean, variance, _collecting.repeats)
+            else:
+                statistics = BatchStatistics()
+                statistics.add(self, mean, variance, _collecting.repeats)
+                statistics.apply()
+        return outputs

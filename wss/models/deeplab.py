@@ -1,0 +1,305 @@
+"""DeepLabV3+: a backbone, atrous spatial pyramid pooling, a decoder, a classifier.
+
+Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
+Segmentation" (arXiv:1802.02611); constants of core/model.py of googleinterns/wss.
+"""
+
+import functools
+from typing import List, Optional, Sequence
+
+import gin
+import tensorflow as tf
+
+from wss.errors import UserError
+from wss.models import tf1_checkpoint
+from wss.models.backbone import Backbone, create_backbone, mean_pixel
+from wss.models.batch_norm import BatchNorm
+from wss.models.layers import (
+    Convolution,
+    EndPoints,
+    SeparableConvolution,
+    build,
+    truncated_normal,
+)
+from wss.resize import resize_bilinear
+
+__all__ = ["DeepLabV3Plus", "mean_pixel"]
+
+BATCH_NORM_DECAY = 0.9997
+BATCH_NORM_EPSILON = 1e-5
+ASPP_KEEP = 0.9
+DECODER_PROJECTION_CHANNELS = 48
+ATROUS_RATES_AT_STRIDE_16 = (6, 12, 18)
+
+
+def _convolution(scope: str, channels: int, filters: int, **kwargs) -> Convolution:
+    initializer = tf.keras.initializers.GlorotUniform()  # slim's default.
+    return Convolution(scope, channels, filters, initializer=initializer, **kwargs)
+
+
+def _separable(
+    scope: str, channels: int, filters: int, **kwargs
+) -> SeparableConvolution:
+    initializers = (truncated_normal(0.33), truncated_normal(0.06))
+    return SeparableConvolution(
+        scope, channels, filters, initializers=initializers, **kwargs
+    )
+
+
+class PyramidPooling(tf.Module):
+    """Atrous spatial pyramid pooling (ASPP) with image-level features."""
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        atrous_rates: Sequence[int],
+        batch_norm: functools.partial,
+    ):
+        super().__init__()
+        arguments = dict(batch_norm=batch_norm)
+        self.image_pooling = _convolution(
+            "image_pooling", channels, filters, **arguments
+        )
+        self.branches = [_convolution("aspp0", channels, filters, **arguments)] + [
+            _separable(f"aspp{i}", channels, filters, rate=rate, **arguments)
+            for i, rate in enumerate(atrous_rates, 1)
+        ]
+        concatenated = (1 + len(self.branches)) * filters
+        self.projection = _convolution(
+            "concat_projection", concatenated, filters, **arguments
+        )
+
+    def __call__(
+        self, features: tf.Tensor, training: bool, dropout_seed: Optional[tf.Tensor]
+    ) -> tf.Tensor:
+        pooled = tf.reduce_mean(tf.cast(features, tf.float32), [1, 2], keepdims=True)
+        pooled = self.image_pooling(pooled, training)
+        # Bilinear resizing of a single pixel.
+        pooled = tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
+        branches = [branch(features, training) for branch in self.branches]
+        outputs = self.projection(tf.concat([pooled] + branches, -1), training)
+        if dropout_seed is None:
+            return outputs
+        return tf.nn.experimental.stateless_dropout(
+            outputs, rate=1.0 - ASPP_KEEP, seed=dropout_seed
+        )
+
+
+class Decoder(tf.Module):
+    """Refines the pyramid's features with those of an early end point."""
+
+    def __init__(
+        self,
+        channels: int,
+        low_level_channels: int,
+        filters: int,
+        batch_norm: functools.partial,
+    ):
+        super().__init__()
+        projected = DECODER_PROJECTION_CHANNELS
+        self.projection = _convolution(
+            "decoder/feature_projection0",
+            low_level_channels,
+            projected,
+            batch_norm=batch_norm,
+        )
+        self.convolutions = [
+            _separable(
+                f"decoder/decoder_conv{i}", inputs, filters, batch_norm=batch_norm
+            )
+            for i, inputs in enumerate((channels + projected, filters))
+        ]
+
+    def __call__(
+        self, features: tf.Tensor, low_level: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        features = resize_bilinear(features, tuple(low_level.shape[1:3]))
+        outputs = tf.concat([features, self.projection(low_level, training)], -1)
+        for convolution in self.convolutions:
+            outputs = convolution(outputs, training)
+        return outputs
+
+
+@gin.configurable
+class DeepLabV3Plus(tf.keras.Model):
+    """Images to logits per pixel, and to logits per image.
+
+    Every variable exists after construction. Height and width of the images are static
+    and may be anything; `output_stride * k + 1` aligns the grids of all end points.
+
+    Attributes:
+      backbone: maps images [batch, height, width, 3], float32 in 0..255, to end points
+        by the original's names: `model.backbone(images, training=False)`.
+      num_classes, output_stride: as given.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        variant: str = "xception_65",
+        output_stride: int = 16,
+        atrous_rates: Optional[Sequence[int]] = None,
+        multi_grid: Optional[Sequence[int]] = None,
+        decoder_output_stride: int = 4,
+        aspp_channels: int = 256,
+        decoder_channels: int = 256,
+        batch_norm_decay: Optional[float] = None,
+    ):
+        """Creates all variables.
+
+        Args:
+          num_classes: background included.
+          variant: of the backbone, e.g. "xception_65" or "resnet_v1_50_beta".
+          output_stride: image pixels per pixel of the backbone's features, 8 or 16.
+          atrous_rates: of the pyramid; unless given (6, 12, 18) at output stride 16,
+            scaled to the others.
+          multi_grid: atrous rates of the backbone's last block; the variant's own
+            unless given.
+          decoder_output_stride: image pixels per pixel of the logits, 4 or 8.
+          aspp_channels: of the pyramid's branches and its output.
+          decoder_channels: of the decoder's output.
+          batch_norm_decay: of all moving averages; unless given the original's, which
+            differ by part. Runs of less than some ten thousand steps want 0.98 or so.
+
+        Raises:
+          UserError: unknown variant, or a stride or grid that it can not have.
+        """
+        super().__init__()
+        self.num_classes = num_classes
+        self.output_stride = output_stride
+        self.decoder_output_stride = decoder_output_stride
+        self.backbone = create_backbone(
+            variant,
+            output_stride=output_stride,
+            multi_grid=multi_grid,
+            batch_norm_decay=batch_norm_decay,
+        )
+        if atrous_rates is None:
+            atrous_rates = [16 * r // output_stride for r in ATROUS_RATES_AT_STRIDE_16]
+        batch_norm = functools.partial(
+            BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
+        )
+        self.pyramid_pooling = PyramidPooling(
+            self.backbone.channels, aspp_channels, atrous_rates, batch_norm
+        )
+        self.low_level_end_point, low_level_channels = _look_up(
+            self.backbone.decoder_end_points, decoder_output_stride, "decoder"
+        )
+        self.decoder = Decoder(
+            aspp_channels, low_level_channels, decoder_channels, batch_norm
+        )
+        self.semantic_logits = _logits(
+            "logits/semantic", decoder_channels, num_classes, truncated_normal(0.01)
+        )
+        self.classifier = _logits(
+            f"{self.backbone.scope}/logits",
+            self.backbone.channels,
+            num_classes - 1,
+            self.backbone.classifier_initializer,
+        )
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Computes logits [batch, height, width, classes] at the decoder's stride."""
+        return self.segment(self.backbone(images, training), training)
+
+    def segment(
+        self,
+        end_points: EndPoints,
+        training: bool = False,
+        dropout_seed: Optional[tf.Tensor] = None,
+    ) -> tf.Tensor:
+        """Computes the logits of pixels from the backbone's end points.
+
+        Args:
+          end_points: of `backbone`.
+          training: whether batch norm takes the batch's statistics.
+          dropout_seed: int32 [2]; None for no dropout.
+
+        Returns:
+          [batch, height, width, classes] at the decoder's stride, float32,
+          unnormalised.
+        """
+        features = self.pyramid_pooling(
+            self.features(end_points), training, dropout_seed
+        )
+        low_level = end_points[self.low_level_end_point]
+        return self.semantic_logits(self.decoder(features, low_level, training))
+
+    def features(self, end_points: EndPoints) -> tf.Tensor:
+        """The backbone's last end point."""
+        return end_points[self.backbone.strides[16]]
+
+    def end_point(self, end_points: EndPoints, stride: int) -> tf.Tensor:
+        """The end point that the original calls `stride`, e.g. 15 or 16.
+
+        Raises:
+          UserError: the backbone has no such end point.
+        """
+        return end_points[_look_up(self.backbone.strides, stride, "named")]
+
+    def dropout_mask(self, batch_size: int, seed: tf.Tensor) -> Optional[tf.Tensor]:
+        """Draws the dropout before the classifier.
+
+        Args:
+          batch_size: number of images.
+          seed: int32 [2].
+
+        Returns:
+          [batch, 1, 1, channels] of 0 or 1 / keep, float32; None for a backbone without
+          dropout there.
+        """
+        keep = self.backbone.prelogits_keep
+        if keep == 1.0:
+            return None
+        shape = [batch_size, 1, 1, self.backbone.channels]
+        kept = tf.random.stateless_uniform(shape, seed) < keep
+        return tf.cast(kept, tf.float32) / keep
+
+    def classify(
+        self, end_points: EndPoints, dropout_mask: Optional[tf.Tensor] = None
+    ) -> tf.Tensor:
+        """Computes the logits of images: a linear head on the features' mean.
+
+        Args:
+          end_points: of `backbone`.
+          dropout_mask: of `dropout_mask`; None for no dropout.
+
+        Returns:
+          [batch, classes - 1] (no background), float32, unnormalised.
+        """
+        features = tf.cast(self.features(end_points), tf.float32)
+        pooled = tf.reduce_mean(features, [1, 2], keepdims=True)
+        if dropout_mask is not None:
+            pooled *= dropout_mask
+        return self.classifier(pooled)[:, 0, 0]
+
+    @property
+    def classifier_kernel(self) -> tf.Tensor:
+        """[channels, classes - 1] of the classifier, float32."""
+        return tf.convert_to_tensor(self.classifier.kernel)[0, 0]
+
+    @property
+    def regularized_variables(self) -> List[tf.Variable]:
+        """Kernels of all but the depthwise convolutions: what weight decay shrinks."""
+        named = tf1_checkpoint.named_variables(self)
+        return [named[name] for name in sorted(named) if name.endswith("/weights")]
+
+
+def _logits(
+    scope: str, channels: int, filters: int, initializer
+) -> tf.keras.layers.Conv2D:
+    """A 1x1 convolution with bias, float32 under every precision policy."""
+    layer = tf.keras.layers.Conv2D(
+        filters, 1, kernel_initializer=initializer, dtype=tf.float32, name=scope
+    )
+    return build(layer, channels)
+
+
+def _look_up(end_points, stride: int, what: str):
+    if stride not in end_points:
+        raise UserError(
+            f"The backbone has no {what} end point of stride {stride}; it has "
+            f"{', '.join(map(str, sorted(end_points)))}."
+        )
+    return end_points[stride]

@@ -1,0 +1,145 @@
+"""Convolutions as slim made them: explicit padding, batch norm, activation.
+
+Channel counts are given, so that every variable exists once the network is
+constructed. Every layer that owns weights has its full TF1 scope as its name, from
+which `wss.models.tf1_checkpoint` reads the TF1 names of its variables.
+"""
+
+from typing import Callable, Dict, Optional, Tuple
+
+import tensorflow as tf
+
+from wss.models.batch_norm import BatchNorm
+
+EndPoints = Dict[str, tf.Tensor]
+Initializer = tf.keras.initializers.Initializer
+
+
+def truncated_normal(stddev: float) -> Initializer:
+    """slim's initialiser: a normal cut at two standard deviations of 0."""
+    return tf.keras.initializers.TruncatedNormal(stddev=stddev)
+
+
+def build(layer: tf.keras.layers.Layer, channels: int) -> tf.keras.layers.Layer:
+    """Creates the layer's variables for inputs of [..., ..., ..., channels]."""
+    with tf.name_scope(layer.name):
+        layer.build(tf.TensorShape([None, None, None, channels]))
+    return layer
+
+
+class Convolution(tf.Module):
+    """Convolution, batch norm, activation.
+
+    A strided kernel is padded by the same number of zeros on both sides, whatever the
+    input's size (TF's own SAME padding shifts even sizes by a pixel).
+    """
+
+    def __init__(
+        self,
+        scope: str,
+        channels: int,
+        filters: Optional[int],
+        kernel_size: int = 1,
+        *,
+        stride: int = 1,
+        rate: int = 1,
+        relu: bool = True,
+        initializer: Initializer,
+        batch_norm: Callable[..., BatchNorm],
+    ):
+        """Creates the layers and their variables.
+
+        Args:
+          scope: full TF1 scope.
+          channels: of the input.
+          filters: channels of the output; None for a depthwise convolution.
+          kernel_size: height and width of the kernel, pixels.
+          stride: pixels of the input per pixel of the output.
+          rate: atrous rate.
+          relu: whether a ReLU follows.
+          initializer: of the kernel.
+          batch_norm: makes the batch norm, takes `name`.
+        """
+        super().__init__()
+        self.scope = scope
+        self._relu = relu
+        self._padding = rate * (kernel_size - 1) // 2 if stride > 1 else 0
+        arguments = dict(
+            kernel_size=kernel_size,
+            strides=stride,
+            dilation_rate=rate,
+            padding="valid" if stride > 1 else "same",
+            use_bias=False,
+            name=scope,
+        )
+        if filters is None:
+            self.convolution = tf.keras.layers.DepthwiseConv2D(
+                depthwise_initializer=initializer, **arguments
+            )
+        else:
+            self.convolution = tf.keras.layers.Conv2D(
+                filters, kernel_initializer=initializer, **arguments
+            )
+        build(self.convolution, channels)
+        self.batch_norm = build(
+            batch_norm(name=f"{scope}/BatchNorm"), filters or channels
+        )
+
+    def __call__(
+        self, inputs: tf.Tensor, training: bool, end_points: Optional[EndPoints] = None
+    ) -> tf.Tensor:
+        """Maps [batch, height, width, channels]; notes the output in `end_points`."""
+        if self._padding:
+            pad = [self._padding, self._padding]
+            inputs = tf.pad(inputs, [[0, 0], pad, pad, [0, 0]])
+        outputs = self.batch_norm(self.convolution(inputs), training=training)
+        if self._relu:
+            outputs = tf.nn.relu(outputs)
+        if end_points is not None:
+            end_points[self.scope] = outputs
+        return outputs
+
+
+class SeparableConvolution(tf.Module):
+    """A 3x3 depthwise and a 1x1 pointwise convolution, each with batch norm."""
+
+    def __init__(
+        self,
+        scope: str,
+        channels: int,
+        filters: int,
+        *,
+        stride: int = 1,
+        rate: int = 1,
+        relu: bool = True,
+        initializers: Tuple[Initializer, Initializer],
+        batch_norm: Callable[..., BatchNorm],
+    ):
+        """Arguments as for `Convolution`; `relu` after both, or none, of the two."""
+        super().__init__()
+        depthwise, pointwise = initializers
+        self.depthwise = Convolution(
+            f"{scope}_depthwise",
+            channels,
+            None,
+            3,
+            stride=stride,
+            rate=rate,
+            relu=relu,
+            initializer=depthwise,
+            batch_norm=batch_norm,
+        )
+        self.pointwise = Convolution(
+            f"{scope}_pointwise",
+            channels,
+            filters,
+            relu=relu,
+            initializer=pointwise,
+            batch_norm=batch_norm,
+        )
+
+    def __call__(
+        self, inputs: tf.Tensor, training: bool, end_points: Optional[EndPoints] = None
+    ) -> tf.Tensor:
+        outputs = self.depthwise(inputs, training, end_points)
+        return self.pointwise(outputs, training, end_points)

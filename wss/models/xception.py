@@ -1,0 +1,198 @@
+"""Xception-65, modified for segmentation: aligned features, no pooling, atrous.
+
+François Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions"
+(arXiv:1610.02357), deepened by Qi et al. for COCO 2017. Constants of
+deeplab/core/xception.py and feature_extractor.py of the original.
+"""
+
+import functools
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import tensorflow as tf
+
+from wss.models.backbone import (
+    MID_GREY,
+    Backbone,
+    atrous_strides,
+    register_backbone,
+    unit_rates,
+    zero_mean_unit_range,
+)
+from wss.models.batch_norm import BatchNorm
+from wss.models.layers import (
+    Convolution,
+    EndPoints,
+    SeparableConvolution,
+    truncated_normal,
+)
+
+BATCH_NORM_DECAY = 0.9997
+BATCH_NORM_EPSILON = 1e-3
+INITIALIZER = truncated_normal(0.09)
+
+
+class Block(NamedTuple):
+    """Equal units; `shortcut` is "convolution", "identity" or "none"."""
+
+    name: str
+    units: int
+    filters: Tuple[int, int, int]
+    stride: int
+    shortcut: str
+
+
+XCEPTION_65 = (
+    Block("entry_flow/block1", 1, (128, 128, 128), 2, "convolution"),
+    Block("entry_flow/block2", 1, (256, 256, 256), 2, "convolution"),
+    Block("entry_flow/block3", 1, (728, 728, 728), 2, "convolution"),
+    Block("middle_flow/block1", 16, (728, 728, 728), 1, "identity"),
+    Block("exit_flow/block1", 1, (728, 1024, 1024), 2, "convolution"),
+    Block("exit_flow/block2", 1, (1536, 1536, 2048), 1, "none"),
+)
+
+
+class XceptionModule(tf.Module):
+    """Three separable convolutions and a shortcut around them."""
+
+    def __init__(
+        self,
+        scope: str,
+        channels: int,
+        block: Block,
+        stride: int,
+        rates: Sequence[int],
+        batch_norm: functools.partial,
+    ):
+        super().__init__()
+        self.scope = scope
+        # With a shortcut the sum has to stay linear: ReLUs stand before the depthwise
+        # convolutions. Without, they follow every batch norm.
+        self._relu_before = block.shortcut != "none"
+        self._identity = block.shortcut == "identity"
+        self.convolutions = []
+        inputs = channels
+        for i, (filters, rate) in enumerate(zip(block.filters, rates), 1):
+            self.convolutions.append(
+                SeparableConvolution(
+                    f"{scope}/separable_conv{i}",
+                    inputs,
+                    filters,
+                    stride=stride if i == 3 else 1,
+                    rate=rate,
+                    relu=not self._relu_before,
+                    initializers=(INITIALIZER, INITIALIZER),
+                    batch_norm=batch_norm,
+                )
+            )
+            inputs = filters
+        self.shortcut = None
+        if block.shortcut == "convolution":
+            self.shortcut = Convolution(
+                f"{scope}/shortcut",
+                channels,
+                block.filters[-1],
+                stride=stride,
+                relu=False,
+                initializer=INITIALIZER,
+                batch_norm=batch_norm,
+            )
+
+    def __call__(
+        self, inputs: tf.Tensor, training: bool, end_points: EndPoints
+    ) -> tf.Tensor:
+        outputs = inputs
+        for convolution in self.convolutions:
+            if self._relu_before:
+                outputs = tf.nn.relu(outputs)
+            outputs = convolution(outputs, training, end_points)
+        if self.shortcut is not None:
+            outputs += self.shortcut(inputs, training, end_points)
+        elif self._identity:
+            outputs += inputs
+        end_points[self.scope] = outputs
+        return outputs
+
+
+class Xception(Backbone):
+    """A stack of blocks of Xception modules behind two convolutions."""
+
+    prelogits_keep = 0.5
+    classifier_initializer = INITIALIZER
+
+    def __init__(
+        self,
+        scope: str,
+        blocks: Sequence[Block],
+        *,
+        output_stride: int,
+        multi_grid: Optional[Sequence[int]] = None,
+        batch_norm_decay: Optional[float] = None,
+    ):
+        """Creates all variables.
+
+        Args:
+          scope: TF1 scope.
+          blocks: the table of blocks.
+          output_stride: input pixels per pixel of the last end point.
+          multi_grid: atrous rates of the last block's three convolutions, on top of
+            the block's own; 1 each unless given.
+          batch_norm_decay: the original's unless given.
+        """
+        super().__init__()
+        self.scope = scope
+        self.channels = blocks[-1].filters[-1]
+        batch_norm = functools.partial(
+            BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
+        )
+        multi_grid = unit_rates(multi_grid or (1, 1, 1), 3)
+        arguments = dict(initializer=INITIALIZER, batch_norm=batch_norm)
+        stem = f"{scope}/entry_flow/conv1"
+        self.stem = [
+            Convolution(f"{stem}_1", 3, 32, 3, stride=2, **arguments),
+            Convolution(f"{stem}_2", 32, 64, 3, **arguments),
+        ]
+        strides = [block.stride for block in blocks for _ in range(block.units)]
+        units = iter(atrous_strides(strides, output_stride // 2))
+        channels = 64
+        self.blocks = []
+        for block in blocks:
+            modules = []
+            for i in range(1, block.units + 1):
+                stride, rate = next(units)
+                unit_scope = f"{scope}/{block.name}/unit_{i}/xception_module"
+                grid = multi_grid if block is blocks[-1] else (1, 1, 1)
+                rates = [rate * unit_rate for unit_rate in grid]
+                modules.append(
+                    XceptionModule(
+                        unit_scope, channels, block, stride, rates, batch_norm
+                    )
+                )
+                channels = block.filters[-1]
+            self.blocks.append((f"{scope}/{block.name}", modules))
+        self._name_end_points()
+
+    def _name_end_points(self) -> None:
+        scope = self.scope
+        names = [name for name, _ in self.blocks]
+        self.strides = dict(zip((4, 8, 13, 14, 15, 16), names))
+        inside = "unit_1/xception_module/separable_conv2_pointwise"
+        self.decoder_end_points = {
+            4: (f"{scope}/entry_flow/block2/{inside}", 256),
+            8: (f"{scope}/entry_flow/block3/{inside}", 728),
+        }
+
+    def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
+        end_points: EndPoints = {}
+        outputs = zero_mean_unit_range(images)
+        for convolution in self.stem:
+            outputs = convolution(outputs, training, end_points)
+        for name, modules in self.blocks:
+            for module in modules:
+                outputs = module(outputs, training, end_points)
+            end_points[name] = outputs
+        return end_points
+
+
+@register_backbone("xception_65", mean_pixel=MID_GREY)
+def xception_65(**kwargs) -> Xception:
+    return Xception("xception_65", XCEPTION_65, **kwargs)
