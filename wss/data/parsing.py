@@ -6,9 +6,13 @@ segmentation features; image-level labels of an image without mask may be given 
 list of class ids.
 """
 
-from typing import Dict
+import contextlib
+import re
+from typing import Dict, Iterator
 
 import tensorflow as tf
+
+from wss.errors import UserError
 
 ENCODED = "image/encoded"
 FILENAME = "image/filename"
@@ -26,6 +30,9 @@ _FEATURES = {
     LABEL_ENCODED: tf.io.FixedLenFeature((), tf.string, default_value=""),
     CLASS_IDS: tf.io.VarLenFeature(tf.int64),
 }
+
+# Marks the sentences for the user in the error messages of a graph.
+_OPENING, _CLOSING = "<<<", ">>>"
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Bit depth and colour type in a PNG header: 8-bit grey, 8-bit grey with alpha.
@@ -73,8 +80,39 @@ def parse_example(
     }
 
 
+def ensure(condition: tf.Tensor, *sentence: tf.Tensor) -> tf.Operation:
+    """An operation that fails with a sentence for the user unless `condition` holds.
+
+    Args:
+      condition: scalar bool.
+      sentence: strings and integer tensors, which are put together.
+    """
+    parts = [
+        part if tf.as_dtype(part.dtype) == tf.string else tf.strings.as_string(part)
+        for part in map(tf.convert_to_tensor, sentence)
+    ]
+    message = tf.strings.join([_OPENING, *parts, _CLOSING])
+    return tf.debugging.Assert(condition, [message])
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Turns the failure of an `ensure` of the input into a `UserError`.
+
+    tf.data reports what fails in its graph as a long `InvalidArgumentError` wherever
+    the next batch is asked for: wrap that place, or the whole run.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(f"{_OPENING}(.*?){_CLOSING}", str(error), re.DOTALL)
+        if not found:
+            raise
+        raise UserError(found[1]) from error
+
+
 def _describe(name: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
-    return tf.strings.join(["record '", name, "' (", source, ")"])
+    return tf.strings.join(["record ", name, " (", source, ")"])
 
 
 def _decode(
@@ -83,10 +121,12 @@ def _decode(
     """Decodes JPEG or PNG bytes to [height, width, channels], uint8."""
     is_jpeg = tf.io.is_jpeg(encoded)
     is_png = tf.strings.substr(encoded, 0, len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
-    problem = tf.strings.join(
-        [f"Feature '{feature}' is missing or neither JPEG nor PNG in ", where]
+    known = ensure(
+        is_jpeg | is_png,
+        f"Feature {feature} is missing or neither JPEG nor PNG in ",
+        where,
     )
-    with tf.control_dependencies([tf.debugging.Assert(is_jpeg | is_png, [problem])]):
+    with tf.control_dependencies([known]):
         image = tf.cond(
             is_jpeg,
             lambda: tf.io.decode_jpeg(encoded, channels),
@@ -102,18 +142,18 @@ def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.
     is_grey = tf.io.is_jpeg(encoded) | tf.reduce_any(
         tf.strings.substr(encoded, 24, 2) == tf.constant(_GREY_HEADERS)
     )
-    not_grey = tf.strings.join(
-        [f"Feature '{LABEL_ENCODED}' is not an 8-bit grey PNG of class ids in ", where]
+    grey = ensure(
+        is_grey,
+        f"Feature {LABEL_ENCODED} is not an 8-bit grey PNG of class ids in ",
+        where,
     )
-    label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
-    sizes_differ = tf.strings.join(["Image and mask differ in size in ", where])
-    same_size = tf.reduce_all(tf.shape(label) == tf.shape(image)[:2])
-    with tf.control_dependencies(
-        [
-            tf.debugging.Assert(is_grey, [not_grey]),
-            tf.debugging.Assert(
-                same_size, [sizes_differ, tf.shape(image), tf.shape(label)]
-            ),
-        ]
-    ):
+    with tf.control_dependencies([grey]):
+        label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
+    size, label_size = tf.shape(image)[:2], tf.shape(label)
+    same_size = ensure(
+        tf.reduce_all(size == label_size),
+        *("The image has ", size[0], " x ", size[1], " pixels, but the mask "),
+        *(label_size[0], " x ", label_size[1], " in ", where),
+    )
+    with tf.control_dependencies([same_size]):
         return tf.identity(label)

@@ -1,0 +1,162 @@
+"""Training views of an image: one for labeled, weak and strong for unlabeled images.
+
+The order is the original's (`core/input_preprocess.py`): scale, change the strong view's
+colours, pad, crop, hide parts of the strong view, flip.
+"""
+
+import dataclasses
+from typing import Callable, Dict, Sequence, Tuple
+
+import tensorflow as tf
+
+from wss.data import geometry, policies
+from wss.data.geometry import View
+
+
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """What all views of a run share.
+
+    Attributes:
+      crop_size: height and width of a view, pixels.
+      padding_value: what a view shows beside the image, per channel, 0..255.
+      ignore_label: the label there.
+    """
+
+    crop_size: Tuple[int, int]
+    padding_value: Tuple[float, float, float]
+    ignore_label: int
+
+
+def labeled_view(
+    image: tf.Tensor, label: tf.Tensor, view: View, canvas: Canvas
+) -> Dict[str, tf.Tensor]:
+    """The view that a labeled image is learned from.
+
+    Args:
+      image: [height, width, 3], uint8 or float32, 0..255.
+      label: [height, width], int32.
+      view: what was drawn.
+      canvas: size and padding.
+
+    Returns:
+      image [*crop_size, 3], float32; label [*crop_size], int32; valid [*crop_size],
+      float32, 0 on the padding.
+    """
+    image, label, size = _scale(image, label, view)
+    parts = _place(image, label, size, view, canvas)
+    return {name: geometry.flip(part, view.flipped) for name, part in parts.items()}
+
+
+def weak_and_strong_views(
+    image: tf.Tensor,
+    label: tf.Tensor,
+    view: View,
+    canvas: Canvas,
+    distort: Callable[[tf.Tensor], tf.Tensor],
+    hidden: tf.Tensor,
+) -> Dict[str, tf.Tensor]:
+    """The two views of an unlabeled image, aligned with each other.
+
+    Args:
+      image: [height, width, 3], uint8 or float32, 0..255.
+      label: [height, width], int32; ignored pixels where nothing is known.
+      view: what was drawn, for both.
+      canvas: size and padding.
+      distort: changes the colours of the strong view, [height, width, 3], float32.
+      hidden: [*crop_size], bool, pixels that the strong view does not show.
+
+    Returns:
+      weak, strong [*crop_size, 3], float32; label [*crop_size], int32; valid
+      [*crop_size], float32; label and valid lack the padding and the hidden pixels.
+    """
+    image, label, size = _scale(image, label, view)
+    parts = _place(image, label, size, view, canvas)
+    strong, label, valid = hide_pixels(
+        hidden,
+        _place_image(distort(image), view, canvas),
+        parts["label"],
+        parts["valid"],
+        canvas.padding_value,
+        canvas.ignore_label,
+    )
+    views = {"weak": parts["image"], "strong": strong, "label": label, "valid": valid}
+    return {name: geometry.flip(part, view.flipped) for name, part in views.items()}
+
+
+def hide_pixels(
+    hidden: tf.Tensor,
+    image: tf.Tensor,
+    label: tf.Tensor,
+    valid: tf.Tensor,
+    padding_value: Sequence[float],
+    ignore_label: int,
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Fills hidden pixels [height, width], bool, and takes them out of the masks."""
+    return (
+        tf.where(hidden[..., tf.newaxis], padding_value, image),
+        tf.where(hidden, ignore_label, label),
+        tf.where(hidden, 0.0, valid),
+    )
+
+
+def distort_colors(
+    image: tf.Tensor, chosen: Sequence[policies.Policy], seed: tf.Tensor
+) -> tf.Tensor:
+    """Applies the photometric ones of the chosen policies, in their order."""
+    for policy in chosen:
+        if policy.kind == "photometric":
+            image = policy(image, seed)
+    return image
+
+
+def draw_hidden(
+    crop_size: Tuple[int, int], chosen: Sequence[policies.Policy], seed: tf.Tensor
+) -> tf.Tensor:
+    """[*crop_size], bool: what any of the chosen occlusion policies hides."""
+    hidden = tf.zeros(crop_size, tf.bool)
+    for policy in chosen:
+        if policy.kind == "occlusion":
+            hidden |= policy(crop_size, seed)
+    return hidden
+
+
+def image_labels(label: tf.Tensor, num_classes: int, ignore_label: int) -> tf.Tensor:
+    """[num_classes - 1], float32: 1 for the classes 1.. that `label` shows.
+
+    Args:
+      label: [height, width], int32.
+      num_classes: number of classes, the background included.
+      ignore_label: label that is no class.
+    """
+    pixels = tf.boolean_mask(label, label != ignore_label)
+    counts = tf.math.bincount(pixels, minlength=num_classes, maxlength=num_classes)
+    return tf.cast(counts[1:] > 0, tf.float32)
+
+
+def _scale(
+    image: tf.Tensor, label: tf.Tensor, view: View
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
+    return (
+        geometry.scale_image(image, size),
+        geometry.scale_label(label, size),
+        size,
+    )
+
+
+def _place(
+    image: tf.Tensor, label: tf.Tensor, size: tf.Tensor, view: View, canvas: Canvas
+) -> Dict[str, tf.Tensor]:
+    """Pads and crops a scaled image and its label."""
+    label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)
+    return {
+        "image": _place_image(image, view, canvas),
+        "label": geometry.crop(label, view.offset, canvas.crop_size),
+        "valid": geometry.valid_mask(size, canvas.crop_size),
+    }
+
+
+def _place_image(image: tf.Tensor, view: View, canvas: Canvas) -> tf.Tensor:
+    image = geometry.pad_image(image, canvas.crop_size, canvas.padding_value)
+    return geometry.crop(image, view.offset, canvas.crop_size)

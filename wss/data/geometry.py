@@ -1,0 +1,185 @@
+"""Scale, pad, crop and flip: image, label and valid mask move together.
+
+After `core/preprocess_utils.py` and `core/input_preprocess.py` of the original. What is
+random is drawn first, from a stateless seed (`draw_view`); what follows is a function
+of the image and of what was drawn.
+"""
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import tensorflow as tf
+
+from wss.resize import resize_nearest
+
+
+class View(NamedTuple):
+    """What one look at an image is: decided before anything is computed.
+
+    Attributes:
+      scale: scalar float32, factor of height and width.
+      offset: [2], int32, first row and column of the crop in the scaled, padded image.
+      flipped: scalar bool, whether left and right change places, after the crop.
+    """
+
+    scale: tf.Tensor
+    offset: tf.Tensor
+    flipped: tf.Tensor
+
+
+def draw_view(
+    seed: tf.Tensor,
+    image_size: tf.Tensor,
+    crop_size: Tuple[int, int],
+    *,
+    min_scale: float = 0.5,
+    max_scale: float = 2.0,
+    scale_step: float = 0.25,
+    flip_probability: float = 0.5,
+) -> View:
+    """Draws a view.
+
+    Args:
+      seed: [2], int, decides the view.
+      image_size: [2], int32, height and width of the image before scaling.
+      crop_size: height and width of the crop.
+      min_scale: smallest factor.
+      max_scale: largest factor.
+      scale_step: distance of the factors that are drawn from; 0: any between the two.
+      flip_probability: how often the view is flipped.
+    """
+    draws = tf.random.stateless_uniform([4], seed)
+    if scale_step:
+        last = int((max_scale - min_scale) / scale_step)
+        steps = tf.floor(draws[0] * (last + 1))
+        scale = min_scale + (max_scale - min_scale) * steps / max(last, 1)
+    else:
+        scale = min_scale + (max_scale - min_scale) * draws[0]
+    surplus = tf.maximum(scaled_size(image_size, scale) - crop_size, 0)
+    offset = tf.cast(draws[1:3] * tf.cast(surplus + 1, tf.float32), tf.int32)
+    return View(scale, offset, draws[3] <= flip_probability)
+
+
+def scaled_size(image_size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """[2], int32: height and width times `scale`, rounded down."""
+    return tf.cast(tf.cast(image_size, tf.float32) * scale, tf.int32)
+
+
+def scale_image(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Scales an image [height, width, channels] to `size`; bilinear, antialiased.
+
+    Returns:
+      [*size, channels], float32.
+    """
+    return tf.image.resize(image, size, method="bilinear", antialias=True)
+
+
+def scale_label(label: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Scales a label [height, width] to `size`; nearest neighbour, corners aligned."""
+    return resize_nearest(label[tf.newaxis], size, align_corners=True)[0]
+
+
+def resize_to_range(
+    image: tf.Tensor,
+    label: tf.Tensor,
+    min_size: int,
+    max_size: Optional[int] = None,
+    factor: Optional[int] = None,
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Resizes so that the shorter side has `min_size`, the longer at most `max_size`.
+
+    Bilinear with aligned corners and without antialiasing, other than `scale_image`.
+
+    Args:
+      image: [height, width, channels].
+      label: [height, width], int.
+      min_size: length of the shorter side.
+      max_size: largest length of the longer side, which goes first.
+      factor: both sides become a multiple of it plus one.
+
+    Returns:
+      The image, float32, and the label.
+    """
+    if max_size and factor:
+        max_size -= (max_size - 1) % factor
+    size = size_in_range(tf.shape(image)[:2], min_size, max_size, factor)
+    resized = tf.raw_ops.ResizeBilinear(
+        images=image[tf.newaxis], size=size, align_corners=True
+    )
+    return resized[0], scale_label(label, size)
+
+
+def size_in_range(
+    image_size: tf.Tensor,
+    min_size: int,
+    max_size: Optional[int] = None,
+    factor: Optional[int] = None,
+) -> tf.Tensor:
+    """[2], int32: the size that `resize_to_range` resizes to; arguments as there."""
+    sides = tf.cast(image_size, tf.float32)
+    size = tf.cast(sides * (min_size / tf.reduce_min(sides)), tf.int32)
+    if max_size:
+        bounded = tf.cast(sides * (max_size / tf.reduce_max(sides)), tf.int32)
+        size = tf.where(tf.reduce_max(size) > max_size, bounded, size)
+    if factor:
+        size += (factor - (size - 1) % factor) % factor
+    return size
+
+
+def pad_image(
+    image: tf.Tensor,
+    size: Sequence[int],
+    value: Sequence[float],
+    offset: Sequence[int] = (0, 0),
+) -> tf.Tensor:
+    """Pads an image [height, width, channels], float32, to at least `size`.
+
+    Args:
+      image: the image, which comes to lie at `offset`.
+      size: height and width to reach; sides that are longer stay as they are.
+      value: what the padding shows, per channel.
+      offset: rows above and columns left of the image.
+    """
+    paddings = tf.pad(_paddings(image, size, offset), [[0, 1], [0, 0]])
+    value = tf.constant(value, image.dtype)
+    return tf.pad(image - value, paddings) + value
+
+
+def pad_label(
+    label: tf.Tensor,
+    size: Sequence[int],
+    value: int,
+    offset: Sequence[int] = (0, 0),
+) -> tf.Tensor:
+    """Pads a label [height, width] with `value`; arguments as of `pad_image`."""
+    return tf.pad(label, _paddings(label, size, offset), constant_values=value)
+
+
+def valid_mask(image_size: tf.Tensor, crop_size: Tuple[int, int]) -> tf.Tensor:
+    """[height, width] of the crop, float32: 1 on the image, 0 on the padding.
+
+    Padding lies below and to the right, and a side that is padded is not shifted by the
+    crop: the image's size before padding decides.
+    """
+    rows = tf.range(crop_size[0]) < image_size[0]
+    columns = tf.range(crop_size[1]) < image_size[1]
+    return tf.cast(rows[:, tf.newaxis] & columns, tf.float32)
+
+
+def crop(tensor: tf.Tensor, offset: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
+    """Cuts `size` out of [height, width, ...], from row and column `offset` on."""
+    cropped = tensor[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
+    return tf.ensure_shape(cropped, [*size, *tensor.shape[2:]])
+
+
+def flip(tensor: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
+    """Exchanges left and right of [height, width, ...] where `flipped`."""
+    return tf.cond(flipped, lambda: tf.reverse(tensor, [1]), lambda: tensor)
+
+
+def _paddings(
+    tensor: tf.Tensor, size: Sequence[int], offset: Sequence[int]
+) -> tf.Tensor:
+    """[2, 2], int32: rows above and below, columns left and right."""
+    before = tf.convert_to_tensor(offset)
+    after = tf.maximum(size - before - tf.shape(tensor)[:2], 0)
+    return tf.stack([before, after], axis=1)

@@ -1,0 +1,320 @@
+"""From shards to batches: the tf.data graphs of training and evaluation.
+
+The training input is a pure function of (seed, step). Epoch e of a stream visits the
+records in a permutation that (seed, e) decides; what is drawn for example i of the
+stream (scale, crop, colours, hole) is decided by (seed, i). A run that starts at step k
+gets the batches that a run from the beginning gets there, without reading what lies
+before, so that nothing of an iterator has to be in a checkpoint. Records stay on disk
+and are read by their position, in shuffled order: nothing has to fit in memory, and no
+shuffle buffer has to be filled.
+"""
+
+import functools
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import gin
+import tensorflow as tf
+
+from wss.data import augment, geometry, parsing, policies
+from wss.data.augment import Canvas
+from wss.data.shards import Records, count_examples
+from wss.datasets.spec import DatasetSpec
+from wss.errors import UserError
+
+__all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
+
+GREY = (127.5, 127.5, 127.5)
+
+# Streams of records, and what is drawn for an example, each with its own draws.
+_LABELED, _UNLABELED = 0, 1
+_VIEW, _STRONG = 0, 1
+
+
+class Split(NamedTuple):
+    """Where the records of a split lie; `name` may be several splits joined by "+"."""
+
+    data_dir: str
+    name: str
+
+
+@gin.configurable(denylist=["labeled", "unlabeled", "spec", "start_step"])
+def training_batches(
+    labeled: Split,
+    unlabeled: Optional[Split],
+    *,
+    spec: DatasetSpec,
+    crop_size: Tuple[int, int],
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    padding_value: Tuple[float, float, float] = GREY,
+    min_scale: float = 0.5,
+    max_scale: float = 2.0,
+    scale_step: float = 0.25,
+    flip_probability: float = 0.5,
+    strong_augmentation: Sequence[str] = ("color_jitter", "cutout"),
+    input_context: Optional[tf.distribute.InputContext] = None,
+) -> tf.data.Dataset:
+    """The endless input of training, from `start_step` on.
+
+    Args:
+      labeled: split with masks.
+      unlabeled: split that the method learns from without masks, or None.
+      spec: the data set's classes.
+      crop_size: height and width of the views.
+      batch_size: labeled images of a step on all replicas together, and as many
+        unlabeled ones.
+      seed: decides every draw.
+      start_step: number of the first step.
+      padding_value: what views show beside the image, 0..255 (the network's mean).
+      min_scale: smallest random factor of the image's size.
+      max_scale: largest.
+      scale_step: distance of the factors that are drawn from; 0: any between the two.
+      flip_probability: how often left and right change places.
+      strong_augmentation: name of a policy of `wss.data.policies`, or several.
+      input_context: this worker's place among the input pipelines. Each worker walks
+        the same stream and decodes its own part of every batch, so that the global
+        batch does not depend on their number.
+
+    Returns:
+      Dataset of batches for one replica (of the global batch without a context):
+        labeled: image [B, H, W, 3], float32, 0..255; label [B, H, W], int32; valid
+          [B, H, W], float32, 0 on the padding; image_labels [B, classes - 1], float32.
+        unlabeled: weak, strong [B, H, W, 3]; valid [B, H, W], 0 on the padding and where
+          the strong view is hidden; label [B, H, W], int32, the ignore label there and
+          where no mask is known; image_labels [B, classes - 1]. Only where `unlabeled`
+          is given.
+
+    Raises:
+      UserError: shards are missing or broken, a policy is unknown, or the batch does not
+        divide over the replicas.
+    """
+    canvas = Canvas(tuple(crop_size), tuple(padding_value), spec.ignore_label)
+    draw_view = functools.partial(
+        geometry.draw_view,
+        crop_size=canvas.crop_size,
+        min_scale=min_scale,
+        max_scale=max_scale,
+        scale_step=scale_step,
+        flip_probability=flip_probability,
+    )
+
+    def labeled_example(example, example_seed):
+        view = draw_view(_purpose(example_seed, _VIEW), tf.shape(example["image"])[:2])
+        parts = augment.labeled_view(example["image"], example["label"], view, canvas)
+        return _with_image_labels(parts, example, spec)
+
+    if isinstance(strong_augmentation, str):
+        strong_augmentation = (strong_augmentation,)
+    chosen = [policies.get(name) for name in strong_augmentation]
+
+    def unlabeled_example(example, example_seed):
+        strong_seed = _purpose(example_seed, _STRONG)
+        parts = augment.weak_and_strong_views(
+            example["image"],
+            example["label"],
+            draw_view(_purpose(example_seed, _VIEW), tf.shape(example["image"])[:2]),
+            canvas,
+            lambda image: augment.distort_colors(image, chosen, strong_seed),
+            augment.draw_hidden(canvas.crop_size, chosen, strong_seed),
+        )
+        return _with_image_labels(parts, example, spec)
+
+    stream = functools.partial(
+        _batches,
+        spec=spec,
+        batch_size=batch_size,
+        seed=seed,
+        start_step=start_step,
+        context=input_context or tf.distribute.InputContext(),
+    )
+    parts = {"labeled": stream(labeled, labeled_example, number=_LABELED)}
+    if unlabeled is not None:
+        parts["unlabeled"] = stream(unlabeled, unlabeled_example, number=_UNLABELED)
+    dataset = tf.data.Dataset.zip(parts).prefetch(tf.data.AUTOTUNE)
+    return dataset.with_options(_options())
+
+
+@gin.configurable(denylist=["data_dir", "split", "spec"])
+def evaluation_batches(
+    data_dir: str,
+    split: str,
+    *,
+    spec: DatasetSpec,
+    crop_size: Tuple[int, int],
+    padding_value: Tuple[float, float, float] = GREY,
+    min_resize: Optional[int] = None,
+    max_resize: Optional[int] = None,
+    resize_factor: Optional[int] = None,
+) -> tf.data.Dataset:
+    """Every image of a split once, whole, in the order of the shards.
+
+    Args:
+      data_dir: folder of the shards.
+      split: name of the split.
+      spec: the data set's classes.
+      crop_size: height and width that images are padded to.
+      padding_value: what lies beside the image, 0..255 (the network's mean).
+      min_resize: if given, images are resized to this length of the shorter side,
+      max_resize: but to at most this length of the longer one,
+      resize_factor: and to multiples of this plus one.
+
+    Returns:
+      Dataset of image [1, H, W, 3], float32, 0..255; label [1, H, W], int32, the ignore
+      label on the padding; name [1], string.
+
+    Raises:
+      UserError: shards are missing or broken.
+      tf.errors.InvalidArgumentError: while the dataset is read; an image is larger than
+        `crop_size` or broken. `parsing.user_errors` makes it a UserError.
+    """
+    canvas = Canvas(tuple(crop_size), tuple(padding_value), spec.ignore_label)
+    records = Records(data_dir, split, spec.name)
+
+    def example(index):
+        parsed = _parse(records, index, spec)
+        image, label = tf.cast(parsed["image"], tf.float32), parsed["label"]
+        if min_resize:
+            image, label = geometry.resize_to_range(
+                image, label, min_resize, max_resize, resize_factor
+            )
+        image, label = _pad_to_fit(image, label, parsed["name"], canvas)
+        return {"image": image, "label": label, "name": parsed["name"]}
+
+    return (
+        tf.data.Dataset.range(len(records))
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(1)
+        .prefetch(tf.data.AUTOTUNE)
+        .with_options(_options())
+    )
+
+
+def _batches(
+    split: Split,
+    make_example: Callable[..., Dict[str, tf.Tensor]],
+    *,
+    number: int,
+    spec: DatasetSpec,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    context: tf.distribute.InputContext,
+) -> tf.data.Dataset:
+    """Batches of one stream of records; `number` tells its draws from the others'."""
+    if batch_size % context.num_replicas_in_sync:
+        raise UserError(
+            f"BATCH_SIZE = {batch_size} does not divide over "
+            f"{context.num_replicas_in_sync} replicas."
+        )
+    records = Records(split.data_dir, split.name, spec.name)
+    stream_seed = _purpose(tf.constant([seed, 0], tf.int64), number)
+    order_seed, example_seed = _purpose(stream_seed, 0), _purpose(stream_seed, 1)
+
+    def example(position, index):
+        parsed = _parse(records, index, spec)
+        return make_example(parsed, _purpose(example_seed, position))
+
+    return (
+        _visits(len(records), order_seed, start_step * batch_size)
+        .apply(functools.partial(_own_part, batch_size=batch_size, context=context))
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size // context.num_replicas_in_sync, drop_remainder=True)
+    )
+
+
+def _visits(size: int, seed: tf.Tensor, start: int) -> tf.data.Dataset:
+    """Endless pairs (position in the stream, number of the record), both int64.
+
+    Every epoch is a permutation of the records of its own.
+    """
+
+    def epoch(number):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(size, dtype=tf.int64), _purpose(seed, number)
+        )
+        return tf.data.Dataset.from_tensor_slices(order)
+
+    epochs = tf.data.Dataset.range(start // size, tf.int64.max)
+    return epochs.flat_map(epoch).skip(start % size).enumerate(start)
+
+
+def _own_part(
+    visits: tf.data.Dataset, batch_size: int, context: tf.distribute.InputContext
+) -> tf.data.Dataset:
+    """Keeps of every global batch the part of this input pipeline."""
+    size = batch_size // context.num_input_pipelines
+    first = context.input_pipeline_id * size
+    return (
+        visits.batch(batch_size)
+        .map(lambda *batch: tuple(part[first : first + size] for part in batch))
+        .unbatch()
+    )
+
+
+def _parse(
+    records: Records, index: tf.Tensor, spec: DatasetSpec
+) -> Dict[str, tf.Tensor]:
+    serialized, source = records.read(index)
+    example = parsing.parse_example(serialized, spec.ignore_label, source)
+    return {**example, "label": tf.cast(example["label"], tf.int32)}
+
+
+def _with_image_labels(
+    parts: Dict[str, tf.Tensor], example: Dict[str, tf.Tensor], spec: DatasetSpec
+) -> Dict[str, tf.Tensor]:
+    """Adds the classes that the view's mask shows, or else those that are given."""
+    labels = tf.cond(
+        example["has_label"],
+        lambda: augment.image_labels(
+            parts["label"], spec.num_classes, spec.ignore_label
+        ),
+        lambda: augment.image_labels(
+            tf.cast(example["class_ids"], tf.int32), spec.num_classes, spec.ignore_label
+        ),
+    )
+    return {**parts, "image_labels": labels}
+
+
+def _pad_to_fit(
+    image: tf.Tensor, label: tf.Tensor, name: tf.Tensor, canvas: Canvas
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Pads a whole image and its label to the canvas, which it must not exceed."""
+    size = tf.shape(image)
+    height, width = canvas.crop_size
+    fits = parsing.ensure(
+        (size[0] <= height) & (size[1] <= width),
+        *(
+            "Image ",
+            name,
+            " has ",
+            size[0],
+            " x ",
+            size[1],
+            " pixels (height x width), ",
+        ),
+        f"which is more than EVAL_CROP_SIZE = ({height}, {width}). Enlarge "
+        "EVAL_CROP_SIZE so that it holds the largest image of the split.",
+    )
+    with tf.control_dependencies([fits]):
+        image = geometry.pad_image(image, canvas.crop_size, canvas.padding_value)
+    label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)
+    return (
+        tf.ensure_shape(image, [height, width, 3]),
+        tf.ensure_shape(label, [height, width]),
+    )
+
+
+def _purpose(seed: tf.Tensor, purpose: tf.Tensor) -> tf.Tensor:
+    """[2]: a seed of its own for each purpose, which is an integer."""
+    return tf.random.experimental.stateless_fold_in(seed, tf.cast(purpose, tf.int64))
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # The stream is divided among workers by position, see `_own_part`.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    return options

@@ -1,0 +1,90 @@
+"""Strong augmentation policies: one file each, chosen by name.
+
+A policy is a function with one of two decorators, which also make its keyword arguments
+configurable by gin (`color_jitter.hue = 0.1`):
+
+  @photometric  (image, seed) -> image. Sees the whole scaled image
+                [height, width, 3], float32, 0..255, before padding and crop, and must
+                leave every pixel where it is: the pseudo label of the weak view has to
+                fit the strong one.
+  @occlusion    (size, seed) -> hidden [height, width], bool. Says which pixels of the
+                crop are hidden: filled in the strong view, and neither labeled nor
+                valid any more.
+
+The function's name is the policy's. A new file in this folder is found by itself.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+import zlib
+from typing import Callable, Dict, NamedTuple, Optional
+
+import gin
+import tensorflow as tf
+
+from wss.errors import UserError
+
+
+class Policy(NamedTuple):
+    """A registered policy; `kind` is "photometric" or "occlusion"."""
+
+    name: str
+    kind: str
+    function: Callable
+    requires: Optional[str]
+
+    def __call__(self, subject, seed: tf.Tensor) -> tf.Tensor:
+        """Applies the policy with a seed of its own, drawn from the example's."""
+        purpose = zlib.crc32(self.name.encode()) & 0x7FFFFFFF
+        return self.function(
+            subject, tf.random.experimental.stateless_fold_in(seed, purpose)
+        )
+
+
+_POLICIES: Dict[str, Policy] = {}
+
+
+def _register(kind: str, requires: Optional[str]) -> Callable:
+    def decorate(function: Callable) -> Callable:
+        configurable = gin.configurable(function)
+        name = function.__name__
+        _POLICIES[name] = Policy(name, kind, configurable, requires)
+        return configurable
+
+    return decorate
+
+
+def photometric(requires: Optional[str] = None) -> Callable:
+    """Registers a policy that changes colours; `requires` names a package it needs."""
+    return _register("photometric", requires)
+
+
+def occlusion(requires: Optional[str] = None) -> Callable:
+    """Registers a policy that hides pixels; `requires` names a package it needs."""
+    return _register("occlusion", requires)
+
+
+def get(name: str) -> Policy:
+    """Looks a policy up.
+
+    Raises:
+      UserError: there is none of that name, or the package it needs is missing.
+    """
+    if name not in _POLICIES:
+        raise UserError(
+            f"Unknown strong augmentation {name!r}. Known: "
+            f"{', '.join(sorted(_POLICIES))}"
+        )
+    policy = _POLICIES[name]
+    if policy.requires and importlib.util.find_spec(policy.requires) is None:
+        raise UserError(
+            f"Strong augmentation {name!r} needs the package {policy.requires}, which "
+            "is not installed. Install it, or choose among the others: "
+            "STRONG_AUGMENTATION = ('color_jitter', 'cutout')"
+        )
+    return policy
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

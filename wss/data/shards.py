@@ -1,0 +1,158 @@
+"""TFRecord shards on disk: finding them, counting and reading records by number.
+
+The records of a split are numbered through all its shards. Where each of them lies is
+known after a walk over their length headers, so that any of them can be read at any
+time: a run that starts at step 100,000 reads no record of the steps before.
+"""
+
+import concurrent.futures
+import os
+import re
+import struct
+from typing import List, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from wss.errors import UserError
+
+# A record: length (8 bytes) and its checksum (4), the data and its checksum (4).
+_HEADER_BYTES = 12
+_FRAME_BYTES = 16
+
+_SHARD = re.compile(r"(?P<split>.+?)(-\d+-of-(?P<shards>\d+))?(\.tfrecord)?")
+_SHARD_ENDINGS = re.compile(r"-\d+-of-\d+$|\.tfrecord$")
+
+
+def list_splits(data_dir: str) -> List[str]:
+    """Names of the splits that have shards in `data_dir`."""
+    return sorted({match["split"] for match in _shard_names(data_dir)})
+
+
+def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]:
+    """Paths of a split's shards, in order.
+
+    Args:
+      data_dir: folder of the shards `<split>-00000-of-00004.tfrecord` (the ending may
+        be missing), or of one file `<split>.tfrecord`.
+      split: name of the split, or several joined by "+" (their union).
+      dataset: name of the data set, for the advice how to make missing shards.
+
+    Raises:
+      UserError: a split has no shards, or some of its shards are missing.
+    """
+    paths = []
+    for name in split.split("+"):
+        matches = [match for match in _shard_names(data_dir) if match["split"] == name]
+        if not matches:
+            raise UserError(_no_shards(data_dir, name, dataset))
+        expected = {int(match["shards"] or len(matches)) for match in matches}
+        if expected != {len(matches)}:
+            raise UserError(
+                f"Split {name} in {data_dir} has {len(matches)} shards, but their "
+                f"names say that there are {' or '.join(map(str, sorted(expected)))}. "
+                "Write the split again or remove what does not belong to it."
+            )
+        names = sorted(match.string for match in matches)
+        paths.extend(os.path.join(data_dir, file_name) for file_name in names)
+    return paths
+
+
+def count_examples(data_dir: str, split: str, dataset: str = "folder") -> int:
+    """Number of records of a split; arguments and errors as of `find_shards`."""
+    return len(Records(data_dir, split, dataset))
+
+
+class Records:
+    """The records of a split by number, without their contents in memory."""
+
+    def __init__(self, data_dir: str, split: str, dataset: str = "folder"):
+        """Walks the shards; arguments as of `find_shards`.
+
+        Raises:
+          UserError: no shards, a file that is no TFRecord or is cut off, no record.
+        """
+        paths = find_shards(data_dir, split, dataset)
+        with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
+            frames = list(threads.map(_walk, paths))
+        counts = [len(lengths) for _, lengths in frames]
+        if not sum(counts):
+            raise UserError(f"The shards of split {split} in {data_dir} are empty.")
+        self._size = sum(counts)
+        with tf.device("/cpu:0"):
+            self._paths = tf.constant(paths)
+            self._shard = tf.constant(np.repeat(np.arange(len(paths)), counts))
+            self._number = tf.constant(np.concatenate([np.arange(n) for n in counts]))
+            self._offset = tf.constant(np.concatenate([at for at, _ in frames]))
+            self._length = tf.constant(np.concatenate([size for _, size in frames]))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, index: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Reads one record.
+
+        Args:
+          index: scalar int64, number of the record.
+
+        Returns:
+          Scalar strings: the serialized example, and where it lies, for messages.
+        """
+        path = self._paths[self._shard[index]]
+        # The public dataset class does not offer to start at an offset.
+        records = tf.raw_ops.TFRecordDatasetV2(
+            filenames=[path],
+            compression_type="",
+            buffer_size=self._length[index] + _FRAME_BYTES,
+            byte_offsets=[self._offset[index]],
+        )
+        string = {"output_types": [tf.string], "output_shapes": [()]}
+        record = tf.raw_ops.TakeDataset(input_dataset=records, count=1, **string)
+        (serialized,) = tf.raw_ops.DatasetToSingleElement(dataset=record, **string)
+        number = tf.strings.as_string(self._number[index])
+        return serialized, tf.strings.join([path, ", record ", number])
+
+
+def _shard_names(data_dir: str) -> List["re.Match[str]"]:
+    if not tf.io.gfile.isdir(data_dir):
+        return []
+    names = tf.io.gfile.listdir(data_dir)
+    return [_SHARD.fullmatch(name) for name in names if _SHARD_ENDINGS.search(name)]
+
+
+def _no_shards(data_dir: str, split: str, dataset: str) -> str:
+    present = list_splits(data_dir)
+    splits = f" Splits there: {', '.join(present)}." if present else ""
+    return (
+        f"No TFRecord shards match {os.path.join(data_dir, split)}-*.{splits} Create "
+        f"them with: python -m data_prep.{dataset} --split={split} "
+        f"--output_dir={data_dir} ..."
+    )
+
+
+def _walk(path: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Offsets and lengths of a shard's records, int64, from the length headers."""
+    offsets, lengths = [], []
+    size = tf.io.gfile.stat(path).length
+    position = 0
+    with _open_unbuffered(path) as file:
+        while position < size:
+            file.seek(position)
+            header = file.read(_HEADER_BYTES)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) > 8 else size
+            if position + length + _FRAME_BYTES > size:
+                raise UserError(
+                    f"{path} is cut off or no TFRecord file: its record "
+                    f"{len(lengths)} does not end within the file. Write it again."
+                )
+            offsets.append(position)
+            lengths.append(length)
+            position += length + _FRAME_BYTES
+    return np.array(offsets, np.int64), np.array(lengths, np.int64)
+
+
+def _open_unbuffered(path: str):
+    # A buffered file reads a block ahead of every header, most of it in vain.
+    if os.path.exists(path):
+        return open(path, "rb", buffering=0)
+    return tf.io.gfile.GFile(path, "rb")
