@@ -1,0 +1,145 @@
+"""The loop: arithmetic of a step, replicas, restarts, losses that are not finite."""
+
+import glob
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training import toy
+from wss.errors import UserError
+from wss.training.step import TrainingStep
+from wss.training.trainer import Trainer
+
+ONE_DEVICE = tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+def make(model_dir, strategy=ONE_DEVICE, poison_step=None, total_steps=8, **kwargs):
+    """A trainer of the toy method and the method."""
+    with strategy.scope():
+        method = toy.ToyMethod(poison_step)
+        step = TrainingStep(
+            method,
+            method.variables_by_name,
+            strategy,
+            total_steps=8,
+            seed=5,
+            weight_decay=0.1,
+        )
+    settings = {"checkpoint_interval": 3, "log_interval": 2, "steps_per_loop": 2}
+    trainer = Trainer(
+        step,
+        toy.batches(strategy),
+        str(model_dir),
+        total_steps=total_steps,
+        images_per_step=4,
+        items={"model": method.model, "method": method},
+        **{**settings, **kwargs},
+    )
+    return trainer, method
+
+
+def weights(method):
+    return np.append(method.model.weights.numpy(), method.model.biases.numpy())
+
+
+def expected_weights(steps):
+    """The same training in numpy: gradients by hand."""
+    w, b = np.array([1.0, -1.0]), 0.0
+    slot_w, slot_b = np.zeros(2), 0.0
+    for step in range(steps):
+        x, y = (value.numpy().astype(np.float64) for value in toy.example(step))
+        noise = float(tf.random.stateless_normal([], [5, step]))
+        error = x @ w + b - y
+        gradient_w = 1.5 * 2 * x.T @ error / 4 + 0.1 * w
+        gradient_b = 1.5 * (2 * error.mean() + 0.01 * noise)
+        rate = 0.007 * (1 - step / 8) ** 0.9
+        slot_w = 0.9 * slot_w + gradient_w
+        slot_b = 0.9 * slot_b + 2 * gradient_b  # The multiplier of biases.
+        w, b = w - rate * slot_w, b - rate * slot_b
+    return np.append(w, b)
+
+
+def test_steps_are_what_arithmetic_says(tmp_path):
+    trainer, method = make(tmp_path)
+    trainer.train()
+    np.testing.assert_allclose(weights(method), expected_weights(8), rtol=1e-5)
+    assert method.model.unused.numpy() == 3.0
+
+
+def test_two_replicas_average_their_halves_of_the_batch(tmp_path, two_cpus):
+    trainer, method = make(tmp_path, two_cpus)
+    trainer.train()
+    np.testing.assert_allclose(weights(method), expected_weights(8), rtol=1e-5)
+
+
+def test_a_restarted_run_equals_an_undisturbed_one(tmp_path, capsys):
+    straight, undisturbed = make(tmp_path / "a")
+    straight.train()
+    make(tmp_path / "b", total_steps=5)[0].train()
+    resumed, method = make(tmp_path / "b")
+    resumed.train()
+    assert "ckpt-5" in capsys.readouterr().out
+    np.testing.assert_array_equal(weights(method), weights(undisturbed))
+
+
+def test_a_finished_run_says_so(tmp_path, capsys):
+    make(tmp_path)[0].train()
+    make(tmp_path)[0].train()
+    assert "finished: it took its 8 steps" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_not_finite_is_named_and_never_saved(tmp_path):
+    trainer, _ = make(tmp_path, poison_step=4, log_interval=100, checkpoint_interval=2)
+    with pytest.raises(
+        UserError, match="loss 'regression' is not finite at step 4"
+    ) as e:
+        trainer.train()
+    assert "last good checkpoint is" in str(e.value) and "ckpt-4" in str(e.value)
+    assert sorted(glob.glob(f"{tmp_path}/ckpt-*.index")) == [
+        f"{tmp_path}/ckpt-2.index",
+        f"{tmp_path}/ckpt-4.index",
+    ]
+
+
+def test_what_happens_when(tmp_path, capsys):
+    calls = []
+    trainer, _ = make(
+        tmp_path,
+        initialize=lambda: calls.append("initialize"),
+        evaluate=lambda step: calls.append(step),
+        eval_interval=3,
+        keep_checkpoints=2,
+    )
+    trainer.train()
+    assert calls == ["initialize", 3, 6, 8]
+    assert len(glob.glob(f"{tmp_path}/ckpt-*.index")) == 2
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in lines] == ["1/8", "2/8", "4/8", "6/8", "8/8"]
+    assert "images/s" in lines[-1] and "left" in lines[-1]
+
+
+def test_curves_in_tensorboard(tmp_path):
+    make(tmp_path)[0].train()
+    tags = set()
+    for path in glob.glob(f"{tmp_path}/train/events*"):
+        for event in tf.compat.v1.train.summary_iterator(path):
+            tags |= {value.tag for value in event.summary.value}
+    assert tags >= {
+        "losses/regression",
+        "losses/weight_decay",
+        "losses/total",
+        "monitors/error",
+        "monitors/gradient_norm",
+        "learning_rate",
+        "performance/images_per_second",
+        "samples/constant",
+    }
+
+
+def test_another_model_in_the_same_directory_is_a_user_error(tmp_path):
+    make(tmp_path)[0].train()
+    trainer, method = make(tmp_path)
+    method.model.weights = tf.Variable([1.0, 2.0, 3.0])
+    with pytest.raises(UserError, match="does not fit this configuration"):
+        trainer.train()

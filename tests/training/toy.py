@@ -1,0 +1,63 @@
+"""A linear regression that looks like a method of segmentation to the trainer."""
+
+import types
+
+import tensorflow as tf
+
+
+class ToyMethod(tf.Module):
+    """Learns y = x . w by gradient descent, with noise that depends on the step."""
+
+    def __init__(self, poison_step=None):
+        super().__init__()
+        self.model = tf.Module()
+        self.model.weights = tf.Variable([1.0, -1.0], name="weights")
+        self.model.biases = tf.Variable(0.0, name="biases")
+        self.model.unused = tf.Variable(3.0, name="unused")
+        self._poison_step = poison_step
+
+    @property
+    def variables_by_name(self):
+        return {
+            "logits/weights": self.model.weights,
+            "logits/biases": self.model.biases,
+            "unused/weights": self.model.unused,
+        }
+
+    @property
+    def regularized_variables(self):
+        return [self.model.weights]
+
+    def step(self, batch, step, seed):
+        noise = tf.random.stateless_normal([], [seed, tf.cast(step, tf.int32)])
+        x, y = batch
+        error = tf.linalg.matvec(x, self.model.weights) + self.model.biases - y
+        loss = tf.reduce_mean(error**2) + 0.01 * noise * self.model.biases
+        if self._poison_step is not None:
+            loss *= tf.where(step == self._poison_step, float("nan"), 1.0)
+        return types.SimpleNamespace(
+            losses={"regression": loss, "other": 0.5 * loss},
+            monitors={"error": tf.reduce_mean(error)},
+            histograms={"error": error},
+            panels={"constant": tf.zeros([1, 4, 4, 3], tf.uint8)},
+        )
+
+
+def example(step):
+    """One global batch of 4 examples, a function of the step alone."""
+    x = tf.random.stateless_uniform([4, 2], [7, tf.cast(step, tf.int32)], -1.0, 1.0)
+    return x, tf.linalg.matvec(x, tf.constant([2.0, 3.0])) + 1.0
+
+
+def batches(strategy):
+    """Distributed batches that begin at any step."""
+
+    def begin(start_step):
+        def dataset(context):
+            size = context.get_per_replica_batch_size(4)
+            steps = tf.data.Dataset.range(start_step, 1 << 40)
+            return steps.map(example).unbatch().batch(size, drop_remainder=True)
+
+        return strategy.distribute_datasets_from_function(dataset)
+
+    return begin
