@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import Callable
+from typing import Callable, Optional
 
 from wss.errors import UserError
 
@@ -14,16 +14,18 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
 
 
-def add_output(arguments: argparse.ArgumentParser, default: str) -> None:
+def add_output(
+    arguments: argparse.ArgumentParser, default: Optional[str] = None
+) -> None:
     """Adds the flags about the folder of shards."""
     arguments.add_argument(
         "--output_dir",
-        default=default or None,
-        required=not default,
+        default=default,
+        required=default is None,
         help="where the shards go" + (f" (default: {default})" if default else ""),
     )
     arguments.add_argument(
-        "--overwrite", action="store_true", help="replace a split that exists"
+        "--overwrite", action="store_true", help="replace splits that are there already"
     )
 
 

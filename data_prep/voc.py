@@ -1,0 +1,144 @@
+"""Converts PASCAL VOC 2012, with the SBD masks where a split needs them.
+
+    python -m data_prep.voc --split 1-8 train_aug val \\
+        --voc_dir=raw/VOCdevkit/VOC2012 --sbd_dir=raw/benchmark_RELEASE/dataset
+
+writes the splits to data/voc. Known are the published lists (python -c "import
+data_prep.splits as s; print(s.names('voc'))"), among them `train` (1464), `train_aug`
+(10582), `V_9k` (train_aug without train) and `val` (1449), and whatever lies in
+ImageSets/Segmentation. Masks come from SegmentationClass; for images without one there,
+from SegmentationClassAug/*.png beside it or from SBD's cls/*.mat (which needs scipy).
+With --unlabeled the records carry no masks, and SBD is not needed.
+"""
+
+import functools
+import os
+from typing import List, NamedTuple, Optional
+
+import numpy as np
+
+from data_prep import command_line, images, masks, records, splits
+from wss import datasets
+from wss.errors import UserError
+
+SPEC = datasets.get("voc")
+_PRECISE = "SegmentationClass"
+_AUGMENTED = "SegmentationClassAug"
+
+
+class Item(NamedTuple):
+    """An image and, unless it is unlabeled, its mask."""
+
+    name: str
+    image: str
+    mask: Optional[str]
+
+
+def read(item: Item) -> records.Example:
+    """Reads an image and its mask, PNG or .mat."""
+    mask = None
+    if item.mask and item.mask.endswith(".mat"):
+        mask = _read_sbd(item.mask)
+    elif item.mask:
+        mask = masks.read_mask(item.mask, SPEC.num_classes, SPEC.ignore_label)
+    return images.read_example(item.name, item.image, mask)
+
+
+def find_items(
+    voc_dir: str, sbd_dir: Optional[str], split: str, unlabeled: bool
+) -> List[Item]:
+    """Finds the files of a split.
+
+    Raises:
+      UserError: the data are not there, not complete, or the split is not known.
+    """
+    if not os.path.isdir(os.path.join(voc_dir, "JPEGImages")):
+        raise UserError(
+            f"There is no {voc_dir}/JPEGImages. Download VOCtrainval_11-May-2012.tar "
+            "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/, unpack it, and give "
+            "its folder VOCdevkit/VOC2012 as --voc_dir."
+        )
+    names = _names(voc_dir, split)
+    image_paths = {
+        name: os.path.join(voc_dir, "JPEGImages", f"{name}.jpg") for name in names
+    }
+    images.refuse_missing(
+        [name for name in names if not os.path.exists(image_paths[name])],
+        f"images of the split '{split}' are not in {voc_dir}/JPEGImages",
+        "Unpack the whole archive.",
+    )
+    if unlabeled:
+        return [Item(name, image_paths[name], None) for name in names]
+    mask_paths = {name: _find_mask(voc_dir, sbd_dir, name) for name in names}
+    images.refuse_missing(
+        [name for name in names if not mask_paths[name]],
+        f"images of the split '{split}' have no mask",
+        "Download SBD's benchmark.tgz from "
+        "http://home.bharathh.info/pubs/codes/SBD/download.html, unpack it and give its "
+        f"folder benchmark_RELEASE/dataset as --sbd_dir; or put PNG masks in {voc_dir}/"
+        f"{_AUGMENTED}; or add --unlabeled.",
+    )
+    return [Item(name, image_paths[name], mask_paths[name]) for name in names]
+
+
+def _names(voc_dir: str, split: str) -> List[str]:
+    published = os.path.join(voc_dir, "ImageSets", "Segmentation", f"{split}.txt")
+    if os.path.exists(published):
+        return images.read_ids(published)
+    return splits.load("voc", split)
+
+
+def _find_mask(voc_dir: str, sbd_dir: Optional[str], name: str) -> Optional[str]:
+    """The most precise mask of an image, or None."""
+    candidates = [
+        os.path.join(voc_dir, folder, f"{name}.png")
+        for folder in (_PRECISE, _AUGMENTED)
+    ]
+    if sbd_dir:
+        candidates.append(os.path.join(sbd_dir, "cls", f"{name}.mat"))
+    return next(filter(os.path.exists, candidates), None)
+
+
+def _read_sbd(path: str) -> np.ndarray:
+    """Reads a mask of SBD: [height, width], uint8."""
+    try:
+        from scipy import io  # Optional: only these files need it.
+    except ImportError as error:
+        raise UserError(
+            f"Reading {path} needs scipy: pip install scipy. Or give the masks as PNG "
+            f"in {_AUGMENTED}, beside {_PRECISE}."
+        ) from error
+    try:
+        mask = io.loadmat(path)["GTcls"]["Segmentation"][0, 0]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a mask of SBD ({error}).") from error
+    masks.check_values(mask, SPEC.num_classes, SPEC.ignore_label, path)
+    return mask.astype(np.uint8)
+
+
+def main() -> None:
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
+    arguments.add_argument("--voc_dir", default="raw/VOCdevkit/VOC2012")
+    arguments.add_argument("--sbd_dir", help=".../benchmark_RELEASE/dataset")
+    arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
+    command_line.add_output(arguments, default="data/voc")
+    flags = arguments.parse_args()
+    work = {
+        split: find_items(flags.voc_dir, flags.sbd_dir, split, flags.unlabeled)
+        for split in flags.split
+    }
+    for split, items in work.items():
+        records.write_split(
+            flags.output_dir,
+            split,
+            SPEC,
+            items,
+            read,
+            options={"source": "VOC 2012", "unlabeled": flags.unlabeled},
+            overwrite=flags.overwrite,
+        )
+
+
+if __name__ == "__main__":
+    command_line.run(main)
