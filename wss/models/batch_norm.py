@@ -15,7 +15,7 @@ Outside such a block a training pass updates the averages at once.
 
 import contextlib
 import threading
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import tensorflow as tf
 
@@ -23,7 +23,7 @@ import tensorflow as tf
 class BatchStatistics:
     """What the passes of one step on one replica measured, per layer.
 
-    n updates in a row, `m -= (1 - decay) * (m - batch)` with the statistics b_1 ... b_n,
+    n updates `m -= (1 - decay) * (m - b_i)` in a row, with the statistics b_1 ... b_n,
     are one update with the decay `decay^n` towards a weighted mean of the b_i. So per
     layer only `sum_i (1 - decay) * decay^(n - i) * b_i` and n are kept.
     """
@@ -118,7 +118,7 @@ class BatchNorm(tf.keras.layers.Layer):
         *,
         center: bool = True,
         scale: bool = True,
-        name: str = None,
+        name: Optional[str] = None,
     ):
         """Creates the layer.
 

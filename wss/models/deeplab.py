@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from wss.errors import UserError
 from wss.models import tf1_checkpoint
-from wss.models.backbone import Backbone, create_backbone, mean_pixel
+from wss.models.backbone import create_backbone, mean_pixel
 from wss.models.batch_norm import BatchNorm
 from wss.models.layers import (
     Convolution,

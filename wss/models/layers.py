@@ -16,7 +16,10 @@ Initializer = tf.keras.initializers.Initializer
 
 
 def truncated_normal(stddev: float) -> Initializer:
-    """slim's initialiser: a normal cut at two standard deviations of 0."""
+    """slim's initialiser: a normal cut at two standard deviations of 0.
+
+    One for each layer: used twice it gives the same values twice.
+    """
     return tf.keras.initializers.TruncatedNormal(stddev=stddev)
 
 

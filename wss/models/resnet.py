@@ -1,8 +1,8 @@
 """ResNet-v1 with atrous convolution, plain and `_beta`.
 
 Kaiming He et al., "Deep Residual Learning for Image Recognition" (arXiv:1512.03385).
-The `_beta` variants replace the 7x7 root by three 3x3 convolutions; their variables have
-the same scope as the plain variant's. A stride lies in the last unit of its block.
+The `_beta` variants replace the 7x7 root by three 3x3 convolutions; their variables
+have the plain variant's scope. A stride lies in the last unit of its block.
 Constants of deeplab/core/resnet_v1_beta.py and feature_extractor.py of the original.
 """
 

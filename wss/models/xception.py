@@ -28,7 +28,7 @@ from wss.models.layers import (
 
 BATCH_NORM_DECAY = 0.9997
 BATCH_NORM_EPSILON = 1e-3
-INITIALIZER = truncated_normal(0.09)
+STDDEV = 0.09  # Of initial kernels.
 
 
 class Block(NamedTuple):
@@ -80,7 +80,7 @@ class XceptionModule(tf.Module):
                     stride=stride if i == 3 else 1,
                     rate=rate,
                     relu=not self._relu_before,
-                    initializers=(INITIALIZER, INITIALIZER),
+                    initializers=(truncated_normal(STDDEV), truncated_normal(STDDEV)),
                     batch_norm=batch_norm,
                 )
             )
@@ -93,7 +93,7 @@ class XceptionModule(tf.Module):
                 block.filters[-1],
                 stride=stride,
                 relu=False,
-                initializer=INITIALIZER,
+                initializer=truncated_normal(STDDEV),
                 batch_norm=batch_norm,
             )
 
@@ -117,7 +117,6 @@ class Xception(Backbone):
     """A stack of blocks of Xception modules behind two convolutions."""
 
     prelogits_keep = 0.5
-    classifier_initializer = INITIALIZER
 
     def __init__(
         self,
@@ -145,15 +144,23 @@ class Xception(Backbone):
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
         multi_grid = unit_rates(multi_grid or (1, 1, 1), 3)
-        arguments = dict(initializer=INITIALIZER, batch_norm=batch_norm)
-        stem = f"{scope}/entry_flow/conv1"
-        self.stem = [
-            Convolution(f"{stem}_1", 3, 32, 3, stride=2, **arguments),
-            Convolution(f"{stem}_2", 32, 64, 3, **arguments),
-        ]
+        self.classifier_initializer = truncated_normal(STDDEV)
+        self.stem, channels = [], 3
+        for i, (filters, stride) in enumerate(((32, 2), (64, 1)), 1):
+            self.stem.append(
+                Convolution(
+                    f"{scope}/entry_flow/conv1_{i}",
+                    channels,
+                    filters,
+                    3,
+                    stride=stride,
+                    initializer=truncated_normal(STDDEV),
+                    batch_norm=batch_norm,
+                )
+            )
+            channels = filters
         strides = [block.stride for block in blocks for _ in range(block.units)]
         units = iter(atrous_strides(strides, output_stride // 2))
-        channels = 64
         self.blocks = []
         for block in blocks:
             modules = []

@@ -1,0 +1,158 @@
+"""Forward passes of the networks against the original's, in both batch-norm modes."""
+
+import json
+from typing import Any, List, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tests.parity.common import (
+    INFERENCE_TOLERANCE,
+    NOISE_FACTOR,
+    Check,
+    Golden,
+    compare_names,
+    fill_weights,
+    relative_error,
+)
+from wss.models.batch_norm import collect_batch_statistics
+from wss.models.deeplab import DeepLabV3Plus
+from wss.models.layers import EndPoints
+from wss.models.tf1_checkpoint import named_variables
+from wss.resize import resize_bilinear
+
+# Share of pixels whose largest logit rounding may change.
+ARGMAX_TOLERANCE = 1e-3
+# Norms of updates, relative.
+UPDATE_TOLERANCE = 1e-3
+
+
+def build_model(meta: Mapping[str, Any]) -> DeepLabV3Plus:
+    """The network of a golden run, with the weights that all runs have."""
+    multi_grid = meta["multi_grid"]
+    if multi_grid is None:  # The original's flag unset; our variants have defaults.
+        multi_grid = (1, 1) if "_18" in meta["model_variant"] else (1, 1, 1)
+    (decoder_output_stride,) = meta.get("decoder_output_stride", [4])
+    model = DeepLabV3Plus(
+        meta["num_classes"],
+        variant=meta["model_variant"],
+        output_stride=meta["output_stride"],
+        atrous_rates=meta.get("atrous_rates"),
+        multi_grid=multi_grid,
+        decoder_output_stride=decoder_output_stride,
+    )
+    fill_weights(named_variables(model))
+    return model
+
+
+def check(golden: Golden) -> List[Check]:
+    """Compares variables, logits, end points and, in train mode, moving averages."""
+    training = golden.meta["is_training"] and golden.meta["fine_tune_batch_norm"]
+    model = build_model(golden.meta)
+    variables = named_variables(model)
+    checks = check_variables(golden, model)
+    before = {name: variables[name].numpy() for name in variables}
+    images = tf.constant(golden["images"], tf.float32)
+    with collect_batch_statistics() as statistics:
+        end_points = model.backbone(images, training=training)
+        logits = model.segment(end_points, training=training)
+    noise = golden.meta["perturb_1e-6_max_abs_diff"]
+    outputs = {"logits": logits, "cls_logits": model.classify(end_points)}
+    for key, value in outputs.items():
+        checks.append(golden.compare(key, value, INFERENCE_TOLERANCE, noise=noise[key]))
+    # The noise of end points is not stored; it is at most what the logits have, in
+    # units of each one's scale.
+    scale = np.max(np.abs(golden["logits"]))
+    tolerance = max(INFERENCE_TOLERANCE, NOISE_FACTOR * noise["logits"] / scale)
+    checks += _check_end_points(golden, model, end_points, tolerance)
+    checks += _check_predictions(golden, logits, tuple(images.shape[1:3]))
+    if training:
+        statistics.apply()
+        checks += _check_updates(golden, before, variables)
+    return checks
+
+
+def check_variables(golden: Golden, model: tf.Module) -> List[Check]:
+    """Compares names and shapes, what is trained and what weight decay shrinks."""
+    variables = named_variables(model)
+    regularized = {variable.ref() for variable in model.regularized_variables}
+    names = golden.names("var_names")
+    shapes = [str(json.loads(shape)) for shape in golden.names("var_shapes")]
+    return [
+        compare_names(
+            f"{len(names)} variables, names and shapes",
+            [f"{name} {v.shape.as_list()}" for name, v in variables.items()],
+            [f"{name} {shape}" for name, shape in zip(names, shapes)],
+        ),
+        compare_names(
+            "trainable variables",
+            [name for name, variable in variables.items() if variable.trainable],
+            [n for n, trained in zip(names, golden["var_trainable"]) if trained],
+        ),
+        compare_names(
+            "regularized variables",
+            [name for name, v in variables.items() if v.ref() in regularized],
+            [n for n, shrunk in zip(names, golden["var_regularized"]) if shrunk],
+        ),
+    ]
+
+
+def _check_end_points(
+    golden: Golden, model: DeepLabV3Plus, end_points: EndPoints, tolerance: float
+) -> List[Check]:
+    checks = []
+    for key in sorted(golden.keys):
+        if "endpoint_" not in key or "__" in key:
+            continue
+        stride = int(key.split("_")[-1])
+        if key.startswith("decoder"):
+            value = end_points[model.low_level_end_point]
+        else:
+            value = model.end_point(end_points, stride)
+        checks.append(golden.compare(key, value, tolerance))
+    names = golden.names("ep_names")
+    checks.append(compare_names("names of end points", list(end_points), names))
+    shapes, errors = [], []
+    for name, statistics in zip(names, golden["ep_stats"]):
+        value = end_points[name].numpy().astype(np.float64)
+        shapes.append(f"{name} {list(value.shape)}")
+        ours = [value.mean(), value.std(), np.abs(value).max()]
+        errors.append(relative_error(ours, statistics, statistics[2]))
+    reference = [
+        f"{name} {json.loads(shape)}"
+        for name, shape in zip(names, golden.names("ep_shapes"))
+    ]
+    checks.append(compare_names("shapes of end points", shapes, reference))
+    checks.append(
+        Check("mean, std, largest of end points", float(np.max(errors)), tolerance)
+    )
+    return checks
+
+
+def _check_predictions(golden: Golden, logits: tf.Tensor, size) -> List[Check]:
+    if "semantic" not in golden:
+        return []
+    logits = resize_bilinear(logits, size)
+    wrong = np.mean(tf.argmax(logits, -1).numpy() != golden["semantic"])
+    return [
+        Check("semantic: pixels that differ", float(wrong), ARGMAX_TOLERANCE),
+        golden.compare("semantic_prob", tf.nn.softmax(logits), INFERENCE_TOLERANCE),
+    ]
+
+
+def _check_updates(golden: Golden, before, variables) -> List[Check]:
+    """L2 norms of the moving averages and of their change, relative, each."""
+    names = golden.names("bn_names")
+    after = {name: variables[name].numpy().astype(np.float64) for name in names}
+    ours = {
+        "bn_l2_after": [np.linalg.norm(after[name]) for name in names],
+        "bn_l2_delta": [np.linalg.norm(after[name] - before[name]) for name in names],
+    }
+    return [
+        Check(
+            key,
+            relative_error(np.array(values) / golden[key], np.ones(len(names))),
+            UPDATE_TOLERANCE,
+        )
+        for key, values in ours.items()
+    ]
