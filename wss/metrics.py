@@ -138,7 +138,9 @@ def balanced_accuracy(
     """
     weight = tf.reshape(tf.cast(counted, tf.float32), [-1])
     one_hot = tf.one_hot(tf.reshape(labels, [-1]), num_classes) * weight[:, tf.newaxis]
-    right = tf.reshape(tf.cast(tf.cast(predictions, tf.int32) == labels, tf.float32), [-1])
+    right = tf.reshape(
+        tf.cast(tf.cast(predictions, tf.int32) == labels, tf.float32), [-1]
+    )
     pixels = tf.reduce_sum(one_hot, axis=0)
     accuracy = tf.math.divide_no_nan(tf.linalg.matvec(one_hot, right, True), pixels)
     occurs = tf.cast(pixels > 0, tf.float32)

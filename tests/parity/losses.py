@@ -20,10 +20,10 @@ def check(golden: Golden) -> List[Check]:
             golden.compare(key, loss, LOSS_TOLERANCE),
             golden.compare(f"{key}__grad", gradient, LOSS_TOLERANCE),
         ]
-    return checks + schedules.check_learning_rates(golden)
+    return checks + schedules.check_learning_rates(golden, golden.meta)
 
 
-@tf.function
+@tf.function(reduce_retracing=True)
 def _graph(logits, labels, options):
     with tf.GradientTape() as tape:
         tape.watch(logits)

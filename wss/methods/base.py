@@ -58,7 +58,7 @@ class Method(tf.Module):
         """Takes the model to train.
 
         Args:
-          model: the network; its variables exist after `build`.
+          model: the network, with its variables.
           ignore_label: label of pixels without truth.
         """
         super().__init__()
@@ -66,9 +66,7 @@ class Method(tf.Module):
         self.ignore_label = ignore_label
 
     def build(self) -> None:
-        """Creates every variable, under the strategy's scope, before the first step."""
-        side = 2 * self.model.output_stride + 1  # No variable depends on it.
-        self.model(tf.zeros([1, side, side, 3]))
+        """Creates the method's own variables; called under the strategy's scope."""
 
     @abc.abstractmethod
     def step(

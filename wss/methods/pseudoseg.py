@@ -84,13 +84,13 @@ class PseudoSeg(Method):
 
     def build(self) -> None:
         """Creates every variable."""
-        super().build()
         if self.attention is not None:
             side = 2 * self.model.output_stride + 1
             hypercolumn = self._hypercolumn(
                 self.model.backbone(tf.zeros([1, side, side, 3]))
             )
-            self.attention.build(sum(x.shape[-1] for x in hypercolumn))
+            depth = sum(end_point.shape[-1] for end_point in hypercolumn)
+            self.attention.build(depth, self.model.num_classes - 1)
 
     def step(
         self, batch: Mapping[str, Batch], step: tf.Tensor, seed: int
@@ -223,7 +223,7 @@ class PseudoSeg(Method):
         """Activation maps [batch, h, w, classes - 1] and refined logits [..., classes]."""
         hypercolumn = self._hypercolumn(end_points)
         features = hypercolumn[0]
-        if features is self.model.classifier_features(end_points):
+        if features is self.model.features(end_points):
             maps = cam.class_activation_maps(
                 features, self.model.classifier_kernel, image_labels, dropout_mask
             )

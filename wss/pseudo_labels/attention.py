@@ -80,11 +80,16 @@ class SelfAttention(tf.Module):
                 name=f"{scope}/BatchNorm",
             )
 
-    def build(self, depth: int) -> None:
-        """Creates the variables for end points of `depth` channels together."""
+    def build(self, depth: int, values: int) -> None:
+        """Creates the variables.
+
+        Args:
+          depth: channels of all end points together.
+          values: channels of the maps.
+        """
         self.key.build([None, None, None, depth])
         self.query.build([None, None, None, depth])
-        self.pixel_normalization.build([None, None, None, self.num_classes])
+        self.pixel_normalization.build([None, None, None, values + 1])
         if self.batch_norm is not None:
             self.batch_norm.build([None, None, None, self.num_classes])
 
@@ -95,13 +100,13 @@ class SelfAttention(tf.Module):
         valid: tf.Tensor,
         training: bool = True,
     ) -> tf.Tensor:
-        """Refines maps (or logits) into logits.
+        """Refines maps into logits.
 
         Args:
           end_points: feature maps [batch, *, *, *] of the backbone, coarsest first; no
             gradient flows back into them.
-          maps: [batch, h, w, classes - 1] class activation maps, or
-            [batch, h, w, classes] scores that include the background.
+          maps: [batch, h, w, values], class activation maps. The background's score
+            is added here, also where (as with logits) `maps` had one already.
           valid: [batch, height, width], 0 in the padding and in what CutOut removed:
             nothing attends there.
           training: normalise with the batch's statistics. The original always does.
@@ -118,10 +123,9 @@ class SelfAttention(tf.Module):
         evidence = self._attend(columns, maps, valid)
         if self.version == 2:
             evidence += maps
-        if maps.shape[-1] != self.num_classes:
-            ceiling = 2.0 if self.version == 2 else 1.0
-            background = ceiling - tf.reduce_max(evidence, axis=-1, keepdims=True)
-            evidence = tf.concat([background, evidence], axis=-1)
+        ceiling = 2.0 if self.version == 2 else 1.0
+        background = ceiling - tf.reduce_max(evidence, axis=-1, keepdims=True)
+        evidence = tf.concat([background, evidence], axis=-1)
         logits = self.pixel_normalization(evidence)
         if self.batch_norm is not None:
             logits = self.batch_norm(logits, training=training)

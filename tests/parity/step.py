@@ -1,0 +1,371 @@
+"""One whole training step: losses, gradients, first update, moving averages."""
+
+import dataclasses
+from typing import Dict, List
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+from tests.parity.common import (
+    INFERENCE_TOLERANCE,
+    LOSS_TOLERANCE,
+    NOISE_FACTOR,
+    Check,
+    Golden,
+    compare_names,
+    fill_weights,
+    relative_error,
+)
+from tests.parity.pseudo_labels import our_loss
+from wss.methods import pseudoseg
+from wss.models import deeplab
+from wss.models.batch_norm import collect_batch_statistics
+from wss.models.tf1_checkpoint import named_variables
+from wss.pseudo_labels import cam
+from wss.training.optimizers import Momentum, gradient_multipliers
+from wss.training.step import TrainingStep
+
+# The original's successive real steps race (golden/README: "Batch-norm race").
+SERIES_TOLERANCE = 5e-3
+# As the golden run perturbed its pixels.
+PERTURBATION = 2e-7
+PERTURBED_STEPS = 2
+
+
+class _Recorder:
+    """Keeps what networks and fusion return in a step, and its gradients."""
+
+    def __init__(self, method: pseudoseg.PseudoSeg, optimizer: Momentum):
+        self.calls: Dict[str, list] = {}
+        self.gradients: Dict[str, tf.Tensor] = {}
+        self._method = method
+        self._optimizer = optimizer
+
+    def _record_gradients(self, gradients, rate):
+        self.gradients = gradients
+        type(self._optimizer).apply(self._optimizer, gradients, rate)
+
+    def _wrap(self, owner, name):
+        original = getattr(owner, name)
+        results = self.calls.setdefault(name, [])
+
+        def recording(*args, **kwargs):
+            results.append(original(*args, **kwargs))
+            return results[-1]
+
+        return mock.patch.object(owner, name, recording)
+
+    def __enter__(self):
+        model = self._method.model
+        self._patches = [
+            # Without a seed nothing is dropped, as in the golden run.
+            mock.patch.object(pseudoseg, "draw_seed", lambda *_: None),
+            mock.patch.object(model, "dropout_mask", lambda *_: None),
+            self._wrap(model, "segment"),
+            self._wrap(model, "classify"),
+            self._wrap(self._method, "_attend"),
+            self._wrap(pseudoseg, "fuse"),
+            mock.patch.object(self._optimizer, "apply", self._record_gradients),
+        ]
+        for patch in self._patches:
+            patch.start()
+        return self
+
+    def __exit__(self, *_):
+        for patch in self._patches:
+            patch.stop()
+
+
+def build_method(meta) -> pseudoseg.PseudoSeg:
+    """The method and its networks with the golden run's settings and weights."""
+    model = deeplab.DeepLabV3Plus(
+        num_classes=meta["num_classes"],
+        variant=meta["model_variant"],
+        output_stride=meta["output_stride"],
+        atrous_rates=meta["atrous_rates"],
+        multi_grid=meta["multi_grid"],
+    )
+    method = pseudoseg.PseudoSeg(model, ignore_label=255, weakly=meta["weakly"])
+    method.build()
+    fill_weights(named_variables(method))
+    return method
+
+
+def make_batch(golden: Golden):
+    """The golden run's batch."""
+    mean = np.array(deeplab.mean_pixel(golden.meta["model_variant"]), np.float32)
+
+    def image(pixels, valid):
+        return tf.constant(np.where(golden[valid] > 0, golden[pixels], mean))
+
+    def truth(suffix):
+        return {
+            "label": tf.constant(golden[f"label{suffix}"][..., 0], tf.int32),
+            "valid": tf.constant(golden[f"valid{suffix}"][..., 0], tf.float32),
+            "image_labels": tf.constant(golden[f"cls_label{suffix}"]),
+        }
+
+    return {
+        "labeled": {"image": image("image_seg_u8", "valid_seg"), **truth("_seg")},
+        "unlabeled": {
+            "weak": image("image_weak_u8", "pad_valid"),
+            "strong": image("strong_u8", "valid"),
+            **truth(""),
+        },
+    }
+
+
+def _perturbed(batch, seed: int):
+    """The batch with every pixel changed by a relative 2e-7, up or down."""
+    random = np.random.RandomState(seed)
+
+    def perturb(name, tensor):
+        if name not in ("image", "weak", "strong"):
+            return tensor
+        signs = random.choice([-1.0, 1.0], tensor.shape).astype(np.float32)
+        return tensor * (1.0 + PERTURBATION * signs)
+
+    return {
+        part: {name: perturb(name, tensor) for name, tensor in images.items()}
+        for part, images in batch.items()
+    }
+
+
+def _take_step(training_step, method, batch, rate, index=0):
+    """Takes a real step; gives its losses and what the recorder kept."""
+    with _Recorder(method, training_step.optimizer) as recorder:
+        step = tf.constant(index, tf.int64)
+        losses = training_step._replica_step(batch, step, rate)["losses"]
+    return losses, recorder
+
+
+def check(golden: Golden) -> List[Check]:
+    """Compares the first step part by part, and the loss of two more."""
+    method = build_method(golden.meta)
+    batch = make_batch(golden)
+    variables = named_variables(method)
+    training_step = TrainingStep(
+        method,
+        variables,
+        tf.distribute.get_strategy(),
+        total_steps=30000,
+        collect_statistics=collect_batch_statistics,
+        render=lambda panels: {},
+    )
+    rate = tf.constant(golden["learning_rate"], tf.float32)
+    before = {name: v.numpy() for name, v in variables.items()}
+
+    perturbed = []
+    for seed in range(PERTURBED_STEPS):
+        noisy = _perturbed(batch, seed)
+        perturbed.append(_take_step(training_step, method, noisy, rate)[1])
+        for name, variable in variables.items():
+            variable.assign(before[name])
+        for accumulator in training_step.optimizer.accumulators.values():
+            accumulator.assign(tf.zeros_like(accumulator))
+
+    totals = []
+    for index in range(3):
+        losses, recorder = _take_step(training_step, method, batch, rate, index)
+        totals.append(losses["total"])
+        if index == 0:
+            noise = _Noise(golden, recorder, perturbed)
+            checks = _compare_variables(golden, method, variables)
+            checks += _compare_losses(golden, losses)
+            checks += _compare_tensors(golden, recorder, noise)
+            checks += _compare_gradients(golden, recorder.gradients, noise)
+            checks += _compare_updates(golden, before, variables, noise)
+    series = zip(totals, golden.meta["total_loss_before_each_of_3_steps"])
+    for index, (ours, theirs) in enumerate(series, 1):
+        error = relative_error(ours, theirs)
+        # What the race changes in one step, the next steps start from.
+        tolerance = index * SERIES_TOLERANCE
+        checks.append(Check(f"total loss before step {index}", error, tolerance))
+    return checks
+
+
+class _Noise:
+    """What a change of the pixels by 2e-7 does: to the original once, to us twice.
+
+    Batch norm in train mode over two images amplifies rounding, for some variables up
+    to gradients that are nothing but cancellation noise. One draw of the noise may be
+    small by chance, so the largest of the three counts.
+    """
+
+    def __init__(self, golden: Golden, recorder: _Recorder, perturbed):
+        self._golden = golden
+        self._recorder = recorder
+        self._perturbed = perturbed
+        self.gradients = {}
+        reference = zip(
+            golden.names("grad_names"), golden["grad_l2"], golden["grad_l2_perturbed"]
+        )
+        for name, norm, noisy in reference:
+            ours = [float(tf.norm(r.gradients[name])) for r in (recorder, *perturbed)]
+            changes = [relative_error(x, ours[0]) for x in ours[1:]]
+            self.gradients[name] = max([relative_error(noisy, norm), *changes])
+
+    def gradient_tolerance(self, name: str) -> float:
+        """Relative tolerance of a gradient's norm."""
+        return max(1e-3, NOISE_FACTOR * self.gradients[name])
+
+    def of_gradient_values(self, name: str) -> float:
+        """Largest change of a single value of our gradient."""
+        clean = self._recorder.gradients[name]
+        return max(_change(clean, r.gradients[name]) for r in self._perturbed)
+
+    def of_tensor(self, key: str) -> float:
+        """Largest change of a single value of a tensor."""
+        clean = _tensors(self._recorder)[key]
+        ours = [_change(clean, _tensors(r)[key]) for r in self._perturbed]
+        return max([self._golden.meta["perturb_2e-7_max_abs_diff"].get(key, 0), *ours])
+
+
+def _change(clean: tf.Tensor, noisy: tf.Tensor) -> float:
+    return float(tf.reduce_max(tf.abs(clean - noisy)))
+
+
+def _compare_variables(golden: Golden, method, variables) -> List[Check]:
+    regularized = {v.ref() for v in method.regularized_variables}
+    names = golden.names("var_names")
+    return [
+        compare_names("variables", list(variables), names),
+        compare_names(
+            "regularized variables",
+            [name for name, v in variables.items() if v.ref() in regularized],
+            [name for name, r in zip(names, golden["var_regularized"]) if r],
+        ),
+    ]
+
+
+def _compare_losses(golden: Golden, losses) -> List[Check]:
+    checks = []
+    for name, value, noisy in zip(
+        golden.names("loss_names"),
+        golden["loss_values"],
+        golden["loss_values_perturbed"],
+    ):
+        tolerance = max(LOSS_TOLERANCE, NOISE_FACTOR * relative_error(noisy, value))
+        error = relative_error(losses[our_loss(name)], value)
+        checks.append(Check(f"loss {our_loss(name)}", error, tolerance))
+    return checks + [
+        golden.compare("l2_regularisation_sum", losses["weight_decay"], LOSS_TOLERANCE),
+        golden.compare("total_loss", losses["total"], LOSS_TOLERANCE),
+    ]
+
+
+def _tensors(recorder: _Recorder) -> Dict[str, tf.Tensor]:
+    """What networks and fusion gave, by the golden's names."""
+    calls = recorder.calls
+    (maps_weak, attention_weak), (maps_labeled, attention_labeled) = calls["_attend"]
+    pseudo_label = calls["fuse"][0]
+    tensors = {
+        "logits_weak": calls["segment"][0],
+        "logits_strong": calls["segment"][1],
+        "semantic_seg": calls["segment"][2],
+        "cam_weak": cam.with_background(maps_weak),
+        "att_logits_weak": attention_weak,
+        "cam_labeled": cam.with_background(maps_labeled),
+        "att_logits_labeled": attention_labeled,
+        "max_prob_avg": tf.reduce_max(pseudo_label.average, -1),
+        "pseudo_label": tf.reshape(
+            pseudo_label.probabilities, [-1, pseudo_label.probabilities.shape[-1]]
+        ),
+    }
+    if len(calls["classify"]) == 2:  # Without image-level labels.
+        tensors["cls_logits_weak"], tensors["cls_logits_labeled"] = calls["classify"]
+    return tensors
+
+
+def _compare_tensors(golden: Golden, recorder: _Recorder, noise: _Noise):
+    return [
+        golden.compare(key, tensor, INFERENCE_TOLERANCE, noise=noise.of_tensor(key))
+        for key, tensor in _tensors(recorder).items()
+        if key in golden
+    ]
+
+
+def _compare_gradients(golden: Golden, gradients, noise: _Noise) -> List[Check]:
+    names = golden.names("grad_names")
+    multipliers = gradient_multipliers(names)
+    absent = [name for name in names if gradients.get(name) is None]
+    checks = [Check("gradients that are missing", float(len(absent)), 0.0)]
+    worst = {"gradient norms": [], "gradient norms with multipliers": []}
+    for name, norm, with_factor in zip(
+        names, golden["grad_l2"], golden["grad_l2_after_multiplier"]
+    ):
+        # The optimizer gets them multiplied.
+        multiplied = float(tf.norm(gradients[name]))
+        ours = multiplied / multipliers.get(name, 1.0)
+        for kind, value, reference in (
+            ("gradient norms", ours, norm),
+            ("gradient norms with multipliers", multiplied, with_factor),
+        ):
+            error = relative_error(value, reference)
+            worst[kind].append(Check(name, error, noise.gradient_tolerance(name)))
+    checks += [_worst(kind, found) for kind, found in worst.items()]
+    for key in sorted(k for k in golden.keys if k.startswith("fullgrad__")):
+        name = key[len("fullgrad__") :]
+        if name not in names:
+            continue  # Its shape or its sampled positions.
+        multiplier = multipliers.get(name, 1.0)
+        checks.append(
+            golden.compare(
+                key,
+                gradients[name] / multiplier,
+                1e-3,
+                noise=noise.of_gradient_values(name) / multiplier,
+            )
+        )
+    return checks
+
+
+def _worst(kind: str, checks: List[Check]) -> Check:
+    """The one that comes closest to failing, or fails, stands for all of its kind."""
+    worst = max(checks, key=lambda c: c.error / c.tolerance)
+    return dataclasses.replace(worst, name=f"{len(checks)} {kind}; worst {worst.name}")
+
+
+def _compare_updates(golden: Golden, before, variables, noise) -> List[Check]:
+    def change(name):
+        return float(np.linalg.norm(variables[name].numpy() - before[name]))
+
+    def rounding(name, delta):
+        """What storing the sum in float32 can do to a small change."""
+        return float(np.linalg.norm(before[name])) * 2.0**-23 / delta
+
+    steps = [
+        Check(
+            name,
+            relative_error(change(name), delta),
+            noise.gradient_tolerance(name) + rounding(name, delta),
+        )
+        for name, delta in zip(
+            golden.names("trainable_names"), golden["step1_l2_delta"]
+        )
+    ]
+    race = race_tolerance(golden)
+    averages, after = [], []
+    for name, delta, norm in zip(
+        golden.names("bn_names"), golden["bn_l2_delta"], golden["bn_l2_after"]
+    ):
+        averages.append(Check(name, relative_error(change(name), delta), race))
+        error = relative_error(np.linalg.norm(variables[name].numpy()), norm)
+        after.append(Check(name, error, max(1e-6, race * delta / norm)))
+    return [
+        _worst("changes of variables in the first update", steps),
+        _worst("changes of moving averages", averages),
+        _worst("moving averages after the step", after),
+    ]
+
+
+def race_tolerance(golden: Golden) -> float:
+    """Tolerance of the change of the moving averages.
+
+    The original's updates of one step race: two that read the same value change it by
+    2 (1 - decay) in place of 1 - decay^2, and the inference pass may read averages that
+    the step has changed already. Both are in the order of 1 - decay of the backbone.
+    """
+    is_resnet = golden.meta["model_variant"].startswith("resnet")
+    return 0.05 if is_resnet else 1e-3
