@@ -31,6 +31,7 @@ class Trainer:
         images_per_step: int,
         items: Mapping[str, Any],
         initialize: Optional[Callable[[], None]] = None,
+        started: Optional[Callable[[], None]] = None,
         evaluate: Optional[Callable[[int], None]] = None,
         checkpoint_interval: int = 1000,
         keep_checkpoints: int = 5,
@@ -49,6 +50,7 @@ class Trainer:
           images_per_step: images that all replicas see in a step, for the pace.
           items: what a checkpoint holds beside the step and the optimizer, by name.
           initialize: called before the first step of a new training.
+          started: called behind this run's first step, when everything has been built.
           evaluate: called with the step for an evaluation.
           checkpoint_interval: steps between two checkpoints.
           keep_checkpoints: how many of the last checkpoints to keep.
@@ -62,6 +64,7 @@ class Trainer:
         self._total_steps = total_steps
         self._images_per_step = images_per_step
         self._initialize = initialize
+        self._started = started
         self._evaluate = evaluate
         self._checkpoint_interval = checkpoint_interval
         self._eval_interval = eval_interval
@@ -99,6 +102,8 @@ class Trainer:
             results = self._training_step.run(iterator, tf.constant(count))
             step += count
             if step == first + 1:
+                if self._started is not None:
+                    self._started()
                 self._stopwatch.start(step)
             self._handle_events(step, results, is_first=step == first + 1)
 

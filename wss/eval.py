@@ -1,0 +1,74 @@
+"""Evaluates a trained model with the configuration that it was trained with.
+
+    python -m wss.eval --model_dir=runs/voc_1-16
+    python -m wss.eval --model_dir=runs/voc_1-16 --checkpoint=PATH \\
+        --gin_bindings="EVAL_SPLIT = 'train'"
+"""
+
+import argparse
+import os
+import sys
+from typing import Optional, Sequence
+
+from wss import command_line
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line and returns its exit status."""
+    options = _parser().parse_args(arguments)
+
+    def command() -> None:
+        # TensorFlow takes seconds to import: late, so that --help answers at once.
+        from wss import config, experiment
+
+        config.load([_config_file(options.model_dir)], options.gin_bindings)
+        experiment.run_evaluation(options.model_dir, options.checkpoint, options.tpu)
+
+    return command_line.run(command)
+
+
+def _config_file(model_dir: str) -> str:
+    from wss import config
+    from wss.errors import UserError
+
+    path = os.path.join(model_dir, config.CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise UserError(
+            f"There is no {path}: {model_dir} is not the folder of a training. Train "
+            f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
+        )
+    return os.path.abspath(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wss.eval",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--model_dir", required=True, metavar="DIR", help="folder of the training"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="latest|PATH",
+        help="which checkpoint (default: the last one in --model_dir)",
+    )
+    parser.add_argument(
+        "--gin_bindings",
+        action="append",
+        default=[],
+        metavar="BINDING",
+        help="gin statement that wins over the training's, such as "
+        "\"EVAL_SPLIT = 'train'\"; repeatable",
+    )
+    parser.add_argument(
+        "--tpu", metavar="NAME", help="name of a TPU; 'local' on a TPU VM"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

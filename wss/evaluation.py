@@ -1,0 +1,142 @@
+"""Mean IoU of a model on a split: on the screen, in metrics.json, in TensorBoard."""
+
+import json
+import os
+from typing import Any, Dict, Optional
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from wss import files
+from wss.data import parsing
+from wss.datasets.spec import DatasetSpec
+from wss.metrics import ConfusionMatrix, Scores
+from wss.resize import resize_bilinear
+from wss.training.summaries import Summaries
+
+METRICS_FILE = "metrics.json"
+
+
+class Evaluator:
+    """Evaluates a model, any number of times while it trains.
+
+    As the original: every image whole, padded to one size, logits enlarged to that size
+    before the best class is taken, ignored pixels left out, one confusion matrix over
+    all images.
+
+    Args:
+      model: gives logits [1, h, w, classes] of images [1, height, width, 3].
+      batches: of `wss.data.pipeline.evaluation_batches`, walked once per evaluation.
+      spec: the data set's classes.
+      split: name of the split, for the reports.
+      model_dir: where metrics.json and the TensorBoard events go.
+    """
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        batches: tf.data.Dataset,
+        spec: DatasetSpec,
+        split: str,
+        model_dir: str,
+    ):
+        self._model = model
+        self._batches = batches
+        self._spec = spec
+        self._split = split
+        self._model_dir = model_dir
+        self._confusion = ConfusionMatrix(spec.num_classes, spec.ignore_label)
+
+    def evaluate(self, step: int, print_table: bool = True) -> Scores:
+        """Evaluates the model as it is, and reports.
+
+        Args:
+          step: the training step that the model is of.
+          print_table: print the classes' IoU too.
+
+        Raises:
+          UserError: an image is larger than the evaluation's size, or broken.
+        """
+        self._confusion.reset()
+        images = 0
+        with parsing.user_errors():
+            # Without a terminal there is nobody to watch a bar.
+            for batch in tqdm(
+                self._batches, desc="evaluation", unit=" images", disable=None
+            ):
+                self._count(batch["image"], batch["label"])
+                images += int(batch["image"].shape[0])
+        scores = self._confusion.result()
+        self._write(scores, step, images)
+        if print_table:
+            print(table(scores, self._spec))
+        print(
+            f"step {step}: mIoU {100 * scores.mean_iou:.2f} on {self._split} "
+            f"({images} images)",
+            flush=True,
+        )
+        if scores.invalid_pixels:
+            print(
+                f"warning: {scores.invalid_pixels} pixels of {self._split} are neither "
+                f"a class (0..{self._spec.num_classes - 1}) nor the ignore label "
+                f"{self._spec.ignore_label}; they were left out.",
+                flush=True,
+            )
+        return scores
+
+    @tf.function
+    def _count(self, image: tf.Tensor, label: tf.Tensor) -> None:
+        logits = self._model(image, training=False)
+        logits = resize_bilinear(logits, tuple(image.shape[1:3]))
+        self._confusion.update(label, tf.argmax(logits, -1))
+
+    def _write(self, scores: Scores, step: int, images: int) -> None:
+        metrics = summary(scores, self._spec)
+        text = json.dumps(
+            {"step": step, "split": self._split, "images": images, **metrics}, indent=2
+        )
+        files.write_text(os.path.join(self._model_dir, METRICS_FILE), text + "\n")
+        curves = {
+            "evaluation/iou/mIoU": scores.mean_iou,
+            "evaluation/pixel_accuracy": scores.pixel_accuracy,
+        }
+        for name, iou in metrics["class_iou"].items():
+            if iou is not None:
+                curves[f"evaluation/iou/{name}"] = iou
+        events = Summaries(os.path.join(self._model_dir, "eval"))
+        events.scalars(curves, step)
+        events.flush()
+
+
+def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
+    """The last evaluation's metrics.json, None before the first."""
+    path = os.path.join(model_dir, METRICS_FILE)
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        return json.load(file)
+
+
+def summary(scores: Scores, spec: DatasetSpec) -> Dict[str, Any]:
+    """What metrics.json says; None for a class without a labeled pixel."""
+    return {
+        "mean_iou": scores.mean_iou,
+        "pixel_accuracy": scores.pixel_accuracy,
+        "class_iou": {
+            name: None if np.isnan(iou) else float(iou)
+            for name, iou in zip(spec.class_names, scores.class_iou)
+        },
+    }
+
+
+def table(scores: Scores, spec: DatasetSpec) -> str:
+    """A table of the classes: IoU, and the share of the labeled pixels, in percent."""
+    width = max(len(name) for name in spec.class_names)
+    pixels = scores.confusion.sum(axis=1)
+    lines = [f"{'class':<{width}}    IoU  pixels"]
+    for name, iou, count in zip(spec.class_names, scores.class_iou, pixels):
+        value = "     -" if np.isnan(iou) else f"{100 * iou:6.2f}"
+        share = 100 * count / max(1, pixels.sum())
+        lines.append(f"{name:<{width}} {value}  {share:5.1f}%")
+    return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""Trains and evaluates what gin files describe.
+
+    python -m wss.train --gin_file=gin_configs/voc_1-16.gin
+    python -m wss.train --gin_file=gin_configs/coco_1-32.gin \\
+        --gin_bindings="BATCH_SIZE = 8" --gin_bindings="DATA_DIR = '/data/coco'"
+
+The same command goes on from the last checkpoint.
+"""
+
+import argparse
+import os
+import sys
+from typing import Optional, Sequence
+
+from wss import command_line
+
+MODES = ("train", "eval", "train_and_eval")
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line and returns its exit status."""
+    options = _parser().parse_args(arguments)
+
+    def command() -> None:
+        # TensorFlow takes seconds to import: late, so that --help answers at once.
+        from wss import config, experiment
+
+        config.load(options.gin_file, options.gin_bindings)
+        model_dir = options.model_dir or _default_model_dir(options.gin_file[-1])
+        experiment.run(options.mode, model_dir, options.tpu)
+
+    return command_line.run(command)
+
+
+def _default_model_dir(gin_file: str) -> str:
+    name, _ = os.path.splitext(os.path.basename(gin_file))
+    return os.path.join("runs", name)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wss.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--gin_file",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="gin file; repeatable, later ones win",
+    )
+    parser.add_argument(
+        "--gin_bindings",
+        action="append",
+        default=[],
+        metavar="BINDING",
+        help='gin statement such as "BATCH_SIZE = 8"; repeatable, wins over files',
+    )
+    parser.add_argument(
+        "--model_dir",
+        metavar="DIR",
+        help="where everything goes (default: runs/<name of the last gin file>)",
+    )
+    parser.add_argument("--mode", choices=MODES, default="train_and_eval")
+    parser.add_argument(
+        "--tpu", metavar="NAME", help="name of a TPU; 'local' on a TPU VM"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
