@@ -125,13 +125,14 @@ def image_labels(label: tf.Tensor, num_classes: int, ignore_label: int) -> tf.Te
     """[num_classes - 1], float32: 1 for the classes 1.. that `label` shows.
 
     Args:
-      label: [height, width], int32.
+      label: [height, width] or a list of class ids, int32; ids from num_classes on are
+        not counted.
       num_classes: number of classes, the background included.
       ignore_label: label that is no class.
     """
-    pixels = tf.boolean_mask(label, label != ignore_label)
-    counts = tf.math.bincount(pixels, minlength=num_classes, maxlength=num_classes)
-    return tf.cast(counts[1:] > 0, tf.float32)
+    counts = tf.math.bincount(label, minlength=num_classes, maxlength=num_classes)
+    present = (counts > 0) & (tf.range(num_classes) != ignore_label)
+    return tf.ensure_shape(tf.cast(present[1:], tf.float32), [num_classes - 1])
 
 
 def _scale(

@@ -138,22 +138,21 @@ def _decode(
 
 def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
     """Decodes a mask of class ids to [height, width], uint8."""
-    # The decoder would turn palette colours into grey values, silently: wrong ids.
-    is_grey = tf.io.is_jpeg(encoded) | tf.reduce_any(
-        tf.strings.substr(encoded, 24, 2) == tf.constant(_GREY_HEADERS)
-    )
+    label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
+    with tf.control_dependencies([label]):
+        # The decoder turns palette colours into grey values, silently: wrong ids.
+        header = tf.strings.substr(encoded, 24, 2)
+    is_grey = tf.io.is_jpeg(encoded) | tf.reduce_any(header == list(_GREY_HEADERS))
     grey = ensure(
         is_grey,
         f"Feature {LABEL_ENCODED} is not an 8-bit grey PNG of class ids in ",
         where,
     )
-    with tf.control_dependencies([grey]):
-        label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
     size, label_size = tf.shape(image)[:2], tf.shape(label)
     same_size = ensure(
         tf.reduce_all(size == label_size),
         *("The image has ", size[0], " x ", size[1], " pixels, but the mask "),
         *(label_size[0], " x ", label_size[1], " in ", where),
     )
-    with tf.control_dependencies([same_size]):
+    with tf.control_dependencies([grey, same_size]):
         return tf.identity(label)

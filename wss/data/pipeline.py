@@ -101,7 +101,7 @@ def training_batches(
 
     def labeled_example(example, example_seed):
         view = draw_view(_purpose(example_seed, _VIEW), tf.shape(example["image"])[:2])
-        parts = augment.labeled_view(example["image"], example["label"], view, canvas)
+        parts = augment.labeled_view(example["image"], _mask(example), view, canvas)
         return _with_image_labels(parts, example, spec)
 
     if isinstance(strong_augmentation, str):
@@ -173,7 +173,7 @@ def evaluation_batches(
 
     def example(index):
         parsed = _parse(records, index, spec)
-        image, label = tf.cast(parsed["image"], tf.float32), parsed["label"]
+        image, label = tf.cast(parsed["image"], tf.float32), _mask(parsed)
         if min_resize:
             image, label = geometry.resize_to_range(
                 image, label, min_resize, max_resize, resize_factor
@@ -260,6 +260,21 @@ def _parse(
     return {**example, "label": tf.cast(example["label"], tf.int32)}
 
 
+def _mask(example: Dict[str, tf.Tensor]) -> tf.Tensor:
+    """The label of an example that must have one."""
+    known = parsing.ensure(
+        example["has_label"],
+        *(
+            "Image ",
+            example["name"],
+            " has no mask, but its split is used as one with ",
+        ),
+        "masks (LABELED_SPLIT or EVAL_SPLIT). Choose another split.",
+    )
+    with tf.control_dependencies([known]):
+        return tf.identity(example["label"])
+
+
 def _with_image_labels(
     parts: Dict[str, tf.Tensor], example: Dict[str, tf.Tensor], spec: DatasetSpec
 ) -> Dict[str, tf.Tensor]:
@@ -297,7 +312,8 @@ def _pad_to_fit(
         "EVAL_CROP_SIZE so that it holds the largest image of the split.",
     )
     with tf.control_dependencies([fits]):
-        image = geometry.pad_image(image, canvas.crop_size, canvas.padding_value)
+        image, label = tf.identity(image), tf.identity(label)
+    image = geometry.pad_image(image, canvas.crop_size, canvas.padding_value)
     label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)
     return (
         tf.ensure_shape(image, [height, width, 3]),

@@ -6,6 +6,8 @@ pseudo label it learns. Combine it with "cutout", which RandAugment's authors an
 add as well.
 """
 
+import functools
+
 import tensorflow as tf
 
 from wss.data.policies import photometric
@@ -26,37 +28,40 @@ def rand_augment(
     Returns:
       [height, width, 3], float32, whole numbers in 0..255.
     """
-    image = tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)
+    image = tf.round(tf.clip_by_value(image, 0.0, 255.0))
     for layer in range(num_layers):
         draws = tf.random.stateless_uniform(
             [3], tf.random.experimental.stateless_fold_in(seed, layer)
         )
-        index = tf.cast(draws[0] * len(_OPERATIONS), tf.int32)
+        index = tf.cast(draws[0] * len(OPERATIONS), tf.int32)
         strength = magnitude * draws[1]
         sign = tf.sign(draws[2] - 0.5)
         image = apply_operation(image, index, strength, sign)
-    return tf.cast(image, tf.float32)
+    return image
 
 
 def apply_operation(
     image: tf.Tensor, index: tf.Tensor, strength: tf.Tensor, sign: tf.Tensor
 ) -> tf.Tensor:
-    """Applies one operation to an image [height, width, 3], uint8.
+    """Applies one of `OPERATIONS`.
 
     Args:
-      image: the image.
+      image: [height, width, 3], float32, whole numbers in 0..255.
       index: scalar int32, which operation.
-      strength: scalar, 0..1.
-      sign: scalar, 1 or -1: whether a factor lies above or below 1.
+      strength: scalar float32, 0..1.
+      sign: scalar float32, 1 or -1: whether a factor lies above or below 1.
     """
     factor = 1.0 + 0.9 * sign * strength
-    return tf.switch_case(
-        index,
-        [
-            lambda operation=operation: operation(image, strength, factor)
-            for operation in _OPERATIONS
-        ],
-    )
+    branches = [
+        functools.partial(operation, image, strength, factor)
+        for operation in OPERATIONS
+    ]
+    return tf.round(tf.switch_case(index, branches))
+
+
+def _blend(other: tf.Tensor, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """`other` at factor 0, `image` at 1, and beyond it above."""
+    return tf.clip_by_value(other + factor * (image - other), 0.0, 255.0)
 
 
 def _identity(image, strength, factor):
@@ -64,11 +69,10 @@ def _identity(image, strength, factor):
 
 
 def _auto_contrast(image, strength, factor):
-    pixels = tf.cast(image, tf.float32)
-    low = tf.reduce_min(pixels, axis=(0, 1))
-    span = tf.reduce_max(pixels, axis=(0, 1)) - low
-    stretched = tf.math.divide_no_nan((pixels - low) * 255.0, span)
-    return tf.where(span > 0, tf.cast(tf.round(stretched), tf.uint8), image)
+    low = tf.reduce_min(image, axis=(0, 1))
+    span = tf.reduce_max(image, axis=(0, 1)) - low
+    stretched = tf.math.divide_no_nan((image - low) * 255.0, span)
+    return tf.where(span > 0, stretched, image)
 
 
 def _equalize(image, strength, factor):
@@ -77,35 +81,33 @@ def _equalize(image, strength, factor):
 
 def _posterize(image, strength, factor):
     # Keeps 8 to 4 of the 8 bits.
-    step = tf.cast(2.0 ** tf.round(4.0 * strength), tf.uint8)
+    step = 2.0 ** tf.round(4.0 * strength)
     return image // step * step
 
 
 def _solarize(image, strength, factor):
-    threshold = 256.0 * (1.0 - strength)
-    return tf.where(tf.cast(image, tf.float32) < threshold, image, 255 - image)
+    return tf.where(image < 256.0 * (1.0 - strength), image, 255.0 - image)
 
 
 def _brightness(image, strength, factor):
-    return _addons().blend(tf.zeros_like(image), image, factor)
+    return _blend(tf.zeros_like(image), image, factor)
 
 
 def _color(image, strength, factor):
     grey = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image))
-    return _addons().blend(grey, image, factor)
+    return _blend(grey, image, factor)
 
 
 def _contrast(image, strength, factor):
-    grey = tf.cast(tf.image.rgb_to_grayscale(image), tf.float32)
-    mean = tf.cast(tf.round(tf.reduce_mean(grey)), tf.uint8)
-    return _addons().blend(tf.fill(tf.shape(image), mean), image, factor)
+    mean = tf.reduce_mean(tf.image.rgb_to_grayscale(image))
+    return _blend(tf.fill(tf.shape(image), tf.round(mean)), image, factor)
 
 
 def _sharpness(image, strength, factor):
     return _addons().sharpness(image, factor)
 
 
-_OPERATIONS = (
+OPERATIONS = (
     _identity,
     _auto_contrast,
     _equalize,

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.data import records
+from wss.data import parsing
+from wss.errors import UserError
+
+BOTH_MODES = pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids="eg")
+
+
+@BOTH_MODES
+def test_png_image_and_mask(wrap):
+    parsed = wrap(parsing.parse_example)(records.numbered(7))
+    np.testing.assert_array_equal(parsed["image"], records.image(7))
+    np.testing.assert_array_equal(parsed["label"], records.label(7))
+    assert parsed["label"].dtype == tf.uint8
+    assert parsed["has_label"] and parsed["name"].numpy() == b"7"
+    assert parsed["class_ids"].shape == (0,)
+
+
+@BOTH_MODES
+def test_image_without_mask_is_all_ignored(wrap):
+    features = {"ENCODED": records.png(records.image(1)), "CLASS_IDS": [2, 1]}
+    parsed = wrap(parsing.parse_example)(records.example(**features), 17)
+    assert not parsed["has_label"]
+    np.testing.assert_array_equal(parsed["label"], np.full((24, 30), 17))
+    np.testing.assert_array_equal(parsed["class_ids"], [2, 1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg(channels):
+    pixels = np.full((16, 24, channels), 200, np.uint8)
+    encoded = tf.io.encode_jpeg(pixels, quality=100).numpy()
+    parsed = parsing.parse_example(records.example(ENCODED=encoded))
+    np.testing.assert_allclose(parsed["image"], np.full((16, 24, 3), 200), atol=1)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_transparent_png_become_rgb(channels):
+    pixels = np.random.RandomState(0).randint(0, 256, (5, 6, 4)).astype(np.uint8)
+    encoded = records.png(pixels[..., :channels])
+    parsed = parsing.parse_example(records.example(ENCODED=encoded))
+    expected = pixels[..., :3] if channels == 4 else pixels[..., :1].repeat(3, axis=-1)
+    np.testing.assert_array_equal(parsed["image"], expected)
+
+
+IMAGE = {"ENCODED": records.png(records.image(0)), "FILENAME": b"cat"}
+
+
+@BOTH_MODES
+@pytest.mark.parametrize(
+    "features, sentence",
+    [
+        (
+            {"FILENAME": b"cat"},
+            "is missing or neither JPEG nor PNG in record cat (val-0, record 3)",
+        ),
+        (
+            {"ENCODED": b"GIF89a", "FILENAME": b"cat"},
+            "Feature image/encoded is missing",
+        ),
+        (
+            {**IMAGE, "LABEL_ENCODED": b"what"},
+            "Feature image/segmentation/class/encoded is ",
+        ),
+        (
+            {**IMAGE, "LABEL_ENCODED": records.png(records.image(0))},
+            "class/encoded is not an 8-bit grey PNG of class ids in record cat",
+        ),
+        (
+            {**IMAGE, "LABEL_ENCODED": records.png(np.zeros((24, 31, 1), np.uint8))},
+            "The image has 24 x 30 pixels, but the mask 24 x 31 in record cat (val-0",
+        ),
+    ],
+)
+def test_broken_records_are_named(wrap, features, sentence):
+    serialized = records.example(**features)
+    with pytest.raises(UserError) as error, parsing.user_errors():
+        wrap(parsing.parse_example)(serialized, source="val-0, record 3")
+    assert sentence in str(error.value)
+
+
+def test_other_errors_pass_through():
+    with pytest.raises(tf.errors.InvalidArgumentError), parsing.user_errors():
+        tf.io.decode_png(b"no png")

@@ -1,0 +1,186 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.data import records
+from wss.data import parsing, pipeline
+from wss.data.pipeline import Split
+from wss.errors import UserError
+
+CROP = (33, 33)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shards")
+    records.write_split(path, "labeled", [3, 2])
+    records.write_split(path, "unlabeled", [4, 3], with_mask=False, start=100)
+    return str(path)
+
+
+def training(data_dir, steps, **options):
+    """The first batches, as numpy."""
+    options = {"crop_size": CROP, "batch_size": 2, "seed": 1, **options}
+    unlabeled = options.pop("unlabeled", Split(data_dir, "unlabeled"))
+    dataset = pipeline.training_batches(
+        Split(data_dir, "labeled"), unlabeled, spec=records.SPEC, **options
+    )
+    return list(dataset.take(steps).as_numpy_iterator())
+
+
+def assert_same(first, second):
+    tf.nest.map_structure(np.testing.assert_array_equal, first, second)
+
+
+def test_layout(data_dir):
+    batch = training(data_dir, 1)[0]
+    layout = tf.nest.map_structure(lambda part: (part.shape, part.dtype.name), batch)
+    image, mask = ((2, 33, 33, 3), "float32"), ((2, 33, 33), "float32")
+    label, classes = ((2, 33, 33), "int32"), ((2, 2), "float32")
+    assert layout == {
+        "labeled": {
+            "image": image,
+            "label": label,
+            "valid": mask,
+            "image_labels": classes,
+        },
+        "unlabeled": {
+            "weak": image,
+            "strong": image,
+            "label": label,
+            "valid": mask,
+            "image_labels": classes,
+        },
+    }
+    assert (batch["unlabeled"]["label"] == 255).all()
+    assert not batch["unlabeled"]["image_labels"].any()
+    assert batch["labeled"]["image_labels"].any()
+
+
+def test_shapes_are_static(data_dir):
+    spec = pipeline.training_batches(
+        Split(data_dir, "labeled"),
+        Split(data_dir, "unlabeled"),
+        spec=records.SPEC,
+        crop_size=CROP,
+        batch_size=2,
+    ).element_spec
+    assert all(part.shape.is_fully_defined() for part in tf.nest.flatten(spec))
+
+
+def test_no_unlabeled_part_for_the_baseline(data_dir):
+    assert list(training(data_dir, 1, unlabeled=None)[0]) == ["labeled"]
+
+
+def test_restart_continues_exactly(data_dir):
+    """Over several epochs of 5 and 7 records in batches of 2."""
+    undisturbed = training(data_dir, 13)
+    for start in (1, 2, 5, 11):
+        assert_same(
+            undisturbed[start:], training(data_dir, 13 - start, start_step=start)
+        )
+
+
+def test_seed_and_stream_decide(data_dir):
+    first, second = training(data_dir, 1)[0], training(data_dir, 1, seed=2)[0]
+    assert (first["labeled"]["image"] != second["labeled"]["image"]).any()
+    # The same records as labeled and unlabeled split are not drawn alike.
+    both = training(data_dir, 1, unlabeled=Split(data_dir, "labeled"))[0]
+    assert (both["labeled"]["image"] != both["unlabeled"]["weak"]).any()
+
+
+def test_every_epoch_is_another_permutation():
+    visits = pipeline._visits(5, tf.constant([3, 4], tf.int64), 0).take(60)
+    positions, order = map(np.array, zip(*visits.as_numpy_iterator()))
+    np.testing.assert_array_equal(positions, np.arange(60))
+    epochs = order.reshape(12, 5)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(5), (12, 1)))
+    assert len(np.unique(epochs, axis=0)) > 6
+    later = pipeline._visits(5, tf.constant([3, 4], tf.int64), 12).take(48)
+    assert_same(np.array(list(later.as_numpy_iterator())).T[1], order[12:])
+
+
+@pytest.mark.parametrize("pipelines, replicas", [(1, 2), (2, 2), (2, 4)])
+def test_global_batch_does_not_depend_on_the_workers(data_dir, pipelines, replicas):
+    whole = training(data_dir, 3, batch_size=4, start_step=1)
+    local = replicas // pipelines
+    workers = [
+        training(
+            data_dir,
+            3 * local,
+            batch_size=4,
+            start_step=1,
+            input_context=tf.distribute.InputContext(pipelines, worker, replicas),
+        )
+        for worker in range(pipelines)
+    ]
+    for step in range(3):
+        parts = [
+            batch
+            for worker in workers
+            for batch in worker[step * local : (step + 1) * local]
+        ]
+        joined = tf.nest.map_structure(lambda *part: np.concatenate(part), *parts)
+        assert_same(whole[step], joined)
+
+
+def test_batch_must_divide_over_replicas(data_dir):
+    with pytest.raises(UserError, match="BATCH_SIZE = 3 .* over 2 replicas"):
+        context = tf.distribute.InputContext(1, 0, 2)
+        training(data_dir, 1, batch_size=3, input_context=context)
+
+
+def test_policies_are_chosen_by_name(data_dir):
+    plain = training(data_dir, 2, strong_augmentation=())
+    hidden = training(data_dir, 2, strong_augmentation="cutout")
+    for batch, other in zip(plain, hidden):
+        part = batch["unlabeled"]
+        np.testing.assert_array_equal(part["weak"], part["strong"])
+        np.testing.assert_array_equal(part["weak"], other["unlabeled"]["weak"])
+        # A hole of 100 pixels covers any crop of 33 whose centre is in it.
+        assert not other["unlabeled"]["valid"][:, 16, 16].any()
+    with pytest.raises(UserError, match="Unknown strong augmentation 'typo'"):
+        training(data_dir, 1, strong_augmentation=("typo",))
+
+
+def test_labeled_split_without_masks(data_dir):
+    dataset = pipeline.training_batches(
+        Split(data_dir, "unlabeled"),
+        None,
+        spec=records.SPEC,
+        crop_size=CROP,
+        batch_size=1,
+    )
+    with pytest.raises(UserError, match="Image 1.. has no mask"), parsing.user_errors():
+        next(iter(dataset))
+
+
+def test_evaluation_visits_every_image_once(data_dir):
+    dataset = pipeline.evaluation_batches(
+        data_dir,
+        "labeled",
+        spec=records.SPEC,
+        crop_size=(25, 32),
+        padding_value=(1.0, 2.0, 3.0),
+    )
+    assert dataset.element_spec["image"].shape[1:] == (25, 32, 3)
+    batches = list(dataset.as_numpy_iterator())
+    assert [batch["name"][0] for batch in batches] == [b"0", b"1", b"2", b"3", b"4"]
+    for number, batch in enumerate(batches):
+        image, label = batch["image"][0], batch["label"][0]
+        np.testing.assert_allclose(image[:24, :30], records.image(number), atol=1e-4)
+        np.testing.assert_array_equal(image[24, 31], [1.0, 2.0, 3.0])
+        np.testing.assert_array_equal(label[:24, :30], records.label(number))
+        assert (label[24:] == 255).all() and (label[:, 30:] == 255).all()
+
+
+def test_evaluation_of_too_large_an_image(data_dir):
+    dataset = pipeline.evaluation_batches(
+        data_dir, "labeled", spec=records.SPEC, crop_size=(24, 17)
+    )
+    with pytest.raises(UserError) as error, parsing.user_errors():
+        next(iter(dataset))
+    assert str(error.value).startswith(
+        "Image 0 has 24 x 30 pixels (height x width), which is more than "
+        "EVAL_CROP_SIZE = (24, 17)."
+    )
