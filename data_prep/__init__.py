@@ -6,4 +6,4 @@ import os
 # that tells a user what is wrong.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import wss  # noqa: E402,F401  (prepares the environment before TensorFlow is imported)
+import wss  # noqa: F401  (prepares the environment before TensorFlow is imported)

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import Callable, Optional
+from typing import Any, Callable
 
 from wss.errors import UserError
 
@@ -14,16 +14,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
 
 
-def add_output(
-    arguments: argparse.ArgumentParser, default: Optional[str] = None
-) -> None:
-    """Adds the flags about the folder of shards."""
-    arguments.add_argument(
-        "--output_dir",
-        default=default,
-        required=default is None,
-        help="where the shards go" + (f" (default: {default})" if default else ""),
-    )
+def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
+    """Adds the flags about the folder of shards; `options` are those of --output_dir."""
+    arguments.add_argument("--output_dir", metavar="DIR", **options)
     arguments.add_argument(
         "--overwrite", action="store_true", help="replace splits that are there already"
     )

@@ -110,7 +110,7 @@ def main() -> None:
     classes.add_argument("--num_classes", type=int, help="background included")
     classes.add_argument("--class_names", help="file: the classes' names, one a line")
     arguments.add_argument("--ignore_label", type=int, default=255)
-    command_line.add_output(arguments)
+    command_line.add_output(arguments, required=True, help="where to write")
     flags = arguments.parse_args()
     spec = make_spec(
         flags.output_dir, flags.num_classes, flags.class_names, flags.ignore_label

@@ -28,8 +28,7 @@ gfile = tf.io.gfile
 Item = TypeVar("Item")
 
 _EXAMPLES_PER_SHARD = 1000
-_PLAN = "plan.json"
-_WHOLE = "whole.json"
+_SPLIT_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +63,7 @@ def write_split(
     *,
     options: Optional[Dict[str, Any]] = None,
     overwrite: bool = False,
-) -> List[str]:
+) -> None:
     """Writes the shards of one split and notes it in the folder's `dataset.json`.
 
     Args:
@@ -74,47 +73,46 @@ def write_split(
       items: what to write, in the order of the records.
       read: makes the example of an item.
       options: whatever else decides the content (JSON), noted in the manifest.
-      overwrite: replace a split that is there already.
-
-    Returns:
-      The paths of the shards.
+      overwrite: replace a split that is there already. Without it, a split that the same
+        items and options made before is left as it is.
 
     Raises:
-      UserError: nothing to write, the split is there already, or the folder holds a
-        data set of other classes; and whatever `read` raises.
+      UserError: nothing to write, the split is there already with other content, or the
+        folder holds a data set of other classes; and whatever `read` raises.
     """
     if not items:
         raise UserError(f"There is no image to write for the split '{split}'.")
+    if not _SPLIT_NAME.fullmatch(split):
+        raise UserError(
+            f"'{split}' cannot name a split: only letters, digits and ._- are possible."
+        )
+    shards = _Shards(output_dir, split, len(items))
     manifest = _manifest(output_dir, spec)
-    num_shards = -(-len(items) // _EXAMPLES_PER_SHARD)
-    names = [f"{split}-{i:05d}-of-{num_shards:05d}.tfrecord" for i in range(num_shards)]
-    partial = os.path.join(output_dir, f".{split}.partial")
-
-    if not gfile.exists(os.path.join(partial, _WHOLE)):
-        old_shards = _shards(output_dir, split)
-        if (old_shards or split in manifest["splits"]) and not overwrite:
+    plan = _digest({"items": [str(item) for item in items], "options": options})
+    if not overwrite and not shards.can_continue(plan):
+        known = manifest["splits"].get(split)
+        if known and known.get("plan") == plan:
+            print(f"{split}: is in {output_dir} already (--overwrite writes it again).")
+            return
+        if known or shards.old():
             raise UserError(
-                f"The split '{split}' is in {output_dir} already. Add --overwrite to "
-                "replace it, or choose another --output_dir."
+                f"The split '{split}' is in {output_dir} already, made from other images "
+                "or options. Add --overwrite to replace it, or choose another "
+                "--output_dir."
             )
-        _begin(partial, {"items": [str(item) for item in items], "options": options})
-        _write_shards(partial, names, items, read, split)
-        _forget(output_dir, manifest, split, old_shards)
-        _write_text(os.path.join(partial, _WHOLE), "{}")
-    # From here on the old split is gone and the new one whole: a killed run only moves.
-    counts = [_read_json(os.path.join(partial, name + ".json")) for name in names]
-    for name in names:
-        if gfile.exists(os.path.join(partial, name)):
-            gfile.rename(os.path.join(partial, name), os.path.join(output_dir, name))
+    shards.begin(plan)
+    if not shards.are_whole():
+        shards.write(items, read)
+        if manifest["splits"].pop(split, None):
+            _save_manifest(output_dir, manifest)
+        shards.finish()
     manifest["splits"][split] = {
-        "examples": len(items),
-        "with_masks": sum(count["with_masks"] for count in counts),
-        "shards": num_shards,
+        **shards.publish(),
         "options": options or {},
+        "plan": plan,
     }
     _save_manifest(output_dir, manifest)
-    gfile.rmtree(partial)
-    return [os.path.join(output_dir, name) for name in names]
+    shards.clean_up()
 
 
 def serialize(example: Example) -> bytes:
@@ -153,62 +151,93 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _write_shards(
-    partial: str,
-    names: Sequence[str],
-    items: Sequence[Item],
-    read: Callable[[Item], Example],
-    split: str,
-) -> None:
-    """Writes the shards that are not whole yet."""
-    with tqdm(total=len(items), desc=split, unit=" images") as progress:
-        for i, name in enumerate(names):
-            share = items[
-                i * len(items) // len(names) : (i + 1) * len(items) // len(names)
-            ]
-            path = os.path.join(partial, name)
+class _Shards:
+    """The shards of one split, from the hidden folder where they are written on."""
+
+    def __init__(self, output_dir: str, split: str, num_examples: int):
+        count = -(-num_examples // _EXAMPLES_PER_SHARD)
+        self._output_dir = output_dir
+        self._split = split
+        self._names = [f"{split}-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
+        self._hidden = os.path.join(output_dir, f".{split}.partial")
+        self._plan = os.path.join(self._hidden, "plan.json")
+        self._whole = os.path.join(self._hidden, "whole.json")
+
+    def old(self) -> List[str]:
+        """Shards of the split that lie in their place, of whatever run."""
+        if not gfile.isdir(self._output_dir):
+            return []
+        shard = re.compile(re.escape(self._split) + r"-\d{5}-of-\d{5}\.tfrecord")
+        found = filter(shard.fullmatch, gfile.listdir(self._output_dir))
+        return [os.path.join(self._output_dir, name) for name in found]
+
+    def can_continue(self, plan: str) -> bool:
+        """Whether a run with the same plan was stopped after all shards were whole."""
+        return self._has_plan(plan) and self.are_whole()
+
+    def are_whole(self) -> bool:
+        """Whether all shards were written and the old split is gone."""
+        return gfile.exists(self._whole)
+
+    def begin(self, plan: str) -> None:
+        """Makes the hidden folder, or keeps what a run with the same plan left there."""
+        if self._has_plan(plan):
+            return
+        if gfile.exists(self._hidden):
+            gfile.rmtree(self._hidden)
+        gfile.makedirs(self._hidden)
+        _write_json(self._plan, {"plan": plan})
+
+    def write(self, items: Sequence[Item], read: Callable[[Item], Example]) -> None:
+        """Writes the shards that are not there yet, each whole or not at all."""
+        bounds = [
+            len(items) * i // len(self._names) for i in range(len(self._names) + 1)
+        ]
+        with tqdm(total=len(items), desc=self._split, unit=" images") as progress:
+            for name, start, end in zip(self._names, bounds, bounds[1:]):
+                path = os.path.join(self._hidden, name)
+                if gfile.exists(path):
+                    progress.update(end - start)
+                    continue
+                with_masks = 0
+                with tf.io.TFRecordWriter(path + ".tmp") as writer:
+                    for item in items[start:end]:
+                        example = read(item)
+                        writer.write(serialize(example))
+                        with_masks += example.mask is not None
+                        progress.update()
+                counts = {"examples": end - start, "with_masks": with_masks}
+                _write_json(path + ".json", counts)
+                gfile.rename(path + ".tmp", path)
+
+    def finish(self) -> None:
+        """Removes the old split; from here on a stopped run has only to move shards."""
+        for path in self.old():
+            gfile.remove(path)
+        _write_json(self._whole, {})
+
+    def publish(self) -> Dict[str, int]:
+        """Moves the shards to their place; returns what they hold."""
+        counts = [
+            _read_json(os.path.join(self._hidden, f"{name}.json"))
+            for name in self._names
+        ]
+        for name in self._names:
+            path = os.path.join(self._hidden, name)
             if gfile.exists(path):
-                progress.update(len(share))
-                continue
-            with_masks = 0
-            with tf.io.TFRecordWriter(path + ".tmp") as writer:
-                for item in share:
-                    example = read(item)
-                    writer.write(serialize(example))
-                    with_masks += example.mask is not None
-                    progress.update()
-            _write_text(path + ".json", json.dumps({"with_masks": with_masks}))
-            gfile.rename(path + ".tmp", path)
+                gfile.rename(path, os.path.join(self._output_dir, name))
+        return {
+            "examples": sum(count["examples"] for count in counts),
+            "with_masks": sum(count["with_masks"] for count in counts),
+            "shards": len(self._names),
+        }
 
+    def clean_up(self) -> None:
+        """Removes the hidden folder."""
+        gfile.rmtree(self._hidden)
 
-def _begin(partial: str, plan: Dict[str, Any]) -> None:
-    """Makes the folder of unfinished shards, or keeps it if it has the same plan."""
-    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-    path = os.path.join(partial, _PLAN)
-    if gfile.exists(path) and _read_json(path)["sha256"] == digest:
-        return
-    if gfile.exists(partial):
-        gfile.rmtree(partial)
-    gfile.makedirs(partial)
-    _write_text(path, json.dumps({"sha256": digest}))
-
-
-def _shards(output_dir: str, split: str) -> List[str]:
-    """The shards of a split that lie in the folder, of whatever run."""
-    if not gfile.isdir(output_dir):
-        return []
-    shard = re.compile(re.escape(split) + r"-\d{5}-of-\d{5}\.tfrecord")
-    found = [name for name in gfile.listdir(output_dir) if shard.fullmatch(name)]
-    return [os.path.join(output_dir, name) for name in sorted(found)]
-
-
-def _forget(
-    output_dir: str, manifest: Dict[str, Any], split: str, shards: Sequence[str]
-) -> None:
-    if manifest["splits"].pop(split, None):
-        _save_manifest(output_dir, manifest)
-    for path in shards:
-        gfile.remove(path)
+    def _has_plan(self, plan: str) -> bool:
+        return gfile.exists(self._plan) and _read_json(self._plan)["plan"] == plan
 
 
 def _manifest(output_dir: str, spec: DatasetSpec) -> Dict[str, Any]:
@@ -229,19 +258,23 @@ def _manifest(output_dir: str, spec: DatasetSpec) -> Dict[str, Any]:
 
 
 def _save_manifest(output_dir: str, manifest: Dict[str, Any]) -> None:
-    _write_text(manifests.path(output_dir), json.dumps(manifest, indent=2) + "\n")
+    _write_json(manifests.path(output_dir), manifest)
 
 
-def _write_text(path: str, text: str) -> None:
-    """Writes a file whole or not at all."""
-    with gfile.GFile(path + ".tmp", "w") as file:
-        file.write(text)
-    gfile.rename(path + ".tmp", path, overwrite=True)
+def _digest(plan: Dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
 def _read_json(path: str) -> Dict[str, Any]:
     with gfile.GFile(path) as file:
         return json.load(file)
+
+
+def _write_json(path: str, content: Dict[str, Any]) -> None:
+    """Writes a file whole or not at all."""
+    with gfile.GFile(path + ".tmp", "w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+    gfile.rename(path + ".tmp", path, overwrite=True)
 
 
 def _bytes(value: bytes) -> tf.train.Feature:

@@ -314,7 +314,9 @@ def _example(index: int, image: np.ndarray, mask: np.ndarray) -> records.Example
 
 def main() -> None:
     arguments = command_line.parser(__doc__)
-    command_line.add_output(arguments, default="data/shapes")
+    command_line.add_output(
+        arguments, default="data/shapes", help="(default: data/shapes)"
+    )
     arguments.add_argument("--num_images", type=int, default=2048, help="for training")
     arguments.add_argument("--num_val", type=int, default=256, help="for evaluation")
     arguments.add_argument("--seed", type=int, default=0)

@@ -11,7 +11,6 @@ from SegmentationClassAug/*.png beside it or from SBD's cls/*.mat (which needs s
 With --unlabeled the records carry no masks, and SBD is not needed.
 """
 
-import functools
 import os
 from typing import List, NamedTuple, Optional
 
@@ -122,7 +121,7 @@ def main() -> None:
     arguments.add_argument("--voc_dir", default="raw/VOCdevkit/VOC2012")
     arguments.add_argument("--sbd_dir", help=".../benchmark_RELEASE/dataset")
     arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
-    command_line.add_output(arguments, default="data/voc")
+    command_line.add_output(arguments, default="data/voc", help="(default: data/voc)")
     flags = arguments.parse_args()
     work = {
         split: find_items(flags.voc_dir, flags.sbd_dir, split, flags.unlabeled)

@@ -1,0 +1,82 @@
+"""The packaged lists are the published ones."""
+
+import hashlib
+
+import pytest
+
+from data_prep import splits
+from wss import datasets
+from wss.errors import UserError
+
+SIZES = {
+    "voc": {
+        "1-16": 92,
+        "1-16_draw14": 92,
+        "1-16_draw20": 92,
+        "1-2": 732,
+        "1-2_u2pl": 732,
+        "1-4": 366,
+        "1-8": 183,
+        "V_9k": 9118,
+        "blended_cps_1-16": 662,
+        "blended_cps_1-2": 5291,
+        "blended_cps_1-4": 2646,
+        "blended_cps_1-8": 1323,
+        "blended_u2pl_1-16": 662,
+        "blended_u2pl_1-2": 5291,
+        "blended_u2pl_1-4": 2646,
+        "blended_u2pl_1-8": 1323,
+        "train": 1464,
+        "train_aug": 10582,
+        "val": 1449,
+    },
+    "coco": {"1-128": 925, "1-256": 463, "1-32": 3697, "1-512": 232, "1-64": 1849},
+    "cityscapes": {
+        "cps_1-16": 186,
+        "cps_1-2": 1488,
+        "cps_1-4": 744,
+        "cps_1-8": 372,
+        "train": 2975,
+        "u2pl_1-16": 186,
+        "u2pl_1-2": 1488,
+        "u2pl_1-4": 744,
+        "u2pl_1-8": 372,
+        "val": 500,
+    },
+}
+# sha256 of all names and ids of a data set.
+CHECKSUMS = {
+    "cityscapes": "33cc3d71794761a33faf4f77d70ade53338f3e650d10e15a889e7ffc38e0ee11",
+    "coco": "acbbe511628dff42ed25ed4da1203adc5780baec96e18cdaf95a959a3b38a525",
+    "voc": "e6d1211a0feee0e4929f22fbdff5532b1db5b28cceef3044b01a2509fff21e09",
+}
+
+
+@pytest.mark.parametrize("dataset", sorted(SIZES))
+def test_sizes_and_contents(dataset):
+    lists = {name: splits.load(dataset, name) for name in splits.names(dataset)}
+    assert {name: len(ids) for name, ids in lists.items()} == SIZES[dataset]
+    assert all(len(set(ids)) == len(ids) for ids in lists.values())
+    text = "\n".join(" ".join([name, *lists[name]]) for name in sorted(lists))
+    assert hashlib.sha256(text.encode()).hexdigest() == CHECKSUMS[dataset]
+
+
+def test_labeled_images_come_from_the_precise_ones():
+    precise = set(splits.load("voc", "train"))
+    for name in ("1-2", "1-4", "1-8", "1-16"):
+        assert set(splits.load("voc", name)) <= precise
+    assert not precise & set(splits.load("voc", "V_9k"))
+
+
+@pytest.mark.parametrize("dataset", ["voc", "coco"])
+def test_sizes_agree_with_the_description(dataset):
+    published = datasets.get(dataset).split_sizes
+    for name in set(published) & set(splits.names(dataset)):
+        assert len(splits.load(dataset, name)) == published[name]
+
+
+def test_unknown_splits():
+    with pytest.raises(UserError, match="no split '1-3' of coco. Known: 1-128"):
+        splits.load("coco", "1-3")
+    with pytest.raises(UserError, match="Known: none"):
+        splits.load("mine", "train")

@@ -1,0 +1,101 @@
+"""Descriptions of data sets, and their agreement with the shards."""
+
+import json
+
+import numpy as np
+import pytest
+
+from wss import datasets
+from wss.datasets.spec import DatasetSpec, pascal_palette
+from wss.errors import UserError
+
+
+def write_manifest(folder, **changes):
+    content = {
+        "name": "mine",
+        "class_names": ["sky", "road", "tree"],
+        "ignore_label": 254,
+        "splits": {"train": {"examples": 5, "with_masks": 3, "shards": 1}},
+        **changes,
+    }
+    (folder / "dataset.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "name, classes, first, last",
+    [
+        ("voc", 21, "background", "tvmonitor"),
+        ("coco", 81, "background", "toothbrush"),
+        ("camvid", 11, "sky", "bicyclist"),
+        ("shapes", 7, "background", "ring"),
+    ],
+)
+def test_classes(name, classes, first, last):
+    spec = datasets.get(name)
+    assert spec.name == name
+    assert spec.num_classes == len(set(spec.class_names)) == classes
+    assert (spec.class_names[0], spec.class_names[-1]) == (first, last)
+    assert spec.palette.shape == (classes, 3)
+    assert spec.palette.dtype == np.uint8
+    assert len(np.unique(spec.palette, axis=0)) == classes
+    assert spec.ignore_label == 255
+
+
+def test_pascal_colours():
+    palette = pascal_palette(256)
+    assert palette[[0, 1, 2, 15, 20, 255]].tolist() == [
+        [0, 0, 0],
+        [128, 0, 0],
+        [0, 128, 0],
+        [192, 128, 128],
+        [0, 64, 128],
+        [224, 224, 192],
+    ]
+
+
+def test_names_are_the_files():
+    assert datasets.names() == ["camvid", "coco", "folder", "shapes", "voc"]
+    with pytest.raises(UserError, match="no data set 'vok'. Known: camvid, coco"):
+        datasets.get("vok")
+
+
+def test_a_palette_of_another_size():
+    with pytest.raises(ValueError, match="2 classes, but a palette"):
+        DatasetSpec("toy", ("a", "b"), palette=np.zeros((3, 3)))
+
+
+def test_a_folder_describes_itself(tmp_path):
+    write_manifest(tmp_path)
+    spec = datasets.get("folder", str(tmp_path))
+    assert spec.name == "mine"
+    assert spec.class_names == ("sky", "road", "tree")
+    assert spec.ignore_label == 254
+    assert spec.split_sizes == {"train": 5}
+    assert spec.palette.tolist() == pascal_palette(3).tolist()
+
+
+def test_a_folder_without_description(tmp_path):
+    with pytest.raises(UserError, match="No dataset.json.*python -m data_prep.folder"):
+        datasets.get("folder", str(tmp_path))
+    with pytest.raises(UserError, match="No dataset.json"):
+        datasets.get("folder")
+
+
+def test_shards_of_other_tools_have_no_description(tmp_path):
+    assert datasets.get("voc", str(tmp_path)).num_classes == 21
+
+
+def test_shards_of_another_data_set(tmp_path):
+    write_manifest(tmp_path, ignore_label=255)
+    with pytest.raises(UserError, match="'mine', classes: 3.*'voc' .classes: 21"):
+        datasets.get("voc", str(tmp_path))
+    write_manifest(tmp_path, class_names=["class"] * 21)
+    with pytest.raises(UserError, match="ignore label: 254.*ignore label: 255"):
+        datasets.get("voc", str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"name": "mine"}'])
+def test_broken_descriptions(tmp_path, text):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(UserError, match="not a data set's description"):
+        datasets.get("folder", str(tmp_path))
