@@ -25,7 +25,7 @@ def truncated_normal(stddev: float) -> Initializer:
 
 def build(layer: tf.keras.layers.Layer, channels: int) -> tf.keras.layers.Layer:
     """Creates the layer's variables for inputs of [..., ..., ..., channels]."""
-    with tf.name_scope(layer.name):
+    with tf.name_scope(f"{layer.name}/"):  # Absolute, whatever scope we are in.
         layer.build(tf.TensorShape([None, None, None, channels]))
     return layer
 

@@ -1,8 +1,19 @@
-"""TF1 variable names: of our variables, and of checkpoints to start from."""
+"""TF1 variable names: of our variables, and checkpoints that are keyed by them.
 
-from typing import Dict
+Reads the published ImageNet and DeepLab checkpoints, runs of the original code and our
+own checkpoints (which note the name of every variable); writes what TF1 code reads.
+"""
 
+import dataclasses
+import pathlib
+from typing import Dict, List, Mapping, Sequence
+
+import numpy as np
 import tensorflow as tf
+from absl import logging
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from wss.errors import UserError
 
 # Attribute of a layer -> last part of the TF1 name.
 _LEAVES = {
@@ -14,6 +25,22 @@ _LEAVES = {
     "moving_mean": "moving_mean",
     "moving_variance": "moving_variance",
 }
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of the model's variables, by TF1 name.
+
+    Attributes:
+      loaded: took their value from the checkpoint.
+      skipped: have another shape in the checkpoint or were excluded; with the reason.
+      missing: are not in the checkpoint.
+    """
+
+    loaded: Sequence[str]
+    skipped: Mapping[str, str]
+    missing: Sequence[str]
 
 
 def named_variables(module: tf.Module) -> Dict[str, tf.Variable]:
@@ -29,3 +56,136 @@ def named_variables(module: tf.Module) -> Dict[str, tf.Variable]:
                 if isinstance(variable, tf.Variable):
                     variables[f"{layer.name}/{leaf}"] = variable
     return variables
+
+
+def restore(path: str, module: tf.Module, exclude: Sequence[str] = ()) -> Report:
+    """Gives the module's variables the values that a checkpoint has for their names.
+
+    A variable of another shape, such as a head of another number of classes, keeps its
+    value. One line of the log says how many were loaded, skipped and missing; their
+    names follow at `--verbosity=1`.
+
+    Args:
+      path: a TF1 checkpoint, one of ours, or a directory (then its latest).
+      module: model or method; all variables exist.
+      exclude: beginnings of TF1 names not to load.
+
+    Returns:
+      What became of each variable.
+
+    Raises:
+      UserError: there is no checkpoint, or none of its variables fits.
+    """
+    path = find(path)
+    try:
+        reader = tf.train.load_checkpoint(path)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is not a TensorFlow checkpoint: {error}") from error
+    keys = _keys(reader)
+    shapes = reader.get_variable_to_shape_map()
+    loaded, skipped, missing = [], {}, []
+    for name, variable in sorted(named_variables(module).items()):
+        shape = variable.shape.as_list()
+        if name not in keys:
+            missing.append(name)
+        elif name.startswith(tuple(exclude)):
+            skipped[name] = "excluded"
+        elif shapes[keys[name]] != shape:
+            skipped[name] = f"{shapes[keys[name]]} in the checkpoint, {shape} here"
+        else:
+            variable.assign(reader.get_tensor(keys[name]))
+            loaded.append(name)
+    if not loaded:
+        raise UserError(
+            f"No variable of the checkpoint {path} fits the model. It holds "
+            f"{_examples(keys)}; the model wants {_examples(named_variables(module))}. "
+            "Choose the MODEL_VARIANT it was trained with, or another init_checkpoint."
+        )
+    report = Report(loaded, skipped, missing)
+    _log(path, report)
+    return report
+
+
+def export(path: str, module: tf.Module) -> None:
+    """Writes the module's variables as a checkpoint of TF1 names.
+
+    Args:
+      path: prefix of the files, e.g. "model.ckpt"; `.index` and `.data-...` are added.
+      module: model or method; all variables exist.
+    """
+    names, variables = zip(*sorted(named_variables(module).items()))
+    tf.raw_ops.SaveV2(
+        prefix=path,
+        tensor_names=list(names),
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.convert_to_tensor(variable) for variable in variables],
+    )
+
+
+def find(path: str) -> str:
+    """The prefix of a checkpoint.
+
+    Args:
+      path: the prefix, the index file, or a directory (then its latest checkpoint).
+
+    Raises:
+      UserError: there is none, or several without a latest.
+    """
+    path = path[: -len(".index")] if path.endswith(".index") else path
+    if not tf.io.gfile.isdir(path):
+        if not tf.io.gfile.glob(path + ".index") and not tf.io.gfile.exists(path):
+            raise UserError(
+                f"There is no checkpoint {path}. Give what stands before .index, or a "
+                "directory with a checkpoint in it."
+            )
+        return path
+    latest = tf.train.latest_checkpoint(path)
+    if latest is not None:
+        return latest
+    # An unpacked archive often lacks the file `checkpoint` that names the latest.
+    found = [p[: -len(".index")] for p in tf.io.gfile.glob(f"{path}/*.index")]
+    found += tf.io.gfile.glob(f"{path}/*.ckpt")  # One file, before TensorFlow 0.12.
+    if len(found) != 1:
+        names = ", ".join(sorted(pathlib.PurePath(p).name for p in found))
+        raise UserError(
+            f"The directory {path} has {'no checkpoint' if not found else names}. "
+            "Set init_checkpoint to one checkpoint, without .index."
+        )
+    return found[0]
+
+
+def _keys(reader) -> Dict[str, str]:
+    """TF1 name -> key in the checkpoint."""
+    keys = reader.get_variable_to_shape_map()
+    if _OBJECT_GRAPH not in keys:
+        return {key: key for key in keys}
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    graph.ParseFromString(np.asarray(reader.get_tensor(_OBJECT_GRAPH)).item())
+    names: Dict[str, str] = {}
+    for node in graph.nodes:
+        for attribute in node.attributes:
+            scope, _, leaf = attribute.full_name.rpartition("/")
+            if leaf in _LEAVES:
+                names[f"{scope}/{_LEAVES[leaf]}"] = attribute.checkpoint_key
+    return names
+
+
+def _examples(names: Mapping[str, object]) -> List[str]:
+    return sorted(names)[:1] + sorted(names)[-1:]
+
+
+def _log(path: str, report: Report) -> None:
+    logging.info(
+        "Initialised from %s: %d variables loaded, %d skipped, %d missing "
+        "(--verbosity=1 names them)",
+        path,
+        len(report.loaded),
+        len(report.skipped),
+        len(report.missing),
+    )
+    for name in report.loaded:
+        logging.debug("loaded %s", name)
+    for name, reason in report.skipped.items():
+        logging.debug("skipped %s: %s", name, reason)
+    for name in report.missing:
+        logging.debug("missing %s", name)

@@ -1,0 +1,166 @@
+"""DeepLabV3+: shapes, modes of running, heads."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models.networks import random_images, small_model
+from wss.errors import UserError
+from wss.models.batch_norm import collect_batch_statistics
+from wss.models.tf1_checkpoint import named_variables
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+@pytest.mark.parametrize(
+    "size, logits", [((33, 65), (9, 17)), ((32, 48), (8, 12)), ((35, 46), (9, 12))]
+)
+def test_any_size_of_image(model, size, logits):
+    outputs = model(random_images(1, *size))
+    assert outputs.shape == (1, *logits, 5)
+    assert outputs.dtype == tf.float32
+
+
+def test_every_variable_exists_after_construction():
+    model = small_model()
+    before = len(model.variables)
+    model.classify(model.backbone(random_images()))
+    model(random_images())
+    assert before == len(model.variables) == len(named_variables(model)) == 189
+
+
+def test_regularized_variables_are_the_kernels(model):
+    variables = named_variables(model)
+    kernels = {name for name in variables if name.endswith("/weights")}
+    assert len(kernels) == 34
+    assert {v.ref() for v in model.regularized_variables} == {
+        variables[name].ref() for name in kernels
+    }
+
+
+def test_graph_equals_eager(model):
+    images, seed = random_images(), tf.constant([1, 2])
+
+    def passes(images):
+        end_points = model.backbone(images, training=True)
+        logits = model.segment(end_points, training=True, dropout_seed=seed)
+        return logits, model.classify(end_points)
+
+    eager, graph = passes(images), tf.function(passes)(images)
+    for x, y in zip(eager, graph):
+        np.testing.assert_allclose(x, y, atol=1e-4)
+
+
+def test_dropout_of_the_pyramid_is_a_function_of_the_seed(model):
+    end_points = model.backbone(random_images())
+    same = [model.segment(end_points, dropout_seed=tf.constant([1, 2])) for _ in "ab"]
+    other = model.segment(end_points, dropout_seed=tf.constant([1, 3]))
+    np.testing.assert_array_equal(*same)
+    assert np.max(np.abs(same[0] - other)) > 0
+    assert np.max(np.abs(same[0] - model.segment(end_points))) > 0
+
+
+def test_classifier_is_linear_in_the_mean_feature(model):
+    end_points = model.backbone(random_images())
+    features = model.end_point(end_points, 16)
+    mask = tf.cast(tf.range(512) % 2, tf.float32)[tf.newaxis, tf.newaxis, tf.newaxis]
+    for dropout_mask, kept in ((None, 1.0), (mask, mask[0, 0, 0])):
+        logits = model.classify(end_points, dropout_mask)
+        pooled = tf.reduce_mean(features, [1, 2]) * kept
+        expected = pooled @ model.classifier_kernel + model.classifier.bias
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_prelogits_dropout(model):
+    assert model.dropout_mask(2, tf.constant([1, 2])) is None  # A ResNet.
+    model.backbone.prelogits_keep = 0.5
+    try:
+        mask = model.dropout_mask(2, tf.constant([1, 2]))
+    finally:
+        model.backbone.prelogits_keep = 1.0
+    assert mask.shape == (2, 1, 1, 512)
+    assert set(np.unique(mask)) == {0.0, 2.0}
+    assert abs(np.mean(mask) - 1.0) < 0.1
+
+
+def test_end_points_by_stride(model):
+    end_points = model.backbone(random_images())
+    assert model.end_point(end_points, 15) is end_points["resnet_v1_18/block3"]
+    with pytest.raises(UserError, match="13.*8, 14, 15, 16"):
+        model.end_point(end_points, 13)
+
+
+def test_decoder_at_stride_8():
+    model = small_model(decoder_output_stride=8)
+    assert model(random_images(1, 33, 65)).shape == (1, 5, 9, 5)
+    with pytest.raises(UserError, match="16.*4, 8"):
+        small_model(decoder_output_stride=16)
+
+
+def test_mixed_precision_keeps_logits_float32():
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = small_model()
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    exact = small_model()
+    for x, y in zip(exact.variables, model.variables):
+        x.assign(y)
+    images = random_images()
+    end_points = model.backbone(images, training=True)
+    assert model.end_point(end_points, 16).dtype == tf.bfloat16
+    logits = model.segment(end_points, training=True)
+    assert logits.dtype == model.classify(end_points).dtype == tf.float32
+    reference = exact(images)
+    assert np.max(np.abs(model(images) - reference)) < 0.05 * np.max(np.abs(reference))
+
+
+def train_step(model, images):
+    with collect_batch_statistics() as statistics, tf.GradientTape() as tape:
+        end_points = model.backbone(images, training=True)
+        logits = model.segment(end_points, True, tf.constant([1, 2]))
+        loss = tf.reduce_mean(logits**2) + tf.reduce_mean(
+            model.classify(end_points) ** 2
+        )
+    gradients = tape.gradient(loss, model.trainable_variables)
+    statistics.apply()
+    return loss, tf.linalg.global_norm(gradients)
+
+
+def test_compiles_under_xla():
+    model = small_model()
+    images = random_images()
+    before = [v.numpy() for v in model.variables]
+    plain = train_step(model, images)
+    averages = [v.numpy() for v in model.non_trainable_variables]
+    for variable, value in zip(model.variables, before):
+        variable.assign(value)
+    compiled = tf.function(train_step, jit_compile=True)(model, images)
+    np.testing.assert_allclose(plain, compiled, rtol=1e-3)
+    for ours, expected in zip(model.non_trainable_variables, averages):
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_two_replicas_agree_with_one(two_cpus):
+    images = random_images()
+    with two_cpus.scope():
+        model = small_model()
+    single = small_model()
+    for x, y in zip(single.variables, model.variables):
+        x.assign(y)
+
+    @tf.function
+    def step():
+        return two_cpus.run(lambda: train_step(model, images))
+
+    loss, norm = step()
+    expected_loss, expected_norm = train_step(single, images)
+    for value in two_cpus.experimental_local_results(loss):
+        np.testing.assert_allclose(value, expected_loss, rtol=1e-4)
+    for value in two_cpus.experimental_local_results(norm):
+        np.testing.assert_allclose(value, expected_norm, rtol=1e-3)
+    for x, y in zip(single.non_trainable_variables, model.non_trainable_variables):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
