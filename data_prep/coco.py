@@ -3,19 +3,20 @@
     python -m data_prep.coco --split train 1-32 val --coco_dir=raw/coco
     python -m data_prep.coco --classes=voc --split C_tr C_u --coco_dir=raw/coco
 
-The first writes to data/coco; its splits are `train`, `val`, `unlabeled` (unlabeled2017,
-without masks) and the published draws from train, `1-32` to `1-512`. The second writes to
-data/voc, in VOC's classes, the extra images for VOC: `C_tr`, the training images that
-show VOC's classes, and `C_u`, all of unlabeled2017.
+The first writes to data/coco; its splits are `train`, `val`, `unlabeled` (that is
+unlabeled2017, without masks) and the published draws from train, `1-32` to `1-512`. The
+second writes to data/voc, in VOC's classes, the extra images for VOC: `C_tr`, the
+training images that show VOC's classes, and `C_u`, all of unlabeled2017.
 
-Where instances overlap, the one listed later in the annotations lies on top; crowds count
-as their class. Polygons are filled as pycocotools fills them, without needing it.
+Where instances overlap, the one listed later in the annotations lies on top; crowds
+count as their class. Polygons are filled as pycocotools fills them, without needing it.
 """
 
 import functools
 import json
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -33,8 +34,8 @@ _VOC_NAMES = {
     "dining table": "diningtable",
     "tv": "tvmonitor",
 }
-# Images that show less of VOC's classes, in pixels, are left out of C_tr: the usual bound
-# where COCO helps VOC. PseudoSeg's own list (91937 images) was not published.
+# Images that show less of VOC's classes, in pixels, are left out of C_tr: the usual
+# bound where COCO helps VOC. PseudoSeg's own list (91937 images) was not published.
 _MIN_VOC_AREA = 1000
 _UNLABELED = ("unlabeled", "C_u")
 
@@ -52,7 +53,7 @@ class Annotated(NamedTuple):
 
     height: int
     width: int
-    objects: List[Object]
+    objects: list[Object]
 
 
 class Item(NamedTuple):
@@ -127,7 +128,7 @@ def draw_mask(name: str, annotated: Annotated) -> np.ndarray:
 
 def find_items(
     coco_dir: str, split: str, classes: str
-) -> Tuple[List[Item], Optional[Mapping[str, Annotated]]]:
+) -> tuple[list[Item], Optional[Mapping[str, Annotated]]]:
     """Finds the images of a split, and their annotations if it has any.
 
     Raises:
@@ -170,7 +171,7 @@ def find_items(
     return items, annotations
 
 
-def known_splits(classes: str) -> List[str]:
+def known_splits(classes: str) -> list[str]:
     """Names of the splits in COCO's classes, or of those in VOC's."""
     if classes == "voc":
         return ["C_tr", "C_u"]
@@ -184,8 +185,8 @@ def read(item: Item, annotations: Optional[Mapping[str, Annotated]]) -> records.
 
 
 def _class_ids(
-    categories: List[Dict[str, Any]], spec: DatasetSpec
-) -> Dict[int, Optional[int]]:
+    categories: list[dict[str, Any]], spec: DatasetSpec
+) -> dict[int, Optional[int]]:
     """COCO's category id -> class id, or None for a class that `spec` lacks."""
     class_ids = {}
     for category in categories:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any, Callable
 
-from wss.errors import UserError
+from wss import command_line
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -15,7 +15,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
-    """Adds the flags about the folder of shards; `options` are those of --output_dir."""
+    """Adds the flags about the folder of shards; `options` belong to --output_dir."""
     arguments.add_argument("--output_dir", metavar="DIR", **options)
     arguments.add_argument(
         "--overwrite", action="store_true", help="replace splits that are there already"
@@ -23,11 +23,5 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command line; a user's mistake is one line and exit status 2."""
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit("Stopped; the same command goes on from here.")
+    """Runs a reader and ends the program; a user's mistake is one line and status 2."""
+    sys.exit(command_line.run(main))

@@ -1,7 +1,8 @@
 """Writes your own images, with masks or without, as one split.
 
     python -m data_prep.folder --images=photos/train --masks=masks/train \\
-        --ids=labeled.txt --split=labeled --class_names=classes.txt --output_dir=data/mine
+        --ids=labeled.txt --split=labeled --class_names=classes.txt \\
+        --output_dir=data/mine
     python -m data_prep.folder --images=photos/train --split=unlabeled \\
         --class_names=classes.txt --output_dir=data/mine
 
@@ -14,7 +15,7 @@ is one) first. Train on the result as the data set `folder`.
 
 import functools
 import os
-from typing import Dict, List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from data_prep import command_line, images, masks, records
 from wss.datasets.spec import DatasetSpec
@@ -39,7 +40,7 @@ def read(item: Item, spec: DatasetSpec) -> records.Example:
 
 def find_items(
     image_dir: str, mask_dir: Optional[str], ids_file: Optional[str]
-) -> List[Item]:
+) -> list[Item]:
     """Pairs images with their masks.
 
     Raises:
@@ -54,7 +55,7 @@ def find_items(
             f"ids of {ids_file} have no image in {image_dir}",
             "An id is the path of an image below --images, without its ending.",
         )
-    found_masks: Dict[str, str] = {}
+    found_masks: dict[str, str] = {}
     if mask_dir:
         found_masks = images.find(mask_dir)
         images.refuse_missing(

@@ -3,7 +3,8 @@
 import collections
 import io
 import os
-from typing import Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -53,17 +54,17 @@ def read_example(
         image = ImageOps.exif_transpose(image).convert("RGB")
         encoded = _encode(image, image_format)
     if mask is not None and mask.shape != (image.height, image.width):
+        turned = " (turned upright, as its EXIF data says)" if rotated else ""
         raise UserError(
-            f"The image {path} has {image.width} x {image.height} pixels"
-            f"{' (turned upright, as its EXIF data says)' if rotated else ''}, its mask "
-            f"{mask.shape[1]} x {mask.shape[0]}. Save the mask in the image's size."
+            f"The image {path} has {image.width} x {image.height} pixels{turned}, its "
+            f"mask {mask.shape[1]} x {mask.shape[0]}. Save it in the image's size."
         )
     return Example(
         name, encoded, image_format, image.height, image.width, mask, class_ids
     )
 
 
-def find(folder: str) -> Dict[str, str]:
+def find(folder: str) -> dict[str, str]:
     """Finds the images in a folder and below.
 
     Returns:
@@ -92,7 +93,7 @@ def find(folder: str) -> Dict[str, str]:
     return {name: found[name][0] for name in sorted(found)}
 
 
-def read_ids(path: str) -> List[str]:
+def read_ids(path: str) -> list[str]:
     """Reads a list of image ids, one a line.
 
     Raises:

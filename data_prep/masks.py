@@ -49,8 +49,8 @@ def read_values(path: str) -> np.ndarray:
         )
     if image.mode not in _ONE_CHANNEL:
         raise UserError(
-            f"The mask {path} holds colours ({image.mode}), not class ids. Save it as a "
-            "grey or palette PNG whose values are the class ids 0, 1, 2, ..."
+            f"The mask {path} holds colours ({image.mode}), not class ids. Save it as "
+            "a grey or palette PNG whose values are the class ids 0, 1, 2, ..."
         )
     return np.asarray(image).astype(np.int32)
 

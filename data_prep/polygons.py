@@ -4,7 +4,8 @@ Written here because the records must not depend on what happens to be installed
 general drawing routine sets other pixels along the edges.
 """
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,8 +71,8 @@ def _outline(corners: np.ndarray) -> tuple:
     reach = abs(end - start)
     flat = reach[:, 0] >= reach[:, 1]
     length = reach.max(axis=1)
-    # An edge is drawn from its lower coordinate to the higher, so that two polygons that
-    # share an edge share its points.
+    # An edge is drawn from its lower coordinate to the higher, so that two polygons
+    # that share an edge share its points.
     along = np.where(flat, 0, 1)
     edge = np.arange(len(corners))
     backwards = start[edge, along] > end[edge, along]

@@ -1,7 +1,7 @@
 """The one writer of records: every reader hands its examples to `write_split`.
 
-A split is a list of items and a function that reads one of them. Shards are written in a
-hidden folder beside their place, each under a temporary name, and move to their place
+A split is a list of items and a function that reads one of them. Shards are written in
+a hidden folder beside their place, each under a temporary name, and move to their place
 when all of them are whole, so that nobody ever sees half a split; a run that was killed
 goes on where it stopped. The content of a shard depends on nothing but the items.
 """
@@ -12,7 +12,8 @@ import io
 import json
 import os
 import re
-from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
+from collections.abc import Sequence
+from typing import Any, Callable, Optional, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,7 @@ def write_split(
     items: Sequence[Item],
     read: Callable[[Item], Example],
     *,
-    options: Optional[Dict[str, Any]] = None,
+    options: Optional[dict[str, Any]] = None,
     overwrite: bool = False,
 ) -> None:
     """Writes the shards of one split and notes it in the folder's `dataset.json`.
@@ -73,8 +74,8 @@ def write_split(
       items: what to write, in the order of the records.
       read: makes the example of an item.
       options: whatever else decides the content (JSON), noted in the manifest.
-      overwrite: replace a split that is there already. Without it, a split that the same
-        items and options made before is left as it is.
+      overwrite: replace a split that is there already. Without it, a split that the
+        same items and options made before is left as it is.
 
     Raises:
       UserError: nothing to write, the split is there already with other content, or the
@@ -96,8 +97,8 @@ def write_split(
             return
         if known or shards.old():
             raise UserError(
-                f"The split '{split}' is in {output_dir} already, made from other images "
-                "or options. Add --overwrite to replace it, or choose another "
+                f"The split '{split}' is in {output_dir} already, made from other "
+                "images or options. Add --overwrite to replace it, or choose another "
                 "--output_dir."
             )
     shards.begin(plan)
@@ -163,7 +164,7 @@ class _Shards:
         self._plan = os.path.join(self._hidden, "plan.json")
         self._whole = os.path.join(self._hidden, "whole.json")
 
-    def old(self) -> List[str]:
+    def old(self) -> list[str]:
         """Shards of the split that lie in their place, of whatever run."""
         if not gfile.isdir(self._output_dir):
             return []
@@ -180,7 +181,7 @@ class _Shards:
         return gfile.exists(self._whole)
 
     def begin(self, plan: str) -> None:
-        """Makes the hidden folder, or keeps what a run with the same plan left there."""
+        """Makes the hidden folder, or keeps what a run with the same plan left."""
         if self._has_plan(plan):
             return
         if gfile.exists(self._hidden):
@@ -216,7 +217,7 @@ class _Shards:
             gfile.remove(path)
         _write_json(self._whole, {})
 
-    def publish(self) -> Dict[str, int]:
+    def publish(self) -> dict[str, int]:
         """Moves the shards to their place; returns what they hold."""
         counts = [
             _read_json(os.path.join(self._hidden, f"{name}.json"))
@@ -240,7 +241,7 @@ class _Shards:
         return gfile.exists(self._plan) and _read_json(self._plan)["plan"] == plan
 
 
-def _manifest(output_dir: str, spec: DatasetSpec) -> Dict[str, Any]:
+def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:
     """The folder's manifest, or a new one."""
     classes = {"class_names": list(spec.class_names), "ignore_label": spec.ignore_label}
     manifest = manifests.read(output_dir)
@@ -250,27 +251,27 @@ def _manifest(output_dir: str, spec: DatasetSpec) -> Dict[str, Any]:
         raise UserError(
             f"{output_dir} holds the data set '{manifest['name']}' with "
             f"{len(manifest['class_names'])} classes and ignore label "
-            f"{manifest['ignore_label']}; these records have {spec.num_classes} classes "
-            f"and ignore label {spec.ignore_label}, or other class names. Give all "
-            "splits the same classes, or choose another --output_dir."
+            f"{manifest['ignore_label']}; these records have {spec.num_classes} "
+            f"classes and ignore label {spec.ignore_label}, or other class names. Give "
+            "all splits the same classes, or choose another --output_dir."
         )
     return manifest
 
 
-def _save_manifest(output_dir: str, manifest: Dict[str, Any]) -> None:
+def _save_manifest(output_dir: str, manifest: dict[str, Any]) -> None:
     _write_json(manifests.path(output_dir), manifest)
 
 
-def _digest(plan: Dict[str, Any]) -> str:
+def _digest(plan: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
-def _read_json(path: str) -> Dict[str, Any]:
+def _read_json(path: str) -> dict[str, Any]:
     with gfile.GFile(path) as file:
         return json.load(file)
 
 
-def _write_json(path: str, content: Dict[str, Any]) -> None:
+def _write_json(path: str, content: dict[str, Any]) -> None:
     """Writes a file whole or not at all."""
     with gfile.GFile(path + ".tmp", "w") as file:
         file.write(json.dumps(content, indent=2) + "\n")

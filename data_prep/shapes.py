@@ -4,15 +4,16 @@
 
 writes the splits `train` (all training images), `1-4`, `1-8`, `1-16` and `1-32` (nested
 subsets of it, balanced so that every class occurs) and `val`. The shape of an object
-decides its class and its texture hints at it; its colour is random. So a few labels teach
-a network the wrong lesson (the colours that it happened to see), and many images without
-labels can correct it. Every pixel follows from the seed.
+decides its class and its texture hints at it; its colour is random. So a few labels
+teach a network the wrong lesson (the colours that it happened to see), and many images
+without labels can correct it. Every pixel follows from the seed.
 """
 
 import dataclasses
 import functools
 import io
-from typing import Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 from PIL import Image
@@ -40,7 +41,8 @@ class Difficulty:
       radius: of an object.
       stretch: largest ratio of an object's width and height.
       visible: every object shows at least this share of itself.
-      distractors: how many blobs of no class, and how many lines, lie behind the objects.
+      distractors: how many blobs of no class, and how many lines, lie behind the
+        objects.
       blob_radius: of a distractor blob.
       contrast: smallest distance of an object's main colour from the background's and
         from its own second colour, in grey levels (Euclidean in RGB).
@@ -50,12 +52,12 @@ class Difficulty:
     """
 
     size: int = 96
-    objects: Tuple[int, int] = (2, 5)
-    radius: Tuple[float, float] = (0.12, 0.26)
+    objects: tuple[int, int] = (2, 5)
+    radius: tuple[float, float] = (0.12, 0.26)
     stretch: float = 1.25
     visible: float = 0.4
-    distractors: Tuple[int, int] = (2, 5)
-    blob_radius: Tuple[float, float] = (0.04, 0.10)
+    distractors: tuple[int, int] = (2, 5)
+    blob_radius: tuple[float, float] = (0.04, 0.10)
     contrast: float = 50.0
     texture_truth: float = 0.6
     noise: float = 12.0
@@ -128,7 +130,7 @@ _TEXTURES = (_dots, _checks, _stripes, _grain, _shade, _circles)
 
 def draw(
     seed: int, index: int, difficulty: Difficulty
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws one picture, a function of its arguments only.
 
     Returns:
@@ -138,7 +140,7 @@ def draw(
     rng = np.random.default_rng([seed, index])
     image = _background(rng, difficulty)
     mask = np.zeros(image.shape[:2], np.uint8)
-    drawn: List[Tuple[int, np.ndarray]] = []  # area without occlusion, pixels in sight
+    drawn: list[tuple[int, np.ndarray]] = []  # area without occlusion, pixels in sight
     for _ in range(rng.integers(*difficulty.objects, endpoint=True)):
         class_id = int(rng.integers(1, SPEC.num_classes))
         for _ in range(_PLACING_ATTEMPTS):
@@ -183,8 +185,8 @@ def _background(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarray:
 
 def _place(
     rng: np.random.Generator, difficulty: Difficulty
-) -> Tuple[np.ndarray, np.ndarray, float]:
-    """An object's own coordinates at each pixel, and the pixels that one unit covers."""
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """An object's own coordinates at each pixel, and the pixels in one unit of area."""
     size = difficulty.size
     y, x = np.mgrid[0:size, 0:size] / size
     x, y = x - rng.uniform(0.05, 0.95), y - rng.uniform(0.05, 0.95)
@@ -196,7 +198,7 @@ def _place(
     return own_x, own_y, (radius * size) ** 2
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _unit_area(class_id: int) -> float:
     """Area of a class's shape in its own coordinates."""
     y, x = np.mgrid[-2:2:400j, -2:2:400j]
@@ -242,7 +244,7 @@ def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray
 # --- Splits.
 
 
-def balanced_order(masks: Sequence[np.ndarray]) -> List[int]:
+def balanced_order(masks: Sequence[np.ndarray]) -> list[int]:
     """Orders images so that in every beginning the classes come equally often.
 
     Next comes the first image that shows the class shown by the fewest so far.
@@ -277,7 +279,7 @@ def write(
         raise UserError(
             f"--num_images must be {max(_RATIOS)} or more, --num_val 1 or more."
         )
-    splits: Dict[str, Sequence[int]] = {
+    splits: dict[str, Sequence[int]] = {
         "train": range(num_images),
         "val": range(_FIRST_VAL, _FIRST_VAL + num_val),
     }

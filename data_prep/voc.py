@@ -12,7 +12,7 @@ With --unlabeled the records carry no masks, and SBD is not needed.
 """
 
 import os
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def read(item: Item) -> records.Example:
 
 def find_items(
     voc_dir: str, sbd_dir: Optional[str], split: str, unlabeled: bool
-) -> List[Item]:
+) -> list[Item]:
     """Finds the files of a split.
 
     Raises:
@@ -73,14 +73,14 @@ def find_items(
         [name for name in names if not mask_paths[name]],
         f"images of the split '{split}' have no mask",
         "Download SBD's benchmark.tgz from "
-        "http://home.bharathh.info/pubs/codes/SBD/download.html, unpack it and give its "
-        f"folder benchmark_RELEASE/dataset as --sbd_dir; or put PNG masks in {voc_dir}/"
-        f"{_AUGMENTED}; or add --unlabeled.",
+        "http://home.bharathh.info/pubs/codes/SBD/download.html, unpack it and give "
+        "its folder benchmark_RELEASE/dataset as --sbd_dir; or put PNG masks in "
+        f"{voc_dir}/{_AUGMENTED}; or add --unlabeled.",
     )
     return [Item(name, image_paths[name], mask_paths[name]) for name in names]
 
 
-def _names(voc_dir: str, split: str) -> List[str]:
+def _names(voc_dir: str, split: str) -> list[str]:
     published = os.path.join(voc_dir, "ImageSets", "Segmentation", f"{split}.txt")
     if os.path.exists(published):
         return images.read_ids(published)

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from typing import Dict, List
 
 import numpy as np
 import tensorflow as tf
@@ -29,17 +28,17 @@ def save_mask(path: pathlib.Path, mask: np.ndarray, palette: bool = False):
     image.save(path)
 
 
-def shards(folder: pathlib.Path, split: str) -> List[pathlib.Path]:
+def shards(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
     """The shards of a split, in order."""
     return sorted(folder.glob(f"{split}-?????-of-?????.tfrecord"))
 
 
-def contents(folder: pathlib.Path) -> Dict[str, bytes]:
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
     """{name: bytes} of all files in a folder."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def examples(folder: pathlib.Path, split: str) -> List[tf.train.Example]:
+def examples(folder: pathlib.Path, split: str) -> list[tf.train.Example]:
     """The records of a split, not decoded."""
     paths = [str(path) for path in shards(folder, split)]
     return [
@@ -48,7 +47,7 @@ def examples(folder: pathlib.Path, split: str) -> List[tf.train.Example]:
     ]
 
 
-def decode(folder: pathlib.Path, split: str) -> List[Dict[str, np.ndarray]]:
+def decode(folder: pathlib.Path, split: str) -> list[dict[str, np.ndarray]]:
     """The records of a split, as training reads them."""
     return [
         {key: value.numpy() for key, value in parsing.parse_example(serialized).items()}
@@ -58,7 +57,7 @@ def decode(folder: pathlib.Path, split: str) -> List[Dict[str, np.ndarray]]:
     ]
 
 
-def names(folder: pathlib.Path, split: str) -> List[str]:
+def names(folder: pathlib.Path, split: str) -> list[str]:
     """The image names of a split, in the order of its records."""
     return [
         example.features.feature[parsing.FILENAME].bytes_list.value[0].decode()

@@ -7,7 +7,7 @@ is adding that file; `folder` stands for anyone's own images, described by the
 
 import importlib
 import pkgutil
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
@@ -17,7 +17,7 @@ FOLDER = "folder"
 _NOT_DATASETS = ("spec", "manifest")
 
 
-def names() -> List[str]:
+def names() -> list[str]:
     """The known data sets."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted([FOLDER, *(name for name in modules if name not in _NOT_DATASETS)])
@@ -52,7 +52,7 @@ def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
 
 
 def _from_manifest(
-    manifest: Optional[Dict[str, Any]], data_dir: Optional[str]
+    manifest: Optional[dict[str, Any]], data_dir: Optional[str]
 ) -> DatasetSpec:
     if manifest is None:
         raise UserError(
@@ -70,7 +70,7 @@ def _from_manifest(
     )
 
 
-def _check(spec: DatasetSpec, manifest: Dict[str, Any], data_dir: str) -> None:
+def _check(spec: DatasetSpec, manifest: dict[str, Any], data_dir: str) -> None:
     for what, ours, theirs in (
         ("classes", spec.num_classes, len(manifest["class_names"])),
         ("ignore label", spec.ignore_label, manifest["ignore_label"]),

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ def path(data_dir: str) -> str:
     return os.path.join(data_dir, FILE_NAME)
 
 
-def read(data_dir: str) -> Optional[Dict[str, Any]]:
+def read(data_dir: str) -> Optional[dict[str, Any]]:
     """Reads the manifest of a folder of shards.
 
     Returns:

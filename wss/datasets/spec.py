@@ -1,7 +1,7 @@
 """What training and evaluation need to know about a data set."""
 
 import dataclasses
-from typing import Mapping, Tuple
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class DatasetSpec:
     """
 
     name: str
-    class_names: Tuple[str, ...]
+    class_names: tuple[str, ...]
     palette: np.ndarray = None
     ignore_label: int = 255
     split_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
