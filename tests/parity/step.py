@@ -116,18 +116,28 @@ def make_batch(golden: Golden):
     }
 
 
-def _perturbed(batch, seed: int):
-    """The batch with every pixel changed by a relative 2e-7, up or down."""
+def _perturb(batch, variables, seed: int):
+    """Moves every pixel and every weight by a rounding, up or down.
+
+    Pixels alone would show what happens to the noise of the first layer; every layer
+    after it adds its own.
+
+    Returns:
+      The perturbed batch. The variables are changed in place.
+    """
     random = np.random.RandomState(seed)
 
-    def perturb(name, tensor):
-        if name not in ("image", "weak", "strong"):
-            return tensor
+    def perturbed(tensor):
         signs = random.choice([-1.0, 1.0], tensor.shape).astype(np.float32)
         return tensor * (1.0 + PERTURBATION * signs)
 
+    for variable in variables.values():
+        variable.assign(perturbed(variable))
     return {
-        part: {name: perturb(name, tensor) for name, tensor in images.items()}
+        part: {
+            name: perturbed(x) if name in ("image", "weak", "strong") else x
+            for name, x in images.items()
+        }
         for part, images in batch.items()
     }
 
@@ -158,7 +168,7 @@ def check(golden: Golden) -> List[Check]:
 
     perturbed = []
     for seed in range(PERTURBED_STEPS):
-        noisy = _perturbed(batch, seed)
+        noisy = _perturb(batch, variables, seed)
         perturbed.append(_take_step(training_step, method, noisy, rate)[1])
         for name, variable in variables.items():
             variable.assign(before[name])
@@ -186,7 +196,7 @@ def check(golden: Golden) -> List[Check]:
 
 
 class _Noise:
-    """What a change of the pixels by 2e-7 does: to the original once, to us twice.
+    """What a change of 2e-7 does: to the original once (pixels), to us twice.
 
     Batch norm in train mode over two images amplifies rounding, for some variables up
     to gradients that are nothing but cancellation noise. One draw of the noise may be
