@@ -47,6 +47,8 @@ def test_grey_and_transparent_png_become_rgb(channels):
 
 IMAGE = {"ENCODED": records.png(records.image(0)), "FILENAME": b"cat"}
 
+JPEG = tf.io.encode_jpeg(records.image(0)).numpy()
+
 
 @BOTH_MODES
 @pytest.mark.parametrize(
@@ -60,6 +62,8 @@ IMAGE = {"ENCODED": records.png(records.image(0)), "FILENAME": b"cat"}
             {"ENCODED": b"GIF89a", "FILENAME": b"cat"},
             "Feature image/encoded is missing",
         ),
+        ({**IMAGE, "ENCODED": IMAGE["ENCODED"][:-99]}, "image/encoded is damaged"),
+        ({**IMAGE, "ENCODED": JPEG[:-99]}, "can not be decoded, in record cat (val-0"),
         (
             {**IMAGE, "LABEL_ENCODED": b"what"},
             "Feature image/segmentation/class/encoded is ",

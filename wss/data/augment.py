@@ -1,7 +1,7 @@
 """Training views of an image: one for labeled, weak and strong for unlabeled images.
 
-The order is the original's (`core/input_preprocess.py`): scale, change the strong view's
-colours, pad, crop, hide parts of the strong view, flip.
+The order is the original's (`core/input_preprocess.py`): scale, change the colours of
+the strong view, pad, crop, hide parts of the strong view, flip.
 """
 
 import dataclasses

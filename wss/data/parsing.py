@@ -127,13 +127,31 @@ def _decode(
         where,
     )
     with tf.control_dependencies([known]):
-        image = tf.cond(
-            is_jpeg,
-            lambda: tf.io.decode_jpeg(encoded, channels),
-            lambda: tf.io.decode_png(encoded, channels),
+        image = _decode_or_nothing(encoded, channels)
+    whole = ensure(
+        tf.size(image) > 0,
+        *(f"Feature {feature} is damaged, its picture can not be decoded, in ", where),
+    )
+    with tf.control_dependencies([whole]):
+        return tf.identity(image)
+
+
+def _decode_or_nothing(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """[height, width, channels], uint8, or [0, 0, channels] where decoding fails.
+
+    A decoder that fails by itself could not say in which record.
+    """
+
+    def decode(content):
+        return tf.cond(
+            tf.io.is_jpeg(content),
+            lambda: tf.io.decode_jpeg(content, channels),
+            lambda: tf.io.decode_png(content, channels),
         )
-    image.set_shape([None, None, channels])
-    return image
+
+    nothing = tf.data.Dataset.from_tensors(tf.zeros([0, 0, channels], tf.uint8))
+    image = tf.data.Dataset.from_tensors(encoded).map(decode).ignore_errors()
+    return image.concatenate(nothing).take(1).get_single_element()
 
 
 def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.Tensor:

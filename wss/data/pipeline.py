@@ -80,14 +80,14 @@ def training_batches(
       Dataset of batches for one replica (of the global batch without a context):
         labeled: image [B, H, W, 3], float32, 0..255; label [B, H, W], int32; valid
           [B, H, W], float32, 0 on the padding; image_labels [B, classes - 1], float32.
-        unlabeled: weak, strong [B, H, W, 3]; valid [B, H, W], 0 on the padding and where
-          the strong view is hidden; label [B, H, W], int32, the ignore label there and
-          where no mask is known; image_labels [B, classes - 1]. Only where `unlabeled`
-          is given.
+        unlabeled: weak, strong [B, H, W, 3]; valid [B, H, W], 0 on the padding and
+          where the strong view is hidden; label [B, H, W], int32, the ignore label
+          there and where no mask is known; image_labels [B, classes - 1]. Only where
+          `unlabeled` is given.
 
     Raises:
-      UserError: shards are missing or broken, a policy is unknown, or the batch does not
-        divide over the replicas.
+      UserError: shards are missing or broken, a policy is unknown, or the batch does
+        not divide over the replicas.
     """
     canvas = Canvas(tuple(crop_size), tuple(padding_value), spec.ignore_label)
     draw_view = functools.partial(

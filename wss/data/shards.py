@@ -6,6 +6,7 @@ time: a run that starts at step 100,000 reads no record of the steps before.
 """
 
 import concurrent.futures
+import importlib.util
 import os
 import re
 import struct
@@ -14,6 +15,7 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow as tf
 
+from wss.data import parsing
 from wss.errors import UserError
 
 # A record: length (8 bytes) and its checksum (4), the data and its checksum (4).
@@ -97,20 +99,42 @@ class Records:
 
         Returns:
           Scalar strings: the serialized example, and where it lies, for messages.
+
+        Raises:
+          tf.errors.InvalidArgumentError: where the tensors are evaluated; the record
+            does not fit its checksum. `parsing.user_errors` makes it a UserError.
         """
         path = self._paths[self._shard[index]]
-        # The public dataset class does not offer to start at an offset.
+        number = tf.strings.as_string(self._number[index])
+        source = tf.strings.join([path, ", record ", number])
+        serialized = self._read(path, index)
+        readable = parsing.ensure(
+            tf.strings.length(serialized) > 0,
+            *("Can not read ", source, ": the file has changed or is damaged."),
+        )
+        with tf.control_dependencies([readable]):
+            return tf.identity(serialized), source
+
+    def _read(self, path: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """The serialized example, or "" where reading fails.
+
+        Made of the operations below `tf.data.TFRecordDataset`, which does not offer to
+        start at an offset.
+        """
+        string = {"output_types": [tf.string], "output_shapes": [()]}
         records = tf.raw_ops.TFRecordDatasetV2(
             filenames=[path],
             compression_type="",
             buffer_size=self._length[index] + _FRAME_BYTES,
             byte_offsets=[self._offset[index]],
         )
-        string = {"output_types": [tf.string], "output_shapes": [()]}
-        record = tf.raw_ops.TakeDataset(input_dataset=records, count=1, **string)
-        (serialized,) = tf.raw_ops.DatasetToSingleElement(dataset=record, **string)
-        number = tf.strings.as_string(self._number[index])
-        return serialized, tf.strings.join([path, ", record ", number])
+        intact = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
+        nothing = tf.raw_ops.TensorDataset(components=[""], output_shapes=[()])
+        either = tf.raw_ops.ConcatenateDataset(
+            input_dataset=intact, another_dataset=nothing, **string
+        )
+        first = tf.raw_ops.TakeDataset(input_dataset=either, count=1, **string)
+        return tf.raw_ops.DatasetToSingleElement(dataset=first, **string)[0]
 
 
 def _shard_names(data_dir: str) -> List["re.Match[str]"]:
@@ -123,10 +147,12 @@ def _shard_names(data_dir: str) -> List["re.Match[str]"]:
 def _no_shards(data_dir: str, split: str, dataset: str) -> str:
     present = list_splits(data_dir)
     splits = f" Splits there: {', '.join(present)}." if present else ""
+    # Data sets without a reader of their own are read by that of any folder.
+    own = importlib.util.find_spec(f"data_prep.{dataset}")
     return (
         f"No TFRecord shards match {os.path.join(data_dir, split)}-*.{splits} Create "
-        f"them with: python -m data_prep.{dataset} --split={split} "
-        f"--output_dir={data_dir} ..."
+        f"them with: python -m data_prep.{dataset if own else 'folder'} "
+        f"--split={split} --output_dir={data_dir} ..."
     )
 
 

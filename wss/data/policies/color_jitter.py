@@ -1,7 +1,7 @@
 """Colour jitter: the paper's photometric distortion.
 
-After `color_jitter` in `core/preprocess_utils.py` of the original: brightness, contrast,
-saturation and hue in random order, clipped to [0, 1] after each.
+After `color_jitter` in `core/preprocess_utils.py` of the original: brightness,
+contrast, saturation and hue in random order, clipped to [0, 1] after each.
 """
 
 from typing import NamedTuple

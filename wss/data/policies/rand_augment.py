@@ -2,8 +2,7 @@
 
 Only its photometric operations (the pool that FixMatch draws from, without rotation,
 shear and translation): the strong view has to stay aligned with the weak one, whose
-pseudo label it learns. Combine it with "cutout", which RandAugment's authors and FixMatch
-add as well.
+pseudo label it learns. Combine it with "cutout", as FixMatch does.
 """
 
 import functools
