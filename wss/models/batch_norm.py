@@ -19,6 +19,9 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import tensorflow as tf
 
+# The smallest epsilon that TF1 gave its fused operation, after cuDNN.
+FUSED_EPSILON = 1.001e-5
+
 
 class BatchStatistics:
     """What the passes of one step on one replica measured, per layer.
@@ -131,7 +134,7 @@ class BatchNorm(tf.keras.layers.Layer):
         """
         super().__init__(name=name)
         self.decay = decay
-        self.epsilon = epsilon
+        self.epsilon = max(epsilon, FUSED_EPSILON)
         self.center = center
         self.scale = scale
 
@@ -159,7 +162,7 @@ class BatchNorm(tf.keras.layers.Layer):
         )
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: Optional[bool] = None) -> tf.Tensor:
         channels = inputs.shape[-1:]
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
@@ -168,7 +171,7 @@ class BatchNorm(tf.keras.layers.Layer):
             None if training else self.moving_mean,
             None if training else self.moving_variance,
             epsilon=self.epsilon,
-            is_training=training,
+            is_training=bool(training),
         )
         if training:
             if _collecting.statistics is not None:

@@ -19,6 +19,7 @@ from wss.models.layers import (
     EndPoints,
     SeparableConvolution,
     build,
+    dropout_mask,
     truncated_normal,
 )
 from wss.resize import resize_bilinear
@@ -81,9 +82,8 @@ class PyramidPooling(tf.Module):
         outputs = self.projection(tf.concat([pooled] + branches, -1), training)
         if dropout_seed is None:
             return outputs
-        return tf.nn.experimental.stateless_dropout(
-            outputs, rate=1.0 - ASPP_KEEP, seed=dropout_seed
-        )
+        mask = dropout_mask(tf.shape(outputs), ASPP_KEEP, dropout_seed)
+        return outputs * tf.cast(mask, outputs.dtype)
 
 
 class Decoder(tf.Module):
@@ -165,7 +165,7 @@ class DeepLabV3Plus(tf.keras.Model):
         Raises:
           UserError: unknown variant, or a stride or grid that it can not have.
         """
-        super().__init__()
+        super().__init__(autocast=False)  # Images stay float32 up to preprocessing.
         self.num_classes = num_classes
         self.output_stride = output_stride
         self.decoder_output_stride = decoder_output_stride
@@ -253,8 +253,7 @@ class DeepLabV3Plus(tf.keras.Model):
         if keep == 1.0:
             return None
         shape = [batch_size, 1, 1, self.backbone.channels]
-        kept = tf.random.stateless_uniform(shape, seed) < keep
-        return tf.cast(kept, tf.float32) / keep
+        return dropout_mask(shape, keep, seed)
 
     def classify(
         self, end_points: EndPoints, dropout_mask: Optional[tf.Tensor] = None

@@ -5,7 +5,7 @@ constructed. Every layer that owns weights has its full TF1 scope as its name, f
 which `wss.models.tf1_checkpoint` reads the TF1 names of its variables.
 """
 
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -28,6 +28,16 @@ def build(layer: tf.keras.layers.Layer, channels: int) -> tf.keras.layers.Layer:
     with tf.name_scope(f"{layer.name}/"):  # Absolute, whatever scope we are in.
         layer.build(tf.TensorShape([None, None, None, channels]))
     return layer
+
+
+def dropout_mask(shape: Sequence[int], keep: float, seed: tf.Tensor) -> tf.Tensor:
+    """Draws what dropout multiplies by: 0, or 1 / keep for a share `keep`; float32.
+
+    The draw is the same on every device and under XLA, which would otherwise choose
+    another generator.
+    """
+    uniform = tf.random.stateless_uniform(shape, seed, alg="philox")
+    return tf.cast(uniform < keep, tf.float32) / keep
 
 
 class Convolution(tf.Module):
