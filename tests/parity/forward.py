@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tests.parity.common import (
     INFERENCE_TOLERANCE,
-    NOISE_FACTOR,
     Check,
     Golden,
     compare_names,
@@ -21,6 +20,9 @@ from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
 from wss.resize import resize_bilinear
 
+# Train-mode forwards: in one golden file the original's own logits lie 1.8e-3 of
+# their scale from a run in float64 (ours 3e-4), end points and image logits 3e-4.
+TRAIN_TOLERANCE = 1e-3
 # Share of pixels whose largest logit rounding may change.
 ARGMAX_TOLERANCE = 1e-3
 # Norms of updates, relative.
@@ -56,14 +58,11 @@ def check(golden: Golden) -> List[Check]:
     with collect_batch_statistics() as statistics:
         end_points = model.backbone(images, training=training)
         logits = model.segment(end_points, training=training)
+    tolerance = TRAIN_TOLERANCE if training else INFERENCE_TOLERANCE
     noise = golden.meta["perturb_1e-6_max_abs_diff"]
     outputs = {"logits": logits, "cls_logits": model.classify(end_points)}
     for key, value in outputs.items():
-        checks.append(golden.compare(key, value, INFERENCE_TOLERANCE, noise=noise[key]))
-    # The noise of end points is not stored; it is at most what the logits have, in
-    # units of each one's scale.
-    scale = np.max(np.abs(golden["logits"]))
-    tolerance = max(INFERENCE_TOLERANCE, NOISE_FACTOR * noise["logits"] / scale)
+        checks.append(golden.compare(key, value, tolerance, noise=noise[key]))
     checks += _check_end_points(golden, model, end_points, tolerance)
     checks += _check_predictions(golden, logits, tuple(images.shape[1:3]))
     if training:
