@@ -33,8 +33,16 @@ def assert_same(first, second):
 
 
 def test_layout(data_dir):
-    batch = training(data_dir, 1)[0]
-    layout = tf.nest.map_structure(lambda part: (part.shape, part.dtype.name), batch)
+    dataset = pipeline.training_batches(
+        Split(data_dir, "labeled"),
+        Split(data_dir, "unlabeled"),
+        spec=records.SPEC,
+        crop_size=CROP,
+        batch_size=2,
+    )
+    layout = tf.nest.map_structure(
+        lambda part: (tuple(part.shape), part.dtype.name), dataset.element_spec
+    )
     image, mask = ((2, 33, 33, 3), "float32"), ((2, 33, 33), "float32")
     label, classes = ((2, 33, 33), "int32"), ((2, 2), "float32")
     assert layout == {
@@ -52,20 +60,10 @@ def test_layout(data_dir):
             "image_labels": classes,
         },
     }
+    batch = next(dataset.as_numpy_iterator())
     assert (batch["unlabeled"]["label"] == 255).all()
     assert not batch["unlabeled"]["image_labels"].any()
     assert batch["labeled"]["image_labels"].any()
-
-
-def test_shapes_are_static(data_dir):
-    spec = pipeline.training_batches(
-        Split(data_dir, "labeled"),
-        Split(data_dir, "unlabeled"),
-        spec=records.SPEC,
-        crop_size=CROP,
-        batch_size=2,
-    ).element_spec
-    assert all(part.shape.is_fully_defined() for part in tf.nest.flatten(spec))
 
 
 def test_no_unlabeled_part_for_the_baseline(data_dir):
@@ -75,18 +73,19 @@ def test_no_unlabeled_part_for_the_baseline(data_dir):
 def test_restart_continues_exactly(data_dir):
     """Over several epochs of 5 and 7 records in batches of 2."""
     undisturbed = training(data_dir, 13)
-    for start in (1, 2, 5, 11):
+    for start in (2, 11):
         assert_same(
             undisturbed[start:], training(data_dir, 13 - start, start_step=start)
         )
 
 
 def test_seed_and_stream_decide(data_dir):
-    first, second = training(data_dir, 1)[0], training(data_dir, 1, seed=2)[0]
+    """The same records as labeled and unlabeled split are not drawn alike."""
+    options = {"unlabeled": Split(data_dir, "labeled"), "strong_augmentation": ()}
+    first = training(data_dir, 1, seed=1, **options)[0]
+    second = training(data_dir, 1, seed=2, **options)[0]
     assert (first["labeled"]["image"] != second["labeled"]["image"]).any()
-    # The same records as labeled and unlabeled split are not drawn alike.
-    both = training(data_dir, 1, unlabeled=Split(data_dir, "labeled"))[0]
-    assert (both["labeled"]["image"] != both["unlabeled"]["weak"]).any()
+    assert (first["labeled"]["image"] != first["unlabeled"]["weak"]).any()
 
 
 def test_every_epoch_is_another_permutation():
@@ -100,16 +99,16 @@ def test_every_epoch_is_another_permutation():
     assert_same(np.array(list(later.as_numpy_iterator())).T[1], order[12:])
 
 
-@pytest.mark.parametrize("pipelines, replicas", [(1, 2), (2, 2), (2, 4)])
+@pytest.mark.parametrize("pipelines, replicas", [(1, 2), (2, 4)])
 def test_global_batch_does_not_depend_on_the_workers(data_dir, pipelines, replicas):
-    whole = training(data_dir, 3, batch_size=4, start_step=1)
+    options = {"batch_size": 4, "start_step": 1, "unlabeled": None}
+    whole = training(data_dir, 3, **options)
     local = replicas // pipelines
     workers = [
         training(
             data_dir,
             3 * local,
-            batch_size=4,
-            start_step=1,
+            **options,
             input_context=tf.distribute.InputContext(pipelines, worker, replicas),
         )
         for worker in range(pipelines)

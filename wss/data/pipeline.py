@@ -89,37 +89,23 @@ def training_batches(
       UserError: shards are missing or broken, a policy is unknown, or the batch does
         not divide over the replicas.
     """
-    canvas = Canvas(tuple(crop_size), tuple(padding_value), spec.ignore_label)
-    draw_view = functools.partial(
-        geometry.draw_view,
-        crop_size=canvas.crop_size,
-        min_scale=min_scale,
-        max_scale=max_scale,
-        scale_step=scale_step,
-        flip_probability=flip_probability,
-    )
-
-    def labeled_example(example, example_seed):
-        view = draw_view(_purpose(example_seed, _VIEW), tf.shape(example["image"])[:2])
-        parts = augment.labeled_view(example["image"], _mask(example), view, canvas)
-        return _with_image_labels(parts, example, spec)
-
     if isinstance(strong_augmentation, str):
         strong_augmentation = (strong_augmentation,)
-    chosen = [policies.get(name) for name in strong_augmentation]
-
-    def unlabeled_example(example, example_seed):
-        strong_seed = _purpose(example_seed, _STRONG)
-        parts = augment.weak_and_strong_views(
-            example["image"],
-            example["label"],
-            draw_view(_purpose(example_seed, _VIEW), tf.shape(example["image"])[:2]),
-            canvas,
-            lambda image: augment.distort_colors(image, chosen, strong_seed),
-            augment.draw_hidden(canvas.crop_size, chosen, strong_seed),
-        )
-        return _with_image_labels(parts, example, spec)
-
+    views = {
+        "canvas": Canvas(tuple(crop_size), tuple(padding_value), spec.ignore_label),
+        "draw_view": functools.partial(
+            geometry.draw_view,
+            crop_size=crop_size,
+            min_scale=min_scale,
+            max_scale=max_scale,
+            scale_step=scale_step,
+            flip_probability=flip_probability,
+        ),
+    }
+    labeled_example = functools.partial(_labeled_example, **views)
+    unlabeled_example = functools.partial(
+        _unlabeled_example, **views, chosen=list(map(policies.get, strong_augmentation))
+    )
     stream = functools.partial(
         _batches,
         spec=spec,
@@ -208,18 +194,50 @@ def _batches(
             f"{context.num_replicas_in_sync} replicas."
         )
     records = Records(split.data_dir, split.name, spec.name)
-    stream_seed = _purpose(tf.constant([seed, 0], tf.int64), number)
-    order_seed, example_seed = _purpose(stream_seed, 0), _purpose(stream_seed, 1)
+    with tf.device("/cpu:0"):
+        stream_seed = _purpose(tf.constant([seed, 0], tf.int64), number)
+        order_seed, example_seed = _purpose(stream_seed, 0), _purpose(stream_seed, 1)
 
     def example(position, index):
         parsed = _parse(records, index, spec)
-        return make_example(parsed, _purpose(example_seed, position))
+        parts = make_example(parsed, _purpose(example_seed, position))
+        return _with_image_labels(parts, parsed, spec)
 
     return (
         _visits(len(records), order_seed, start_step * batch_size)
         .apply(functools.partial(_own_part, batch_size=batch_size, context=context))
         .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size // context.num_replicas_in_sync, drop_remainder=True)
+    )
+
+
+def _labeled_example(
+    example: Dict[str, tf.Tensor],
+    seed: tf.Tensor,
+    *,
+    canvas: Canvas,
+    draw_view: Callable[..., geometry.View],
+) -> Dict[str, tf.Tensor]:
+    view = draw_view(_purpose(seed, _VIEW), tf.shape(example["image"])[:2])
+    return augment.labeled_view(example["image"], _mask(example), view, canvas)
+
+
+def _unlabeled_example(
+    example: Dict[str, tf.Tensor],
+    seed: tf.Tensor,
+    *,
+    canvas: Canvas,
+    draw_view: Callable[..., geometry.View],
+    chosen: Sequence[policies.Policy],
+) -> Dict[str, tf.Tensor]:
+    strong_seed = _purpose(seed, _STRONG)
+    return augment.weak_and_strong_views(
+        example["image"],
+        example["label"],
+        draw_view(_purpose(seed, _VIEW), tf.shape(example["image"])[:2]),
+        canvas,
+        functools.partial(augment.distort_colors, chosen=chosen, seed=strong_seed),
+        augment.draw_hidden(canvas.crop_size, chosen, strong_seed),
     )
 
 
