@@ -16,7 +16,7 @@ def test_atrous_rates_replace_the_strides_beyond_the_output_stride():
     assert atrous_strides(strides, 4) == [(1, 1), (2, 1), (1, 1), (2, 1), (1, 1)]
     assert atrous_strides(strides, 2) == [(1, 1), (2, 1), (1, 1), (1, 1), (1, 2)]
     assert atrous_strides(strides, 1) == [(1, 1), (1, 1), (1, 2), (1, 2), (1, 4)]
-    with pytest.raises(UserError, match="output stride"):
+    with pytest.raises(ValueError, match="do not reach 8"):
         atrous_strides(strides, 8)
 
 

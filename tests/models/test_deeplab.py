@@ -100,6 +100,15 @@ def test_decoder_at_stride_8():
         small_model(decoder_output_stride=16)
 
 
+def test_output_stride():
+    model = small_model(output_stride=8)
+    end_points = model.backbone(random_images(1, 33, 65))
+    assert model.end_point(end_points, 16).shape == (1, 5, 9, 512)
+    assert model.segment(end_points).shape == (1, 9, 17, 5)
+    with pytest.raises(UserError, match="output_stride = 12; it is one of 8, 16, 32"):
+        small_model(output_stride=12)
+
+
 def test_mixed_precision_keeps_logits_float32():
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

@@ -1,0 +1,1 @@
+"""Networks: images to logits and features; they know no labels and no losses."""

@@ -101,7 +101,7 @@ def create_backbone(name: str, **kwargs: Any) -> Backbone:
     """Builds the variant; keywords as `register_backbone` says.
 
     Raises:
-      UserError: unknown name, or an output stride or multi grid it can not have.
+      UserError: unknown name, or a multi grid that it can not have.
     """
     return _variant(name).builder(**kwargs)
 
@@ -127,7 +127,7 @@ def atrous_strides(strides: Sequence[int], output_stride: int) -> List[Tuple[int
       Stride and atrous rate of each unit.
 
     Raises:
-      UserError: the strides do not reach the output stride.
+      ValueError: the strides do not reach the output stride.
     """
     current, rate, units = 1, 1, []
     for stride in strides:
@@ -138,7 +138,7 @@ def atrous_strides(strides: Sequence[int], output_stride: int) -> List[Tuple[int
             units.append((1, rate))
             rate *= stride
     if current != output_stride:
-        raise UserError("The backbone can not have this output stride; try 16 or 8.")
+        raise ValueError(f"Strides {strides} do not reach {output_stride}")
     return units
 
 

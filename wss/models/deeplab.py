@@ -5,7 +5,7 @@ Segmentation" (arXiv:1802.02611); constants of core/model.py of googleinterns/ws
 """
 
 import functools
-from typing import List, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -17,6 +17,7 @@ from wss.models.batch_norm import BatchNorm
 from wss.models.layers import (
     Convolution,
     EndPoints,
+    Initializer,
     SeparableConvolution,
     build,
     dropout_mask,
@@ -31,6 +32,7 @@ BATCH_NORM_EPSILON = 1e-5
 ASPP_KEEP = 0.9
 DECODER_PROJECTION_CHANNELS = 48
 ATROUS_RATES_AT_STRIDE_16 = (6, 12, 18)
+OUTPUT_STRIDES = (8, 16, 32)
 
 
 def _convolution(scope: str, channels: int, filters: int, **kwargs) -> Convolution:
@@ -151,7 +153,8 @@ class DeepLabV3Plus(tf.keras.Model):
         Args:
           num_classes: background included.
           variant: of the backbone, e.g. "xception_65" or "resnet_v1_50_beta".
-          output_stride: image pixels per pixel of the backbone's features, 8 or 16.
+          output_stride: image pixels per pixel of the backbone's features: 8, 16,
+            32.
           atrous_rates: of the pyramid; unless given (6, 12, 18) at output stride 16,
             scaled to the others.
           multi_grid: atrous rates of the backbone's last block; the variant's own
@@ -165,6 +168,11 @@ class DeepLabV3Plus(tf.keras.Model):
         Raises:
           UserError: unknown variant, or a stride or grid that it can not have.
         """
+        if output_stride not in OUTPUT_STRIDES:
+            raise UserError(
+                f"output_stride = {output_stride}; it is one of "
+                f"{', '.join(map(str, OUTPUT_STRIDES))}."
+            )
         super().__init__(autocast=False)  # Images stay float32 up to preprocessing.
         self.num_classes = num_classes
         self.output_stride = output_stride
@@ -180,22 +188,35 @@ class DeepLabV3Plus(tf.keras.Model):
         batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
+        self._build_heads(aspp_channels, decoder_channels, atrous_rates, batch_norm)
+
+    def _build_heads(
+        self,
+        aspp_channels: int,
+        decoder_channels: int,
+        atrous_rates: Sequence[int],
+        batch_norm: functools.partial,
+    ) -> None:
+        channels = self.backbone.channels
         self.pyramid_pooling = PyramidPooling(
-            self.backbone.channels, aspp_channels, atrous_rates, batch_norm
+            channels, aspp_channels, atrous_rates, batch_norm
         )
         self.low_level_end_point, low_level_channels = _look_up(
-            self.backbone.decoder_end_points, decoder_output_stride, "decoder"
+            self.backbone.decoder_end_points, self.decoder_output_stride, "decoder"
         )
         self.decoder = Decoder(
             aspp_channels, low_level_channels, decoder_channels, batch_norm
         )
         self.semantic_logits = _logits(
-            "logits/semantic", decoder_channels, num_classes, truncated_normal(0.01)
+            "logits/semantic",
+            decoder_channels,
+            self.num_classes,
+            truncated_normal(0.01),
         )
         self.classifier = _logits(
             f"{self.backbone.scope}/logits",
-            self.backbone.channels,
-            num_classes - 1,
+            channels,
+            self.num_classes - 1,
             self.backbone.classifier_initializer,
         )
 
@@ -286,7 +307,7 @@ class DeepLabV3Plus(tf.keras.Model):
 
 
 def _logits(
-    scope: str, channels: int, filters: int, initializer
+    scope: str, channels: int, filters: int, initializer: Initializer
 ) -> tf.keras.layers.Conv2D:
     """A 1x1 convolution with bias, float32 under every precision policy."""
     layer = tf.keras.layers.Conv2D(
@@ -295,7 +316,7 @@ def _logits(
     return build(layer, channels)
 
 
-def _look_up(end_points, stride: int, what: str):
+def _look_up(end_points: Mapping[int, Any], stride: int, what: str) -> Any:
     if stride not in end_points:
         raise UserError(
             f"The backbone has no {what} end point of stride {stride}; it has "

@@ -50,6 +50,9 @@ XCEPTION_65 = (
     Block("exit_flow/block2", 1, (1536, 1536, 2048), 1, "none"),
 )
 
+# Filters and stride of the 3x3 convolutions before the blocks.
+STEM = ((32, 2), (64, 1))
+
 
 class XceptionModule(tf.Module):
     """Three separable convolutions and a shortcut around them."""
@@ -63,6 +66,7 @@ class XceptionModule(tf.Module):
         rates: Sequence[int],
         batch_norm: functools.partial,
     ):
+        """Arguments as the block's; `stride` and `rates` replace those of the table."""
         super().__init__()
         self.scope = scope
         # With a shortcut the sum has to stay linear: ReLUs stand before the depthwise
@@ -145,11 +149,16 @@ class Xception(Backbone):
         )
         multi_grid = unit_rates(multi_grid or (1, 1, 1), 3)
         self.classifier_initializer = truncated_normal(STDDEV)
+        self._build_stem(batch_norm)
+        self._build_blocks(blocks, output_stride // 2, multi_grid, batch_norm)
+        self._name_end_points()
+
+    def _build_stem(self, batch_norm: functools.partial) -> None:
         self.stem, channels = [], 3
-        for i, (filters, stride) in enumerate(((32, 2), (64, 1)), 1):
+        for i, (filters, stride) in enumerate(STEM, 1):
             self.stem.append(
                 Convolution(
-                    f"{scope}/entry_flow/conv1_{i}",
+                    f"{self.scope}/entry_flow/conv1_{i}",
                     channels,
                     filters,
                     3,
@@ -159,24 +168,30 @@ class Xception(Backbone):
                 )
             )
             channels = filters
+
+    def _build_blocks(
+        self,
+        blocks: Sequence[Block],
+        output_stride: int,
+        multi_grid: Sequence[int],
+        batch_norm: functools.partial,
+    ) -> None:
+        """`output_stride` counts from the stem's output."""
         strides = [block.stride for block in blocks for _ in range(block.units)]
-        units = iter(atrous_strides(strides, output_stride // 2))
-        self.blocks = []
+        units = iter(atrous_strides(strides, output_stride))
+        self.blocks, channels = [], STEM[-1][0]
         for block in blocks:
             modules = []
             for i in range(1, block.units + 1):
                 stride, rate = next(units)
-                unit_scope = f"{scope}/{block.name}/unit_{i}/xception_module"
+                scope = f"{self.scope}/{block.name}/unit_{i}/xception_module"
                 grid = multi_grid if block is blocks[-1] else (1, 1, 1)
                 rates = [rate * unit_rate for unit_rate in grid]
                 modules.append(
-                    XceptionModule(
-                        unit_scope, channels, block, stride, rates, batch_norm
-                    )
+                    XceptionModule(scope, channels, block, stride, rates, batch_norm)
                 )
                 channels = block.filters[-1]
-            self.blocks.append((f"{scope}/{block.name}", modules))
-        self._name_end_points()
+            self.blocks.append((f"{self.scope}/{block.name}", modules))
 
     def _name_end_points(self) -> None:
         scope = self.scope
