@@ -1,27 +1,55 @@
 """What the command lines share: quiet logs, and mistakes told in one line."""
 
+import argparse
 import logging
 import os
 import sys
 from typing import Callable
 
+import absl.logging
 
-def run(command: Callable[[], None]) -> int:
+from wss.errors import UserError
+
+
+def add_shared_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that training and evaluation have in common."""
+    parser.add_argument(
+        "--gin_bindings",
+        action="append",
+        default=[],
+        metavar="BINDING",
+        help='gin statement such as "BATCH_SIZE = 8"; repeatable, wins over the files',
+    )
+    parser.add_argument(
+        "--tpu", metavar="NAME", help="name of a TPU; 'local' on a TPU VM"
+    )
+    parser.add_argument(
+        "--verbosity", type=int, choices=(0, 1), default=0, help="1: log details"
+    )
+
+
+def run(command: Callable[[], None], verbosity: int = 0) -> int:
     """Runs a command and returns its exit status.
 
-    0 when all went well, 2 with one line `error: ...` for a mistake of the user's, 130
-    after Ctrl-C. Anything else is a fault of ours and keeps its stack trace.
-    """
-    # Imported late, so that --help answers at once.
-    from wss.errors import UserError
+    Args:
+      command: what to run; imports TensorFlow.
+      verbosity: 0 for the usual log, 1 for details.
 
+    Returns:
+      0 when all went well, 2 with a line `error: ...` for a mistake of the user's, 130
+      after Ctrl-C. Anything else is a fault of ours and keeps its stack trace.
+    """
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    absl.logging.use_absl_handler()
+    absl.logging.set_verbosity(verbosity)
     try:
         command()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # gin adds lines about which call failed.
+        message = str(error).split("\n  In call to configurable")[0]
+        print(f"error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on from here.", file=sys.stderr)

@@ -24,7 +24,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         config.load([_config_file(options.model_dir)], options.gin_bindings)
         experiment.run_evaluation(options.model_dir, options.checkpoint, options.tpu)
 
-    return command_line.run(command)
+    return command_line.run(command, options.verbosity)
 
 
 def _config_file(model_dir: str) -> str:
@@ -56,17 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="latest|PATH",
         help="which checkpoint (default: the last one in --model_dir)",
     )
-    parser.add_argument(
-        "--gin_bindings",
-        action="append",
-        default=[],
-        metavar="BINDING",
-        help="gin statement that wins over the training's, such as "
-        "\"EVAL_SPLIT = 'train'\"; repeatable",
-    )
-    parser.add_argument(
-        "--tpu", metavar="NAME", help="name of a TPU; 'local' on a TPU VM"
-    )
+    command_line.add_shared_flags(parser)
     return parser
 
 

@@ -49,6 +49,7 @@ class Experiment:
         batch_size: int = 64,
         train_steps: int = 30000,
         init_checkpoint: Optional[str] = None,
+        initialize_last_layer: bool = False,
         seed: int = 0,
     ):
         """Looks up what the configuration names; nothing big is built yet.
@@ -70,7 +71,9 @@ class Experiment:
           batch_size: labeled images in a step, over all replicas; as many unlabeled
             ones come with them.
           train_steps: length of the training.
-          init_checkpoint: checkpoint to start from.
+          init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
+          initialize_last_layer: take the layers that give the classes' logits from it
+            too.
           seed: decides every random draw.
 
         Raises:
@@ -93,6 +96,7 @@ class Experiment:
         self._batch_size = _positive("BATCH_SIZE", batch_size)
         self._train_steps = _positive("TRAIN_STEPS", train_steps)
         self._init_checkpoint = init_checkpoint
+        self._initialize_last_layer = initialize_last_layer
         self._seed = seed
 
     def check(self, trains: bool, evaluates: bool) -> None:
@@ -120,12 +124,8 @@ class Experiment:
                     "no split of them is named. Set UNLABELED_SPLIT."
                 )
             self._count("UNLABELED_SPLIT", self._unlabeled_split, needs_masks=False)
-        if self._init_checkpoint and not tf.io.gfile.glob(f"{self._init_checkpoint}*"):
-            raise UserError(
-                f"There is no checkpoint {self._init_checkpoint}. docs/checkpoints.md "
-                "says where the published ones lie; INIT_CHECKPOINT = None starts "
-                "from random weights."
-            )
+        if self._init_checkpoint:
+            tf1_checkpoint.find(self._init_checkpoint)
         self._training_batches(start_step=0)  # Builds the graph, reads nothing.
 
     def train(self, evaluates: bool) -> None:
@@ -263,7 +263,9 @@ class Experiment:
 
     def _initialize(self, method: Method) -> None:
         if self._init_checkpoint:
-            print(tf1_checkpoint.restore(self._init_checkpoint, method), flush=True)
+            last_layers = ("logits/", f"{method.model.backbone.scope}/logits/")
+            exclude = () if self._initialize_last_layer else last_layers
+            tf1_checkpoint.restore(self._init_checkpoint, method, exclude)
 
     def _write_operative_config(self) -> None:
         files.write_text(
@@ -294,7 +296,10 @@ class Experiment:
             "steps": f"{self._train_steps}, "
             f"{self._train_steps * self._batch_size / labeled:.1f} times through the "
             "labeled images",
-            "devices": ", ".join(self._strategy.extended.worker_devices),
+            "devices": ", ".join(
+                device.split("device:")[-1]
+                for device in self._strategy.extended.worker_devices
+            ),
             "output": f"{self._model_dir} (curves: tensorboard --logdir="
             f"{self._model_dir})",
         }
@@ -327,23 +332,34 @@ def run_evaluation(model_dir: str, checkpoint: str, tpu: Optional[str] = None) -
     experiment.evaluate(checkpoint)
 
 
-def restore_model(model: tf.keras.Model, checkpoint: str) -> int:
-    """Gives the model the weights of one of our checkpoints; returns its step.
+def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
+    """Gives the model the weights of a checkpoint; returns its training step.
+
+    Args:
+      model: the network.
+      checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
 
     Raises:
       UserError: there is no such checkpoint, or it is of another network.
     """
-    try:
-        reader = tf.train.load_checkpoint(checkpoint)
-        status = tf.train.Checkpoint(model=model).restore(checkpoint)
-        status.expect_partial().assert_existing_objects_matched()
-        return int(reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE"))
-    except (AssertionError, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+    report = tf1_checkpoint.restore(checkpoint, model)
+    classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
+    absent = [
+        name
+        for name in (*report.skipped, *report.missing)
+        if not name.startswith(classifier)
+    ]
+    if absent:
         raise UserError(
-            f"{checkpoint} is no checkpoint of this network ({reason}). Evaluate with "
+            f"{checkpoint} is no checkpoint of this network: {len(absent)} variables "
+            f"are not in it or of another shape, such as {absent[0]}. Evaluate with "
             "the configuration that it was trained with."
-        ) from error
+        )
+    reader = tf.train.load_checkpoint(tf1_checkpoint.find(checkpoint))
+    for key in ("step/.ATTRIBUTES/VARIABLE_VALUE", "global_step"):
+        if reader.has_tensor(key):
+            return int(reader.get_tensor(key))
+    return 0
 
 
 def _create(model_dir: str, tpu: Optional[str]) -> Experiment:

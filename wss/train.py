@@ -29,7 +29,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         model_dir = options.model_dir or _default_model_dir(options.gin_file[-1])
         experiment.run(options.mode, model_dir, options.tpu)
 
-    return command_line.run(command)
+    return command_line.run(command, options.verbosity)
 
 
 def _default_model_dir(gin_file: str) -> str:
@@ -52,21 +52,12 @@ def _parser() -> argparse.ArgumentParser:
         help="gin file; repeatable, later ones win",
     )
     parser.add_argument(
-        "--gin_bindings",
-        action="append",
-        default=[],
-        metavar="BINDING",
-        help='gin statement such as "BATCH_SIZE = 8"; repeatable, wins over files',
-    )
-    parser.add_argument(
         "--model_dir",
         metavar="DIR",
         help="where everything goes (default: runs/<name of the last gin file>)",
     )
     parser.add_argument("--mode", choices=MODES, default="train_and_eval")
-    parser.add_argument(
-        "--tpu", metavar="NAME", help="name of a TPU; 'local' on a TPU VM"
-    )
+    command_line.add_shared_flags(parser)
     return parser
 
 

@@ -1,0 +1,83 @@
+"""Evaluation against counting by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from wss import evaluation
+from wss.datasets.spec import DatasetSpec
+from wss.errors import UserError
+from wss.experiment import restore_model
+from wss.models.deeplab import DeepLabV3Plus
+
+SPEC = DatasetSpec(name="toy", class_names=("ground", "cat", "dog", "bird"))
+
+
+class ReadsItsInput(tf.Module):
+    """A model whose prediction is the first channel of the image."""
+
+    def __call__(self, images, training):
+        assert training is False
+        return tf.one_hot(tf.cast(images[..., 0], tf.int32), SPEC.num_classes)
+
+
+def evaluate(labels, predictions, tmp_path):
+    """Each image is a row of pixels."""
+    images = tf.cast(tf.constant(predictions), tf.float32)[:, tf.newaxis, :, tf.newaxis]
+    batches = tf.data.Dataset.from_tensor_slices(
+        {
+            "image": tf.tile(images, [1, 1, 1, 3]),
+            "label": tf.constant(labels)[:, tf.newaxis],
+        }
+    ).batch(1)
+    evaluator = evaluation.Evaluator(
+        ReadsItsInput(), batches, SPEC, "val", str(tmp_path)
+    )
+    evaluator.evaluate(10)
+    return evaluator.evaluate(20)  # Nothing of the first evaluation stays.
+
+
+def test_scores_of_two_images(tmp_path, capsys):
+    scores = evaluate(
+        [[0, 0, 1, 1], [1, 255, 255, 0]], [[0, 1, 1, 1], [0, 2, 3, 3]], tmp_path
+    )
+    # ground: 1 of 4; cat: 2 of 4; bird is predicted once, never labeled; dog only where
+    # the label is ignored.
+    assert scores.mean_iou == pytest.approx((1 / 4 + 2 / 4 + 0) / 3)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["step"] == 20 and metrics["images"] == 2
+    assert metrics["mean_iou"] == scores.mean_iou
+    assert metrics["class_iou"] == {
+        "ground": 0.25,
+        "cat": 0.5,
+        "dog": None,
+        "bird": None,
+    }
+    printed = capsys.readouterr().out
+    assert "cat     50.00   50.0%" in printed
+    assert "step 20: mIoU 25.00 on val (2 images)" in printed
+
+
+def test_labels_that_are_no_class_are_reported(tmp_path, capsys):
+    evaluate([[0, 9]], [[0, 0]], tmp_path)
+    assert "warning: 1 pixels of val are neither a class" in capsys.readouterr().out
+
+
+def test_restoring_another_network_is_a_user_error(tmp_path):
+    def network(classes):
+        return DeepLabV3Plus(
+            classes, "resnet_v1_18_beta", aspp_channels=8, decoder_channels=8
+        )
+
+    model = network(5)
+    path = tf.train.Checkpoint(model=model, step=tf.Variable(7)).save(
+        str(tmp_path / "ckpt")
+    )
+    other = network(5)
+    assert restore_model(other, path) == 7
+    for value, expected in zip(other.get_weights(), model.get_weights()):
+        np.testing.assert_array_equal(value, expected)
+    with pytest.raises(UserError, match="such as logits/semantic/"):
+        restore_model(network(6), path)

@@ -1,0 +1,148 @@
+"""The command lines end to end, on a few tiny pictures."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep import shapes
+from wss import config, eval, train
+
+TINY = [
+    "CROP_SIZE = 33",
+    "EVAL_CROP_SIZE = 33",
+    "BATCH_SIZE = 2",
+    "TRAIN_STEPS = 3",
+    "CHECKPOINT_INTERVAL = 2",
+    "EVAL_INTERVAL = 0",
+    "DeepLabV3Plus.aspp_channels = 8",
+    "DeepLabV3Plus.decoder_channels = 8",
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shapes")
+    difficulty = shapes.Difficulty(size=33)
+    shapes.write(str(path), num_images=32, num_val=2, difficulty=difficulty)
+    return path
+
+
+def run(data_dir, model_dir, *bindings, gin_file="shapes.gin", flags=()):
+    """Exit status of a tiny training."""
+    bindings = [*TINY, f"DATA_DIR = '{data_dir}'", *bindings]
+    return train.main(
+        [
+            f"--gin_file={gin_file}",
+            f"--model_dir={model_dir}",
+            *(f"--gin_bindings={binding}" for binding in bindings),
+            *flags,
+        ]
+    )
+
+
+def read_metrics(model_dir):
+    return json.loads((model_dir / "metrics.json").read_text())
+
+
+def read_variables(checkpoint):
+    reader = tf.train.load_checkpoint(str(checkpoint))
+    values = map(reader.get_tensor, sorted(reader.get_variable_to_shape_map()))
+    return [value for value in values if isinstance(value, np.ndarray)]
+
+
+def test_train_resume_evaluate(data_dir, tmp_path, capsys):
+    model_dir, stopped = tmp_path / "run", tmp_path / "stopped"
+    assert run(data_dir, model_dir) == 0
+    printed = capsys.readouterr().out
+    assert "shapes, 7 classes: 1-32 (1 labeled images), train (32 without" in printed
+    assert "step 3/3" in printed and "mIoU" in printed and "triangle" in printed
+    stored = set(os.listdir(model_dir))
+    assert {"config.gin", "operative_config.gin", "metrics.json", "train"} <= stored
+    metrics = read_metrics(model_dir)
+    assert metrics["step"] == 3 and metrics["images"] == 2
+
+    # The same run, stopped behind its checkpoint of step 2.
+    stopped.mkdir()
+    for name in stored:
+        if name.startswith("ckpt-2"):
+            shutil.copy(model_dir / name, stopped)
+    (stopped / "checkpoint").write_text('model_checkpoint_path: "ckpt-2"\n')
+    assert run(data_dir, stopped) == 0
+    assert "Continuing from" in capsys.readouterr().out
+    assert read_metrics(stopped)["step"] == 3
+    undisturbed = read_variables(model_dir / "ckpt-3")
+    for value, expected in zip(read_variables(stopped / "ckpt-3"), undisturbed):
+        # The threads of a convolution on the CPU add in an order of their own.
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+
+    (model_dir / "metrics.json").unlink()
+    assert eval.main([f"--model_dir={model_dir}"]) == 0
+    assert read_metrics(model_dir) == metrics
+    capsys.readouterr()
+    assert run(data_dir, model_dir) == 0
+    assert "This run is finished: it took its 3 steps." in capsys.readouterr().out
+
+
+def test_two_replicas_and_image_level_labels(data_dir, tmp_path, capsys):
+    bindings = ["get_strategy.logical_cpus = 2", "PseudoSeg.weakly = True"]
+    bindings += ["TRAIN_STEPS = 1"]
+    assert run(data_dir, tmp_path, *bindings, flags=["--mode=train"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 x (1 labeled + 1 unlabeled)" in printed and "CPU:0, CPU:1" in printed
+    assert "step 1/1" in printed and "mIoU" not in printed
+
+
+def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog):
+    arguments = {"gin_file": "shapes_supervised.gin", "flags": ["--mode=train"]}
+    assert run(data_dir, tmp_path / "a", "TRAIN_STEPS = 1", **arguments) == 0
+    init = f"INIT_CHECKPOINT = '{tmp_path / 'a'}'"
+    assert run(data_dir, tmp_path / "b", "TRAIN_STEPS = 1", init, **arguments) == 0
+    assert "185 variables loaded, 4 skipped, 0 missing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "binding, message",
+    [
+        ("BATCH_SZE = 4", "Did you mean BATCH_SIZE?"),
+        ("LABELED_SPLIT = '1-3'", "Splits there: 1-16, 1-32, 1-4, 1-8, train, val."),
+        ("DATA_DIR = 'nowhere'", "No TFRecord shards match nowhere/val-*."),
+        ("CROP_SIZE = 32", "32 is no multiple of the output stride 16 plus one"),
+        ("EVAL_CROP_SIZE = (33, 40)", "The next ones are 33 and 49."),
+        ("BATCH_SIZE = 3", "BATCH_SIZE = 3 does not divide over 2 replicas."),
+        ("TRAIN_STEPS = 0", "TRAIN_STEPS = 0: it has to be a whole number above 0."),
+        ("MODEL_VARIANT = 'resnet'", "MODEL_VARIANT is one of"),
+        ("UNLABELED_SPLIT = None", "Set UNLABELED_SPLIT."),
+        ("STRONG_AUGMENTATION = 'blur'", "Unknown strong augmentation 'blur'."),
+        ("INIT_CHECKPOINT = 'nowhere'", "There is no checkpoint nowhere."),
+        ("Experiment.dataset = 'shape'", "There is no data set 'shape'."),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(
+    data_dir, tmp_path, capsys, binding, message
+):
+    two_replicas = "get_strategy.logical_cpus = 2"
+    assert run(data_dir, tmp_path / "run", two_replicas, binding) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluating_what_was_never_trained(data_dir, tmp_path, capsys):
+    assert eval.main([f"--model_dir={tmp_path}"]) == 2
+    assert "is not the folder of a training" in capsys.readouterr().err
+    assert run(data_dir, tmp_path, flags=["--mode=eval"]) == 2
+    assert "There is no checkpoint in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", config.experiments())
+def test_published_experiments_are_well_formed(name):
+    config.load([name])
+    with open(os.path.join(config.CONFIG_DIR, name), encoding="utf-8") as file:
+        header = file.read().split("include")[0]
+    assert f"python -m wss.train --gin_file=gin_configs/{name}" in header
+    assert "Paper:" in header and "Cost:" in header and "Data:" in header
