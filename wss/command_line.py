@@ -42,7 +42,7 @@ def run(command: Callable[[], None], verbosity: int = 0) -> int:
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    absl.logging.use_absl_handler()
+    logging.basicConfig(format="%(message)s")
     absl.logging.set_verbosity(verbosity)
     try:
         command()
