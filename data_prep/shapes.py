@@ -9,6 +9,7 @@ teach a network the wrong lesson (the colours that it happened to see), and many
 without labels can correct it. Every pixel follows from the seed.
 """
 
+import colorsys
 import dataclasses
 import functools
 import io
@@ -48,6 +49,10 @@ class Difficulty:
         from its own second colour, in grey levels (Euclidean in RGB).
       texture_truth: how often the texture is the one of the object's class; at other
         times it is drawn at random.
+      hue_truth: how often the main colour has about the hue of the object's class; at
+        other times it is drawn at random.
+      light: standard deviation of the logarithm of the light's strength in each colour
+        channel of a picture.
       noise: standard deviation of the pixel noise, in grey levels.
     """
 
@@ -60,6 +65,8 @@ class Difficulty:
     blob_radius: tuple[float, float] = (0.04, 0.10)
     contrast: float = 50.0
     texture_truth: float = 0.6
+    hue_truth: float = 0.8
+    light: float = 0.3
     noise: float = 12.0
 
 
@@ -153,6 +160,7 @@ def draw(
                 _paint(rng, image, inside, x, y, class_id, difficulty)
                 mask[inside] = class_id
                 break
+    image *= np.exp(rng.normal(0, difficulty.light, 3))
     image += rng.normal(0, difficulty.noise, image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), mask
 
@@ -219,6 +227,8 @@ def _paint(
     if rng.random() >= difficulty.texture_truth:
         texture = rng.integers(len(_TEXTURES))
     main = _colour(rng, image[inside].mean(axis=0), difficulty.contrast)
+    if rng.random() < difficulty.hue_truth:
+        main = _class_colour(rng, class_id)
     second = _colour(rng, main, difficulty.contrast)
     share = 0.7 * _TEXTURES[texture](x, y, rng)
     image[inside] = _mix(main, second, share)[inside]
@@ -234,6 +244,13 @@ def _colour(
     while other is not None and np.linalg.norm(colour - other) < contrast:
         colour = rng.uniform(0, 255, 3)
     return colour
+
+
+def _class_colour(rng: np.random.Generator, class_id: int) -> np.ndarray:
+    """A colour of about the hue of a class."""
+    hue = (class_id - 1) / len(_SHAPES) + rng.uniform(-0.05, 0.05)
+    saturation, value = rng.uniform(0.5, 1.0), rng.uniform(0.5, 1.0)
+    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
 
 
 def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from tests.parity.common import (
     compare_names,
     fill_weights,
 )
+from tests.parity.forward import build_model
 from wss.methods import pseudoseg
 from wss.models import deeplab
 from wss.models.batch_norm import collect_batch_statistics
@@ -97,16 +98,10 @@ def _check_attention(golden: Golden, version, mode, end_points, maps) -> List[Ch
 def check_network(golden: Golden) -> List[Check]:
     """Compares behind a real backbone, in inference and in train mode."""
     meta = golden.meta
-    model = deeplab.DeepLabV3Plus(
-        num_classes=meta["num_classes"],
-        variant=meta["model_variant"],
-        output_stride=meta["output_stride"],
-        multi_grid=meta["multi_grid"],
-    )
+    model = build_model(meta)
     valid = golden["valid"].astype(np.float32)
     mean_pixel = np.array(deeplab.mean_pixel(meta["model_variant"]), np.float32)
     images = tf.constant(np.where(valid > 0, golden["images"], mean_pixel))
-    model(images)
     fill_weights(named_variables(model))
     checks = []
     for mode in ("infer", "train"):

@@ -17,6 +17,7 @@ from tests.parity.common import (
     fill_weights,
     relative_error,
 )
+from tests.parity.forward import build_model
 from tests.parity.pseudo_labels import our_loss
 from wss.methods import pseudoseg
 from wss.models import deeplab
@@ -28,9 +29,12 @@ from wss.training.step import TrainingStep
 
 # The original's successive real steps race (golden/README: "Batch-norm race").
 SERIES_TOLERANCE = 5e-3
-# As the golden run perturbed its pixels.
-PERTURBATION = 2e-7
+# What rounding inside the layers amounts to: logits of two sets of kernels of one
+# TensorFlow (oneDNN on and off) differ by 1.2e-2 where this moves them by 5e-3.
+PERTURBATION = 1e-6
 PERTURBED_STEPS = 2
+# The norm of a gradient may differ by this many times what the gradient itself moves.
+GRADIENT_NOISE_FACTOR = 2.0
 
 
 class _Recorder:
@@ -79,13 +83,7 @@ class _Recorder:
 
 def build_method(meta) -> pseudoseg.PseudoSeg:
     """The method and its networks with the golden run's settings and weights."""
-    model = deeplab.DeepLabV3Plus(
-        num_classes=meta["num_classes"],
-        variant=meta["model_variant"],
-        output_stride=meta["output_stride"],
-        atrous_rates=meta["atrous_rates"],
-        multi_grid=meta["multi_grid"],
-    )
+    model = build_model(meta)
     method = pseudoseg.PseudoSeg(model, ignore_label=255, weakly=meta["weakly"])
     method.build()
     fill_weights(named_variables(method))
@@ -117,7 +115,7 @@ def make_batch(golden: Golden):
 
 
 def _perturb(batch, variables, seed: int):
-    """Moves every pixel and every weight by a rounding, up or down.
+    """Moves every pixel and every weight a little, up or down.
 
     Pixels alone would show what happens to the noise of the first layer; every layer
     after it adds its own.
@@ -190,35 +188,41 @@ def check(golden: Golden) -> List[Check]:
     for index, (ours, theirs) in enumerate(series, 1):
         error = relative_error(ours, theirs)
         # What the race changes in one step, the next steps start from.
-        tolerance = index * SERIES_TOLERANCE
+        tolerance = index * max(SERIES_TOLERANCE, race_tolerance(golden) / 5)
         checks.append(Check(f"total loss before step {index}", error, tolerance))
     return checks
 
 
 class _Noise:
-    """What a change of 2e-7 does: to the original once (pixels), to us twice.
+    """What rounding does to a step: measured by the original once, by us twice.
 
-    Batch norm in train mode over two images amplifies rounding, for some variables up
-    to gradients that are nothing but cancellation noise. One draw of the noise may be
-    small by chance, so the largest of the three counts.
+    Batch norm in train mode over two images amplifies rounding about a thousandfold.
+    Some gradients are 0 but for it: those of each beta that a linear layer and another
+    batch norm follow. There a norm says nothing, and repeats well all the same; so ours
+    is the norm of the change, not the change of the norm.
     """
 
     def __init__(self, golden: Golden, recorder: _Recorder, perturbed):
         self._golden = golden
         self._recorder = recorder
         self._perturbed = perturbed
-        self.gradients = {}
-        reference = zip(
-            golden.names("grad_names"), golden["grad_l2"], golden["grad_l2_perturbed"]
-        )
-        for name, norm, noisy in reference:
-            ours = [float(tf.norm(r.gradients[name])) for r in (recorder, *perturbed)]
-            changes = [relative_error(x, ours[0]) for x in ours[1:]]
-            self.gradients[name] = max([relative_error(noisy, norm), *changes])
+        self.original = {
+            name: relative_error(noisy, norm)
+            for name, norm, noisy in zip(
+                golden.names("grad_names"),
+                golden["grad_l2"],
+                golden["grad_l2_perturbed"],
+            )
+        }
 
     def gradient_tolerance(self, name: str) -> float:
         """Relative tolerance of a gradient's norm."""
-        return max(1e-3, NOISE_FACTOR * self.gradients[name])
+        clean = self._recorder.gradients[name]
+        moved = [tf.norm(r.gradients[name] - clean) for r in self._perturbed]
+        ours = float(max(moved) / tf.norm(clean))
+        return max(
+            1e-3, NOISE_FACTOR * self.original[name], GRADIENT_NOISE_FACTOR * ours
+        )
 
     def of_gradient_values(self, name: str) -> float:
         """Largest change of a single value of our gradient."""
@@ -315,6 +319,14 @@ def _compare_gradients(golden: Golden, gradients, noise: _Noise) -> List[Check]:
             error = relative_error(value, reference)
             worst[kind].append(Check(name, error, noise.gradient_tolerance(name)))
     checks += [_worst(kind, found) for kind, found in worst.items()]
+    # Single norms are noisy; what is wrong with all of them shows in their median.
+    checks.append(
+        Check(
+            "median error of the gradient norms",
+            float(np.median([check.error for check in worst["gradient norms"]])),
+            max(1e-3, NOISE_FACTOR * float(np.median(list(noise.original.values())))),
+        )
+    )
     for key in sorted(k for k in golden.keys if k.startswith("fullgrad__")):
         name = key[len("fullgrad__") :]
         if name not in names:
@@ -343,7 +355,7 @@ def _compare_updates(golden: Golden, before, variables, noise) -> List[Check]:
 
     def rounding(name, delta):
         """What storing the sum in float32 can do to a small change."""
-        return float(np.linalg.norm(before[name])) * 2.0**-23 / delta
+        return float(np.linalg.norm(before[name])) * 2.0**-23 / max(delta, 1e-30)
 
     steps = [
         Check(
@@ -374,8 +386,9 @@ def race_tolerance(golden: Golden) -> float:
     """Tolerance of the change of the moving averages.
 
     The original's updates of one step race: two that read the same value change it by
-    2 (1 - decay) in place of 1 - decay^2, and the inference pass may read averages that
-    the step has changed already. Both are in the order of 1 - decay of the backbone.
+    2 (1 - decay) in place of 1 - decay^2, and the inference pass, whose activation maps
+    pixel_normalization averages, may read averages that the step has changed already.
+    Both grow with 1 - decay of the backbone, 0.05 for ResNets and 0.0003 for Xception.
     """
     is_resnet = golden.meta["model_variant"].startswith("resnet")
-    return 0.05 if is_resnet else 1e-3
+    return 0.05 if is_resnet else 3e-3

@@ -6,6 +6,7 @@ be edited to add one; `docs/add_a_method.md` walks through an example.
 
 import abc
 import dataclasses
+import functools
 from typing import Dict, List, Mapping
 
 import tensorflow as tf
@@ -89,10 +90,10 @@ class Method(tf.Module):
 def draw_seed(seed: int, step: tf.Tensor, purpose: int) -> tf.Tensor:
     """The seed, int32 [2], of one random draw of a step on this replica."""
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    key = tf.random.experimental.stateless_fold_in(
-        tf.constant([seed, purpose], tf.int32), tf.cast(step, tf.int32)
-    )
-    return tf.random.experimental.stateless_fold_in(key, tf.cast(replica, tf.int32))
+    # The default generator depends on the device, and on whether XLA compiles.
+    fold_in = functools.partial(tf.random.experimental.stateless_fold_in, alg="philox")
+    key = tf.constant([seed, purpose], tf.int32)
+    return fold_in(fold_in(key, tf.cast(step, tf.int32)), tf.cast(replica, tf.int32))
 
 
 def segmentation_panels(

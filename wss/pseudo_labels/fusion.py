@@ -96,7 +96,8 @@ def fuse(
       The pseudo label; no gradient flows back.
 
     Raises:
-      ValueError: `source` or `normalize_over` is unknown, `temperature` is not positive.
+      ValueError: `source` or `normalize_over` is unknown, or `temperature` is not
+        positive.
     """
     if temperature <= 0:
         raise ValueError(f"fuse.temperature must be positive, not {temperature}")

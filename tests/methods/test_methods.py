@@ -1,0 +1,143 @@
+"""Steps of the methods on a tiny network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from wss.methods import base
+from wss.methods.pseudoseg import PseudoSeg
+from wss.methods.supervised import Supervised
+from wss.models.batch_norm import collect_batch_statistics
+from wss.models.deeplab import DeepLabV3Plus
+from wss.models.tf1_checkpoint import named_variables
+
+CLASSES, SIDE, BATCH = 4, 33, 2
+LOSSES = {"supervised", "attention", "consistency", "classifier"}
+
+
+def make(method=PseudoSeg, **options):
+    tf.keras.utils.set_random_seed(1)
+    model = DeepLabV3Plus(
+        CLASSES,
+        variant="resnet_v1_18_half_beta",
+        aspp_channels=16,
+        decoder_channels=16,
+        batch_norm_decay=0.9,
+    )
+    made = method(model, ignore_label=255, **options)
+    made.build()
+    return made
+
+
+def make_batch(seed=0):
+    random = np.random.RandomState(seed)
+
+    def images():
+        return tf.constant(random.uniform(0, 255, [BATCH, SIDE, SIDE, 3]), tf.float32)
+
+    def truth():
+        labels = random.randint(0, CLASSES, [BATCH, SIDE, SIDE])
+        labels[:, :4] = 255
+        return {
+            "label": tf.constant(labels, tf.int32),
+            "valid": tf.constant(labels != 255, tf.float32),
+            "image_labels": tf.ones([BATCH, CLASSES - 1]),
+        }
+
+    return {
+        "labeled": {"image": images(), **truth()},
+        "unlabeled": {"weak": images(), "strong": images(), **truth()},
+    }
+
+
+def run(method, batch, step=0, seed=0):
+    with collect_batch_statistics():
+        return method.step(batch, tf.constant(step, tf.int64), seed)
+
+
+def test_supervised_has_one_loss_and_needs_no_unlabeled_images():
+    batch = {"labeled": make_batch()["labeled"]}
+    assert set(run(make(Supervised), batch).losses) == {"supervised"}
+
+
+@pytest.mark.parametrize(
+    "options, losses",
+    [
+        ({}, LOSSES),
+        ({"weakly": True}, LOSSES),
+        ({"weakly": True, "classifier_on_unlabeled": False}, LOSSES),
+        ({"use_attention": False}, {"supervised", "consistency"}),
+        ({"attention_strides": (14, 15)}, LOSSES),
+    ],
+    ids=str,
+)
+def test_losses_and_gradients_in_a_graph(options, losses):
+    method = make(**options)
+    variables = method.trainable_variables
+
+    @tf.function
+    def step(batch):
+        with tf.GradientTape() as tape:
+            output = run(method, batch)
+            total = tf.add_n(list(output.losses.values()))
+        return output.losses, tape.gradient(total, variables)
+
+    values, gradients = step(make_batch())
+    assert set(values) == losses
+    assert all(np.isfinite(value) for value in values.values())
+    missing = [v.name for v, g in zip(variables, gradients) if g is None]
+    if "classifier" in losses:
+        assert not missing
+    else:
+        assert len(missing) == 2  # Kernel and biases of the classifier.
+
+
+def test_a_step_depends_on_seed_and_step_only():
+    method, batch = make(), make_batch()
+    losses = [
+        float(run(method, batch, step=step, seed=seed).losses["supervised"])
+        for step, seed in ((0, 0), (0, 0), (1, 0), (0, 1))
+    ]
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3  # Other steps and seeds drop other channels.
+
+
+def test_labels_of_unlabeled_images_reach_no_loss():
+    method, batch = make(), make_batch()
+    before = run(method, batch).losses
+    batch["unlabeled"]["label"] = tf.zeros_like(batch["unlabeled"]["label"])
+    batch["unlabeled"]["image_labels"] = tf.zeros([BATCH, CLASSES - 1])
+    after = run(method, batch).losses
+    for name in LOSSES:
+        assert float(before[name]) == float(after[name])
+
+
+@pytest.mark.parametrize("name", ["consistency", "attention", "classifier"])
+def test_which_variables_a_loss_reaches(name):
+    method, batch = make(), make_batch()
+    variables = named_variables(method)
+    variables = {n: v for n, v in variables.items() if v.trainable}
+    with tf.GradientTape() as tape:
+        loss = run(method, batch).losses[name]
+    gradients = tape.gradient(loss, variables)
+    reached = {n.split("/")[0] for n, g in gradients.items() if g is not None}
+    attention = {"hyper_column", "pixel_normalization"}
+    if name == "attention":
+        assert reached == attention
+    else:
+        assert "resnet_v1_18" in reached and not reached & attention
+
+
+@pytest.mark.parametrize("method", [Supervised, PseudoSeg])
+def test_the_step_compiles_with_xla(method):
+    made, batch = make(method), make_batch()
+    compiled = tf.function(lambda b: run(made, b).losses, jit_compile=True)
+    eager = run(made, batch).losses
+    for name, value in compiled(batch).items():
+        np.testing.assert_allclose(value, eager[name], rtol=2e-3)
+
+
+def test_panels_are_small_and_of_known_kinds():
+    panels = run(make(), make_batch()).panels
+    assert {panel.kind for panel in panels.values()} == {"rgb", "label", "mask"}
+    assert all(p.tensor.shape[0] == base.SHOWN_IMAGES for p in panels.values())
