@@ -1,5 +1,6 @@
 """Which devices train: one, several GPUs of one machine, or a TPU."""
 
+import functools
 from typing import Optional
 
 import gin
@@ -29,11 +30,10 @@ def get_strategy(
         return _tpu_strategy(tpu)
     if logical_cpus > 1:
         set_logical_cpus(logical_cpus)
-        devices = [f"/cpu:{index}" for index in range(logical_cpus)]
-        return tf.distribute.MirroredStrategy(devices)
+        return _mirrored(tuple(f"/cpu:{index}" for index in range(logical_cpus)))
     gpus = tf.config.list_logical_devices("GPU")
     if len(gpus) > 1:
-        return tf.distribute.MirroredStrategy()
+        return _mirrored(tuple(f"/gpu:{index}" for index in range(len(gpus))))
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
@@ -54,6 +54,13 @@ def set_logical_cpus(count: int) -> None:
             f"The CPU can not become {count} replicas any more: TensorFlow has already "
             "started. Set get_strategy.logical_cpus before anything else runs."
         ) from error
+
+
+@functools.lru_cache(maxsize=None)
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    # Two of them in one process number their collective operations alike, and current
+    # TensorFlow then takes one's for the other's.
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
