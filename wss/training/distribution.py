@@ -56,7 +56,7 @@ def set_logical_cpus(count: int) -> None:
         ) from error
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     # Two of them in one process number their collective operations alike, and current
     # TensorFlow then takes one's for the other's.
