@@ -6,7 +6,6 @@
 """
 
 import argparse
-import os
 import sys
 from typing import Optional, Sequence
 
@@ -19,25 +18,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def command() -> None:
         # TensorFlow takes seconds to import: late, so that --help answers at once.
-        from wss import config, experiment
+        from wss import experiment
 
-        config.load([_config_file(options.model_dir)], options.gin_bindings)
-        experiment.run_evaluation(options.model_dir, options.checkpoint, options.tpu)
+        trained = experiment.open_trained(
+            options.model_dir, options.gin_bindings, options.tpu
+        )
+        trained.evaluate(options.checkpoint)
 
     return command_line.run(command, options.verbosity)
-
-
-def _config_file(model_dir: str) -> str:
-    from wss import config
-    from wss.errors import UserError
-
-    path = os.path.join(model_dir, config.CONFIG_FILE)
-    if not os.path.isfile(path):
-        raise UserError(
-            f"There is no {path}: {model_dir} is not the folder of a training. Train "
-            f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
-        )
-    return os.path.abspath(path)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,14 +4,15 @@ The only place where all rooms meet. What can be wrong in a configuration is fou
 before the network is built.
 """
 
+import dataclasses
 import functools
 import os
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 import gin
 import tensorflow as tf
 
-from wss import config, datasets, files, panels
+from wss import config, datasets, files, panels, run_card
 from wss.data import parsing, pipeline
 from wss.errors import UserError
 from wss.evaluation import Evaluator, read_metrics
@@ -28,104 +29,96 @@ Size = Union[int, Tuple[int, int]]
 
 
 @gin.configurable(denylist=["model_dir", "strategy"])
+@dataclasses.dataclass
 class Experiment:
-    """One training with its evaluation."""
+    """One training with its evaluation.
 
-    def __init__(
-        self,
-        model_dir: str,
-        strategy: tf.distribute.Strategy,
-        *,
-        dataset: str,
-        data_dir: str,
-        labeled_split: str,
-        unlabeled_split: Optional[str] = None,
-        eval_split: str = "val",
-        method: Callable[..., Method] = PseudoSeg,
-        model_variant: str = "xception_65",
-        output_stride: int = 16,
-        crop_size: Size = 513,
-        eval_crop_size: Size = 513,
-        batch_size: int = 64,
-        train_steps: int = 30000,
-        init_checkpoint: Optional[str] = None,
-        initialize_last_layer: bool = False,
-        seed: int = 0,
-    ):
-        """Looks up what the configuration names; nothing big is built yet.
+    Creating one looks up what the configuration names and raises a UserError for an
+    unknown data set or backbone, or a setting of the wrong kind. Nothing big is built.
 
-        Args:
-          model_dir: where everything goes that the experiment writes.
-          strategy: which devices train.
-          dataset: name of the data set, see `wss.datasets`.
-          data_dir: folder with its shards.
-          labeled_split: images with masks to learn from.
-          unlabeled_split: images that are used without their masks; may be several
-            splits joined by "+".
-          eval_split: images to evaluate on.
-          method: how to learn from both.
-          model_variant: the backbone.
-          output_stride: image pixels per pixel of the backbone's features, 8 or 16.
-          crop_size: side, or (height, width), of the training crops, in pixels.
-          eval_crop_size: side, or (height, width), that holds every evaluated image.
-          batch_size: labeled images in a step, over all replicas; as many unlabeled
-            ones come with them.
-          train_steps: length of the training.
-          init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
-          initialize_last_layer: take the layers that give the classes' logits from it
-            too.
-          seed: decides every random draw.
+    Attributes:
+      model_dir: where everything goes that the experiment writes.
+      strategy: which devices train.
+      dataset: name of the data set, see `wss.datasets`.
+      data_dir: folder with its shards.
+      labeled_split: images with masks to learn from.
+      unlabeled_split: images that are used without their masks; may be several splits
+        joined by "+".
+      eval_split: images to evaluate on.
+      method: how to learn from both.
+      model_variant: the backbone.
+      output_stride: image pixels per pixel of the backbone's features, 8 or 16.
+      crop_size: side, or (height, width), of the training crops, in pixels.
+      eval_crop_size: side, or (height, width), that holds every evaluated image.
+      batch_size: labeled images in a step, over all replicas; as many unlabeled ones
+        come with them.
+      train_steps: length of the training.
+      init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
+      initialize_last_layer: take the layers that give the classes' logits from it too.
+      seed: decides every random draw.
+    """
 
-        Raises:
-          UserError: unknown data set or backbone, or a setting of the wrong kind.
-        """
-        self._model_dir = model_dir
-        self._strategy = strategy
-        self._spec = datasets.get(dataset, data_dir)
-        self._dataset = dataset
-        self._data_dir = data_dir
-        self._labeled_split = labeled_split
-        self._unlabeled_split = unlabeled_split
-        self._eval_split = eval_split
-        self._method_class = method
-        self._model_variant = model_variant
-        self._padding_value = mean_pixel(model_variant)
-        self._output_stride = output_stride
-        self._crop_size = _size("CROP_SIZE", crop_size, output_stride)
-        self._eval_crop_size = _size("EVAL_CROP_SIZE", eval_crop_size, output_stride)
-        self._batch_size = _positive("BATCH_SIZE", batch_size)
-        self._train_steps = _positive("TRAIN_STEPS", train_steps)
-        self._init_checkpoint = init_checkpoint
-        self._initialize_last_layer = initialize_last_layer
-        self._seed = seed
+    model_dir: str
+    strategy: tf.distribute.Strategy
+    dataset: str
+    data_dir: str
+    labeled_split: str
+    unlabeled_split: Optional[str] = None
+    eval_split: str = "val"
+    method: Callable[..., Method] = PseudoSeg
+    model_variant: str = "xception_65"
+    output_stride: int = 16
+    crop_size: Size = 513
+    eval_crop_size: Size = 513
+    batch_size: int = 64
+    train_steps: int = 30000
+    init_checkpoint: Optional[str] = None
+    initialize_last_layer: bool = False
+    seed: int = 0
 
-    def check(self, trains: bool, evaluates: bool) -> None:
-        """Finds what can be wrong with data and settings, without building a network.
+    def __post_init__(self):
+        self.spec = datasets.get(self.dataset, self.data_dir)
+        self._padding_value = mean_pixel(self.model_variant)
+        self.crop_size = _size("CROP_SIZE", self.crop_size, self.output_stride)
+        self.eval_crop_size = _size(
+            "EVAL_CROP_SIZE", self.eval_crop_size, self.output_stride
+        )
+        _require_positive("BATCH_SIZE", self.batch_size)
+        _require_positive("TRAIN_STEPS", self.train_steps)
+
+    def check_evaluation(self) -> None:
+        """Finds what can be wrong with an evaluation, without building a network.
 
         Raises:
-          UserError: missing shards, a split without masks, a batch that does not divide
-            over the replicas, an unknown augmentation.
+          UserError: missing shards, images without masks.
         """
-        if evaluates:
-            self._count("EVAL_SPLIT", self._eval_split, needs_masks=True)
-        if not trains:
-            return
-        replicas = self._strategy.num_replicas_in_sync
-        if self._batch_size % replicas:
+        self.count_images("EVAL_SPLIT", self.eval_split, needs_masks=True)
+
+    def check_training(self) -> None:
+        """Finds what can be wrong with a training, without building a network.
+
+        Raises:
+          UserError: missing shards, a labeled split without masks, a batch that does
+            not divide over the replicas, a missing checkpoint, an unknown augmentation.
+        """
+        replicas = self.strategy.num_replicas_in_sync
+        if self.batch_size % replicas:
             raise UserError(
-                f"BATCH_SIZE = {self._batch_size} does not divide over {replicas} "
+                f"BATCH_SIZE = {self.batch_size} does not divide over {replicas} "
                 f"replicas. Choose a multiple of {replicas}."
             )
-        self._count("LABELED_SPLIT", self._labeled_split, needs_masks=True)
-        if self._method_class.uses_unlabeled:
-            if self._unlabeled_split is None:
+        self.count_images("LABELED_SPLIT", self.labeled_split, needs_masks=True)
+        if self.method.uses_unlabeled:
+            if self.unlabeled_split is None:
                 raise UserError(
-                    f"{self._method_class.__name__} learns from unlabeled images, but "
-                    "no split of them is named. Set UNLABELED_SPLIT."
+                    f"{self.method.__name__} learns from unlabeled images, but no "
+                    "split of them is named. Set UNLABELED_SPLIT."
                 )
-            self._count("UNLABELED_SPLIT", self._unlabeled_split, needs_masks=False)
-        if self._init_checkpoint:
-            tf1_checkpoint.find(self._init_checkpoint)
+            self.count_images(
+                "UNLABELED_SPLIT", self.unlabeled_split, needs_masks=False
+            )
+        if self.init_checkpoint:
+            tf1_checkpoint.find(self.init_checkpoint)
         self._training_batches(start_step=0)  # Builds the graph, reads nothing.
 
     def train(self, evaluates: bool) -> None:
@@ -134,46 +127,43 @@ class Experiment:
         Raises:
           UserError: broken data, a loss that is not finite.
         """
-        tf.io.gfile.makedirs(self._model_dir)
+        tf.io.gfile.makedirs(self.model_dir)
         files.write_text(self._path(config.CONFIG_FILE), config.text())
         method = self._build_method()
         evaluator = self._build_evaluator(method.model)
 
         def evaluate(step: int) -> None:
-            evaluator.evaluate(step, print_table=step == self._train_steps)
+            evaluator.evaluate(step, print_table=step == self.train_steps)
 
-        with self._strategy.scope():
-            training_step = TrainingStep(
-                method,
-                tf1_checkpoint.named_variables(method),
-                self._strategy,
-                total_steps=self._train_steps,
-                seed=self._seed,
-                collect_statistics=collect_batch_statistics,
-                render=functools.partial(panels.render, palette=self._spec.palette),
-            )
         trainer = Trainer(
-            training_step,
+            self._build_training_step(method),
             self._distributed_batches,
-            self._model_dir,
-            total_steps=self._train_steps,
-            images_per_step=self._batch_size * (1 + method.uses_unlabeled),
+            self.model_dir,
+            total_steps=self.train_steps,
+            images_per_step=self.batch_size * (1 + method.uses_unlabeled),
             items={"model": method.model, "method": method},
             initialize=lambda: self._initialize(method),
             started=self._write_operative_config,
             evaluate=evaluate if evaluates else None,
         )
         trainer.summaries.text("config", gin.markdown(config.text()))
-        print(self._run_card(method), flush=True)
+        print(run_card.describe(self, method), flush=True)
         with parsing.user_errors():
             trainer.train()
         # A run that was stopped in its last evaluation still owes it.
-        metrics = read_metrics(self._model_dir) or {}
-        if evaluates and metrics.get("step") != self._train_steps:
-            evaluate(self._train_steps)
+        metrics = read_metrics(self.model_dir) or {}
+        if evaluates and metrics.get("step") != self.train_steps:
+            evaluate(self.train_steps)
 
     def evaluate(self, checkpoint: str = "latest") -> None:
-        """Evaluates a checkpoint of this experiment.
+        """Evaluates a checkpoint of this experiment; errors as of `restored_model`."""
+        checkpoint = self._find_checkpoint(checkpoint)
+        model = self._build_model()
+        step = restore_model(model, checkpoint)
+        self._build_evaluator(model).evaluate(step)
+
+    def restored_model(self, checkpoint: str = "latest") -> DeepLabV3Plus:
+        """The network as a checkpoint has it.
 
         Args:
           checkpoint: its path, or "latest".
@@ -181,24 +171,29 @@ class Experiment:
         Raises:
           UserError: there is none, or it is of another network.
         """
-        if checkpoint == "latest":
-            checkpoint = tf.train.latest_checkpoint(self._model_dir)
-            if checkpoint is None:
-                raise UserError(
-                    f"There is no checkpoint in {self._model_dir}. Train first: python "
-                    f"-m wss.train --gin_file=... --model_dir={self._model_dir}"
-                )
+        checkpoint = self._find_checkpoint(checkpoint)
         model = self._build_model()
-        step = restore_model(model, checkpoint)
-        self._build_evaluator(model).evaluate(step)
+        restore_model(model, checkpoint)
+        return model
 
-    def _path(self, name: str) -> str:
-        return os.path.join(self._model_dir, name)
+    def evaluation_batches(self) -> tf.data.Dataset:
+        """The images to evaluate on, as `pipeline.evaluation_batches` gives them."""
+        return pipeline.evaluation_batches(
+            self.data_dir,
+            self.eval_split,
+            spec=self.spec,
+            crop_size=self.eval_crop_size,
+            padding_value=self._padding_value,
+        )
 
-    def _count(self, macro: str, split: str, needs_masks: bool) -> int:
-        """Number of images of a split."""
-        images = pipeline.count_examples(self._data_dir, split, self._dataset)
-        manifest = datasets.manifest.read(self._data_dir)
+    def count_images(self, macro: str, split: str, needs_masks: bool) -> int:
+        """Number of images of the split that a macro names.
+
+        Raises:
+          UserError: no such split, or some images lack a mask that they need.
+        """
+        images = pipeline.count_examples(self.data_dir, split, self.dataset)
+        manifest = datasets.manifest.read(self.data_dir)
         for part in split.split("+") if manifest and needs_masks else ():
             written = manifest["splits"].get(part)
             if written and written["with_masks"] < written["examples"]:
@@ -209,32 +204,52 @@ class Experiment:
                 )
         return images
 
+    def _path(self, name: str) -> str:
+        return os.path.join(self.model_dir, name)
+
+    def _find_checkpoint(self, checkpoint: str) -> str:
+        if checkpoint == "latest":
+            checkpoint = tf.train.latest_checkpoint(self.model_dir)
+        if checkpoint is None:
+            raise UserError(
+                f"There is no checkpoint in {self.model_dir}. Train first: python -m "
+                f"wss.train --gin_file=... --model_dir={self.model_dir}"
+            )
+        return checkpoint
+
     def _build_model(self) -> DeepLabV3Plus:
-        tf.keras.utils.set_random_seed(self._seed)  # Of the initial weights.
-        with self._strategy.scope():
+        tf.keras.utils.set_random_seed(self.seed)  # Of the initial weights.
+        with self.strategy.scope():
             return DeepLabV3Plus(
-                self._spec.num_classes,
-                variant=self._model_variant,
-                output_stride=self._output_stride,
+                self.spec.num_classes,
+                variant=self.model_variant,
+                output_stride=self.output_stride,
             )
 
     def _build_method(self) -> Method:
         """The network and the method, with all their variables."""
         model = self._build_model()
-        with self._strategy.scope():
-            method = self._method_class(model, self._spec.ignore_label)
+        with self.strategy.scope():
+            method = self.method(model, self.spec.ignore_label)
             method.build()
         return method
 
+    def _build_training_step(self, method: Method) -> TrainingStep:
+        with self.strategy.scope():
+            return TrainingStep(
+                method,
+                tf1_checkpoint.named_variables(method),
+                self.strategy,
+                total_steps=self.train_steps,
+                seed=self.seed,
+                collect_statistics=collect_batch_statistics,
+                render=functools.partial(panels.render, palette=self.spec.palette),
+            )
+
     def _build_evaluator(self, model: DeepLabV3Plus) -> Evaluator:
-        batches = pipeline.evaluation_batches(
-            self._data_dir,
-            self._eval_split,
-            spec=self._spec,
-            crop_size=self._eval_crop_size,
-            padding_value=self._padding_value,
+        return Evaluator(
+            model, self.evaluation_batches(), self.spec, self.eval_split, self.model_dir
         )
-        return Evaluator(model, batches, self._spec, self._eval_split, self._model_dir)
 
     def _training_batches(
         self,
@@ -242,68 +257,35 @@ class Experiment:
         input_context: Optional[tf.distribute.InputContext] = None,
     ) -> tf.data.Dataset:
         unlabeled = None
-        if self._method_class.uses_unlabeled:
-            unlabeled = pipeline.Split(self._data_dir, self._unlabeled_split)
+        if self.method.uses_unlabeled:
+            unlabeled = pipeline.Split(self.data_dir, self.unlabeled_split)
         return pipeline.training_batches(
-            pipeline.Split(self._data_dir, self._labeled_split),
+            pipeline.Split(self.data_dir, self.labeled_split),
             unlabeled,
-            spec=self._spec,
-            crop_size=self._crop_size,
-            batch_size=self._batch_size,
-            seed=self._seed,
+            spec=self.spec,
+            crop_size=self.crop_size,
+            batch_size=self.batch_size,
+            seed=self.seed,
             start_step=start_step,
             padding_value=self._padding_value,
             input_context=input_context,
         )
 
     def _distributed_batches(self, start_step: int) -> Any:
-        return self._strategy.distribute_datasets_from_function(
+        return self.strategy.distribute_datasets_from_function(
             functools.partial(self._training_batches, start_step)
         )
 
     def _initialize(self, method: Method) -> None:
-        if self._init_checkpoint:
+        if self.init_checkpoint:
             last_layers = ("logits/", f"{method.model.backbone.scope}/logits/")
-            exclude = () if self._initialize_last_layer else last_layers
-            tf1_checkpoint.restore(self._init_checkpoint, method, exclude)
+            exclude = () if self.initialize_last_layer else last_layers
+            tf1_checkpoint.restore(self.init_checkpoint, method, exclude)
 
     def _write_operative_config(self) -> None:
         files.write_text(
             self._path(config.OPERATIVE_CONFIG_FILE), config.operative_text()
         )
-
-    def _run_card(self, method: Method) -> str:
-        """What will run, for the eye to check."""
-        replicas = self._strategy.num_replicas_in_sync
-        per_replica = self._batch_size // replicas
-        images = f"{per_replica} labeled"
-        labeled = self._count("LABELED_SPLIT", self._labeled_split, needs_masks=True)
-        data = f"{self._labeled_split} ({labeled} labeled images)"
-        if method.uses_unlabeled:
-            count = self._count(
-                "UNLABELED_SPLIT", self._unlabeled_split, needs_masks=False
-            )
-            data += f", {self._unlabeled_split} ({count} without labels)"
-            images += f" + {per_replica} unlabeled"
-        parameters = sum(v.shape.num_elements() for v in method.trainable_variables)
-        height, width = self._crop_size
-        rows = {
-            "data": f"{self._spec.name}, {self._spec.num_classes} classes: {data}",
-            "method": type(method).__name__,
-            "model": f"{self._model_variant}, output stride {self._output_stride}, "
-            f"{parameters / 1e6:.1f} million parameters",
-            "batch": f"{replicas} x ({images}), crops of {height} x {width}",
-            "steps": f"{self._train_steps}, "
-            f"{self._train_steps * self._batch_size / labeled:.1f} times through the "
-            "labeled images",
-            "devices": ", ".join(
-                device.split("device:")[-1]
-                for device in self._strategy.extended.worker_devices
-            ),
-            "output": f"{self._model_dir} (curves: tensorboard --logdir="
-            f"{self._model_dir})",
-        }
-        return "\n".join(f"{name:<7} {value}" for name, value in rows.items())
 
 
 def run(mode: str, model_dir: str, tpu: Optional[str] = None) -> None:
@@ -312,24 +294,39 @@ def run(mode: str, model_dir: str, tpu: Optional[str] = None) -> None:
     Raises:
       UserError: a mistake in the configuration or the data.
     """
-    trains, evaluates = mode != "eval", mode != "train"
     experiment = _create(model_dir, tpu)
-    experiment.check(trains, evaluates)
-    if trains:
-        experiment.train(evaluates)
-    else:
+    if mode != "train":
+        experiment.check_evaluation()
+    if mode == "eval":
         experiment.evaluate()
+    else:
+        experiment.check_training()
+        experiment.train(evaluates=mode == "train_and_eval")
 
 
-def run_evaluation(model_dir: str, checkpoint: str, tpu: Optional[str] = None) -> None:
-    """Evaluates a checkpoint with what gin has been configured to.
+def open_trained(
+    model_dir: str, bindings: Sequence[str] = (), tpu: Optional[str] = None
+) -> Experiment:
+    """The experiment that was trained in `model_dir`, to be evaluated.
+
+    Args:
+      model_dir: folder of the training; its configuration is loaded.
+      bindings: gin statements that win over the training's.
+      tpu: name of a TPU.
 
     Raises:
-      UserError: a mistake in the configuration or the data, or no such checkpoint.
+      UserError: nothing was trained there, a mistake in the bindings or the data.
     """
+    path = os.path.join(model_dir, config.CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise UserError(
+            f"There is no {path}: {model_dir} is not the folder of a training. Train "
+            f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
+        )
+    config.load([os.path.abspath(path)], bindings)
     experiment = _create(model_dir, tpu)
-    experiment.check(trains=False, evaluates=True)
-    experiment.evaluate(checkpoint)
+    experiment.check_evaluation()
+    return experiment
 
 
 def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
@@ -368,27 +365,29 @@ def _create(model_dir: str, tpu: Optional[str]) -> Experiment:
     try:
         return Experiment(model_dir, strategy)
     except TypeError as error:
-        # gin adds which parameters have no value.
-        raise UserError(str(error).strip().splitlines()[0]) from error
+        # Python's own sentence about the setting that has no value.
+        raise UserError(
+            f"{str(error).splitlines()[0]}. Set it in a gin file."
+        ) from error
 
 
-def _positive(macro: str, value: Any) -> int:
+def _require_positive(macro: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UserError(f"{macro} = {value!r}: it has to be a whole number above 0.")
-    return value
 
 
 def _size(macro: str, size: Size, output_stride: int) -> Tuple[int, int]:
     """(height, width) of a crop that fits the output stride."""
-    sides = (size, size) if isinstance(size, int) else tuple(size)
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2:
+        raise UserError(f"{macro} = {size!r}: give a side or (height, width).")
     for side in sides:
-        if (_positive(macro, side) - 1) % output_stride:
+        _require_positive(macro, side)
+        if (side - 1) % output_stride:
             below = max(1, (side - 1) // output_stride) * output_stride + 1
             raise UserError(
                 f"{macro} = {size!r}: {side} is no multiple of the output stride "
                 f"{output_stride} plus one. The next ones are {below} and "
                 f"{below + output_stride}."
             )
-    if len(sides) != 2:
-        raise UserError(f"{macro} = {size!r}: give a side or (height, width).")
     return sides

@@ -1,5 +1,6 @@
 """The training loop. It knows steps and checkpoints, and nothing of segmentation."""
 
+import dataclasses
 from typing import Any, Callable, Dict, Mapping, Optional
 
 import gin
@@ -14,72 +15,57 @@ from wss.training.step import TrainingStep
 @gin.configurable(
     denylist=["training_step", "batches", "model_dir", "total_steps", "images_per_step"]
 )
+@dataclasses.dataclass
 class Trainer:
     """Runs steps up to the last, from wherever the last run stopped.
 
     Everything random or that depends on time is a function of the step, so a run that
     was stopped and started again takes the same steps as one that was not.
+
+    Attributes:
+      training_step: takes the steps.
+      batches: gives the distributed data set that begins with a step's batch.
+      model_dir: where checkpoints and TensorBoard events go.
+      total_steps: length of the training.
+      images_per_step: images that all replicas see in a step, for the pace.
+      items: what a checkpoint holds beside the step and the optimizer, by name.
+      initialize: called before the first step of a new training.
+      started: called behind this run's first step, when everything has been built.
+      evaluate: called with the step for an evaluation.
+      checkpoint_interval: steps between two checkpoints.
+      keep_checkpoints: how many of the last checkpoints to keep.
+      eval_interval: steps between two evaluations; 0 means only at the end.
+      log_interval: steps between two progress lines and two points of a curve.
+      image_interval: steps between two histograms and sample images.
+      steps_per_loop: steps that run without coming back to Python.
     """
 
-    def __init__(
-        self,
-        training_step: TrainingStep,
-        batches: Callable[[int], Any],
-        model_dir: str,
-        *,
-        total_steps: int,
-        images_per_step: int,
-        items: Mapping[str, Any],
-        initialize: Optional[Callable[[], None]] = None,
-        started: Optional[Callable[[], None]] = None,
-        evaluate: Optional[Callable[[int], None]] = None,
-        checkpoint_interval: int = 1000,
-        keep_checkpoints: int = 5,
-        eval_interval: int = 0,
-        log_interval: int = 10,
-        image_interval: int = 500,
-        steps_per_loop: int = 10,
-    ):
-        """Prepares the loop.
+    training_step: TrainingStep
+    batches: Callable[[int], Any]
+    model_dir: str
+    total_steps: int
+    images_per_step: int
+    items: Mapping[str, Any]
+    initialize: Optional[Callable[[], None]] = None
+    started: Optional[Callable[[], None]] = None
+    evaluate: Optional[Callable[[int], None]] = None
+    checkpoint_interval: int = 1000
+    keep_checkpoints: int = 5
+    eval_interval: int = 0
+    log_interval: int = 10
+    image_interval: int = 500
+    steps_per_loop: int = 10
 
-        Args:
-          training_step: takes the steps.
-          batches: gives the distributed data set that begins with a step's batch.
-          model_dir: where checkpoints and TensorBoard events go.
-          total_steps: length of the training.
-          images_per_step: images that all replicas see in a step, for the pace.
-          items: what a checkpoint holds beside the step and the optimizer, by name.
-          initialize: called before the first step of a new training.
-          started: called behind this run's first step, when everything has been built.
-          evaluate: called with the step for an evaluation.
-          checkpoint_interval: steps between two checkpoints.
-          keep_checkpoints: how many of the last checkpoints to keep.
-          eval_interval: steps between two evaluations; 0 means only at the end.
-          log_interval: steps between two progress lines and two points of a curve.
-          image_interval: steps between two histograms and sample images.
-          steps_per_loop: steps that run without coming back to Python.
-        """
-        self._training_step = training_step
-        self._batches = batches
-        self._total_steps = total_steps
-        self._images_per_step = images_per_step
-        self._initialize = initialize
-        self._started = started
-        self._evaluate = evaluate
-        self._checkpoint_interval = checkpoint_interval
-        self._eval_interval = eval_interval
-        self._log_interval = log_interval
-        self._image_interval = image_interval
-        self._steps_per_loop = steps_per_loop
+    def __post_init__(self):
         self._checkpoints = Checkpoints(
-            model_dir,
-            training_step.step,
-            keep_checkpoints,
-            optimizer=training_step.optimizer,
-            **items,
+            self.model_dir,
+            self.training_step.step,
+            self.keep_checkpoints,
+            optimizer=self.training_step.optimizer,
+            **self.items,
         )
         self._stopwatch = summaries.Stopwatch()
-        self.summaries = summaries.Summaries(f"{model_dir}/train")
+        self.summaries = summaries.Summaries(f"{self.model_dir}/train")
 
     def train(self) -> None:
         """Trains to the last step.
@@ -89,21 +75,21 @@ class Trainer:
         """
         if self._checkpoints.restore():
             print(f"Continuing from {self._checkpoints.latest}.", flush=True)
-        elif self._initialize is not None:
-            self._initialize()
-        first = step = int(self._training_step.step.numpy())
-        if step >= self._total_steps:
+        elif self.initialize is not None:
+            self.initialize()
+        first = step = int(self.training_step.step.numpy())
+        if step >= self.total_steps:
             print(f"This run is finished: it took its {step} steps.", flush=True)
             return
-        iterator = iter(self._batches(step))
-        while step < self._total_steps:
+        iterator = iter(self.batches(step))
+        while step < self.total_steps:
             # The first step by itself: it builds the graphs, and shows signs of life.
             count = 1 if step == first else self._steps_to_next_event(step)
-            results = self._training_step.run(iterator, tf.constant(count))
+            results = self.training_step.run(iterator, tf.constant(count))
             step += count
             if step == first + 1:
-                if self._started is not None:
-                    self._started()
+                if self.started is not None:
+                    self.started()
                 self._stopwatch.start(step)
             self._handle_events(step, results, is_first=step == first + 1)
 
@@ -111,38 +97,38 @@ class Trainer:
         self, step: int, results: Mapping[str, Any], is_first: bool
     ) -> None:
         """Whatever is due behind a step, the cheap things first."""
-        if is_first or self._is_due(step, self._log_interval):
+        if is_first or self._is_due(step, self.log_interval):
             self._check_finite()
             self._stopwatch.lap(step)
             self._log(step, results)
         with self._stopwatch.pause():
-            if self._is_due(step, self._image_interval):
+            if self._is_due(step, self.image_interval):
                 self.summaries.histograms(results["histograms"], step)
                 self.summaries.images(_tagged("samples", results["images"]), step)
-            if self._is_due(step, self._checkpoint_interval):
+            if self._is_due(step, self.checkpoint_interval):
                 self._check_finite()
                 self._checkpoints.save()
-            if self._evaluate is not None and self._is_due(step, self._eval_interval):
+            if self.evaluate is not None and self._is_due(step, self.eval_interval):
                 self.summaries.flush()
-                self._evaluate(step)
+                self.evaluate(step)
 
     def _is_due(self, step: int, interval: int) -> bool:
         """Everything is due behind the last step; an interval of 0 means only then."""
-        return step == self._total_steps or (interval > 0 and step % interval == 0)
+        return step == self.total_steps or (interval > 0 and step % interval == 0)
 
     def _steps_to_next_event(self, step: int) -> int:
         intervals = (
-            self._log_interval,
-            self._image_interval,
-            self._checkpoint_interval,
-            self._eval_interval,
+            self.log_interval,
+            self.image_interval,
+            self.checkpoint_interval,
+            self.eval_interval,
         )
         to_event = [interval - step % interval for interval in intervals if interval]
-        return min([*to_event, self._steps_per_loop, self._total_steps - step])
+        return min([*to_event, self.steps_per_loop, self.total_steps - step])
 
     def _check_finite(self) -> None:
         try:
-            self._training_step.check_finite()
+            self.training_step.check_finite()
         except UserError as error:
             latest = self._checkpoints.latest
             kept = (
@@ -158,10 +144,10 @@ class Trainer:
         losses = {name: float(value) for name, value in results["losses"].items()}
         rate = float(results["learning_rate"])
         pace = self._stopwatch.steps_per_second
-        images_per_second = pace * self._images_per_step if pace else None
+        images_per_second = pace * self.images_per_step if pace else None
         print(
             summaries.progress_line(
-                step, self._total_steps, losses, rate, images_per_second, pace
+                step, self.total_steps, losses, rate, images_per_second, pace
             ),
             flush=True,
         )
