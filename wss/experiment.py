@@ -47,7 +47,7 @@ class Experiment:
       eval_split: images to evaluate on.
       method: how to learn from both.
       model_variant: the backbone.
-      output_stride: image pixels per pixel of the backbone's features, 8 or 16.
+      output_stride: image pixels per pixel of the backbone's features: 8, 16 or 32.
       crop_size: side, or (height, width), of the training crops, in pixels.
       eval_crop_size: side, or (height, width), that holds every evaluated image.
       batch_size: labeled images in a step, over all replicas; as many unlabeled ones

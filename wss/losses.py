@@ -1,7 +1,7 @@
 """Losses, each a float32 scalar, with the original's rules of normalisation.
 
-Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_wss.py` of
-googleinterns/wss.
+Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_wss.py`
+of googleinterns/wss.
 """
 
 from typing import Optional, Sequence
@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 import gin
 import tensorflow as tf
 
+from wss.errors import UserError
 from wss.resize import resize_bilinear, resize_nearest
 
 
@@ -17,7 +18,7 @@ def divide_or_zero(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(total, tf.cast(count, total.dtype))
 
 
-@gin.configurable
+@gin.configurable(denylist=["logits", "labels", "ignore_label", "step"])
 def softmax_cross_entropy(
     logits: tf.Tensor,
     labels: tf.Tensor,
@@ -40,11 +41,15 @@ def softmax_cross_entropy(
       upsample_logits: compare at the resolution of the labels; otherwise the labels are
         brought to the logits' resolution.
       top_k_fraction: share of all pixels, those of largest loss, that the mean takes.
-      mining_steps: steps over which the share falls linearly from 1 to `top_k_fraction`.
+      mining_steps: steps over which the share falls linearly from 1 to
+        `top_k_fraction`.
       step: the training step, needed with `mining_steps`.
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.
+
+    Raises:
+      UserError: not one class weight for each class.
     """
     classes = logits.shape[-1]
     if upsample_logits:
@@ -58,7 +63,7 @@ def softmax_cross_entropy(
     weights = tf.cast(kept, tf.float32)
     if class_weights is not None:
         if len(class_weights) != classes:
-            raise ValueError(
+            raise UserError(
                 f"{len(class_weights)} class_weights for {classes} classes; give one "
                 "for each class"
             )

@@ -183,3 +183,17 @@ def test_evaluation_of_too_large_an_image(data_dir):
         "Image 0 has 24 x 30 pixels (height x width), which is more than "
         "EVAL_CROP_SIZE = (24, 17)."
     )
+
+
+def test_labels_that_are_no_class_stop_the_training(tmp_path):
+    broken = records.example(
+        ENCODED=records.png(records.image(0)),
+        FILENAME=b"odd",
+        LABEL_ENCODED=records.png(np.full([24, 30, 1], 7, np.uint8)),
+    )
+    path = str(tmp_path / "labeled-00000-of-00001.tfrecord")
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(broken)
+    message = r"The mask of image odd has the label 7, which is no class of made_up"
+    with pytest.raises(UserError, match=message), parsing.user_errors():
+        training(str(tmp_path), 1, batch_size=1, unlabeled=None)

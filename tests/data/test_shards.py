@@ -51,7 +51,7 @@ def test_missing_split_says_how_to_make_it(tmp_path):
         shards.count_examples(str(tmp_path), "1-32", "coco")
     assert str(error.value) == (
         f"No TFRecord shards match {tmp_path}/1-32-*. Splits there: val. Create them "
-        f"with: python -m data_prep.coco --split=1-32 --output_dir={tmp_path} ..."
+        f"with python -m data_prep.coco --output_dir={tmp_path}; its --help says how."
     )
     with pytest.raises(UserError, match="No TFRecord shards match /nowhere/val-*"):
         shards.count_examples("/nowhere", "val")

@@ -31,16 +31,13 @@ UPDATE_TOLERANCE = 1e-3
 
 def build_model(meta: Mapping[str, Any]) -> DeepLabV3Plus:
     """The network of a golden run, with the weights that all runs have."""
-    multi_grid = meta["multi_grid"]
-    if multi_grid is None:  # The original's flag unset; our variants have defaults.
-        multi_grid = (1, 1) if "_18" in meta["model_variant"] else (1, 1, 1)
     (decoder_output_stride,) = meta.get("decoder_output_stride", [4])
     model = DeepLabV3Plus(
         meta["num_classes"],
         variant=meta["model_variant"],
         output_stride=meta["output_stride"],
         atrous_rates=meta.get("atrous_rates"),
-        multi_grid=multi_grid,
+        multi_grid=meta["multi_grid"],
         decoder_output_stride=decoder_output_stride,
     )
     fill_weights(named_variables(model))

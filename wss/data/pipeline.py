@@ -37,7 +37,15 @@ class Split(NamedTuple):
     name: str
 
 
-@gin.configurable(denylist=["labeled", "unlabeled", "spec", "start_step"])
+@gin.configurable(
+    allowlist=[
+        "min_scale",
+        "max_scale",
+        "scale_step",
+        "flip_probability",
+        "strong_augmentation",
+    ]
+)
 def training_batches(
     labeled: Split,
     unlabeled: Optional[Split],
@@ -102,7 +110,7 @@ def training_batches(
             flip_probability=flip_probability,
         ),
     }
-    labeled_example = functools.partial(_labeled_example, **views)
+    labeled_example = functools.partial(_labeled_example, spec=spec, **views)
     unlabeled_example = functools.partial(
         _unlabeled_example, **views, chosen=list(map(policies.get, strong_augmentation))
     )
@@ -121,7 +129,7 @@ def training_batches(
     return dataset.with_options(_options())
 
 
-@gin.configurable(denylist=["data_dir", "split", "spec"])
+@gin.configurable(denylist=["data_dir", "split", "spec", "crop_size", "padding_value"])
 def evaluation_batches(
     data_dir: str,
     split: str,
@@ -215,11 +223,13 @@ def _labeled_example(
     example: Dict[str, tf.Tensor],
     seed: tf.Tensor,
     *,
+    spec: DatasetSpec,
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
 ) -> Dict[str, tf.Tensor]:
     view = draw_view(_purpose(seed, _VIEW), tf.shape(example["image"])[:2])
-    return augment.labeled_view(example["image"], _mask(example), view, canvas)
+    mask = _check_classes(_mask(example), example["name"], spec)
+    return augment.labeled_view(example["image"], mask, view, canvas)
 
 
 def _unlabeled_example(
@@ -291,6 +301,20 @@ def _mask(example: Dict[str, tf.Tensor]) -> tf.Tensor:
     )
     with tf.control_dependencies([known]):
         return tf.identity(example["label"])
+
+
+def _check_classes(mask: tf.Tensor, name: tf.Tensor, spec: DatasetSpec) -> tf.Tensor:
+    """Training must not learn from labels that are no class."""
+    strange = (mask >= spec.num_classes) & (mask != spec.ignore_label)
+    label = tf.reduce_max(tf.where(strange, mask, -1))
+    known = parsing.ensure(
+        label < 0,
+        *("The mask of image ", name, " has the label ", tf.strings.as_string(label)),
+        f", which is no class of {spec.name} (0..{spec.num_classes - 1}) and not the "
+        f"ignore label {spec.ignore_label}. Convert the masks again.",
+    )
+    with tf.control_dependencies([known]):
+        return tf.identity(mask)
 
 
 def _with_image_labels(

@@ -151,8 +151,8 @@ def _no_shards(data_dir: str, split: str, dataset: str) -> str:
     own = importlib.util.find_spec(f"data_prep.{dataset}")
     return (
         f"No TFRecord shards match {os.path.join(data_dir, split)}-*.{splits} Create "
-        f"them with: python -m data_prep.{dataset if own else 'folder'} "
-        f"--split={split} --output_dir={data_dir} ..."
+        f"them with python -m data_prep.{dataset if own else 'folder'} "
+        f"--output_dir={data_dir}; its --help says how."
     )
 
 

@@ -39,7 +39,7 @@ class Draw(enum.IntEnum):
     IMAGE_LABEL_CLASSIFIER_DROPOUT = 4
 
 
-@gin.configurable
+@gin.configurable(denylist=["model", "ignore_label"])
 class PseudoSeg(Method):
     """Four losses: supervised, classifier, attention and consistency."""
 
@@ -220,7 +220,7 @@ class PseudoSeg(Method):
         valid: tf.Tensor,
         dropout_mask: Optional[tf.Tensor] = None,
     ):
-        """Activation maps [batch, h, w, classes - 1] and refined logits [..., classes]."""
+        """Maps [batch, h, w, classes - 1] and refined logits [batch, h, w, classes]."""
         hypercolumn = self._hypercolumn(end_points)
         features = hypercolumn[0]
         if features is self.model.features(end_points):

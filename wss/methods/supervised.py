@@ -16,7 +16,7 @@ class Draw(enum.IntEnum):
     LABELED_DROPOUT = 0
 
 
-@gin.configurable
+@gin.configurable(denylist=["model", "ignore_label"])
 class Supervised(Method):
     """Cross entropy on the labeled images."""
 

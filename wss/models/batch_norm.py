@@ -33,7 +33,7 @@ class BatchStatistics:
 
     def __init__(self) -> None:
         self._sums: Dict[int, List[tf.Tensor]] = {}
-        self._layers: Dict[int, Tuple["BatchNorm", int]] = {}
+        self._layers: Dict[int, Tuple[BatchNorm, int]] = {}
 
     def add(
         self, layer: "BatchNorm", mean: tf.Tensor, variance: tf.Tensor, repeats: int

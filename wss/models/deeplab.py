@@ -123,7 +123,7 @@ class Decoder(tf.Module):
         return outputs
 
 
-@gin.configurable
+@gin.configurable(denylist=["num_classes", "variant", "output_stride"])
 class DeepLabV3Plus(tf.keras.Model):
     """Images to logits per pixel, and to logits per image.
 

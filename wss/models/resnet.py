@@ -42,7 +42,6 @@ class Architecture(NamedTuple):
       kernels: kernel sizes of a unit's convolutions.
       widths: filters of them in the first block; each block doubles them.
       units: number of units of each block.
-      multi_grid: default atrous rates of the last block of the `_beta` variant.
     """
 
     scope: str
@@ -50,15 +49,15 @@ class Architecture(NamedTuple):
     kernels: Tuple[int, ...]
     widths: Tuple[int, ...]
     units: Tuple[int, ...]
-    multi_grid: Tuple[int, ...]
 
 
 _BOTTLENECK = ("bottleneck_v1", (1, 3, 1), (64, 64, 256))
 _LITE = ("lite_bottleneck_v1", (3, 3), (64, 64))
-RESNET_18 = Architecture("resnet_v1_18", *_LITE, (2, 2, 2, 2), (1, 1))
+RESNET_18 = Architecture("resnet_v1_18", *_LITE, (2, 2, 2, 2))
 RESNET_18_HALF = RESNET_18._replace(widths=(32, 32))
-RESNET_50 = Architecture("resnet_v1_50", *_BOTTLENECK, (3, 4, 6, 3), (1, 2, 4))
-RESNET_101 = Architecture("resnet_v1_101", *_BOTTLENECK, (3, 4, 23, 3), (1, 2, 4))
+RESNET_18_Q = RESNET_18._replace(widths=(16, 16))
+RESNET_50 = Architecture("resnet_v1_50", *_BOTTLENECK, (3, 4, 6, 3))
+RESNET_101 = Architecture("resnet_v1_101", *_BOTTLENECK, (3, 4, 23, 3))
 
 
 def variance_scaling(fan_in: int) -> Initializer:
@@ -141,7 +140,7 @@ class ResNet(Backbone):
         root: Sequence[Tuple[int, int]],
         *,
         output_stride: int,
-        multi_grid: Sequence[int],
+        multi_grid: Optional[Sequence[int]] = None,
         batch_norm_decay: Optional[float] = None,
     ):
         """Creates all variables.
@@ -150,7 +149,8 @@ class ResNet(Backbone):
           architecture: scope, units and widths.
           root: kernel size and filters of the convolutions before the blocks.
           output_stride: input pixels per pixel of the last end point.
-          multi_grid: atrous rates of the last block's units, on top of the block's own.
+          multi_grid: atrous rates of the last block's units, on top of the block's own;
+            all 1 unless given, as in the original (the DeepLab authors advise 1, 2, 4).
           batch_norm_decay: the original's unless given.
         """
         super().__init__()
@@ -182,12 +182,12 @@ class ResNet(Backbone):
         architecture: Architecture,
         channels: int,
         output_stride: int,
-        multi_grid: Sequence[int],
+        multi_grid: Optional[Sequence[int]],
         batch_norm: functools.partial,
     ) -> None:
-        scope, unit_name, kernels, widths, units, _ = architecture
+        scope, unit_name, kernels, widths, units = architecture
         last = len(units)
-        multi_grid = unit_rates(multi_grid, units[-1])
+        multi_grid = unit_rates(multi_grid or (1,) * units[-1], units[-1])
         strides = []
         for i, count in enumerate(units, 1):
             strides += [1] * (count - 1) + [2 if i < last else 1]
@@ -240,29 +240,20 @@ class ResNet(Backbone):
         return end_points
 
 
-def _plain(architecture: Architecture, multi_grid=None, **kwargs) -> ResNet:
-    multi_grid = multi_grid or (1,) * architecture.units[-1]
-    return ResNet(architecture, PLAIN_ROOT, multi_grid=multi_grid, **kwargs)
-
-
-def _beta(
-    architecture: Architecture, root=BETA_ROOT, multi_grid=None, **kwargs
-) -> ResNet:
-    multi_grid = multi_grid or architecture.multi_grid
-    return ResNet(architecture, root, multi_grid=multi_grid, **kwargs)
-
-
 for _architecture in (RESNET_50, RESNET_101):
     register_backbone(_architecture.scope, mean_pixel=IMAGENET_MEAN)(
-        functools.partial(_plain, _architecture)
+        functools.partial(ResNet, _architecture, PLAIN_ROOT)
     )
     register_backbone(f"{_architecture.scope}_beta", mean_pixel=MID_GREY)(
-        functools.partial(_beta, _architecture)
+        functools.partial(ResNet, _architecture, BETA_ROOT)
     )
 register_backbone("resnet_v1_18_beta", mean_pixel=MID_GREY)(
-    functools.partial(_beta, RESNET_18, SMALL_ROOT)
+    functools.partial(ResNet, RESNET_18, SMALL_ROOT)
 )
-# Half as wide, a quarter of the work: for demonstrations that take minutes on a CPU.
+# Thinner ones, for demonstrations and tests that take minutes on a CPU.
 register_backbone("resnet_v1_18_half_beta", mean_pixel=MID_GREY)(
-    functools.partial(_beta, RESNET_18_HALF, SMALL_ROOT)
+    functools.partial(ResNet, RESNET_18_HALF, SMALL_ROOT)
+)
+register_backbone("resnet_v1_18_q_beta", mean_pixel=MID_GREY)(
+    functools.partial(ResNet, RESNET_18_Q, SMALL_ROOT)
 )

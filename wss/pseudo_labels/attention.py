@@ -13,6 +13,7 @@ from typing import Sequence, Tuple
 import gin
 import tensorflow as tf
 
+from wss.errors import UserError
 from wss.models.batch_norm import BatchNorm
 from wss.resize import resize_bilinear, resize_nearest
 
@@ -20,7 +21,7 @@ from wss.resize import resize_bilinear, resize_nearest
 MASKED = -1e9
 
 
-@gin.configurable
+@gin.configurable(denylist=["num_classes"])
 class SelfAttention(tf.Module):
     """Key and query projections, attention, and the pixel normalisation.
 
@@ -52,13 +53,13 @@ class SelfAttention(tf.Module):
           batch_norm_decay: of the pixel normalisation's moving averages.
 
         Raises:
-          ValueError: `version` or `downsample_method` is unknown.
+          UserError: `version` or `downsample_method` is unknown.
         """
         super().__init__(name="self_attention")
         if version not in (1, 2):
-            raise ValueError(f"SelfAttention.version is 1 or 2, not {version}")
+            raise UserError(f"SelfAttention.version is 1 or 2, not {version}")
         if downsample_method not in ("nearest", "bilinear"):
-            raise ValueError(
+            raise UserError(
                 "SelfAttention.downsample_method is 'nearest' or 'bilinear', not "
                 f"{downsample_method!r}"
             )

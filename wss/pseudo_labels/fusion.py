@@ -10,6 +10,8 @@ from typing import Optional, Tuple
 import gin
 import tensorflow as tf
 
+from wss.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class PseudoLabel:
@@ -42,7 +44,7 @@ def normalize_logits(
       The two, scaled.
 
     Raises:
-      ValueError: `over` is unknown.
+      UserError: `over` is unknown.
     """
     if over == "none":
         return decoder, attention
@@ -55,7 +57,7 @@ def normalize_logits(
         squares = tf.square(decoder) + tf.square(attention)
         scale = tf.math.rsqrt(tf.reduce_sum(squares, -1, keepdims=True) + 1e-8)
     else:
-        raise ValueError(
+        raise UserError(
             f"fuse.normalize_over is 'batch', 'pixel' or 'none', not {over!r}"
         )
     return decoder * scale, attention * scale
@@ -69,7 +71,7 @@ def sharpen(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
     return powers / tf.reduce_sum(powers, axis=-1, keepdims=True)
 
 
-@gin.configurable
+@gin.configurable(denylist=["decoder_logits", "attention_logits"])
 def fuse(
     decoder_logits: tf.Tensor,
     attention_logits: Optional[tf.Tensor],
@@ -96,13 +98,13 @@ def fuse(
       The pseudo label; no gradient flows back.
 
     Raises:
-      ValueError: `source` or `normalize_over` is unknown, or `temperature` is not
+      UserError: `source` or `normalize_over` is unknown, or `temperature` is not
         positive.
     """
     if temperature <= 0:
-        raise ValueError(f"fuse.temperature must be positive, not {temperature}")
+        raise UserError(f"fuse.temperature must be positive, not {temperature}")
     if source not in ("average", "attention"):
-        raise ValueError(f"fuse.source is 'average' or 'attention', not {source!r}")
+        raise UserError(f"fuse.source is 'average' or 'attention', not {source!r}")
     if attention_logits is None:
         average = tf.nn.softmax(decoder_logits)
     elif source == "attention":

@@ -1,0 +1,136 @@
+"""Shows in minutes what PseudoSeg is for, on a synthetic data set and a CPU.
+
+    python -m wss.demo
+
+draws the data set, trains the supervised baseline and PseudoSeg on 1/32 of its labels,
+evaluates both on images that neither has seen, and prints and draws the outcome. Every
+command that it runs is printed, to be run by hand.
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from typing import List, Optional, Sequence
+
+from wss import command_line
+
+SHOWN_IMAGES = 6
+ZOOM = 2
+METHODS = {"supervised": "shapes_supervised", "PseudoSeg": "shapes"}
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line and returns its exit status."""
+    options = _parser().parse_args(arguments)
+    return command_line.run(lambda: demonstrate(options))
+
+
+def demonstrate(options: argparse.Namespace) -> None:
+    """Makes the data, trains both methods and reports."""
+    if not os.path.exists(os.path.join(options.data_dir, "dataset.json")):
+        _run("data_prep.shapes", f"--output_dir={options.data_dir}")
+    model_dirs = {
+        name: os.path.join(options.output_dir, experiment)
+        for name, experiment in METHODS.items()
+    }
+    for name, experiment in METHODS.items():
+        _run(
+            "wss.train",
+            f"--gin_file=gin_configs/{experiment}.gin",
+            f"--gin_bindings=DATA_DIR = {options.data_dir!r}",
+            f"--gin_bindings=SEED = {options.seed}",
+            f"--model_dir={model_dirs[name]}",
+        )
+    picture = os.path.join(options.output_dir, "demo.png")
+    draw(picture, model_dirs)
+    print(f"\n{_table(model_dirs)}\n")
+    print(f"picture  {picture} (image, truth, {', '.join(METHODS)})")
+    print(f"curves   tensorboard --logdir={options.output_dir}")
+
+
+def _run(module: str, *flags: str) -> None:
+    print(f"\n$ python -m {module} {shlex.join(flags)}", flush=True)
+    finished = subprocess.run([sys.executable, "-m", module, *flags])
+    if finished.returncode:
+        # The command has said what is wrong.
+        sys.exit(finished.returncode)
+
+
+def _table(model_dirs) -> str:
+    from wss.evaluation import read_metrics
+
+    rows = ["method      mIoU (%)"]
+    for name, model_dir in model_dirs.items():
+        rows.append(f"{name:<11} {100 * read_metrics(model_dir)['mean_iou']:8.2f}")
+    return "\n".join(rows)
+
+
+def draw(path: str, model_dirs) -> None:
+    """Draws images, truth and the predictions of trained models side by side.
+
+    Args:
+      path: of the PNG file to write.
+      model_dirs: folders of trainings on the same data set, by the name to show.
+    """
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    columns = {"image": [], "truth": [], **{name: [] for name in model_dirs}}
+    for name, model_dir in model_dirs.items():
+        images, truths, predictions = _predictions(model_dir)
+        columns["image"], columns["truth"] = images, truths
+        columns[name] = predictions
+    stacks = [np.concatenate(pictures) for pictures in columns.values()]
+    sheet = Image.fromarray(np.concatenate(stacks, axis=1))
+    sheet = sheet.resize((ZOOM * sheet.width, ZOOM * sheet.height), Image.NEAREST)
+    margin = 16
+    canvas = Image.new("RGB", (sheet.width, sheet.height + margin), "white")
+    canvas.paste(sheet, (0, margin))
+    for index, name in enumerate(columns):
+        left = index * sheet.width // len(columns) + 4
+        ImageDraw.Draw(canvas).text((left, 2), name, fill="black")
+    canvas.save(path)
+
+
+def _predictions(model_dir: str) -> List[list]:
+    """The first evaluated images, their labels and predictions, in colours."""
+    import numpy as np
+    import tensorflow as tf
+
+    from wss import experiment
+    from wss.panels import colour_labels
+    from wss.resize import resize_bilinear
+
+    trained = experiment.open_trained(model_dir)
+    model = trained.restored_model()
+    rows = []
+    for batch in trained.evaluation_batches().take(SHOWN_IMAGES):
+        logits = model(batch["image"])
+        logits = resize_bilinear(logits, tuple(batch["image"].shape[1:3]))
+        rows.append(
+            (
+                tf.cast(batch["image"], tf.uint8)[0].numpy(),
+                colour_labels(batch["label"], trained.spec.palette)[0].numpy(),
+                colour_labels(tf.argmax(logits, -1), trained.spec.palette)[0].numpy(),
+            )
+        )
+    return [list(column) for column in zip(*rows)] if rows else [[np.zeros([1, 1, 3])]]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wss.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data_dir", default="data/shapes", metavar="DIR")
+    parser.add_argument("--output_dir", default="runs/demo", metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0, help="of both trainings")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
