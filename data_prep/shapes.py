@@ -42,6 +42,7 @@ class Difficulty:
       radius: of an object.
       stretch: largest ratio of an object's width and height.
       visible: every object shows at least this share of itself.
+      dullness: share of their colour that backgrounds lose.
       distractors: how many blobs of no class, and how many lines, lie behind the
         objects.
       blob_radius: of a distractor blob.
@@ -61,6 +62,7 @@ class Difficulty:
     radius: tuple[float, float] = (0.12, 0.26)
     stretch: float = 1.25
     visible: float = 0.4
+    dullness: float = 0.7
     distractors: tuple[int, int] = (2, 5)
     blob_radius: tuple[float, float] = (0.04, 0.10)
     contrast: float = 50.0
@@ -90,16 +92,7 @@ def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.hypot(x, y) * (1 + 1.1 * (1 - 5 / np.pi * abs(angle))) < 1.15
 
 
-def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    longer, shorter = np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
-    return (longer < 0.95) & (shorter < 0.32)
-
-
-def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return abs(np.hypot(x, y) - 0.72) < 0.24
-
-
-_SHAPES = (_disk, _square, _triangle, _star, _cross, _ring)
+_SHAPES = (_disk, _square, _triangle, _star)
 
 
 # --- Textures: 0..1, how much of the second colour; texture i belongs to class i + 1.
@@ -121,15 +114,7 @@ def _grain(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return rng.random(x.shape)
 
 
-def _shade(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.clip(0.5 + 0.6 * y, 0, 1)
-
-
-def _circles(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (4 * np.hypot(x, y)) % 1 < 0.5
-
-
-_TEXTURES = (_dots, _checks, _stripes, _grain, _shade, _circles)
+_TEXTURES = (_dots, _checks, _stripes, _grain)
 
 
 # --- Pictures.
@@ -174,6 +159,7 @@ def _background(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarray:
     clouds = Image.fromarray(rng.random((6, 6)).astype(np.float32))
     share = share + 0.6 * (np.asarray(clouds.resize((size, size), 3)) - 0.5)
     image = _mix(_colour(rng), _colour(rng), np.clip(share, 0, 1))
+    image += difficulty.dullness * (image.mean(axis=2, keepdims=True) - image)
     for _ in range(rng.integers(*difficulty.distractors, endpoint=True)):
         radius = rng.uniform(*difficulty.blob_radius)
         u, v = x - rng.uniform(-0.5, 0.5), y - rng.uniform(-0.5, 0.5)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from wss.methods import base
 from wss.methods.pseudoseg import PseudoSeg
 from wss.methods.supervised import Supervised
+from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.tf1_checkpoint import named_variables
@@ -141,3 +142,23 @@ def test_panels_are_small_and_of_known_kinds():
     panels = run(make(), make_batch()).panels
     assert {panel.kind for panel in panels.values()} == {"rgb", "label", "mask"}
     assert all(p.tensor.shape[0] == base.SHOWN_IMAGES for p in panels.values())
+
+
+def test_a_checkpoint_of_ours_restores_every_variable(tmp_path):
+    written, read = make(), make()
+    for index, variable in enumerate(named_variables(written).values()):
+        variable.assign(tf.fill(variable.shape, float(index)))
+    saver = tf.train.Checkpoint(model=written.model, method=written)
+    report = tf1_checkpoint.restore(saver.write(str(tmp_path / "ckpt")), read)
+    assert not report.missing and not report.skipped
+    for index, variable in enumerate(named_variables(read).values()):
+        np.testing.assert_array_equal(variable, tf.fill(variable.shape, float(index)))
+
+
+def test_ramp_up_of_the_consistency_loss():
+    batch = make_batch()
+    full = run(make(), batch, step=5).losses["consistency"]
+    half = run(make(ramp_up_steps=10), batch, step=5).losses["consistency"]
+    after = run(make(ramp_up_steps=5), batch, step=5).losses["consistency"]
+    np.testing.assert_allclose(half, full / 2, rtol=1e-5)
+    np.testing.assert_allclose(after, full, rtol=1e-5)

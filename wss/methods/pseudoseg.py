@@ -53,6 +53,7 @@ class PseudoSeg(Method):
         weakly: bool = False,
         classifier_on_unlabeled: bool = True,
         unlabeled_weight: float = 1.0,
+        ramp_up_steps: int = 0,
         use_attention: bool = True,
         attention_strides: Sequence[int] = (15, 16),
     ):
@@ -67,6 +68,9 @@ class PseudoSeg(Method):
           classifier_on_unlabeled: with `weakly`, train the classifier on the unlabeled
             images' labels; otherwise on the labeled images'.
           unlabeled_weight: factor of the consistency loss.
+          ramp_up_steps: steps over which that factor grows from 0. The original has
+            none: it starts from an ImageNet checkpoint. From random weights the first
+            pseudo labels are worthless.
           use_attention: fuse with the refined Grad-CAM; otherwise the decoder alone
             makes the pseudo labels, and nothing trains a classifier without `weakly`.
           attention_strides: the end points (named by the original's strides) that form
@@ -78,6 +82,7 @@ class PseudoSeg(Method):
         self.weakly = weakly
         self.classifier_on_unlabeled = classifier_on_unlabeled
         self.unlabeled_weight = unlabeled_weight
+        self.ramp_up_steps = ramp_up_steps
         # The original sorts them: the deepest comes first in the concatenation.
         self.attention_strides = sorted(attention_strides, reverse=True)
         self.attention = SelfAttention(model.num_classes) if use_attention else None
@@ -107,7 +112,7 @@ class PseudoSeg(Method):
             dropout_seed=seeds[Draw.STRONG_DROPOUT],
         )
         valid = _at_logits(unlabeled["valid"], logits_strong)
-        output.losses["consistency"] = self.unlabeled_weight * losses.consistency(
+        output.losses["consistency"] = self._weight(step) * losses.consistency(
             logits_strong,
             pseudo_label.probabilities,
             pseudo_label.confident * valid,
@@ -116,6 +121,13 @@ class PseudoSeg(Method):
         self._learn_labeled(labeled, seeds, step, output)
         self._monitor(unlabeled, pseudo_label, logits_strong, output)
         return output
+
+    def _weight(self, step: tf.Tensor) -> tf.Tensor:
+        """The factor of the consistency loss at a step."""
+        if not self.ramp_up_steps:
+            return tf.constant(self.unlabeled_weight)
+        progress = tf.cast(step, tf.float32) / self.ramp_up_steps
+        return self.unlabeled_weight * tf.minimum(1.0, progress)
 
     def _teach(
         self, unlabeled: Batch, seeds: Dict[Draw, tf.Tensor], output: StepOutput

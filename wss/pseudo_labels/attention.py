@@ -14,6 +14,7 @@ import gin
 import tensorflow as tf
 
 from wss.errors import UserError
+from wss.models import layers
 from wss.models.batch_norm import BatchNorm
 from wss.resize import resize_bilinear, resize_nearest
 
@@ -88,11 +89,11 @@ class SelfAttention(tf.Module):
           depth: channels of all end points together.
           values: channels of the maps.
         """
-        self.key.build([None, None, None, depth])
-        self.query.build([None, None, None, depth])
-        self.pixel_normalization.build([None, None, None, values + 1])
+        layers.build(self.key, depth)
+        layers.build(self.query, depth)
+        layers.build(self.pixel_normalization, values + 1)
         if self.batch_norm is not None:
-            self.batch_norm.build([None, None, None, self.num_classes])
+            layers.build(self.batch_norm, self.num_classes)
 
     def __call__(
         self,
