@@ -78,6 +78,7 @@ def fuse(
     *,
     temperature: float = 0.5,
     source: str = "average",
+    decoder_weight: float = 0.5,
     normalize_over: str = "batch",
     soft: bool = True,
     threshold: float = 0.0,
@@ -90,6 +91,7 @@ def fuse(
         where the decoder alone is to teach.
       temperature: of the sharpening of soft labels; 1 keeps them as they are.
       source: the "average" of both, or the "attention" alone.
+      decoder_weight: share of the decoder in the average, the paper's gamma.
       normalize_over: see `normalize_logits`; acts on the average only.
       soft: learn the distribution; otherwise its most probable class.
       threshold: only pixels whose largest probability reaches it are learned.
@@ -113,7 +115,8 @@ def fuse(
         decoder, attention = normalize_logits(
             decoder_logits, attention_logits, normalize_over
         )
-        average = 0.5 * (tf.nn.softmax(decoder) + tf.nn.softmax(attention))
+        average = decoder_weight * tf.nn.softmax(decoder)
+        average += (1.0 - decoder_weight) * tf.nn.softmax(attention)
     probabilities = sharpen(average, temperature) if soft else average
     confidence = tf.reduce_max(probabilities, axis=-1)
     if not soft:
