@@ -3,10 +3,10 @@
     python -m data_prep.shapes --output_dir=data/shapes
 
 writes the splits `train` (all training images), `1-4`, `1-8`, `1-16` and `1-32` (nested
-subsets of it, balanced so that every class occurs) and `val`. The shape of an object
-decides its class and its texture hints at it; its colour is random. So a few labels
-teach a network the wrong lesson (the colours that it happened to see), and many images
-without labels can correct it. Every pixel follows from the seed.
+subsets of it, balanced so that every class occurs) and `val`. The class of an object
+decides its shape, its texture and about its hue. But objects hide each other, lines and
+blobs lie between them, and every picture stands in a light of its own: a few labels show
+few lights, and images without labels show the others. Every pixel follows from the seed.
 """
 
 import colorsys
@@ -46,8 +46,9 @@ class Difficulty:
       distractors: how many blobs of no class, and how many lines, lie behind the
         objects.
       blob_radius: of a distractor blob.
-      contrast: smallest distance of an object's main colour from the background's and
-        from its own second colour, in grey levels (Euclidean in RGB).
+      contrast: smallest distance of an object's second colour from its main one, and of
+        a main colour drawn at random from the background's, in grey levels (Euclidean in
+        RGB).
       texture_truth: how often the texture is the one of the object's class; at other
         times it is drawn at random.
       hue_truth: how often the main colour has about the hue of the object's class; at
@@ -57,19 +58,19 @@ class Difficulty:
       noise: standard deviation of the pixel noise, in grey levels.
     """
 
-    size: int = 96
-    objects: tuple[int, int] = (2, 5)
-    radius: tuple[float, float] = (0.12, 0.26)
+    size: int = 65
+    objects: tuple[int, int] = (2, 4)
+    radius: tuple[float, float] = (0.2, 0.36)
     stretch: float = 1.25
     visible: float = 0.4
     dullness: float = 0.7
-    distractors: tuple[int, int] = (2, 5)
+    distractors: tuple[int, int] = (0, 2)
     blob_radius: tuple[float, float] = (0.04, 0.10)
-    contrast: float = 50.0
-    texture_truth: float = 0.6
-    hue_truth: float = 0.8
-    light: float = 0.3
-    noise: float = 12.0
+    contrast: float = 60.0
+    texture_truth: float = 1.0
+    hue_truth: float = 1.0
+    light: float = 0.4
+    noise: float = 8.0
 
 
 # --- Shapes: where |x|, |y| <= 1 or so, is a point inside? One function a class.

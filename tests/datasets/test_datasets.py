@@ -27,7 +27,7 @@ def write_manifest(folder, **changes):
         ("voc", 21, "background", "tvmonitor"),
         ("coco", 81, "background", "toothbrush"),
         ("camvid", 11, "sky", "bicyclist"),
-        ("shapes", 7, "background", "ring"),
+        ("shapes", 5, "background", "star"),
     ],
 )
 def test_classes(name, classes, first, last):

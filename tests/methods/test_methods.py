@@ -20,7 +20,7 @@ def make(method=PseudoSeg, **options):
     tf.keras.utils.set_random_seed(1)
     model = DeepLabV3Plus(
         CLASSES,
-        variant="resnet_v1_18_half_beta",
+        variant="resnet_v1_18_quarter_beta",
         aspp_channels=16,
         decoder_channels=16,
         batch_norm_decay=0.9,

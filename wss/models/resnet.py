@@ -54,8 +54,7 @@ class Architecture(NamedTuple):
 _BOTTLENECK = ("bottleneck_v1", (1, 3, 1), (64, 64, 256))
 _LITE = ("lite_bottleneck_v1", (3, 3), (64, 64))
 RESNET_18 = Architecture("resnet_v1_18", *_LITE, (2, 2, 2, 2))
-RESNET_18_HALF = RESNET_18._replace(widths=(32, 32))
-RESNET_18_Q = RESNET_18._replace(widths=(16, 16))
+RESNET_18_QUARTER = RESNET_18._replace(widths=(16, 16))
 RESNET_50 = Architecture("resnet_v1_50", *_BOTTLENECK, (3, 4, 6, 3))
 RESNET_101 = Architecture("resnet_v1_101", *_BOTTLENECK, (3, 4, 23, 3))
 
@@ -250,10 +249,7 @@ for _architecture in (RESNET_50, RESNET_101):
 register_backbone("resnet_v1_18_beta", mean_pixel=MID_GREY)(
     functools.partial(ResNet, RESNET_18, SMALL_ROOT)
 )
-# Thinner ones, for demonstrations and tests that take minutes on a CPU.
-register_backbone("resnet_v1_18_half_beta", mean_pixel=MID_GREY)(
-    functools.partial(ResNet, RESNET_18_HALF, SMALL_ROOT)
-)
-register_backbone("resnet_v1_18_q_beta", mean_pixel=MID_GREY)(
-    functools.partial(ResNet, RESNET_18_Q, SMALL_ROOT)
+# A quarter of the filters, for demonstrations that take minutes on a CPU.
+register_backbone("resnet_v1_18_quarter_beta", mean_pixel=MID_GREY)(
+    functools.partial(ResNet, RESNET_18_QUARTER, SMALL_ROOT)
 )
