@@ -4,9 +4,10 @@
 
 writes the splits `train` (all training images), `1-4`, `1-8`, `1-16` and `1-32` (nested
 subsets of it, balanced so that every class occurs) and `val`. The class of an object
-decides its shape, its texture and about its hue. But objects hide each other, lines and
-blobs lie between them, and every picture stands in a light of its own: a few labels show
-few lights, and images without labels show the others. Every pixel follows from the seed.
+decides its shape, its texture and about its hue. But objects hide each other, lines
+and blobs lie between them, and every picture stands in a light of its own: a few labels
+show few lights, images without labels show the others. Every pixel follows from the
+seed.
 """
 
 import colorsys
@@ -46,9 +47,9 @@ class Difficulty:
       distractors: how many blobs of no class, and how many lines, lie behind the
         objects.
       blob_radius: of a distractor blob.
-      contrast: smallest distance of an object's second colour from its main one, and of
-        a main colour drawn at random from the background's, in grey levels (Euclidean in
-        RGB).
+      contrast: smallest distance of an object's second colour from its main one, and
+        of a main colour drawn at random from the background's, in grey levels
+        (Euclidean in RGB).
       texture_truth: how often the texture is the one of the object's class; at other
         times it is drawn at random.
       hue_truth: how often the main colour has about the hue of the object's class; at

@@ -58,7 +58,7 @@ def test_train_resume_evaluate(data_dir, tmp_path, capsys):
     model_dir, stopped = tmp_path / "run", tmp_path / "stopped"
     assert run(data_dir, model_dir) == 0
     printed = capsys.readouterr().out
-    assert "shapes, 7 classes: 1-32 (1 labeled images), train (32 without" in printed
+    assert "shapes, 5 classes: 1-32 (1 labeled images), train (32 without" in printed
     assert "step 3/3" in printed and "mIoU" in printed and "triangle" in printed
     stored = set(os.listdir(model_dir))
     assert {"config.gin", "operative_config.gin", "metrics.json", "train"} <= stored

@@ -40,7 +40,7 @@ def test_every_picture_has_a_light_of_its_own():
         means = np.mean(pictures, axis=(1, 2))
         return np.std(np.log(means[:, 0] / means[:, 2]))
 
-    # Two channels, each with a standard deviation of 0.4 in the logarithm; 255 cuts off.
+    # Two channels, each with a standard deviation of 0.4 in the logarithm; white cuts.
     assert red_over_blue(0.4) > red_over_blue(0.0) + 0.1
 
 

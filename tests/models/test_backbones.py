@@ -92,6 +92,7 @@ def test_variants_are_found_and_unknown_ones_named():
         "resnet_v1_101",
         "resnet_v1_101_beta",
         "resnet_v1_18_beta",
+        "resnet_v1_18_quarter_beta",
         "resnet_v1_50",
         "resnet_v1_50_beta",
         "xception_65",

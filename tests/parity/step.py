@@ -15,6 +15,7 @@ from tests.parity.common import (
     Golden,
     compare_names,
     fill_weights,
+    perturbed,
     relative_error,
 )
 from tests.parity.forward import build_model
@@ -29,9 +30,6 @@ from wss.training.step import TrainingStep
 
 # The original's successive real steps race (golden/README: "Batch-norm race").
 SERIES_TOLERANCE = 5e-3
-# What rounding inside the layers amounts to: logits of two sets of kernels of one
-# TensorFlow (oneDNN on and off) differ by 1.2e-2 where this moves them by 5e-3.
-PERTURBATION = 1e-6
 PERTURBED_STEPS = 2
 # The norm of a gradient may differ by this many times what the gradient itself moves.
 GRADIENT_NOISE_FACTOR = 2.0
@@ -124,16 +122,11 @@ def _perturb(batch, variables, seed: int):
       The perturbed batch. The variables are changed in place.
     """
     random = np.random.RandomState(seed)
-
-    def perturbed(tensor):
-        signs = random.choice([-1.0, 1.0], tensor.shape).astype(np.float32)
-        return tensor * (1.0 + PERTURBATION * signs)
-
     for variable in variables.values():
-        variable.assign(perturbed(variable))
+        variable.assign(perturbed(variable, random))
     return {
         part: {
-            name: perturbed(x) if name in ("image", "weak", "strong") else x
+            name: perturbed(x, random) if name in ("image", "weak", "strong") else x
             for name, x in images.items()
         }
         for part, images in batch.items()
@@ -164,10 +157,10 @@ def check(golden: Golden) -> List[Check]:
     rate = tf.constant(golden["learning_rate"], tf.float32)
     before = {name: v.numpy() for name, v in variables.items()}
 
-    perturbed = []
+    noisy_steps = []
     for seed in range(PERTURBED_STEPS):
         noisy = _perturb(batch, variables, seed)
-        perturbed.append(_take_step(training_step, method, noisy, rate)[1])
+        noisy_steps.append(_take_step(training_step, method, noisy, rate)[1])
         for name, variable in variables.items():
             variable.assign(before[name])
         for accumulator in training_step.optimizer.accumulators.values():
@@ -178,7 +171,7 @@ def check(golden: Golden) -> List[Check]:
         losses, recorder = _take_step(training_step, method, batch, rate, index)
         totals.append(losses["total"])
         if index == 0:
-            noise = _Noise(golden, recorder, perturbed)
+            noise = _Noise(golden, recorder, noisy_steps)
             checks = _compare_variables(golden, method, variables)
             checks += _compare_losses(golden, losses)
             checks += _compare_tensors(golden, recorder, noise)
@@ -202,10 +195,10 @@ class _Noise:
     is the norm of the change, not the change of the norm.
     """
 
-    def __init__(self, golden: Golden, recorder: _Recorder, perturbed):
+    def __init__(self, golden: Golden, recorder: _Recorder, noisy_steps):
         self._golden = golden
         self._recorder = recorder
-        self._perturbed = perturbed
+        self._noisy_steps = noisy_steps
         self.original = {
             name: relative_error(noisy, norm)
             for name, norm, noisy in zip(
@@ -218,7 +211,7 @@ class _Noise:
     def gradient_tolerance(self, name: str) -> float:
         """Relative tolerance of a gradient's norm."""
         clean = self._recorder.gradients[name]
-        moved = [tf.norm(r.gradients[name] - clean) for r in self._perturbed]
+        moved = [tf.norm(r.gradients[name] - clean) for r in self._noisy_steps]
         ours = float(max(moved) / tf.norm(clean))
         return max(
             1e-3, NOISE_FACTOR * self.original[name], GRADIENT_NOISE_FACTOR * ours
@@ -227,12 +220,12 @@ class _Noise:
     def of_gradient_values(self, name: str) -> float:
         """Largest change of a single value of our gradient."""
         clean = self._recorder.gradients[name]
-        return max(_change(clean, r.gradients[name]) for r in self._perturbed)
+        return max(_change(clean, r.gradients[name]) for r in self._noisy_steps)
 
     def of_tensor(self, key: str) -> float:
         """Largest change of a single value of a tensor."""
         clean = _tensors(self._recorder)[key]
-        ours = [_change(clean, _tensors(r)[key]) for r in self._perturbed]
+        ours = [_change(clean, _tensors(r)[key]) for r in self._noisy_steps]
         return max([self._golden.meta["perturb_2e-7_max_abs_diff"].get(key, 0), *ours])
 
 
@@ -361,7 +354,9 @@ def _compare_updates(golden: Golden, before, variables, noise) -> List[Check]:
         Check(
             name,
             relative_error(change(name), delta),
-            noise.gradient_tolerance(name) + rounding(name, delta),
+            # The original's update is of another run than its gradients, with rounding
+            # of its own.
+            2 * noise.gradient_tolerance(name) + rounding(name, delta),
         )
         for name, delta in zip(
             golden.names("trainable_names"), golden["step1_l2_delta"]

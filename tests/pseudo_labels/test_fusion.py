@@ -24,11 +24,16 @@ def test_the_default_is_the_formula_of_the_original():
     scale = 1.0 / np.sqrt(np.mean(values**2) + 1e-8)
     average = (softmax(decoder * scale) + softmax(attention * scale)) / 2
     sharp = average**2 / (average**2).sum(-1, keepdims=True)
-    for fuse in (fusion.fuse, tf.function(fusion.fuse, jit_compile=True)):
-        label = fuse(decoder, attention)
-        np.testing.assert_allclose(label.average, average, rtol=1e-5)
-        np.testing.assert_allclose(label.probabilities, sharp, rtol=1e-5)
-        np.testing.assert_array_equal(label.confident, np.ones(SHAPE[:3]))
+
+    def fuse(*logits):
+        label = fusion.fuse(*logits)
+        return label.average, label.probabilities, label.confident
+
+    for function in (fuse, tf.function(fuse, jit_compile=True)):
+        fused, probabilities, confident = function(decoder, attention)
+        np.testing.assert_allclose(fused, average, rtol=1e-5)
+        np.testing.assert_allclose(probabilities, sharp, rtol=1e-5)
+        np.testing.assert_array_equal(confident, np.ones(SHAPE[:3]))
 
 
 def test_normalization_per_pixel_is_the_formula_of_the_paper():
