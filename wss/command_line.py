@@ -11,6 +11,16 @@ import absl.logging
 from wss.errors import UserError
 
 
+def make_parser(module: str, description: str) -> argparse.ArgumentParser:
+    """A parser for `python -m <module>` that shows the module's docstring as it is."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that training and evaluation have in common."""
     parser.add_argument(

@@ -12,7 +12,7 @@ import os
 import shlex
 import subprocess
 import sys
-from typing import List, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 from wss import command_line
 
@@ -58,7 +58,7 @@ def _run(module: str, *flags: str) -> None:
         sys.exit(finished.returncode)
 
 
-def _table(model_dirs) -> str:
+def _table(model_dirs: Mapping[str, str]) -> str:
     from wss.evaluation import read_metrics
 
     rows = ["method      mIoU (%)"]
@@ -67,7 +67,7 @@ def _table(model_dirs) -> str:
     return "\n".join(rows)
 
 
-def draw(path: str, model_dirs) -> None:
+def draw(path: str, model_dirs: Mapping[str, str]) -> None:
     """Draws images, truth and the predictions of trained models side by side.
 
     Args:
@@ -96,7 +96,6 @@ def draw(path: str, model_dirs) -> None:
 
 def _predictions(model_dir: str) -> List[list]:
     """The first evaluated images, their labels and predictions, in colours."""
-    import numpy as np
     import tensorflow as tf
 
     from wss import experiment
@@ -116,16 +115,11 @@ def _predictions(model_dir: str) -> List[list]:
                 colour_labels(tf.argmax(logits, -1), trained.spec.palette)[0].numpy(),
             )
         )
-    return [list(column) for column in zip(*rows)] if rows else [[np.zeros([1, 1, 3])]]
+    return [list(column) for column in zip(*rows)]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wss.demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.make_parser("wss.demo", __doc__)
     parser.add_argument("--data_dir", default="data/shapes", metavar="DIR")
     parser.add_argument("--output_dir", default="runs/demo", metavar="DIR")
     parser.add_argument("--seed", type=int, default=0, help="of both trainings")

@@ -29,12 +29,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wss.eval",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.make_parser("wss.eval", __doc__)
     parser.add_argument(
         "--model_dir", required=True, metavar="DIR", help="folder of the training"
     )

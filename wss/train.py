@@ -38,12 +38,7 @@ def _default_model_dir(gin_file: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wss.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.make_parser("wss.train", __doc__)
     parser.add_argument(
         "--gin_file",
         action="append",

@@ -4,6 +4,7 @@ A new backbone is one new module in this package: a class like `Backbone` and a 
 under `@register_backbone("its_name", mean_pixel=...)`. Nothing else has to be edited.
 """
 
+import abc
 import importlib
 import pkgutil
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
@@ -40,6 +41,7 @@ class Backbone(tf.Module):
     classifier_initializer: Initializer
     prelogits_keep: float = 1.0
 
+    @abc.abstractmethod
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
         """Computes all end points.
 
@@ -50,7 +52,6 @@ class Backbone(tf.Module):
         Returns:
           Tensors [batch, height, width, channels] by the original's names.
         """
-        raise NotImplementedError
 
 
 class _Variant(NamedTuple):
