@@ -217,16 +217,15 @@ def main() -> None:
     )
     command_line.add_output(arguments, help="where to write (default: data/<classes>)")
     flags = arguments.parse_args()
+    output_dir = flags.output_dir or os.path.join("data", flags.classes)
     for split in flags.split:
         items, annotations = find_items(flags.coco_dir, split, flags.classes)
-        records.write_split(
-            flags.output_dir or os.path.join("data", flags.classes),
+        command_line.writer(flags, output_dir).write_split(
             split,
             datasets.get(flags.classes),
             items,
             functools.partial(read, annotations=annotations),
             options={"source": "COCO 2017", "classes": flags.classes},
-            overwrite=flags.overwrite,
         )
 
 

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
+from data_prep import records
 from wss import command_line
 
 
@@ -20,6 +21,18 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
     arguments.add_argument(
         "--overwrite", action="store_true", help="replace splits that are there already"
     )
+
+
+def writer(
+    flags: argparse.Namespace, output_dir: Optional[str] = None
+) -> records.Writer:
+    """The writer that the flags of `add_output` ask for.
+
+    Args:
+      flags: the parsed command line.
+      output_dir: takes the place of --output_dir.
+    """
+    return records.Writer(output_dir or flags.output_dir, overwrite=flags.overwrite)
 
 
 def run(main: Callable[[], None]) -> None:

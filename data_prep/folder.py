@@ -119,14 +119,12 @@ def main() -> None:
     items = find_items(flags.images, flags.masks, flags.ids)
     if flags.masks:
         masks.check_binaries([item.mask for item in items], spec.ignore_label)
-    records.write_split(
-        flags.output_dir,
+    command_line.writer(flags).write_split(
         flags.split,
         spec,
         items,
         functools.partial(read, spec=spec),
         options={"images": flags.images, "masks": flags.masks, "ids": flags.ids},
-        overwrite=flags.overwrite,
     )
 
 

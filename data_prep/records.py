@@ -1,4 +1,4 @@
-"""The one writer of records: every reader hands its examples to `write_split`.
+"""The one writer of records: every reader hands its examples to a `Writer`.
 
 A split is a list of items and a function that reads one of them. Shards are written in
 a hidden folder beside their place, each under a temporary name, and move to their place
@@ -55,65 +55,78 @@ class Example:
     class_ids: Sequence[int] = ()
 
 
-def write_split(
-    output_dir: str,
-    split: str,
-    spec: DatasetSpec,
-    items: Sequence[Item],
-    read: Callable[[Item], Example],
-    *,
-    options: Optional[dict[str, Any]] = None,
-    overwrite: bool = False,
-) -> None:
-    """Writes the shards of one split and notes it in the folder's `dataset.json`.
+@dataclasses.dataclass(frozen=True)
+class Writer:
+    """How and where splits are written.
 
-    Args:
+    Attributes:
       output_dir: folder of the data set's shards.
-      split: name of the split, the beginning of its shards' names.
-      spec: the data set's classes, for the manifest.
-      items: what to write, in the order of the records.
-      read: makes the example of an item.
-      options: whatever else decides the content (JSON), noted in the manifest.
       overwrite: replace a split that is there already. Without it, a split that the
         same items and options made before is left as it is.
-
-    Raises:
-      UserError: nothing to write, the split is there already with other content, or the
-        folder holds a data set of other classes; and whatever `read` raises.
     """
-    if not items:
-        raise UserError(f"There is no image to write for the split '{split}'.")
-    if not _SPLIT_NAME.fullmatch(split):
-        raise UserError(
-            f"'{split}' cannot name a split: only letters, digits and ._- are possible."
-        )
-    shards = _Shards(output_dir, split, len(items))
-    manifest = _manifest(output_dir, spec)
-    plan = _digest({"items": [str(item) for item in items], "options": options})
-    if not overwrite and not shards.can_continue(plan):
-        known = manifest["splits"].get(split)
-        if known and known.get("plan") == plan:
-            print(f"{split}: is in {output_dir} already (--overwrite writes it again).")
-            return
-        if known or shards.old():
+
+    output_dir: str
+    overwrite: bool = False
+
+    def write_split(
+        self,
+        split: str,
+        spec: DatasetSpec,
+        items: Sequence[Item],
+        read: Callable[[Item], Example],
+        *,
+        options: Optional[dict[str, Any]] = None,
+    ) -> None:
+        """Writes the shards of one split and notes it in the folder's `dataset.json`.
+
+        Args:
+          split: name of the split, the beginning of its shards' names.
+          spec: the data set's classes, for the manifest.
+          items: what to write, in the order of the records.
+          read: makes the example of an item.
+          options: whatever else decides the content (JSON), noted in the manifest.
+
+        Raises:
+          UserError: nothing to write, the split is there already with other content, or
+            the folder holds a data set of other classes; and whatever `read` raises.
+        """
+        if not items:
+            raise UserError(f"There is no image to write for the split '{split}'.")
+        if not _SPLIT_NAME.fullmatch(split):
             raise UserError(
-                f"The split '{split}' is in {output_dir} already, made from other "
-                "images or options. Add --overwrite to replace it, or choose another "
-                "--output_dir."
+                f"'{split}' cannot name a split: only letters, digits and ._- are "
+                "possible."
             )
-    shards.begin(plan)
-    if not shards.are_whole():
-        shards.write(items, read)
-        if manifest["splits"].pop(split, None):
-            _save_manifest(output_dir, manifest)
-        shards.finish()
-    manifest["splits"][split] = {
-        **shards.publish(),
-        "options": options or {},
-        "plan": plan,
-    }
-    _save_manifest(output_dir, manifest)
-    shards.clean_up()
+        shards = _Shards(self.output_dir, split, len(items))
+        manifest = _manifest(self.output_dir, spec)
+        plan = _digest({"items": [str(item) for item in items], "options": options})
+        if not self.overwrite and not shards.can_continue(plan):
+            known = manifest["splits"].get(split)
+            if known and known.get("plan") == plan:
+                print(
+                    f"{split}: is in {self.output_dir} already (--overwrite writes it "
+                    "again)."
+                )
+                return
+            if known or shards.old():
+                raise UserError(
+                    f"The split '{split}' is in {self.output_dir} already, made from "
+                    "other images or options. Add --overwrite to replace it, or choose "
+                    "another --output_dir."
+                )
+        shards.begin(plan)
+        if not shards.are_whole():
+            shards.write(items, read)
+            if manifest["splits"].pop(split, None):
+                _save_manifest(self.output_dir, manifest)
+            shards.finish()
+        manifest["splits"][split] = {
+            **shards.publish(),
+            "options": options or {},
+            "plan": plan,
+        }
+        _save_manifest(self.output_dir, manifest)
+        shards.clean_up()
 
 
 def serialize(example: Example) -> bytes:

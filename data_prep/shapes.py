@@ -39,6 +39,7 @@ class Difficulty:
 
     Attributes:
       size: height and width of an image, in pixels.
+      kinds: how many classes of objects there are to choose from in a picture.
       objects: how many objects are drawn.
       radius: of an object.
       stretch: largest ratio of an object's width and height.
@@ -60,6 +61,7 @@ class Difficulty:
     """
 
     size: int = 65
+    kinds: tuple[int, int] = (1, 2)
     objects: tuple[int, int] = (2, 4)
     radius: tuple[float, float] = (0.2, 0.36)
     stretch: float = 1.25
@@ -71,6 +73,7 @@ class Difficulty:
     texture_truth: float = 1.0
     hue_truth: float = 1.0
     light: float = 0.4
+    exposure: float = 0.0
     noise: float = 8.0
 
 
@@ -91,7 +94,7 @@ def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     angle = np.arctan2(x, y) % (2 * np.pi / 5) - np.pi / 5
-    return np.hypot(x, y) * (1 + 1.1 * (1 - 5 / np.pi * abs(angle))) < 1.15
+    return np.hypot(x, y) * (1 + 0.8 * (1 - 5 / np.pi * abs(angle))) < 1.15
 
 
 _SHAPES = (_disk, _square, _triangle, _star)
@@ -134,9 +137,11 @@ def draw(
     rng = np.random.default_rng([seed, index])
     image = _background(rng, difficulty)
     mask = np.zeros(image.shape[:2], np.uint8)
+    num_kinds = rng.integers(*difficulty.kinds, endpoint=True)
+    kinds = rng.permutation(np.arange(1, SPEC.num_classes))[:num_kinds]
     drawn: list[tuple[int, np.ndarray]] = []  # area without occlusion, pixels in sight
     for _ in range(rng.integers(*difficulty.objects, endpoint=True)):
-        class_id = int(rng.integers(1, SPEC.num_classes))
+        class_id = int(rng.choice(kinds))
         for _ in range(_PLACING_ATTEMPTS):
             x, y, area = _place(rng, difficulty)
             inside = _SHAPES[class_id - 1](x, y)
@@ -147,7 +152,9 @@ def draw(
                 _paint(rng, image, inside, x, y, class_id, difficulty)
                 mask[inside] = class_id
                 break
-    image *= np.exp(rng.normal(0, difficulty.light, 3))
+    image *= np.exp(
+        rng.normal(0, difficulty.light, 3) + rng.normal(0, difficulty.exposure)
+    )
     image += rng.normal(0, difficulty.noise, image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), mask
 
@@ -268,12 +275,11 @@ def balanced_order(masks: Sequence[np.ndarray]) -> list[int]:
 
 
 def write(
-    output_dir: str,
+    writer: records.Writer,
     num_images: int,
     num_val: int,
     seed: int = 0,
     difficulty: Difficulty = Difficulty(),
-    overwrite: bool = False,
 ) -> None:
     """Writes all splits.
 
@@ -299,14 +305,12 @@ def write(
     for ratio in _RATIOS:
         splits[f"1-{ratio}"] = sorted(order[: -(-num_images // ratio)])
     for split, items in splits.items():
-        records.write_split(
-            output_dir,
+        writer.write_split(
             split,
             SPEC,
             items,
             pictures.__getitem__,
             options=options,
-            overwrite=overwrite,
         )
 
 
@@ -337,11 +341,15 @@ def main() -> None:
             default=value,
             help=f"see Difficulty.{field.name} (default: {value})",
         )
-    flags = vars(arguments.parse_args())
-    chosen = {
-        field.name: flags.pop(field.name) for field in dataclasses.fields(Difficulty)
-    }
-    write(difficulty=Difficulty(**chosen), **flags)
+    flags = arguments.parse_args()
+    names = (field.name for field in dataclasses.fields(Difficulty))
+    write(
+        command_line.writer(flags),
+        flags.num_images,
+        flags.num_val,
+        flags.seed,
+        Difficulty(**{name: getattr(flags, name) for name in names}),
+    )
 
 
 if __name__ == "__main__":

@@ -128,14 +128,12 @@ def main() -> None:
         for split in flags.split
     }
     for split, items in work.items():
-        records.write_split(
-            flags.output_dir,
+        command_line.writer(flags).write_split(
             split,
             SPEC,
             items,
             read,
             options={"source": "VOC 2012", "unlabeled": flags.unlabeled},
-            overwrite=flags.overwrite,
         )
 
 

@@ -25,8 +25,9 @@ def read(item, with_mask=True):
     return records.Example(item, records.encode_png(pixels), "png", 2, 3, mask)
 
 
-def write(folder, items=ITEMS, reader=read, **kwargs):
-    records.write_split(str(folder), "train", SPEC, items, reader, **kwargs)
+def write(folder, items=ITEMS, reader=read, options=None, **kwargs):
+    writer = records.Writer(str(folder), **kwargs)
+    writer.write_split("train", SPEC, items, reader, options=options)
 
 
 def test_records_decode_to_what_was_written(tmp_path):
@@ -165,13 +166,13 @@ def test_splits_of_other_classes_do_not_mix(tmp_path):
     write(tmp_path)
     other = DatasetSpec("toy", ("background", "thing", "more"))
     with pytest.raises(UserError, match="2 classes .* have 3 classes"):
-        records.write_split(str(tmp_path), "val", other, ITEMS, read)
+        records.Writer(str(tmp_path)).write_split("val", other, ITEMS, read)
 
 
 @pytest.mark.parametrize("split", ["a/b", "", ".hidden", "a+b", "a b"])
 def test_bad_names_of_splits(tmp_path, split):
     with pytest.raises(UserError, match="cannot name a split"):
-        records.write_split(str(tmp_path), split, SPEC, ITEMS, read)
+        records.Writer(str(tmp_path)).write_split(split, SPEC, ITEMS, read)
 
 
 def test_nothing_to_write(tmp_path):

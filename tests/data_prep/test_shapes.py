@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from data_prep import shapes
+from data_prep import records, shapes
 from tests.data_prep import trees
 from wss import datasets
 from wss.errors import UserError
@@ -62,7 +62,9 @@ def test_order_is_balanced_from_the_start():
 
 def test_splits_are_nested_and_repeat(tmp_path):
     for folder in ("one", "two"):
-        shapes.write(str(tmp_path / folder), 64, 5, seed=1, difficulty=SMALL)
+        shapes.write(
+            records.Writer(str(tmp_path / folder)), 64, 5, seed=1, difficulty=SMALL
+        )
     assert trees.contents(tmp_path / "one") == trees.contents(tmp_path / "two")
     out = tmp_path / "one"
     names = {s: trees.names(out, s) for s in ("train", "1-4", "1-8", "1-16", "1-32")}
@@ -81,4 +83,4 @@ def test_splits_are_nested_and_repeat(tmp_path):
 
 def test_too_few_images(tmp_path):
     with pytest.raises(UserError, match="--num_images must be 32 or more"):
-        shapes.write(str(tmp_path), 31, 5)
+        shapes.write(records.Writer(str(tmp_path)), 31, 5)
