@@ -22,13 +22,13 @@ from wss.errors import UserError
 _HEADER_BYTES = 12
 _FRAME_BYTES = 16
 
-_SHARD = re.compile(r"(?P<split>.+?)(-\d+-of-(?P<shards>\d+))?(\.tfrecord)?")
+_SHARD = re.compile(r"(?P<split>.+?)(-(?P<index>\d+)-of-(?P<shards>\d+))?(\.tfrecord)?")
 _SHARD_ENDINGS = re.compile(r"-\d+-of-\d+$|\.tfrecord$")
 
 
 def list_splits(data_dir: str) -> List[str]:
     """Names of the splits that have shards in `data_dir`."""
-    return sorted({match["split"] for match in _shard_names(data_dir)})
+    return sorted({match["split"] for match in shard_names(data_dir)})
 
 
 def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]:
@@ -45,7 +45,7 @@ def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]
     """
     paths = []
     for name in split.split("+"):
-        matches = [match for match in _shard_names(data_dir) if match["split"] == name]
+        matches = [match for match in shard_names(data_dir) if match["split"] == name]
         if not matches:
             raise UserError(_no_shards(data_dir, name, dataset))
         expected = {int(match["shards"] or len(matches)) for match in matches}
@@ -107,7 +107,7 @@ class Records:
         path = self._paths[self._shard[index]]
         number = tf.strings.as_string(self._number[index])
         source = tf.strings.join([path, ", record ", number])
-        serialized = self._read(path, index)
+        serialized = read_record(path, self._offset[index], self._length[index])
         readable = parsing.ensure(
             tf.strings.length(serialized) > 0,
             *("Can not read ", source, ": the file has changed or is damaged."),
@@ -115,29 +115,42 @@ class Records:
         with tf.control_dependencies([readable]):
             return tf.identity(serialized), source
 
-    def _read(self, path: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """The serialized example, or "" where reading fails.
 
-        Made of the operations below `tf.data.TFRecordDataset`, which does not offer to
-        start at an offset.
-        """
-        string = {"output_types": [tf.string], "output_shapes": [()]}
-        records = tf.raw_ops.TFRecordDatasetV2(
-            filenames=[path],
-            compression_type="",
-            buffer_size=self._length[index] + _FRAME_BYTES,
-            byte_offsets=[self._offset[index]],
-        )
-        intact = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
-        nothing = tf.raw_ops.TensorDataset(components=[""], output_shapes=[()])
-        either = tf.raw_ops.ConcatenateDataset(
-            input_dataset=intact, another_dataset=nothing, **string
-        )
-        first = tf.raw_ops.TakeDataset(input_dataset=either, count=1, **string)
-        return tf.raw_ops.DatasetToSingleElement(dataset=first, **string)[0]
+def read_record(path: tf.Tensor, offset: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Reads the record that begins at a byte of a shard and checks its checksums.
+
+    Made of the operations below `tf.data.TFRecordDataset`, which does not offer to
+    start at an offset.
+
+    Args:
+      path: scalar string, the shard.
+      offset: scalar int64, where the record's length stands.
+      length: scalar int64, number of bytes of its data.
+
+    Returns:
+      Scalar string, the serialized example, or "" where reading fails.
+    """
+    string = {"output_types": [tf.string], "output_shapes": [()]}
+    records = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[path],
+        compression_type="",
+        buffer_size=length + _FRAME_BYTES,
+        byte_offsets=[offset],
+    )
+    intact = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
+    nothing = tf.raw_ops.TensorDataset(components=[""], output_shapes=[()])
+    either = tf.raw_ops.ConcatenateDataset(
+        input_dataset=intact, another_dataset=nothing, **string
+    )
+    first = tf.raw_ops.TakeDataset(input_dataset=either, count=1, **string)
+    return tf.raw_ops.DatasetToSingleElement(dataset=first, **string)[0]
 
 
-def _shard_names(data_dir: str) -> List["re.Match[str]"]:
+def shard_names(data_dir: str) -> List["re.Match[str]"]:
+    """Names of shards in `data_dir`, as matches with `split`, `index` and `shards`.
+
+    The last two are None for a split in one file whose name counts no shards.
+    """
     if not tf.io.gfile.isdir(data_dir):
         return []
     names = tf.io.gfile.listdir(data_dir)
