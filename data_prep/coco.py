@@ -12,15 +12,17 @@ Where instances overlap, the one listed later in the annotations lies on top; cr
 count as their class. Polygons are filled as pycocotools fills them, without needing it.
 """
 
+import array
+import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+import re
+from typing import NamedTuple, Optional
 
 import numpy as np
 
-from data_prep import command_line, images, polygons, records, splits
+from data_prep import command_line, images, json_stream, polygons, records, splits
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -40,73 +42,164 @@ _MIN_VOC_AREA = 1000
 _UNLABELED = ("unlabeled", "C_u")
 
 
-class Object(NamedTuple):
-    """One annotated object or crowd."""
-
-    class_id: int
-    area: float
-    segmentation: Any
-
-
-class Annotated(NamedTuple):
-    """What the annotation file says about an image."""
-
-    height: int
-    width: int
-    objects: list[Object]
-
-
 class Item(NamedTuple):
-    """An image file."""
+    """An image file.
+
+    Attributes:
+      name: the file's name without ending.
+      image: the file.
+      height, width: as the annotations say, in pixels.
+      objects: where the annotation file describes the image's objects, "class id @
+        start + length" in bytes, and so on; None for an unlabeled image. All of it
+        would be gigabytes.
+    """
 
     name: str
     image: str
+    height: int = 0
+    width: int = 0
+    objects: Optional[str] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotations:
+    """What is where in an annotation file.
+
+    Attributes:
+      sizes: {image name: (height, width)}, in the file's order.
+      rows: {image name: the rows of its objects in the columns below}, in file order.
+      class_ids, areas, starts, lengths: [objects], of all images.
+    """
+
+    sizes: dict[str, tuple[int, int]]
+    rows: dict[str, slice]
+    class_ids: np.ndarray
+    areas: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+
+    def objects(self, name: str) -> str:
+        """`Item.objects` of an image."""
+        rows = self.rows[name]
+        columns = (self.class_ids[rows], self.starts[rows], self.lengths[rows])
+        return " ".join("{}@{}+{}".format(*row) for row in zip(*columns))
+
+    def area(self, name: str) -> float:
+        """Pixels that the image's objects cover, as the file says."""
+        return float(self.areas[self.rows[name]].sum())
 
 
 @functools.lru_cache(maxsize=1)  # Several splits share a file of half a gigabyte.
-def load_annotations(path: str, classes: str) -> Mapping[str, Annotated]:
-    """Reads an instance annotation file.
+def load_annotations(path: str, classes: str) -> Annotations:
+    """Reads where an instance annotation file describes which object.
 
     Args:
       path: instances_*.json.
       classes: "coco" or "voc"; objects of classes that VOC lacks are dropped.
 
-    Returns:
-      {image name: its objects}, in the file's order.
-
     Raises:
       UserError: no such file, or it holds something else.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-        class_ids = _class_ids(content["categories"], datasets.get(classes))
-        by_id = {
-            image["id"]: Annotated(image["height"], image["width"], [])
-            for image in content["images"]
-        }
-        for entry in content["annotations"]:
-            class_id = class_ids[entry["category_id"]]
-            if class_id is not None:
-                by_id[entry["image_id"]].objects.append(
-                    Object(class_id, entry["area"], entry["segmentation"])
-                )
-        return {
-            _stem(image["file_name"]): by_id[image["id"]] for image in content["images"]
-        }
+        return _load(path, datasets.get(classes))
     except FileNotFoundError:
         raise UserError(
             f"There is no {path}. Download annotations_trainval2017.zip from "
             "https://cocodataset.org/#download and unpack it in --coco_dir."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(
             f"{path} does not hold COCO's instance annotations ({error!r}). Unpack the "
             "archive again."
         ) from error
 
 
-def draw_mask(name: str, annotated: Annotated) -> np.ndarray:
+def _load(path: str, spec: DatasetSpec) -> Annotations:
+    """`load_annotations`, in one pass: the file's arrays may come in any order."""
+    categories, sizes, image_ids = {}, {}, {}
+    columns = {
+        key: array.array("q") for key in ("image", "category", "start", "length")
+    }
+    areas = array.array("d")
+    for element in json_stream.elements(path):
+        value = element.value
+        if element.array == "categories":
+            categories[value["id"]] = value["name"]
+        elif element.array == "images":
+            name = os.path.splitext(value["file_name"])[0]
+            if name in sizes or value["id"] in image_ids:
+                raise ValueError(f"image {name} is listed twice")
+            image_ids[value["id"]] = len(sizes)
+            sizes[name] = (int(value["height"]), int(value["width"]))
+        elif element.array == "annotations":
+            columns["image"].append(value["image_id"])
+            columns["category"].append(value["category_id"])
+            columns["start"].append(element.start)
+            columns["length"].append(element.length)
+            areas.append(value["area"])
+    if not (categories and sizes and areas):
+        raise ValueError("no 'images', 'annotations' or 'categories'")
+    table = {key: np.asarray(column) for key, column in columns.items()}
+    image = _image_numbers(table["image"], image_ids, path)
+    class_ids = _class_ids(table["category"], categories, spec)
+    order = np.argsort(image, kind="stable")
+    order = order[(image[order] >= 0) & (class_ids[order] >= 0)]
+    bounds = np.searchsorted(image[order], np.arange(len(sizes) + 1)).tolist()
+    return Annotations(
+        sizes=sizes,
+        rows={name: slice(*bounds[i : i + 2]) for i, name in enumerate(sizes)},
+        class_ids=class_ids[order],
+        areas=np.asarray(areas)[order],
+        starts=table["start"][order],
+        lengths=table["length"][order],
+    )
+
+
+def _image_numbers(ids: np.ndarray, known: dict[int, int], path: str) -> np.ndarray:
+    """Numbers of the images with these ids: [objects], int64; -1 where unknown."""
+    different, inverse = np.unique(ids, return_inverse=True)
+    numbers = np.array([known.get(image_id, -1) for image_id in different.tolist()])
+    numbers = numbers[inverse]
+    if (numbers < 0).any():
+        print(
+            f"{(numbers < 0).sum()} objects in {path} are of images that it does not "
+            "list, and are left out."
+        )
+    return numbers
+
+
+def _class_ids(
+    ids: np.ndarray, categories: dict[int, str], spec: DatasetSpec
+) -> np.ndarray:
+    """Class ids of COCO's category ids: [objects], int64; -1 where `spec` lacks it."""
+    different, inverse = np.unique(ids, return_inverse=True)
+    class_ids = []
+    for category in different.tolist():
+        name = categories[category]
+        if spec.name == "voc":
+            name = _VOC_NAMES.get(name, name)
+        elif name not in spec.class_names:
+            raise ValueError(f"unknown category '{name}'")
+        known = name in spec.class_names
+        class_ids.append(spec.class_names.index(name) if known else -1)
+    return np.array(class_ids)[inverse]
+
+
+def read(item: Item, annotations: Optional[str]) -> records.Example:
+    """Reads an image, and draws its mask.
+
+    Args:
+      item: the image.
+      annotations: the annotation file; None for unlabeled images.
+
+    Raises:
+      UserError: image or annotations are broken.
+    """
+    mask = None if item.objects is None else draw_mask(item, annotations)
+    return images.read_example(item.name, item.image, mask)
+
+
+def draw_mask(item: Item, annotations: str) -> np.ndarray:
     """Draws the objects of an image, each over those listed before it.
 
     Returns:
@@ -115,21 +208,26 @@ def draw_mask(name: str, annotated: Annotated) -> np.ndarray:
     Raises:
       UserError: an object's outline makes no sense.
     """
-    mask = np.zeros((annotated.height, annotated.width), np.uint8)
-    for thing in annotated.objects:
-        try:
-            mask[polygons.decode(thing.segmentation, *mask.shape)] = thing.class_id
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"An annotation of COCO image {name} cannot be drawn: {error}."
-            ) from error
-    return mask
+    columns = np.zeros((item.width, item.height), np.uint8)
+    try:
+        with open(annotations, "rb") as file:
+            for place in item.objects.split():
+                class_id, start, length = map(int, re.split("[@+]", place))
+                file.seek(start)
+                entry = json.loads(file.read(length))
+                polygons.draw(columns, entry["segmentation"], class_id)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"An annotation of COCO image {item.name} in {annotations} cannot be drawn "
+            f"({error!r})."
+        ) from error
+    return np.ascontiguousarray(columns.T)
 
 
 def find_items(
     coco_dir: str, split: str, classes: str
-) -> tuple[list[Item], Optional[Mapping[str, Annotated]]]:
-    """Finds the images of a split, and their annotations if it has any.
+) -> tuple[list[Item], Optional[str]]:
+    """Finds the images of a split, and its annotation file if it has one.
 
     Raises:
       UserError: the data are not there, not complete, or the split is not known.
@@ -147,28 +245,31 @@ def find_items(
             f"There is no {folder}. Download {part}2017.zip from "
             f"https://cocodataset.org/#download and unpack it in {coco_dir}."
         )
+    found = images.find(folder)
     if part == "unlabeled":
-        return [Item(name, path) for name, path in images.find(folder).items()], None
-    annotations = load_annotations(
-        os.path.join(coco_dir, "annotations", f"instances_{part}2017.json"),
-        classes,
-    )
-    names = list(annotations)
-    if split == "C_tr":
-        names = [name for name in names if _area(annotations[name]) > _MIN_VOC_AREA]
-    elif split in splits.names("coco"):
+        return [Item(name, path) for name, path in found.items()], None
+    path = os.path.join(coco_dir, "annotations", f"instances_{part}2017.json")
+    annotations = load_annotations(path, classes)
+    names = list(annotations.sizes)
+    if split in splits.names("coco"):
         names = splits.load("coco", split)
-    items = [Item(name, os.path.join(folder, f"{name}.jpg")) for name in names]
+    elif not_listed := [name for name in found if name not in annotations.sizes]:
+        print(
+            f"{len(not_listed)} images in {folder} are not in {path}, and are left "
+            f"out; the first is '{not_listed[0]}'."
+        )
     images.refuse_missing(
-        [
-            item.name
-            for item in items
-            if item.name not in annotations or not os.path.exists(item.image)
-        ],
+        [name for name in names if name not in annotations.sizes or name not in found],
         f"images of the split '{split}' are not in {folder} or its annotations",
         "Unpack the whole archives.",
     )
-    return items, annotations
+    if split == "C_tr":
+        names = [name for name in names if annotations.area(name) > _MIN_VOC_AREA]
+    items = [
+        Item(name, found[name], *annotations.sizes[name], annotations.objects(name))
+        for name in names
+    ]
+    return items, path
 
 
 def known_splits(classes: str) -> list[str]:
@@ -176,36 +277,6 @@ def known_splits(classes: str) -> list[str]:
     if classes == "voc":
         return ["C_tr", "C_u"]
     return ["train", "val", "unlabeled", *splits.names("coco")]
-
-
-def read(item: Item, annotations: Optional[Mapping[str, Annotated]]) -> records.Example:
-    """Reads an image and draws its mask."""
-    mask = draw_mask(item.name, annotations[item.name]) if annotations else None
-    return images.read_example(item.name, item.image, mask)
-
-
-def _class_ids(
-    categories: list[dict[str, Any]], spec: DatasetSpec
-) -> dict[int, Optional[int]]:
-    """COCO's category id -> class id, or None for a class that `spec` lacks."""
-    class_ids = {}
-    for category in categories:
-        name = category["name"]
-        if spec.name == "voc":
-            name = _VOC_NAMES.get(name, name)
-        elif name not in spec.class_names:
-            raise ValueError(f"unknown category '{name}'")
-        known = name in spec.class_names
-        class_ids[category["id"]] = spec.class_names.index(name) if known else None
-    return class_ids
-
-
-def _area(annotated: Annotated) -> float:
-    return sum(thing.area for thing in annotated.objects)
-
-
-def _stem(file_name: str) -> str:
-    return os.path.splitext(file_name)[0]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """COCO in its publisher's layout: masks, classes, splits, what is missing."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -116,17 +117,143 @@ def test_missing_data(monkeypatch, tree, flags, message):
         run(monkeypatch, tree, *flags)
 
 
+def annotations_of(tree, part="train"):
+    path = tree[0] / "coco" / "annotations" / f"instances_{part}2017.json"
+    return path, json.loads(path.read_text())
+
+
 def test_missing_or_other_annotations(monkeypatch, tree):
-    path = tree[0] / "coco" / "annotations" / "instances_train2017.json"
-    path.write_text(json.dumps({"images": []}))
-    with pytest.raises(UserError, match="does not hold COCO's instance annotations"):
-        run(monkeypatch, tree, "--split", "train")
+    path, _ = annotations_of(tree)
     path.unlink()
     with pytest.raises(UserError, match="annotations_trainval2017.zip"):
         run(monkeypatch, tree, "--split", "train")
+    path.write_text("not json")
+    with pytest.raises(UserError, match="does not hold COCO's instance annotations"):
+        run(monkeypatch, tree, "--split", "train")
 
 
-def test_annotations_that_cannot_be_drawn():
-    broken = coco.Object(1, 1.0, {"counts": [1, 2], "size": [4, 4]})
-    with pytest.raises(UserError, match="image 7 cannot be drawn: run lengths"):
-        coco.draw_mask("7", coco.Annotated(4, 4, [broken]))
+def without(key):
+    return lambda content: content.pop(key)
+
+
+def changed(array, **values):
+    return lambda content: content[array][1].update(values)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (without("images"), "no 'images', 'annotations' or 'categories'"),
+        (without("annotations"), "no 'images', 'annotations' or 'categories'"),
+        (without("categories"), "no 'images', 'annotations' or 'categories'"),
+        (changed("images", id=0), "is listed twice"),
+        (changed("images", height=None), "does not hold COCO's instance annotations"),
+        (changed("annotations", image_id="1"), "does not hold COCO's"),
+        (changed("annotations", category_id=91), "KeyError.91"),
+        (changed("categories", name="unicorn"), "unknown category 'unicorn'"),
+        (lambda content: content["annotations"][1].pop("area"), "KeyError.'area'"),
+    ],
+)
+def test_annotations_of_something_else(monkeypatch, tree, change, message):
+    path, content = annotations_of(tree)
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        run(monkeypatch, tree, "--split", "train")
+
+
+def test_arrays_in_any_order_and_style(monkeypatch, tree):
+    before = trees.contents(run(monkeypatch, tree, "--split", "train") / "coco")
+    path, content = annotations_of(tree)
+    content = {key: content[key] for key in reversed(sorted(content))}
+    path.write_text(json.dumps({"info": {"year": 2017}, **content}, indent=2))
+    coco.load_annotations.cache_clear()
+    after = run(monkeypatch, tree, "--split", "train", "--overwrite") / "coco"
+    (name,) = (name for name in before if name.endswith("tfrecord"))
+    assert before[name] == (after / name).read_bytes()
+
+
+def test_objects_of_images_that_are_not_listed(monkeypatch, capsys, tree):
+    path, content = annotations_of(tree)
+    content["annotations"].insert(1, {**content["annotations"][1], "image_id": 10**15})
+    path.write_text(json.dumps(content))
+    trees.save_image(tree[0] / "coco" / "train2017" / "more.jpg")
+    out = run(monkeypatch, tree, "--split", "train") / "coco"
+    assert trees.names(out, "train") == tree[1]
+    assert trees.decode(out, "train")[0]["label"][15, 15] == 80
+    printed = capsys.readouterr().out
+    assert "1 objects in" in printed and "that it does not list" in printed
+    assert "1 images in coco/train2017 are not in" in printed
+    assert "the first is 'more'" in printed
+
+
+def test_compressed_crowds_and_empty_outlines(monkeypatch, tree):
+    path, content = annotations_of(tree)
+    content["annotations"][1]["segmentation"] = []
+    crowd = {"counts": "0P[2", "size": [HEIGHT, WIDTH]}  # All pixels.
+    content["annotations"][3].update(segmentation=crowd, iscrowd=1)
+    path.write_text(json.dumps(content))
+    out = run(monkeypatch, tree, "--split", "train") / "coco"
+    first, second, _ = (example["label"] for example in trees.decode(out, "train"))
+    assert 80 not in first and first[15, 15] == 1
+    assert np.unique(second).tolist() == [2, 58]
+    assert second[-1, -1] == 58
+
+
+def draw(tmp_path, *entries, height=4, width=4):
+    """Draws the mask of an image with these objects, all of class 3."""
+    path = tmp_path / "a.json"
+    text, places = "", []
+    for entry in entries:
+        entry = json.dumps(entry)
+        places.append(f"3@{len(text)}+{len(entry)}")
+        text += entry + ","
+    path.write_text(text)
+    item = coco.Item("7", "7.jpg", height, width, " ".join(places))
+    return coco.draw_mask(item, str(path))
+
+
+@pytest.mark.parametrize(
+    "segmentation", [{"counts": [1, 2], "size": [4, 4]}, None, [[1, 2, 3]], "x"]
+)
+def test_annotations_that_cannot_be_drawn(tmp_path, segmentation):
+    with pytest.raises(UserError, match="image 7 in .*a.json cannot be drawn"):
+        draw(tmp_path, {"segmentation": segmentation})
+    with pytest.raises(UserError, match="'segmentation'"):
+        draw(tmp_path, {"bbox": [1, 2, 3, 4]})
+
+
+def test_annotations_that_changed_or_went(tmp_path):
+    mask = draw(
+        tmp_path, {"segmentation": [[0, 0, 2, 0, 2, 4, 0, 4]]}, {"segmentation": []}
+    )
+    assert mask.tolist() == [[3, 3, 0, 0]] * 4 and mask.dtype == np.uint8
+    item = coco.Item("7", "7.jpg", 4, 4, "3@2+5")
+    with pytest.raises(UserError, match="image 7 in .*a.json cannot be drawn"):
+        coco.draw_mask(item, str(tmp_path / "a.json"))
+    with pytest.raises(UserError, match="image 7 in .*b.json cannot be drawn"):
+        coco.draw_mask(item, str(tmp_path / "b.json"))
+
+
+def test_memory_does_not_hold_the_outlines(tmp_path):
+    outline = np.round(np.random.default_rng(0).uniform(0, 500, 4000), 2).tolist()
+    entry = {"category_id": 1, "segmentation": [outline], "area": 5.0}
+    content = {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "height": 500, "width": 500}
+            for i in range(300)
+        ],
+        "annotations": [{"image_id": i, **entry} for i in range(300)],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(content))
+    assert path.stat().st_size > 8e6
+    coco.load_annotations.cache_clear()
+    tracemalloc.start()
+    annotations = coco.load_annotations(str(path), "coco")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6e6
+    (place,) = annotations.objects("299").split()
+    assert place.startswith("1@") and annotations.area("299") == 5

@@ -68,7 +68,7 @@ def test_labeled_images_come_from_the_precise_ones():
     assert not precise & set(splits.load("voc", "V_9k"))
 
 
-@pytest.mark.parametrize("dataset", ["voc", "coco"])
+@pytest.mark.parametrize("dataset", ["voc", "coco", "cityscapes"])
 def test_sizes_agree_with_the_description(dataset):
     published = datasets.get(dataset).split_sizes
     for name in set(published) & set(splits.names(dataset)):

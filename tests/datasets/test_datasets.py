@@ -27,6 +27,8 @@ def write_manifest(folder, **changes):
         ("voc", 21, "background", "tvmonitor"),
         ("coco", 81, "background", "toothbrush"),
         ("camvid", 11, "sky", "bicyclist"),
+        ("cityscapes", 19, "road", "bicycle"),
+        ("ade20k", 150, "wall", "flag"),
         ("shapes", 5, "background", "star"),
     ],
 )
@@ -37,7 +39,8 @@ def test_classes(name, classes, first, last):
     assert (spec.class_names[0], spec.class_names[-1]) == (first, last)
     assert spec.palette.shape == (classes, 3)
     assert spec.palette.dtype == np.uint8
-    assert len(np.unique(spec.palette, axis=0)) == classes
+    twice = name == "ade20k"  # Road and skyscraper have the same grey.
+    assert len(np.unique(spec.palette, axis=0)) == classes - twice
     assert spec.ignore_label == 255
 
 
@@ -54,8 +57,16 @@ def test_pascal_colours():
 
 
 def test_names_are_the_files():
-    assert datasets.names() == ["camvid", "coco", "folder", "shapes", "voc"]
-    with pytest.raises(UserError, match="no data set 'vok'. Known: camvid, coco"):
+    assert datasets.names() == [
+        "ade20k",
+        "camvid",
+        "cityscapes",
+        "coco",
+        "folder",
+        "shapes",
+        "voc",
+    ]
+    with pytest.raises(UserError, match="no data set 'vok'. Known: ade20k, camvid"):
         datasets.get("vok")
 
 
