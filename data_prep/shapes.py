@@ -57,13 +57,14 @@ class Difficulty:
         other times it is drawn at random.
       light: standard deviation of the logarithm of the light's strength in each colour
         channel of a picture.
+      exposure: standard deviation of the logarithm of its strength in all channels.
       noise: standard deviation of the pixel noise, in grey levels.
     """
 
     size: int = 65
     kinds: tuple[int, int] = (1, 2)
-    objects: tuple[int, int] = (2, 4)
-    radius: tuple[float, float] = (0.2, 0.36)
+    objects: tuple[int, int] = (1, 3)
+    radius: tuple[float, float] = (0.2, 0.4)
     stretch: float = 1.25
     visible: float = 0.4
     dullness: float = 0.7
@@ -72,8 +73,8 @@ class Difficulty:
     contrast: float = 60.0
     texture_truth: float = 1.0
     hue_truth: float = 1.0
-    light: float = 0.4
-    exposure: float = 0.0
+    light: float = 0.12
+    exposure: float = 0.6
     noise: float = 8.0
 
 
@@ -328,7 +329,7 @@ def main() -> None:
     command_line.add_output(
         arguments, default="data/shapes", help="(default: data/shapes)"
     )
-    arguments.add_argument("--num_images", type=int, default=2048, help="for training")
+    arguments.add_argument("--num_images", type=int, default=1024, help="for training")
     arguments.add_argument("--num_val", type=int, default=256, help="for evaluation")
     arguments.add_argument("--seed", type=int, default=0)
     for field in dataclasses.fields(Difficulty):

@@ -21,7 +21,7 @@ def resize_bilinear(tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
     """
     if tuple(tensor.shape[1:3]) == tuple(size):
         return tensor
-    resized = tf.compat.v1.image.resize_bilinear(tensor, size, align_corners=True)
+    resized = tf.raw_ops.ResizeBilinear(images=tensor, size=size, align_corners=True)
     return tf.cast(resized, tensor.dtype)
 
 
@@ -33,7 +33,7 @@ def resize_nearest(
     The original resizes labels with aligned corners where a loss reads them at the
     resolution of the logits, and valid masks (and the labels of its monitors) without.
     """
-    resized = tf.compat.v1.image.resize_nearest_neighbor(
-        tensor[..., tf.newaxis], size, align_corners=align_corners
+    resized = tf.raw_ops.ResizeNearestNeighbor(
+        images=tensor[..., tf.newaxis], size=size, align_corners=align_corners
     )
     return resized[..., 0]

@@ -157,8 +157,8 @@ class SelfAttention(tf.Module):
     def _downsample(self, tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
         if self.downsample_method == "bilinear":
             return resize_bilinear(tensor, size)
-        return tf.compat.v1.image.resize_nearest_neighbor(
-            tensor, size, align_corners=True
+        return tf.raw_ops.ResizeNearestNeighbor(
+            images=tensor, size=size, align_corners=True
         )
 
 
