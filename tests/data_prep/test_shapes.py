@@ -25,12 +25,12 @@ def test_a_picture_is_a_function_of_seed_and_index():
 
 
 def test_classes_are_even():
-    pictures = [shapes.draw(0, i, shapes.Difficulty(size=48)) for i in range(300)]
+    pictures = [shapes.draw(0, i, shapes.Difficulty(size=32)) for i in range(1200)]
     shown = collections.Counter(c for _, mask in pictures for c in np.unique(mask))
     background = shown.pop(0)
-    assert background == 300
+    assert background == 1200
     assert sorted(shown) == [1, 2, 3, 4]
-    assert max(shown.values()) < 1.5 * min(shown.values())
+    assert max(shown.values()) < 1.25 * min(shown.values())
 
 
 def test_every_picture_has_a_light_of_its_own():
