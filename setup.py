@@ -45,5 +45,9 @@ setup(
         "pillow",
         "tqdm",
     ],
-    extras_require={"test": ["pytest", "pytest-xdist"]},
+    extras_require={
+        # More images than one machine converts: data_prep ... --runner.
+        "beam": ["apache-beam"],
+        "test": ["pytest", "pytest-xdist"],
+    },
 )

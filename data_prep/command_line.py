@@ -1,11 +1,13 @@
 """What the command lines of all readers share."""
 
 import argparse
+import importlib
 import sys
 from typing import Any, Callable, Optional
 
 from data_prep import records
 from wss import command_line
+from wss.errors import UserError
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -16,10 +18,43 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
-    """Adds the flags about the folder of shards; `options` belong to --output_dir."""
+    """Adds the flags about writing shards; `options` belong to --output_dir."""
     arguments.add_argument("--output_dir", metavar="DIR", **options)
     arguments.add_argument(
         "--overwrite", action="store_true", help="replace splits that are there already"
+    )
+    arguments.add_argument(
+        "--skip_broken",
+        action="store_true",
+        help="leave out images that cannot be read, and note which (default: write "
+        "nothing of their split)",
+    )
+    arguments.add_argument(
+        "--num_shards",
+        type=int,
+        metavar="N",
+        help="files for each split (default: one for every 1000 images)",
+    )
+    arguments.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that read images (default: one for each core)",
+    )
+    arguments.add_argument(
+        "--runner",
+        default="",
+        metavar="NAME",
+        help="write on Apache Beam instead, with this runner of its, such as "
+        "DataflowRunner; needs: pip install apache-beam",
+    )
+    arguments.add_argument(
+        "--runner_option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help='option of the Beam pipeline, such as "project=mine"; repeatable',
     )
 
 
@@ -31,10 +66,27 @@ def writer(
     Args:
       flags: the parsed command line.
       output_dir: takes the place of --output_dir.
+
+    Raises:
+      UserError: options of a runner, but no runner.
     """
-    return records.Writer(output_dir or flags.output_dir, overwrite=flags.overwrite)
+    if flags.runner_option and not flags.runner:
+        raise UserError("--runner_option needs the name of a Beam --runner.")
+    return records.Writer(
+        output_dir or flags.output_dir,
+        overwrite=flags.overwrite,
+        workers=flags.workers,
+        num_shards=flags.num_shards,
+        skip_broken=flags.skip_broken,
+        runner=flags.runner,
+        runner_options=tuple(flags.runner_option),
+    )
 
 
 def run(main: Callable[[], None]) -> None:
     """Runs a reader and ends the program; a user's mistake is one line and status 2."""
+    spec = sys.modules["__main__"].__spec__
+    if main.__module__ == "__main__" and spec:
+        # Other processes and machines find what is in a module, but not in __main__.
+        main = getattr(importlib.import_module(spec.name), main.__name__)
     sys.exit(command_line.run(main))

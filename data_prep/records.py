@@ -1,58 +1,43 @@
 """The one writer of records: every reader hands its examples to a `Writer`.
 
-A split is a list of items and a function that reads one of them. Shards are written in
-a hidden folder beside their place, each under a temporary name, and move to their place
-when all of them are whole, so that nobody ever sees half a split; a run that was killed
-goes on where it stopped. The content of a shard depends on nothing but the items.
+A split is a list of items and a function that reads one of them. The writer reads on
+all cores, or on Apache Beam, and shows its split only when it is whole; a run that was
+killed goes on where it stopped. The content of a shard depends on nothing but the
+items. Broken images are all told, and either stop the split or are left out of it and
+noted: every item is accounted for.
 """
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
-import io
+import itertools
 import json
-import os
 import re
-from collections.abc import Sequence
-from typing import Any, Callable, Optional, TypeVar
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
-import numpy as np
-import tensorflow as tf
-from PIL import Image
 from tqdm import tqdm
 
-from wss.data import parsing
+from data_prep import runners
+from data_prep.examples import Example, encode_png, serialize
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
-gfile = tf.io.gfile
+if TYPE_CHECKING:
+    from data_prep import shards
+
+__all__ = ["Example", "Writer", "encode_png", "serialize"]
+
 Item = TypeVar("Item")
 
 _EXAMPLES_PER_SHARD = 1000
+_MAX_SHARDS = 99999
 _SPLIT_NAME = re.compile(r"\w[\w.-]*")
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One image, with what is known about it.
-
-    Attributes:
-      name: the image's name in its data set, without folder and ending.
-      image: the encoded file.
-      format: "jpeg" or "png".
-      height: in pixels.
-      width: in pixels.
-      mask: [height, width], uint8 class ids, or None for an unlabeled image.
-      class_ids: image-level labels of an image without mask.
-    """
-
-    name: str
-    image: bytes
-    format: str
-    height: int
-    width: int
-    mask: Optional[np.ndarray] = None
-    class_ids: Sequence[int] = ()
+_SHOWN_PROBLEMS = 100
+_PROBLEMS_IN_ERROR = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +48,20 @@ class Writer:
       output_dir: folder of the data set's shards.
       overwrite: replace a split that is there already. Without it, a split that the
         same items and options made before is left as it is.
+      workers: number of processes; 0: one for each core.
+      num_shards: of each split; None: one for every 1000 images.
+      skip_broken: write a split without its broken images, instead of not at all.
+      runner: name of an Apache Beam runner; empty: this machine's processes.
+      runner_options: options of the Beam pipeline, such as "project=mine".
     """
 
     output_dir: str
     overwrite: bool = False
+    workers: int = 0
+    num_shards: Optional[int] = None
+    skip_broken: bool = False
+    runner: str = ""
+    runner_options: Sequence[str] = ()
 
     def write_split(
         self,
@@ -82,180 +77,201 @@ class Writer:
         Args:
           split: name of the split, the beginning of its shards' names.
           spec: the data set's classes, for the manifest.
-          items: what to write, in the order of the records.
-          read: makes the example of an item.
+          items: what to write, in the order of the records: tuples of strings and
+            numbers. A field that is the path of a file is watched: once the file
+            changes, what a stopped run has made of it is not used.
+          read: makes the example of an item. It runs in other processes: a function of
+            a module, or a `functools.partial` of one.
           options: whatever else decides the content (JSON), noted in the manifest.
 
         Raises:
-          UserError: nothing to write, the split is there already with other content, or
-            the folder holds a data set of other classes; and whatever `read` raises.
+          UserError: nothing to write; broken images; the split is there already with
+            other content; the folder holds a data set of other classes; or the disk is
+            full.
         """
-        if not items:
+        count = self._check(split, len(items))
+        # Only now: neither mistakes nor the processes that read wait for TensorFlow.
+        from data_prep import shards
+
+        plan = _digest(items, options, count)
+        parts = shards.Split(self.output_dir, split, count)
+        with shards.disk_errors(self.output_dir):
+            manifest = _manifest(self.output_dir, spec)
+            if self._is_done(parts, plan, manifest["splits"].get(split)):
+                return
+            parts.begin(plan)
+            if not parts.are_whole():
+                self._write(parts, items, read)
+                self._refuse_broken(parts, len(items))
+                self._note(spec, split, None)
+                parts.finish()
+            entry = {**parts.publish(), "options": options or {}, "plan": plan}
+            self._note(spec, split, entry)
+            parts.clean_up(plan)
+        print(f"{split}: {_summary(entry, ' written')}")
+
+    def _check(self, split: str, num_items: int) -> int:
+        """The number of shards, if the split can be written at all."""
+        if not num_items:
             raise UserError(f"There is no image to write for the split '{split}'.")
         if not _SPLIT_NAME.fullmatch(split):
             raise UserError(
                 f"'{split}' cannot name a split: only letters, digits and ._- are "
                 "possible."
             )
-        shards = _Shards(self.output_dir, split, len(items))
-        manifest = _manifest(self.output_dir, spec)
-        plan = _digest({"items": [str(item) for item in items], "options": options})
-        if not self.overwrite and not shards.can_continue(plan):
-            known = manifest["splits"].get(split)
-            if known and known.get("plan") == plan:
-                print(
-                    f"{split}: is in {self.output_dir} already (--overwrite writes it "
-                    "again)."
-                )
-                return
-            if known or shards.old():
-                raise UserError(
-                    f"The split '{split}' is in {self.output_dir} already, made from "
-                    "other images or options. Add --overwrite to replace it, or choose "
-                    "another --output_dir."
-                )
-        shards.begin(plan)
-        if not shards.are_whole():
-            shards.write(items, read)
-            if manifest["splits"].pop(split, None):
-                _save_manifest(self.output_dir, manifest)
-            shards.finish()
-        manifest["splits"][split] = {
-            **shards.publish(),
-            "options": options or {},
-            "plan": plan,
-        }
-        _save_manifest(self.output_dir, manifest)
-        shards.clean_up()
-
-
-def serialize(example: Example) -> bytes:
-    """Makes the record of an example; equal examples make equal bytes.
-
-    Raises:
-      UserError: image and mask differ in size.
-    """
-    features = {
-        parsing.ENCODED: _bytes(example.image),
-        parsing.FILENAME: _bytes(example.name.encode()),
-        parsing.FORMAT: _bytes(example.format.encode()),
-        parsing.HEIGHT: _integers([example.height]),
-        parsing.WIDTH: _integers([example.width]),
-        parsing.CHANNELS: _integers([3]),
-    }
-    if example.mask is not None:
-        if example.mask.shape != (example.height, example.width):
+        if self.workers < 0:
+            raise UserError("--workers must be 1 or more, or 0 for all cores.")
+        if self.num_shards is None:
+            return min(-(-num_items // _EXAMPLES_PER_SHARD), _MAX_SHARDS)
+        if not 1 <= self.num_shards <= min(num_items, _MAX_SHARDS):
             raise UserError(
-                f"The mask of '{example.name}' has {example.mask.shape[1]} x "
-                f"{example.mask.shape[0]} pixels, the image {example.width} x "
-                f"{example.height}. A mask must have its image's size."
+                f"--num_shards must lie between 1 and {min(num_items, _MAX_SHARDS)}: "
+                f"the split '{split}' has {num_items} images."
             )
-        features[parsing.LABEL_ENCODED] = _bytes(encode_png(example.mask))
-        features[parsing.LABEL_FORMAT] = _bytes(b"png")
-    if len(example.class_ids):
-        features[parsing.CLASS_IDS] = _integers(sorted(set(example.class_ids)))
-    record = tf.train.Example(features=tf.train.Features(feature=features))
-    return record.SerializeToString(deterministic=True)
+        return self.num_shards
 
+    def _is_done(
+        self, parts: "shards.Split", plan: str, known: Optional[dict[str, Any]]
+    ) -> bool:
+        """Whether the same run ended before.
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Encodes [height, width] or [height, width, 3] uint8 pixels."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+        Raises:
+          UserError: another one did, and must not be overwritten.
+        """
+        if self.overwrite or parts.can_continue(plan) and not known:
+            return False
+        if known and known.get("plan") == plan:
+            parts.clean_up(plan)
+            print(
+                f"{parts.name}: is in {self.output_dir} already, {_summary(known)} "
+                "(--overwrite writes it again)"
+            )
+            return True
+        if known or parts.old():
+            raise UserError(
+                f"The split '{parts.name}' is in {self.output_dir} already, made from "
+                "other images or options. Add --overwrite to replace it, or choose "
+                "another --output_dir."
+            )
+        return False
 
+    def _write(
+        self,
+        parts: "shards.Split",
+        items: Sequence[Item],
+        read: Callable[[Item], Example],
+    ) -> None:
+        """Writes the shards that are not there yet, and tells what is broken."""
+        tell = _Teller()
+        missing, num_kept = [], 0
+        for shard in parts.divide(items):
+            note = shard.kept(read)
+            if note is None:
+                missing.append(shard)
+                continue
+            num_kept += len(shard.items)
+            for problem in note["problems"]:
+                tell(problem["reason"])
+        if self.runner:
+            from data_prep import on_beam
 
-class _Shards:
-    """The shards of one split, from the hidden folder where they are written on."""
-
-    def __init__(self, output_dir: str, split: str, num_examples: int):
-        count = -(-num_examples // _EXAMPLES_PER_SHARD)
-        self._output_dir = output_dir
-        self._split = split
-        self._names = [f"{split}-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
-        self._hidden = os.path.join(output_dir, f".{split}.partial")
-        self._plan = os.path.join(self._hidden, "plan.json")
-        self._whole = os.path.join(self._hidden, "whole.json")
-
-    def old(self) -> list[str]:
-        """Shards of the split that lie in their place, of whatever run."""
-        if not gfile.isdir(self._output_dir):
-            return []
-        shard = re.compile(re.escape(self._split) + r"-\d{5}-of-\d{5}\.tfrecord")
-        found = filter(shard.fullmatch, gfile.listdir(self._output_dir))
-        return [os.path.join(self._output_dir, name) for name in found]
-
-    def can_continue(self, plan: str) -> bool:
-        """Whether a run with the same plan was stopped after all shards were whole."""
-        return self._has_plan(plan) and self.are_whole()
-
-    def are_whole(self) -> bool:
-        """Whether all shards were written and the old split is gone."""
-        return gfile.exists(self._whole)
-
-    def begin(self, plan: str) -> None:
-        """Makes the hidden folder, or keeps what a run with the same plan left."""
-        if self._has_plan(plan):
+            on_beam.run(
+                self.runner,
+                self.runner_options,
+                [shard.save_job(read) for shard in missing],
+            )
+            for shard in missing:
+                for problem in shard.note()["problems"]:
+                    tell(problem["reason"])
             return
-        if gfile.exists(self._hidden):
-            gfile.rmtree(self._hidden)
-        gfile.makedirs(self._hidden)
-        _write_json(self._plan, {"plan": plan})
+        results = runners.in_order(
+            functools.partial(runners.attempt, read=read),
+            [item for shard in missing for item in shard.items],
+            self.workers,
+        )
+        with contextlib.closing(results), tqdm(
+            desc=parts.name, unit=" images", total=len(items), initial=num_kept
+        ) as progress:
+            results = _watch(results, progress, tell)
+            for shard in missing:
+                shard.write(itertools.islice(results, len(shard.items)))
 
-    def write(self, items: Sequence[Item], read: Callable[[Item], Example]) -> None:
-        """Writes the shards that are not there yet, each whole or not at all."""
-        bounds = [
-            len(items) * i // len(self._names) for i in range(len(self._names) + 1)
-        ]
-        with tqdm(total=len(items), desc=self._split, unit=" images") as progress:
-            for name, start, end in zip(self._names, bounds, bounds[1:]):
-                path = os.path.join(self._hidden, name)
-                if gfile.exists(path):
-                    progress.update(end - start)
-                    continue
-                with_masks = 0
-                with tf.io.TFRecordWriter(path + ".tmp") as writer:
-                    for item in items[start:end]:
-                        example = read(item)
-                        writer.write(serialize(example))
-                        with_masks += example.mask is not None
-                        progress.update()
-                counts = {"examples": end - start, "with_masks": with_masks}
-                _write_json(path + ".json", counts)
-                gfile.rename(path + ".tmp", path)
+    def _refuse_broken(self, parts: "shards.Split", num_items: int) -> None:
+        """Stops where images are broken that were not to be skipped."""
+        written, broken, first = 0, 0, []
+        for note in parts.notes():
+            written += note["examples"]
+            broken += len(note["problems"])
+            first += note["problems"][: _PROBLEMS_IN_ERROR - len(first)]
+        if written + broken != num_items:
+            raise RuntimeError(f"{written} + {broken} records of {num_items} images")
+        if not broken or (self.skip_broken and written):
+            return
+        reasons = " ".join(problem["reason"] for problem in first)
+        if broken > len(first):
+            reasons += f" All are listed in {parts.list_problems()}."
+        advice = "Repair them and run the same command again"
+        if written and not self.skip_broken:
+            advice += f", or add --skip_broken to write the other {written}"
+        raise UserError(
+            f"{broken} of {num_items} images of the split '{parts.name}' cannot be "
+            f"written, so {self.output_dir} has none of it yet. {reasons} {advice}."
+        )
 
-    def finish(self) -> None:
-        """Removes the old split; from here on a stopped run has only to move shards."""
-        for path in self.old():
-            gfile.remove(path)
-        _write_json(self._whole, {})
+    def _note(
+        self, spec: DatasetSpec, split: str, entry: Optional[dict[str, Any]]
+    ) -> None:
+        """Puts a split into the manifest, or takes it out."""
+        from wss import files
 
-    def publish(self) -> dict[str, int]:
-        """Moves the shards to their place; returns what they hold."""
-        counts = [
-            _read_json(os.path.join(self._hidden, f"{name}.json"))
-            for name in self._names
-        ]
-        for name in self._names:
-            path = os.path.join(self._hidden, name)
-            if gfile.exists(path):
-                gfile.rename(path, os.path.join(self._output_dir, name))
-        return {
-            "examples": sum(count["examples"] for count in counts),
-            "with_masks": sum(count["with_masks"] for count in counts),
-            "shards": len(self._names),
-        }
+        # Read again: another split may have been written at the same time.
+        manifest = _manifest(self.output_dir, spec)
+        known = manifest["splits"].pop(split, None)
+        if entry:
+            manifest["splits"][split] = entry
+        if entry or known:
+            text = json.dumps(manifest, indent=2) + "\n"
+            files.write_text(manifests.path(self.output_dir), text)
 
-    def clean_up(self) -> None:
-        """Removes the hidden folder."""
-        gfile.rmtree(self._hidden)
 
-    def _has_plan(self, plan: str) -> bool:
-        return gfile.exists(self._plan) and _read_json(self._plan)["plan"] == plan
+class _Teller:
+    """Prints what is broken, above the progress bar; after many, no more."""
+
+    def __init__(self):
+        self._count = 0
+
+    def __call__(self, problem: str) -> None:
+        self._count += 1
+        if self._count <= _SHOWN_PROBLEMS:
+            tqdm.write(f"broken: {problem}", file=sys.stderr)
+        elif self._count == _SHOWN_PROBLEMS + 1:
+            tqdm.write("broken: more, which are told at the end.", file=sys.stderr)
+
+
+def _watch(
+    results: Iterable[runners.Result], progress: tqdm, tell: Callable[[str], None]
+) -> Iterator[runners.Result]:
+    for result in results:
+        if result.problem:
+            tell(result.problem)
+        yield result
+        progress.update()
+
+
+def _summary(entry: dict[str, Any], written: str = "") -> str:
+    """What was written, in a line that accounts for every item."""
+    return (
+        f"{entry['examples']} images{written} ({entry['with_masks']} with masks), "
+        f"{len(entry.get('skipped', ()))} skipped, {entry['shards']} shards"
+    )
 
 
 def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:
-    """The folder's manifest, or a new one."""
+    """The folder's manifest, or a new one.
+
+    Raises:
+      UserError: it describes other classes.
+    """
     classes = {"class_names": list(spec.class_names), "ignore_label": spec.ignore_label}
     manifest = manifests.read(output_dir)
     if manifest is None:
@@ -271,29 +287,13 @@ def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:
     return manifest
 
 
-def _save_manifest(output_dir: str, manifest: dict[str, Any]) -> None:
-    _write_json(manifests.path(output_dir), manifest)
-
-
-def _digest(plan: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    with gfile.GFile(path) as file:
-        return json.load(file)
-
-
-def _write_json(path: str, content: dict[str, Any]) -> None:
-    """Writes a file whole or not at all."""
-    with gfile.GFile(path + ".tmp", "w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-    gfile.rename(path + ".tmp", path, overwrite=True)
-
-
-def _bytes(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _integers(values: Sequence[int]) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+def _digest(
+    items: Sequence[Item], options: Optional[dict[str, Any]], num_shards: int
+) -> str:
+    """A number for all that decides what is written."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(json.dumps(str(item)).encode())
+    rest = {"options": options, "shards": num_shards}
+    digest.update(json.dumps(rest, sort_keys=True).encode())
+    return digest.hexdigest()

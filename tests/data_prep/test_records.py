@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import records
+from data_prep import records, shards
 from tests.data_prep import trees
 from wss.data import parsing
 from wss.datasets.spec import DatasetSpec
@@ -124,7 +124,7 @@ def test_a_run_stopped_while_moving_goes_on(tmp_path, monkeypatch, moves):
     write(tmp_path / "undisturbed", items=ITEMS[::-1])
     folder = tmp_path / "stopped"
     write(folder)
-    rename = records.gfile.rename
+    rename = shards.gfile.rename
     moved = []
 
     def stop(source, target, overwrite=False):
@@ -134,10 +134,10 @@ def test_a_run_stopped_while_moving_goes_on(tmp_path, monkeypatch, moves):
                 raise KeyboardInterrupt
         rename(source, target, overwrite)
 
-    monkeypatch.setattr(records.gfile, "rename", stop)
+    monkeypatch.setattr(shards.gfile, "rename", stop)
     with pytest.raises(KeyboardInterrupt):
         write(folder, items=ITEMS[::-1], overwrite=True)
-    monkeypatch.setattr(records.gfile, "rename", rename)
+    monkeypatch.setattr(shards.gfile, "rename", rename)
     write(folder, items=ITEMS[::-1])
     assert trees.contents(folder) == trees.contents(tmp_path / "undisturbed")
 

@@ -1,4 +1,4 @@
-"""Serialized records -> images and labels. The feature keys live here, and only here.
+"""Serialized records -> images and labels.
 
 The keys are those of the original project (and of the DeepLab code before it), so that
 its published shards are read unchanged. An unlabeled image simply lacks the two
@@ -12,17 +12,18 @@ from typing import Dict, Iterator
 
 import tensorflow as tf
 
+from wss.data.keys import (  # noqa: F401  (readers of records look here for them)
+    CHANNELS,
+    CLASS_IDS,
+    ENCODED,
+    FILENAME,
+    FORMAT,
+    HEIGHT,
+    LABEL_ENCODED,
+    LABEL_FORMAT,
+    WIDTH,
+)
 from wss.errors import UserError
-
-ENCODED = "image/encoded"
-FILENAME = "image/filename"
-FORMAT = "image/format"
-HEIGHT = "image/height"
-WIDTH = "image/width"
-CHANNELS = "image/channels"
-LABEL_ENCODED = "image/segmentation/class/encoded"
-LABEL_FORMAT = "image/segmentation/class/format"
-CLASS_IDS = "image/class/label"
 
 _FEATURES = {
     ENCODED: tf.io.FixedLenFeature((), tf.string, default_value=""),

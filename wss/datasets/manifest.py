@@ -4,8 +4,6 @@ import json
 import os
 from typing import Any, Optional
 
-import tensorflow as tf
-
 from wss.errors import UserError
 
 FILE_NAME = "dataset.json"
@@ -20,13 +18,18 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
     """Reads the manifest of a folder of shards.
 
     Returns:
-      `{"name": ..., "class_names": [...], "ignore_label": ..., "splits": {name:
-      {"examples": ..., "with_masks": ..., "shards": ...}}}`, or None where there is
-      none (shards written by other tools).
+      `{"name": ..., "class_names": [...], "ignore_label": ..., "splits": {name: {
+      "examples": ..., "with_masks": ..., "shards": ..., "files": {shard: {"bytes":
+      ..., "sha256": ...}}, "skipped": [{"name": ..., "reason": ...}], "options": ...,
+      "plan": ...}}}`, or None where there is none (shards written by other tools).
+      "skipped" is there only where broken images were left out.
 
     Raises:
       UserError: the file is no manifest.
     """
+    # Processes that only read images import this module too: they need no TensorFlow.
+    import tensorflow as tf
+
     file_name = path(data_dir)
     if not tf.io.gfile.exists(file_name):
         return None

@@ -1,0 +1,176 @@
+"""Reads the items of a split: in this process, or in as many as there are cores.
+
+Whatever becomes of an item is a `Result`, so that one broken file stops nobody. The
+processes are started afresh (no copies of this one, which runs TensorFlow's threads)
+and load what reading needs, not TensorFlow. Their results come in the order of the
+items, and only a few are ever waiting.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Callable, NamedTuple, TypeVar
+
+from data_prep.examples import Example, serialize
+from wss.errors import UserError
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+# Fewer items are made here before processes have started.
+_MIN_PARALLEL_ITEMS = 64
+# Items that go to a process together, and such chunks in flight for each process.
+_CHUNK = 4
+_CHUNKS_IN_FLIGHT = 3
+# What Windows can wait for.
+_MAX_WORKERS = 61 if sys.platform == "win32" else 1024
+
+
+class Result(NamedTuple):
+    """What became of an item.
+
+    Attributes:
+      name: the item's name.
+      record: the serialized example; empty if the item is broken.
+      has_mask: whether the record has a mask.
+      problem: what is broken, or empty.
+      sources: changes when a file of the item changes.
+    """
+
+    name: str
+    record: bytes
+    has_mask: bool
+    problem: str
+    sources: str
+
+
+def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
+    """Makes the record of an item; a broken one gives a result as well."""
+    sources = fingerprint(item)
+    name = str(getattr(item, "name", item))
+    try:
+        with warnings.catch_warnings():
+            # Of decoders, about what they can cope with.
+            warnings.simplefilter("ignore")
+            example = read(item)
+        return Result(name, serialize(example), example.mask is not None, "", sources)
+    except UserError as error:
+        problem = str(error)
+        if name not in problem:
+            problem = f"'{name}': {problem}"
+    except Exception as error:  # Decoders raise anything on damaged files.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        problem = (
+            f"'{name}' cannot be read: {type(error).__name__}: {error} "
+            f"({os.path.basename(where.filename)}, line {where.lineno})."
+        )
+    return Result(name, b"", False, " ".join(problem.split()), sources)
+
+
+def fingerprint(item: Any) -> str:
+    """Sizes and dates of the files that an item names, as a short text."""
+    state = []
+    for field in item if isinstance(item, tuple) else (item,):
+        if isinstance(field, str) and field:
+            with contextlib.suppress(OSError, ValueError):
+                stat = os.stat(field)
+                state.append((stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
+
+
+def in_order(
+    make: Callable[[Item], Made], items: Sequence[Item], workers: int = 0
+) -> Iterator[Made]:
+    """Makes something of every item, in parallel where that pays.
+
+    Args:
+      make: a function that can be pickled, and so can what it makes.
+      items: what it is called with.
+      workers: number of processes; 0: one for each core.
+
+    Yields:
+      What `make` returns, in the order of the items.
+
+    Raises:
+      UserError: a process died.
+    """
+    workers = min(workers or _num_cores(), _MAX_WORKERS, -(-len(items) // _CHUNK))
+    if workers <= 1 or len(items) < _MIN_PARALLEL_ITEMS:
+        yield from map(make, items)
+        return
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_prepare_worker,
+        initargs=(pickle.dumps(make),),
+    )
+    try:
+        yield from _stream(pool, items, _CHUNKS_IN_FLIGHT * workers)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A worker process ended by itself, most likely because the memory is full. "
+            f"Run the same command again with fewer --workers than {workers}; with "
+            "--workers=1 any other cause shows itself."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _stream(
+    pool: concurrent.futures.Executor, items: Sequence[Item], in_flight: int
+) -> Iterator[Any]:
+    """Results in order; never more than `in_flight` chunks are on their way."""
+    waiting = collections.deque()
+    for start in range(0, len(items), _CHUNK):
+        with _no_interrupts():
+            waiting.append(pool.submit(_make_chunk, items[start : start + _CHUNK]))
+        if len(waiting) == in_flight:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Processes that start here never see Ctrl-C: the one who started them does."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _prepare_worker(make: bytes) -> None:
+    global _make
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _make = pickle.loads(make)
+
+
+def _die_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _make_chunk(items: Sequence[Item]) -> list[Any]:
+    return [_make(item) for item in items]
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
