@@ -8,21 +8,24 @@ data_prep.splits as s; print(s.names('voc'))"), among them `train` (1464), `trai
 (10582), `V_9k` (train_aug without train) and `val` (1449), and whatever lies in
 ImageSets/Segmentation. Masks come from SegmentationClass; for images without one there,
 from SegmentationClassAug/*.png beside it or from SBD's cls/*.mat (which needs scipy).
-With --unlabeled the records carry no masks, and SBD is not needed.
+With --unlabeled the records carry no masks, and SBD is not needed. Both folders may
+also be given by one above them, as the archives unpack: --voc_dir=raw --sbd_dir=raw.
 """
 
+import importlib.util
 import os
 from typing import NamedTuple, Optional
 
 import numpy as np
 
-from data_prep import command_line, images, masks, records, splits
+from data_prep import command_line, images, layout, masks, records, splits
 from wss import datasets
 from wss.errors import UserError
 
 SPEC = datasets.get("voc")
 _PRECISE = "SegmentationClass"
 _AUGMENTED = "SegmentationClassAug"
+_SBD = "http://home.bharathh.info/pubs/codes/SBD/download.html"
 
 
 class Item(NamedTuple):
@@ -51,12 +54,7 @@ def find_items(
     Raises:
       UserError: the data are not there, not complete, or the split is not known.
     """
-    if not os.path.isdir(os.path.join(voc_dir, "JPEGImages")):
-        raise UserError(
-            f"There is no {voc_dir}/JPEGImages. Download VOCtrainval_11-May-2012.tar "
-            "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/, unpack it, and give "
-            "its folder VOCdevkit/VOC2012 as --voc_dir."
-        )
+    voc_dir, sbd_dir = _find_roots(voc_dir, sbd_dir)
     names = _names(voc_dir, split)
     image_paths = {
         name: os.path.join(voc_dir, "JPEGImages", f"{name}.jpg") for name in names
@@ -72,12 +70,41 @@ def find_items(
     images.refuse_missing(
         [name for name in names if not mask_paths[name]],
         f"images of the split '{split}' have no mask",
-        "Download SBD's benchmark.tgz from "
-        "http://home.bharathh.info/pubs/codes/SBD/download.html, unpack it and give "
-        "its folder benchmark_RELEASE/dataset as --sbd_dir; or put PNG masks in "
+        f"Download SBD's benchmark.tgz from {_SBD}, unpack it and give its folder "
+        "benchmark_RELEASE/dataset as --sbd_dir; or put PNG masks in "
         f"{voc_dir}/{_AUGMENTED}; or add --unlabeled.",
     )
+    from_sbd = [path for path in mask_paths.values() if path.endswith(".mat")]
+    if from_sbd and not importlib.util.find_spec("scipy"):
+        raise UserError(
+            f"Reading {from_sbd[0]} needs scipy: pip install scipy. Or give the masks "
+            f"as PNG in {voc_dir}/{_AUGMENTED}."
+        )
     return [Item(name, image_paths[name], mask_paths[name]) for name in names]
+
+
+def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str]]:
+    """The folders with JPEGImages and with cls, which may lie below the given ones.
+
+    Raises:
+      UserError: they are not there.
+    """
+    found = layout.root(voc_dir, ("VOC2012", "VOCdevkit/VOC2012"), "JPEGImages")
+    if found is None:
+        raise UserError(
+            f"There is no {voc_dir}/JPEGImages. Download VOCtrainval_11-May-2012.tar "
+            "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/, unpack it, and give "
+            "its folder VOCdevkit/VOC2012 as --voc_dir."
+        )
+    if sbd_dir is None:
+        return found, None
+    found_sbd = layout.root(sbd_dir, ("dataset", "benchmark_RELEASE/dataset"), "cls")
+    if found_sbd is None:
+        raise UserError(
+            f"There is no {sbd_dir}/cls. Download benchmark.tgz from {_SBD}, unpack it "
+            "and give its folder benchmark_RELEASE/dataset as --sbd_dir."
+        )
+    return found, found_sbd
 
 
 def _names(voc_dir: str, split: str) -> list[str]:
@@ -100,17 +127,16 @@ def _find_mask(voc_dir: str, sbd_dir: Optional[str], name: str) -> Optional[str]
 
 def _read_sbd(path: str) -> np.ndarray:
     """Reads a mask of SBD: [height, width], uint8."""
+    from scipy import io  # Optional: only these files need it.
+
     try:
-        from scipy import io  # Optional: only these files need it.
-    except ImportError as error:
+        mask = np.asarray(io.loadmat(path)["GTcls"]["Segmentation"][0, 0])
+        if mask.ndim != 2 or mask.dtype.kind not in "iu":
+            raise ValueError(f"{mask.ndim} dimensions of {mask.dtype}")
+    except Exception as error:  # On a damaged file scipy raises anything.
         raise UserError(
-            f"Reading {path} needs scipy: pip install scipy. Or give the masks as PNG "
-            f"in {_AUGMENTED}, beside {_PRECISE}."
+            f"The mask {path} is not one of SBD's ({error}). Unpack its archive again."
         ) from error
-    try:
-        mask = io.loadmat(path)["GTcls"]["Segmentation"][0, 0]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is not a mask of SBD ({error}).") from error
     masks.check_values(mask, SPEC.num_classes, SPEC.ignore_label, path)
     return mask.astype(np.uint8)
 

@@ -15,7 +15,9 @@ def run(monkeypatch, capsys, module, *flags):
     return exit_info.value.code, capsys.readouterr()
 
 
-@pytest.mark.parametrize("module", ["shapes", "folder", "voc", "coco"])
+@pytest.mark.parametrize(
+    "module", ["shapes", "folder", "voc", "coco", "cityscapes", "ade20k", "camvid"]
+)
 def test_help_shows_an_example(monkeypatch, capsys, module):
     status, printed = run(monkeypatch, capsys, module, "--help")
     assert status == 0
@@ -27,6 +29,9 @@ def test_help_shows_an_example(monkeypatch, capsys, module):
     [
         ("voc", ("--split=1-8", "--voc_dir=nowhere")),
         ("coco", ("--split=1-32", "--coco_dir=nowhere")),
+        ("cityscapes", ("--split=cps_1-8", "--cityscapes_dir=nowhere")),
+        ("ade20k", ("--split=train", "--ade20k_dir=nowhere")),
+        ("camvid", ("--split=train", "--camvid_dir=nowhere")),
         ("shapes", ("--num_images=1", "--output_dir=nowhere")),
         (
             "folder",

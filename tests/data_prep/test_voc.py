@@ -1,11 +1,15 @@
 """VOC in its publisher's layout: which mask, which images, what is missing."""
 
+import pathlib
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data_prep import splits, voc
 from tests.data_prep import trees
 from wss import datasets
+from wss.data import parsing as keys
 from wss.errors import UserError
 
 MASK = np.array([[0, 20, 255], [1, 1, 0]], np.uint8)
@@ -54,16 +58,102 @@ def test_augmented_masks_where_there_is_no_precise_one(monkeypatch, tree):
     assert [label[0, 0] for label in labels] == [0] * 5 + [7] * 5
 
 
-def test_sbd_masks(monkeypatch, tree):
+@pytest.mark.parametrize("below", ["benchmark_RELEASE/dataset", ".", "dataset"])
+def test_sbd_masks(monkeypatch, tree, below):
+    folder = sbd(tree, below)
+    given = folder if below == "." else tree[0].parents[1]
+    out = run(monkeypatch, tree, "--split", "mine", f"--sbd_dir={given}")
+    np.testing.assert_array_equal(trees.decode(out, "mine")[9]["label"], MASK % 255)
+
+
+def sbd(tree, below="."):
+    """Writes SBD's masks for the images without a precise one; returns their folder."""
     io = pytest.importorskip("scipy.io")
     voc_dir, names = tree
-    folder = voc_dir.parents[1] / "benchmark_RELEASE" / "dataset"
+    folder = voc_dir.parents[1] / below
     (folder / "cls").mkdir(parents=True)
     for name in names[5:]:
         content = {"Boundaries": np.zeros(3), "Segmentation": MASK % 255}
         io.savemat(folder / "cls" / f"{name}.mat", {"GTcls": content})
-    out = run(monkeypatch, tree, "--split", "mine", f"--sbd_dir={folder}")
-    np.testing.assert_array_equal(trees.decode(out, "mine")[9]["label"], MASK % 255)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "is not one of SBD's"),
+        (b"MATLAB 5.0 MAT-file" + bytes(300), "is not one of SBD's"),
+        ({"GTinst": 1}, "is not one of SBD's .'GTcls'"),
+        ({"GTcls": {"Segmentation": "text"}}, "is not one of SBD's"),
+        ({"GTcls": {"Segmentation": MASK / 2}}, "dimensions of float64"),
+        ({"GTcls": {"Segmentation": MASK // 7 + 19}}, "holds the value 21"),
+        ({"GTcls": {"Segmentation": MASK[:1]}}, "3 x 2 pixels.*mask.* 3 x 1"),
+    ],
+)
+def test_broken_sbd_masks(tree, content, message):
+    io = pytest.importorskip("scipy.io")
+    voc_dir, names = tree
+    folder = sbd(tree)
+    path = folder / "cls" / f"{names[9]}.mat"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        io.savemat(path, content)
+    item = voc.find_items(str(voc_dir), str(folder), "mine", False)[9]
+    with pytest.raises(UserError, match=message):
+        voc.read(item)
+
+
+def test_sbd_masks_without_scipy(monkeypatch, tree):
+    voc_dir, names = tree
+    folder = voc_dir.parents[1] / "dataset" / "cls"
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / f"{name}.mat").touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=f"{names[5]}.mat needs scipy: pip install sc"):
+        run(monkeypatch, tree, "--split", "mine", f"--sbd_dir={folder.parent}")
+
+
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_the_archive_as_it_unpacks(tree, above):
+    voc_dir, names = tree
+    given = [voc_dir, *voc_dir.parents][above]
+    items = voc.find_items(str(given), None, "train", False)
+    assert [item.name for item in items] == names[:5]
+
+
+def test_records_as_of_the_original_tools(monkeypatch, tmp_path):
+    """From the pictures of the original's records, and masks of VOC's classes."""
+    golden = pathlib.Path(__file__).parents[1] / "golden" / "voc_val_3.tfrecord"
+    voc_dir = tmp_path / "VOC2012"
+    expected, names = [], []
+    for record in tf.data.TFRecordDataset(str(golden)):
+        features = dict(tf.train.Example.FromString(record.numpy()).features.feature)
+        names.append(features[keys.FILENAME].bytes_list.value[0].decode())
+        mask = tf.io.decode_png(features[keys.LABEL_ENCODED].bytes_list.value[0])
+        mask = mask.numpy()[..., 0] // 11 % 22
+        mask[mask == 21] = 255
+        path = voc_dir / "JPEGImages" / f"{names[-1]}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(features[keys.ENCODED].bytes_list.value[0])
+        path = voc_dir / "SegmentationClass" / f"{names[-1]}.png"
+        trees.save_mask(path, mask, palette=True)
+        expected.append((features, mask))
+    lists = voc_dir / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("\n".join(names))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["voc", "--voc_dir=.", "--split=val"])
+    voc.main()
+    out = tmp_path / "data" / "voc"
+    written = [dict(example.features.feature) for example in trees.examples(out, "val")]
+    assert len(written) == 3
+    for features, (original, mask) in zip(written, expected):
+        encoded = features.pop(keys.LABEL_ENCODED).bytes_list.value[0]
+        np.testing.assert_array_equal(tf.io.decode_png(encoded)[..., 0], mask)
+        del original[keys.LABEL_ENCODED]
+        assert features == original
 
 
 def test_missing_masks_unless_unlabeled(monkeypatch, tree):
@@ -80,6 +170,7 @@ def test_missing_masks_unless_unlabeled(monkeypatch, tree):
         (("--split", "1-8"), "images of the split '1-8' are not in .*JPEGImages"),
         (("--split", "1-3"), "no split '1-3' of voc. Known: .*1-8.*V_9k"),
         (("--split", "1-8", "--voc_dir=nowhere"), "VOCtrainval_11-May-2012.tar"),
+        (("--split", "mine", "--sbd_dir=x"), "no x/cls. Download benchmark.tgz from"),
     ],
 )
 def test_missing_data(monkeypatch, tree, flags, message):

@@ -1,0 +1,99 @@
+"""Converts ADE20K as of the Scene Parsing Challenge 2016: 150 classes.
+
+    python -m data_prep.ade20k --split train val --ade20k_dir=raw/ADEChallengeData2016
+
+writes to data/ade20k; --ade20k_dir is what ADEChallengeData2016.zip unpacks to. In its
+masks, 1 to 150 are the classes and 0 is everything else: here the classes become 0 to
+149 and the 0 is ignored. With --unlabeled the records carry no masks.
+"""
+
+import os
+from typing import NamedTuple, Optional
+
+from data_prep import command_line, images, layout, masks, records, relabel
+from wss import datasets
+from wss.errors import UserError
+
+SPEC = datasets.get("ade20k")
+_CLASS_IDS = {0: SPEC.ignore_label, **{i + 1: i for i in range(SPEC.num_classes)}}
+_FOLDER = "ADEChallengeData2016"
+_PARTS = {"train": "training", "val": "validation"}
+_ADVICE = (
+    "Download ADEChallengeData2016.zip from http://sceneparsing.csail.mit.edu/, unpack "
+    "it, and give its folder ADEChallengeData2016 as --ade20k_dir."
+)
+
+
+class Item(NamedTuple):
+    """An image and, unless it is unlabeled, its mask."""
+
+    name: str
+    image: str
+    mask: Optional[str]
+
+
+def read(item: Item) -> records.Example:
+    """Reads an image, and its mask as class ids."""
+    mask = None
+    if item.mask:
+        mask = relabel.look_up(masks.read_values(item.mask), _CLASS_IDS, item.mask)
+    return images.read_example(item.name, item.image, mask)
+
+
+def find_items(ade20k_dir: str, split: str, unlabeled: bool) -> list[Item]:
+    """Finds the files of a split.
+
+    Raises:
+      UserError: the data are not there or not complete.
+    """
+    folder = layout.root(ade20k_dir, [_FOLDER], "images")
+    if folder is None:
+        raise UserError(f"There is no {ade20k_dir}/images. {_ADVICE}")
+    found = _find(folder, "images", split)
+    layout.note_size(SPEC, split, len(found))
+    if unlabeled:
+        return [Item(name, path, None) for name, path in found.items()]
+    found_masks = _find(folder, "annotations", split)
+    images.refuse_missing(
+        [name for name in found if name not in found_masks],
+        f"images of the split '{split}' have no mask in {folder}/annotations",
+        "Unpack the whole archive, or add --unlabeled.",
+    )
+    return [Item(name, path, found_masks[name]) for name, path in found.items()]
+
+
+def _find(root: str, kind: str, split: str) -> dict[str, str]:
+    """Images or masks of a split: {id: path}, sorted."""
+    folder = os.path.join(root, kind, _PARTS[split])
+    if not os.path.isdir(folder):
+        raise UserError(f"There is no {folder}. {_ADVICE}")
+    return images.find(folder)
+
+
+def main() -> None:
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument(
+        "--split", nargs="+", required=True, choices=list(_PARTS), help="splits"
+    )
+    arguments.add_argument("--ade20k_dir", default="raw/ADEChallengeData2016")
+    arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
+    command_line.add_output(
+        arguments, default="data/ade20k", help="(default: data/ade20k)"
+    )
+    flags = arguments.parse_args()
+    work = {
+        split: find_items(flags.ade20k_dir, split, flags.unlabeled)
+        for split in flags.split
+    }
+    for split, items in work.items():
+        command_line.writer(flags).write_split(
+            split,
+            SPEC,
+            items,
+            read,
+            options={"source": "ADEChallengeData2016", "unlabeled": flags.unlabeled},
+        )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

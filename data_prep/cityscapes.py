@@ -1,0 +1,166 @@
+"""Converts Cityscapes: its label ids -> the 19 classes (train ids) of its benchmark.
+
+    python -m data_prep.cityscapes --split cps_1-8 train val \\
+        --cityscapes_dir=raw/cityscapes
+    python -m data_prep.cityscapes --split train_extra --cityscapes_dir=raw/cityscapes
+
+The first needs leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, unpacked in
+--cityscapes_dir, and writes to data/cityscapes; the second leftImg8bit_trainextra.zip
+and gtCoarse.zip. Splits are `train`, `val`, `test` (without masks, which are not
+public), `train_extra` (whose masks are coarse) and the published draws from train,
+`cps_1-2` to `cps_1-16` and `u2pl_1-2` to `u2pl_1-16`. --annotations=coarse takes the
+coarse masks of train and val as well; --unlabeled takes none.
+"""
+
+import os
+from typing import NamedTuple, Optional
+
+from data_prep import command_line, images, layout, masks, records, relabel, splits
+from wss import datasets
+from wss.errors import UserError
+
+SPEC = datasets.get("cityscapes")
+# Label ids of the classes, by train id; the others up to 33 belong to no class.
+_LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_TRAIN_IDS = {
+    **{label_id: SPEC.ignore_label for label_id in (*range(34), SPEC.ignore_label)},
+    **{label_id: train_id for train_id, label_id in enumerate(_LABEL_IDS)},
+}
+_PARTS = ("train", "val", "test", "train_extra")
+# By package and by whether it is about train_extra.
+_ARCHIVES = {
+    ("leftImg8bit", False): "leftImg8bit_trainvaltest.zip",
+    ("leftImg8bit", True): "leftImg8bit_trainextra.zip",
+    ("gtFine", False): "gtFine_trainvaltest.zip",
+    ("gtCoarse", False): "gtCoarse.zip",
+    ("gtCoarse", True): "gtCoarse.zip",
+}
+
+
+class Item(NamedTuple):
+    """An image and, unless it is unlabeled, its mask of label ids."""
+
+    name: str
+    image: str
+    mask: Optional[str]
+
+
+def read(item: Item) -> records.Example:
+    """Reads an image, and its mask as train ids."""
+    mask = None
+    if item.mask:
+        label_ids = masks.read_values(item.mask)
+        mask = relabel.look_up(label_ids, _TRAIN_IDS, item.mask)
+    return images.read_example(item.name, item.image, mask)
+
+
+def find_items(
+    cityscapes_dir: str, split: str, annotations: Optional[str]
+) -> list[Item]:
+    """Finds the files of a split.
+
+    Args:
+      cityscapes_dir: holds leftImg8bit, and gtFine or gtCoarse.
+      split: its name.
+      annotations: "gtFine", "gtCoarse", or None for images without masks.
+
+    Raises:
+      UserError: the data are not there, not complete, or the split is not known.
+    """
+    if split not in known_splits():
+        raise UserError(
+            f"There is no split '{split}' of Cityscapes. Known: "
+            f"{', '.join(known_splits())}."
+        )
+    part = split if split in _PARTS else "train"
+    found = _find(cityscapes_dir, "leftImg8bit", part, "_leftImg8bit")
+    names = list(found) if split in _PARTS else splits.load("cityscapes", split)
+    images.refuse_missing(
+        [name for name in names if name not in found],
+        f"images of the split '{split}' are not in {cityscapes_dir}/leftImg8bit",
+        "Unpack the whole archive.",
+    )
+    layout.note_size(SPEC, split, len(names))
+    if annotations is None:
+        return [Item(name, found[name], None) for name in names]
+    found_masks = _find(cityscapes_dir, annotations, part, f"_{annotations}_labelIds")
+    images.refuse_missing(
+        [name for name in names if name not in found_masks],
+        f"images of the split '{split}' have no mask in {cityscapes_dir}/{annotations}",
+        "Unpack the whole archive, or add --unlabeled.",
+    )
+    return [Item(name, found[name], found_masks[name]) for name in names]
+
+
+def known_splits() -> list[str]:
+    """Names of the splits."""
+    drawn = [name for name in splits.names("cityscapes") if name not in _PARTS]
+    return [*_PARTS, *drawn]
+
+
+def _find(cityscapes_dir: str, package: str, part: str, ending: str) -> dict[str, str]:
+    """Finds the files of one kind: {image id: path}, sorted.
+
+    Raises:
+      UserError: there are none.
+    """
+    folder = os.path.join(cityscapes_dir, package, part)
+    archive = _ARCHIVES[package, part == "train_extra"]
+    advice = (
+        f"Download {archive} from https://www.cityscapes-dataset.com/downloads/ (after "
+        f"registration) and unpack it in {cityscapes_dir}."
+    )
+    if not os.path.isdir(folder):
+        raise UserError(f"There is no {folder}. {advice}")
+    found = {
+        os.path.basename(name)[: -len(ending)]: path
+        for name, path in images.find(folder).items()
+        if name.endswith(ending)
+    }
+    if not found:
+        raise UserError(f"There is no file *{ending}.png in {folder}. {advice}")
+    return found
+
+
+def _annotations(split: str, kind: str, unlabeled: bool) -> Optional[str]:
+    """The masks to take, as `find_items` names them."""
+    if unlabeled or split == "test":
+        return None
+    return "gtCoarse" if kind == "coarse" or split == "train_extra" else "gtFine"
+
+
+def main() -> None:
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
+    arguments.add_argument("--cityscapes_dir", default="raw/cityscapes")
+    arguments.add_argument(
+        "--annotations",
+        choices=("fine", "coarse"),
+        default="fine",
+        help="kind of masks (default: fine; train_extra has coarse ones only)",
+    )
+    arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
+    command_line.add_output(
+        arguments, default="data/cityscapes", help="(default: data/cityscapes)"
+    )
+    flags = arguments.parse_args()
+    kinds = {
+        split: _annotations(split, flags.annotations, flags.unlabeled)
+        for split in flags.split
+    }
+    work = {
+        split: find_items(flags.cityscapes_dir, split, kind)
+        for split, kind in kinds.items()
+    }
+    for split, items in work.items():
+        command_line.writer(flags).write_split(
+            split,
+            SPEC,
+            items,
+            read,
+            options={"source": "Cityscapes", "annotations": kinds[split]},
+        )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

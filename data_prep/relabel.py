@@ -1,0 +1,77 @@
+"""A publisher's labels -> class ids."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Callable
+
+import numpy as np
+
+from data_prep import decoding
+from wss.errors import UserError
+
+
+def look_up(
+    values: np.ndarray,
+    class_ids: Mapping[int, int],
+    source: str,
+    show: Callable[[int], str] = "the value {}".format,
+) -> np.ndarray:
+    """Replaces each value by its class id.
+
+    Args:
+      values: [height, width], integers.
+      class_ids: {value: class id or ignore label}.
+      source: the mask's file, for the message.
+      show: what to call a value there.
+
+    Returns:
+      [height, width], uint8.
+
+    Raises:
+      UserError: a value that is not known.
+    """
+    known, ids = _columns(tuple(class_ids.items()))
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    wrong = known[place] != values
+    if wrong.any():
+        raise UserError(
+            f"The mask {source} holds {show(values[wrong].min())}, which is no label "
+            "of this data set. Take the mask from its publisher's archive."
+        )
+    return ids[place]
+
+
+def read_colours(path: str) -> np.ndarray:
+    """Reads a mask whose labels are colours.
+
+    Returns:
+      [height, width], int32, the colours' numbers, as of `number`.
+
+    Raises:
+      UserError: no image, or a JPEG.
+    """
+    _, image = decoding.load(path, "mask")
+    if image.format in decoding.JPEG:
+        raise UserError(
+            f"The mask {path} is a JPEG, whose compression changes colours. Take the "
+            "publisher's PNG."
+        )
+    pixels = np.asarray(image.convert("RGB")).astype(np.int32)
+    return number(pixels)
+
+
+def number(colours: np.ndarray) -> np.ndarray:
+    """Numbers of colours [..., 3], 0..255: [...], int32."""
+    red, green, blue = np.moveaxis(np.asarray(colours, np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
+
+
+def colour(number_of: int) -> str:
+    """What to call a colour, given its number."""
+    return f"the colour #{number_of:06x}"
+
+
+@functools.lru_cache(maxsize=8)
+def _columns(class_ids: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    known, ids = zip(*sorted(class_ids))
+    return np.array(known), np.array(ids, np.uint8)
