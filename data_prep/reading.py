@@ -1,0 +1,324 @@
+"""Reads shards back, record by record, whatever state they are in.
+
+Training stops at the first bad record of a split. Here every record is decoded as
+training would decode it and told apart from its neighbours, by its shard and number:
+a damaged record hides no other, unless its length is damaged, which alone says where
+the next one begins. Images are decoded on all cores by one tf.data graph, which hands
+over counts instead of pixels.
+"""
+
+import collections
+import concurrent.futures
+import os
+import re
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy as np
+import tensorflow as tf
+
+from wss import datasets
+from wss.data import parsing, shards
+from wss.datasets import manifest as manifests
+from wss.datasets.spec import DatasetSpec
+from wss.errors import UserError
+
+VALUES = 256  # that a pixel of a mask can take
+NOT_RECORDED = -1
+# A record: length (8 bytes) and its checksum (4), the data and its checksum (4).
+_HEADER = struct.Struct("<QI")
+_FRAME_BYTES = 16
+_MAX_FINGERPRINT = 2**63 - 1
+
+
+class Shard(NamedTuple):
+    """A shard, and where its records lie.
+
+    Attributes:
+      path: the file.
+      offsets: [records], int64, the byte where each begins.
+      lengths: [records], int64, bytes of each one's data.
+      problem: why records behind these cannot be found, or None.
+    """
+
+    path: str
+    offsets: np.ndarray
+    lengths: np.ndarray
+    problem: Optional[str]
+
+    @property
+    def name(self) -> str:
+        """The file's name without folder."""
+        return os.path.basename(self.path)
+
+
+class Record(NamedTuple):
+    """What is known of a good record.
+
+    Attributes:
+      shard: number of its shard in the split.
+      number: its number in the shard.
+      name: the image's name in its data set; may be empty.
+      size: height and width of the decoded image.
+      recorded_size: those that the record gives, -1 where it gives none.
+      has_mask: whether there is a mask.
+      pixels: [256], int64, how many pixels of the mask hold each value; 0 without mask.
+      class_ids: image-level labels.
+      fingerprint: of the encoded image: a number, 0 <= fingerprint < 2 ** 63.
+      name_fingerprint: of the name.
+    """
+
+    shard: int
+    number: int
+    name: str
+    size: tuple[int, int]
+    recorded_size: tuple[int, int]
+    has_mask: bool
+    pixels: np.ndarray
+    class_ids: np.ndarray
+    fingerprint: int
+    name_fingerprint: int
+
+
+class Broken(NamedTuple):
+    """A record that training could not use; `problem` is a sentence that names it."""
+
+    shard: int
+    number: int
+    problem: str
+
+
+def find_spec(
+    data_dir: str, dataset: Optional[str], manifest: Optional[Mapping[str, Any]]
+) -> DatasetSpec:
+    """Finds the classes: those of --dataset, or else of the manifest.
+
+    Raises:
+      UserError: neither is there, or they disagree.
+    """
+    if dataset:
+        return datasets.get(dataset, data_dir)
+    if manifest is None:
+        raise UserError(
+            f"There is no {manifests.FILE_NAME} in {data_dir}, so its classes are not "
+            f"known. Name them: --dataset=... ({', '.join(named_datasets())})."
+        )
+    described = datasets.get(datasets.FOLDER, data_dir)
+    if manifest["name"] in named_datasets():
+        named = datasets.get(manifest["name"])
+        if (named.class_names, named.ignore_label) == (
+            described.class_names,
+            described.ignore_label,
+        ):
+            return named  # The same, in its own colours.
+    return described
+
+
+def named_datasets() -> list[str]:
+    """The data sets whose classes are known without a manifest."""
+    return [name for name in datasets.names() if name != datasets.FOLDER]
+
+
+def find(data_dir: str) -> dict[str, list["re.Match[str]"]]:
+    """Finds shards by their names.
+
+    Returns:
+      {split: the names of its shards}, sorted, as matches of
+      `wss.data.shards.shard_names`.
+    """
+    found = collections.defaultdict(list)
+    for match in shards.shard_names(data_dir):
+        found[match["split"]].append(match)
+    return {
+        split: sorted(found[split], key=lambda match: match.string)
+        for split in sorted(found)
+    }
+
+
+def walk(paths: Sequence[str]) -> list[Shard]:
+    """Finds the records of shards by their length headers, without reading them."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
+        return list(threads.map(_walk, paths))
+
+
+def examine(
+    split: Sequence[Shard], ignore_label: int
+) -> Iterator[Union[Record, Broken]]:
+    """Decodes all records of a split, in their order.
+
+    Args:
+      split: its shards.
+      ignore_label: label of ignored pixels.
+
+    Yields:
+      A `Record` or a `Broken` for each.
+    """
+    counts = [len(shard.offsets) for shard in split]
+    if not sum(counts):
+        return
+    places = {
+        "shard": np.repeat(np.arange(len(split)), counts),
+        "number": np.concatenate([np.arange(count) for count in counts]),
+        "offset": np.concatenate([shard.offsets for shard in split]),
+        "length": np.concatenate([shard.lengths for shard in split]),
+    }
+    with tf.device("/cpu:0"):
+        paths = tf.constant([shard.path for shard in split])
+        names = tf.constant([shard.name for shard in split])
+    dataset = tf.data.Dataset.from_tensor_slices(places).map(
+        lambda place: _examine(place, paths, names, ignore_label),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    # Several shards may be read at once, but they come in order: the n-th result
+    # belongs to the n-th place, whether it is an error or not.
+    results = iter(dataset)
+    for shard, number in zip(places["shard"].tolist(), places["number"].tolist()):
+        where = f"{split[shard].name}, record {number}"
+        yield _next(results, where, shard, number)
+
+
+def decode(shard: Shard, number: int, ignore_label: int) -> dict[str, np.ndarray]:
+    """Decodes one good record: the features of `wss.data.parsing.parse_example`."""
+    with tf.device("/cpu:0"):
+        serialized = shards.read_record(
+            tf.constant(shard.path),
+            tf.constant(shard.offsets[number]),
+            tf.constant(shard.lengths[number]),
+        )
+        example = parsing.parse_example(serialized, ignore_label)
+    return {key: value.numpy() for key, value in example.items()}
+
+
+def hide_gpus() -> None:
+    """Keeps TensorFlow away from GPUs, whose memory a training may need."""
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        pass  # They are in use by this process already.
+
+
+def _walk(path: str) -> Shard:
+    offsets, lengths = [], []
+    size = tf.io.gfile.stat(path).length
+    position, problem = 0, None
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while position < size and not problem:
+            file.seek(position)
+            header = file.read(_HEADER.size)
+            problem = _header_problem(header, size - position)
+            if not problem:
+                length, _ = _HEADER.unpack(header)
+                offsets.append(position)
+                lengths.append(length)
+                position += length + _FRAME_BYTES
+    if problem:
+        problem = (
+            f"{os.path.basename(path)}, record {len(offsets)} (byte {position}): "
+            f"{problem}"
+        )
+    return Shard(
+        path, np.array(offsets, np.int64), np.array(lengths, np.int64), problem
+    )
+
+
+def _header_problem(header: bytes, left: int) -> Optional[str]:
+    """Why no record begins with these bytes, `left` bytes before the file's end."""
+    if len(header) == _HEADER.size:
+        length, checksum = _HEADER.unpack(header)
+        if _masked_crc32c(header[:8]) != checksum:
+            return (
+                "its length is damaged, so what follows in this shard cannot be found."
+            )
+        if length + _FRAME_BYTES <= left:
+            return None
+    return "the file is cut off here."
+
+
+def _masked_crc32c(data: bytes) -> int:
+    """The checksum of TFRecord files, bit by bit: fast enough for 8 bytes."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _examine(
+    place: dict[str, tf.Tensor], paths: tf.Tensor, names: tf.Tensor, ignore_label: int
+) -> dict[str, tf.Tensor]:
+    """Reads and decodes one record and counts what it shows."""
+    where = tf.strings.join(
+        [names[place["shard"]], ", record ", tf.strings.as_string(place["number"])]
+    )
+    serialized = shards.read_record(
+        paths[place["shard"]], place["offset"], place["length"]
+    )
+    intact = parsing.ensure(
+        tf.cast(tf.strings.length(serialized), tf.int64) == place["length"],
+        where,
+        ": the record does not fit its checksum, its bytes have changed.",
+    )
+    with tf.control_dependencies([intact]):
+        serialized = tf.identity(serialized)
+    example = parsing.parse_example(serialized, ignore_label, source=where)
+    number = tf.io.FixedLenFeature((), tf.int64, default_value=NOT_RECORDED)
+    string = tf.io.FixedLenFeature((), tf.string, default_value="")
+    raw = tf.io.parse_single_example(
+        serialized,
+        {
+            parsing.HEIGHT: number,
+            parsing.WIDTH: number,
+            parsing.ENCODED: string,
+        },
+    )
+    pixels = tf.math.bincount(
+        tf.cast(example["label"], tf.int32), minlength=VALUES, maxlength=VALUES
+    )
+    return {
+        "name": example["name"],
+        "size": tf.shape(example["image"])[:2],
+        "recorded_size": tf.stack([raw[parsing.HEIGHT], raw[parsing.WIDTH]]),
+        "has_mask": example["has_label"],
+        "pixels": tf.where(example["has_label"], pixels, 0),
+        "class_ids": example["class_ids"],
+        "fingerprint": _fingerprint(raw[parsing.ENCODED]),
+        "name_fingerprint": _fingerprint(example["name"]),
+    }
+
+
+def _fingerprint(content: tf.Tensor) -> tf.Tensor:
+    return tf.strings.to_hash_bucket_fast(content, _MAX_FINGERPRINT)
+
+
+def _next(
+    results: Iterator[dict[str, tf.Tensor]], where: str, shard: int, number: int
+) -> Union[Record, Broken]:
+    try:
+        with parsing.user_errors():
+            result = next(results)
+    except UserError as error:
+        return Broken(shard, number, str(error))
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+        # TensorFlow quotes the record's bytes, which need not be text.
+        key = re.search(r"Key: ([\w/]+)\.", str(error))
+        problem = (
+            f"feature {key[1]} is not of the kind that training reads."
+            if key
+            else "not a serialized tf.train.Example."
+        )
+        return Broken(shard, number, f"{where}: {problem}")
+    return Record(
+        shard,
+        number,
+        result["name"].numpy().decode(errors="replace"),
+        tuple(result["size"].numpy().tolist()),
+        tuple(result["recorded_size"].numpy().tolist()),
+        bool(result["has_mask"]),
+        result["pixels"].numpy().astype(np.int64),
+        result["class_ids"].numpy(),
+        int(result["fingerprint"]),
+        int(result["name_fingerprint"]),
+    )

@@ -1,0 +1,202 @@
+"""Reads back every record of a data set, counts what it shows, names what is wrong.
+
+    python -m data_prep.verify --data_dir=data/mine
+    python -m data_prep.verify --data_dir=data/voc --dataset=voc --split train val
+
+prints for each split its images, the classes of its masks and its problems, by shard
+and record (numbered from 0); a note tells what may be meant so. A damaged record hides
+no other. At the end it draws a contact sheet, images with their masks over them: look
+at it. The classes are those of the folder's dataset.json; for shards that another
+program wrote, --dataset names them.
+
+Exit status: 0 all is well, 1 something is wrong with the data, 2 with the command.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep import checks, command_line, contact_sheet, reading
+from data_prep.tally import Tally
+from wss.datasets import manifest as manifests
+from wss.datasets.spec import DatasetSpec
+from wss.errors import UserError
+
+gfile = tf.io.gfile
+
+_SHEET = "contact_sheet.png"
+_PICTURES = 2 * contact_sheet.PAIRS_PER_ROW  # of a split, on the sheet
+_UNFINISHED = re.compile(r"(?P<folder>\.(?P<split>.+)\.partial)/?")
+_MAX_PROBLEMS = 20
+_NO_CLASS_ROWS = 8
+
+
+def choose_splits(
+    data_dir: str,
+    wanted: Optional[Sequence[str]],
+    manifest: Optional[Mapping[str, Any]],
+) -> list[str]:
+    """The splits to read: those asked for, or all.
+
+    Raises:
+      UserError: there is no such split, or none at all.
+    """
+    known = sorted({*reading.find(data_dir), *(manifest["splits"] if manifest else ())})
+    if not known:
+        hint = "".join(f" {note}" for note in unfinished(data_dir))
+        raise UserError(
+            f"There are no shards <split>-00000-of-00004.tfrecord in {data_dir}. Give "
+            f"the folder that they were written to as --data_dir.{hint}"
+        )
+    for split in wanted or ():
+        if split not in known:
+            raise UserError(
+                f"There is no split '{split}' in {data_dir}. Known: {', '.join(known)}."
+            )
+    return list(dict.fromkeys(wanted or known))
+
+
+def format_split(split: checks.Split) -> str:
+    """What was found in a split, as lines of text."""
+    tally = split.tally
+    num_shards = f"{len(split.shards)} shard{'s' if len(split.shards) != 1 else ''}"
+    lines = [
+        f"\n{split.name}: {tally.images} images in {num_shards}, "
+        f"{tally.with_masks} with masks, {tally.images - tally.with_masks} without"
+        + (f", {tally.broken} broken records" if tally.broken else "")
+    ]
+    if tally.images:
+        lines.append(f"  {tally.size_summary()}")
+    if tally.with_class_ids:
+        lines.append(f"  {tally.with_class_ids} images with image-level labels")
+    if tally.with_masks:
+        lines += [f"  {line}" for line in _class_table(tally)]
+    problems = [*split.problems, *split.record_problems]
+    lines += [f"  problem: {problem}" for problem in problems]
+    if split.num_problems > len(problems):
+        lines.append(
+            f"  problem: and {split.num_problems - len(problems)} more of records; "
+            f"--max_problems={split.num_problems} shows all."
+        )
+    lines += [f"  note: {note}" for note in split.notes]
+    return "\n".join(lines)
+
+
+def _class_table(tally: Tally) -> list[str]:
+    spec = tally.spec
+    rows = [(str(i), name, [i]) for i, name in enumerate(spec.class_names)]
+    values = tally.no_classes()
+    rows += [(str(i), "(no class)", [i]) for i in values[:_NO_CLASS_ROWS]]
+    if values[_NO_CLASS_ROWS:]:
+        rows.append(("...", "(no class)", values[_NO_CLASS_ROWS:]))
+    rows.append((str(spec.ignore_label), "(ignored)", [spec.ignore_label]))
+    width = max(len(name) for _, name, _ in rows)
+    total = tally.pixels.sum()
+    lines = [
+        f"{'id':>3}  {'class':<{width}}  {'pixels':>15}  {'share':>7}  {'images':>8}"
+    ]
+    for value, name, values in rows:
+        pixels = tally.pixels[values].sum()
+        lines.append(
+            f"{value:>3}  {name:<{width}}  {pixels:>15,}  {pixels / total:>7.2%}  "
+            f"{tally.shown_by[values].max():>8,}"
+        )
+    return lines
+
+
+def unfinished(data_dir: str) -> list[str]:
+    """Notes about what conversions that were stopped have left in the folder."""
+    names = gfile.listdir(data_dir) if gfile.isdir(data_dir) else []
+    found = filter(None, map(_UNFINISHED.fullmatch, names))
+    return [
+        f"{match['folder']} is an unfinished conversion of the split "
+        f"'{match['split']}': run its command again, it goes on from there; or remove "
+        "the folder."
+        for match in found
+    ]
+
+
+def draw_sheet(
+    splits: Sequence[checks.Split], spec: DatasetSpec, path: str
+) -> Optional[str]:
+    """Draws the contact sheet.
+
+    Returns:
+      None, or why it could not be saved, in a sentence.
+    """
+    rows = []
+    for split in splits:
+        chosen = split.tally.choose(_PICTURES)
+        heading = f"{split.name}: {len(chosen)} of {split.tally.images} images"
+        if chosen:
+            pictures = [_picture(split.decode(index)) for index in chosen]
+            rows.append(contact_sheet.Row(heading, pictures))
+    try:
+        contact_sheet.save(contact_sheet.draw(rows, spec), path)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+        return (
+            f"The contact sheet could not be saved ({reason}). Name another place: "
+            "--contact_sheet=..."
+        )
+    return None
+
+
+def _picture(example: Mapping[str, np.ndarray]) -> contact_sheet.Picture:
+    return contact_sheet.Picture(
+        example["name"].decode(errors="replace"),
+        example["image"],
+        example["label"] if example["has_label"] else None,
+    )
+
+
+def main() -> None:
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument("--data_dir", required=True, help="folder of the shards")
+    arguments.add_argument("--split", nargs="+", help="splits to read (default: all)")
+    arguments.add_argument(
+        "--dataset", help=f"one of {', '.join(reading.named_datasets())}"
+    )
+    arguments.add_argument(
+        "--contact_sheet", metavar="PNG", help=f"(default: <data_dir>/{_SHEET})"
+    )
+    arguments.add_argument(
+        "--max_problems",
+        type=int,
+        default=_MAX_PROBLEMS,
+        help="of single records, to print for each split (default: %(default)s)",
+    )
+    flags = arguments.parse_args()
+    reading.hide_gpus()
+    manifest = manifests.read(flags.data_dir)
+    names = choose_splits(flags.data_dir, flags.split, manifest)
+    spec = reading.find_spec(flags.data_dir, flags.dataset, manifest)
+    print(
+        f"{flags.data_dir}: data set '{spec.name}', {spec.num_classes} classes, ignore "
+        f"label {spec.ignore_label}"
+    )
+    splits = []
+    for name in names:
+        split = checks.check(flags.data_dir, name, spec, manifest, flags.max_problems)
+        print(format_split(split), flush=True)
+        splits.append(split)
+    sheet = flags.contact_sheet or os.path.join(flags.data_dir, _SHEET)
+    trouble = draw_sheet(splits, spec, sheet)
+    print()
+    for note in [*checks.overlaps(splits), *unfinished(flags.data_dir)]:
+        print(f"note: {note}")
+    print(f"note: {trouble}" if trouble else f"Look at {sheet}: are the masks right?")
+    num_problems = sum(split.num_problems for split in splits)
+    if num_problems:
+        print(f"{num_problems} problems; see the lines that begin with 'problem:'.")
+        sys.exit(1)
+    print("No problem was found.")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
