@@ -1,0 +1,235 @@
+"""Draws the images of a new split at random, so that each class occurs in it.
+
+    python -m data_prep.make_split --data_dir=data/mine --split=train --ratio=1/8 \\
+        --output=1-8.txt
+    python -m data_prep.make_split --masks=masks/train --ratio 1/4 1/8 1/16 --seed=1 \\
+        --output='splits/{}.txt'
+
+The first draws from a split that is written already, the second from a folder of masks
+(whose values are class ids). The list of ids, one a line, is what --ids of the readers
+takes. Several ratios are nested: 1/16 is part of 1/8; each is rounded up, as in the
+published splits. The same seed draws the same images.
+
+A draw in which a class is missing from the smallest list is thrown away and made anew,
+as PseudoSeg drew its 1/16 of VOC; where that finds none in 1000 draws, images of the
+missing classes are taken first. --min_images asks for more images of each class.
+"""
+
+import argparse
+import concurrent.futures
+import fractions
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep import balanced, command_line, images, masks, reading
+from wss.data import shards
+from wss.datasets import manifest as manifests
+from wss.errors import UserError
+
+
+class Labeled(NamedTuple):
+    """Images to draw from.
+
+    Attributes:
+      ids: their names.
+      shown: [images, classes], bool, which image shows which class.
+      class_names: [classes].
+    """
+
+    ids: Sequence[str]
+    shown: np.ndarray
+    class_names: Sequence[str]
+
+
+def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
+    """Looks at the masks of a written split; images without mask are left aside.
+
+    Args:
+      data_dir: folder of the shards.
+      split: name of the split.
+      dataset: whose classes they are; None: as the folder's dataset.json says.
+
+    Raises:
+      UserError: no such split, a bad record, a name twice, or no mask.
+    """
+    spec = reading.find_spec(data_dir, dataset, manifests.read(data_dir))
+    paths = shards.find_shards(data_dir, split)
+    found = reading.walk(paths)
+    advice = f"Look at it: python -m data_prep.verify --data_dir={data_dir}"
+    for shard in found:
+        if shard.problem:
+            raise UserError(f"{shard.problem} {advice}")
+    shown: dict[str, np.ndarray] = {}
+    for record in tqdm(
+        reading.examine(found, spec.ignore_label),
+        desc=split,
+        total=sum(len(shard.offsets) for shard in found),
+        unit=" images",
+        leave=False,
+    ):
+        if isinstance(record, reading.Broken):
+            raise UserError(f"{record.problem} {advice}")
+        if record.name in shown:
+            raise UserError(f"Two records have the name '{record.name}'. {advice}")
+        if record.has_mask:
+            shown[record.name] = record.pixels[: spec.num_classes] > 0
+    if not shown:
+        raise UserError(f"No image of the split '{split}' in {data_dir} has a mask.")
+    return Labeled(list(shown), np.array(list(shown.values())), spec.class_names)
+
+
+def read_masks(
+    mask_dir: str, ids_file: Optional[str], ignore_label: int, suffix: str = ""
+) -> Labeled:
+    """Looks at a folder of masks; every value that occurs is a class.
+
+    Args:
+      mask_dir: the folder.
+      ids_file: list of the masks to look at; None: all.
+      ignore_label: the value that is no class.
+      suffix: what the masks' names have behind the id, such as "_mask".
+
+    Raises:
+      UserError: no masks, or not those of the list.
+    """
+    found = images.scan(mask_dir, suffix).paths
+    ids = images.read_ids(ids_file) if ids_file else list(found)
+    images.refuse_missing(
+        [name for name in ids if name not in found],
+        f"ids of {ids_file} have no mask in {mask_dir}",
+        "An id is the path of a mask below --masks, without its ending.",
+    )
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        paths = [found[name] for name in ids]
+        results = threads.map(lambda path: np.unique(masks.read_values(path)), paths)
+        values = list(tqdm(results, "masks", len(ids), leave=False, unit=" images"))
+    everything = {*np.concatenate(values).tolist()}
+    classes = sorted(everything - {ignore_label})
+    if len(classes) < 2:  # Yes/no masks of 0 and 255: here 255 is a class.
+        classes = sorted(everything)
+    shown = np.array([np.isin(classes, some) for some in values])
+    return Labeled(ids, shown, [f"class {value}" for value in classes])
+
+
+def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
+    """Writes a list of ids.
+
+    Raises:
+      UserError: another list lies there, or the file cannot be written.
+    """
+    text = "".join(f"{name}\n" for name in ids)
+    try:
+        if os.path.exists(path) and not overwrite:
+            with open(path, encoding="utf-8") as file:
+                if file.read() != text:
+                    raise UserError(
+                        f"{path} is there already and holds another list. Choose "
+                        "another --output, or add --overwrite."
+                    )
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def _format_table(labeled: Labeled, lists: Mapping[str, Sequence[int]]) -> str:
+    """How many images show each class: all of them, and those of each list."""
+    columns = {"all": labeled.shown.sum(axis=0)}
+    for name, indices in lists.items():
+        columns[name] = labeled.shown[indices].sum(axis=0)
+    width = max(len(name) for name in ["images of", *labeled.class_names])
+    lines = [f"{'images of':<{width}}" + "".join(f"{name:>9}" for name in columns)]
+    for i, name in enumerate(labeled.class_names):
+        counts = "".join(f"{column[i]:>9,}" for column in columns.values())
+        lines.append(f"{name:<{width}}{counts}")
+    return "\n".join(lines)
+
+
+def _ratio(text: str) -> fractions.Fraction:
+    try:
+        ratio = fractions.Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        ratio = fractions.Fraction(0)
+    if not 0 < ratio <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no ratio such as 1/8")
+    return ratio
+
+
+def _parse() -> argparse.Namespace:
+    arguments = command_line.parser(__doc__)
+    source = arguments.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data_dir", help="folder of shards; also give --split")
+    source.add_argument("--masks", help="folder of masks; --ids names some of them")
+    arguments.add_argument("--split", help="the written split to draw from")
+    arguments.add_argument("--dataset", help="its classes (default: dataset.json's)")
+    arguments.add_argument("--ids", help="file: the masks to draw from, one id a line")
+    arguments.add_argument("--ignore_label", type=int, default=255, help="in --masks")
+    arguments.add_argument(
+        "--mask_suffix", default="", help="behind the id in the masks' names: _mask"
+    )
+    size = arguments.add_mutually_exclusive_group(required=True)
+    size.add_argument("--ratio", nargs="+", type=_ratio, help="such as 1/8")
+    size.add_argument("--count", nargs="+", type=int, help="how many images")
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--min_images", type=int, default=1, help="of each class")
+    arguments.add_argument(
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="the list to write; of several, {} stands for the ratio or count",
+    )
+    arguments.add_argument("--overwrite", action="store_true")
+    flags = arguments.parse_args()
+    if flags.data_dir and not flags.split:
+        raise UserError("--data_dir needs --split: the split to draw from.")
+    if len(flags.ratio or flags.count) > 1 and "{}" not in flags.output:
+        raise UserError(
+            "Several lists need several names: put {} into --output, such as "
+            "'splits/{}.txt'."
+        )
+    return flags
+
+
+def main() -> None:
+    flags = _parse()
+    if flags.data_dir:
+        reading.hide_gpus()
+        labeled = read_split(flags.data_dir, flags.split, flags.dataset)
+    else:
+        labeled = read_masks(
+            flags.masks, flags.ids, flags.ignore_label, flags.mask_suffix
+        )
+    if flags.ratio:
+        sizes = {
+            f"{ratio.numerator}-{ratio.denominator}": math.ceil(
+                ratio * len(labeled.ids)
+            )
+            for ratio in flags.ratio
+        }
+    else:
+        sizes = {str(count): count for count in flags.count}
+    drawn = balanced.draw(
+        labeled.shown,
+        list(sizes.values()),
+        labeled.class_names,
+        flags.min_images,
+        flags.seed,
+    )
+    lists = {name: drawn[count] for name, count in sizes.items()}
+    for name, indices in lists.items():
+        path = flags.output.replace("{}", name)
+        write_list(path, [labeled.ids[i] for i in indices], flags.overwrite)
+        print(f"{path}: {len(indices)} of {len(labeled.ids)} images")
+    print(_format_table(labeled, lists))
+    for i in np.flatnonzero(~labeled.shown.any(axis=0)):
+        print(f"note: no image shows {labeled.class_names[i]}, so no draw can.")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
