@@ -63,7 +63,7 @@ _COLOURS = {
     },
     "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
 }
-_BY_COLOUR = {
+CLASS_OF_COLOUR = {
     relabel.number((0, 0, 0)).item(): SPEC.ignore_label,  # Void.
     **{
         relabel.number(colour).item(): SPEC.class_names.index(name)
@@ -99,7 +99,7 @@ def read(item: Item) -> records.Example:
     mask = None
     if item.mask and item.in_colours:
         colours = relabel.read_colours(item.mask)
-        mask = relabel.look_up(colours, _BY_COLOUR, item.mask, relabel.colour)
+        mask = relabel.look_up(colours, CLASS_OF_COLOUR, item.mask, relabel.colour)
     elif item.mask:
         mask = relabel.look_up(masks.read_values(item.mask), _BY_ID, item.mask)
     return images.read_example(item.name, item.image, mask)

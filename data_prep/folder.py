@@ -1,85 +1,93 @@
-"""Writes your own images, with masks or without, as one split.
+"""Writes your own images, with masks or without: one split with each call.
 
-    python -m data_prep.folder --images=photos/train --masks=masks/train \\
-        --ids=labeled.txt --split=labeled --class_names=classes.txt \\
-        --output_dir=data/mine
-    python -m data_prep.folder --images=photos/train --split=unlabeled \\
-        --class_names=classes.txt --output_dir=data/mine
+    python -m data_prep.folder --images=photos --masks=masks --only_with_masks \\
+        --split=labeled --class_names=classes.txt --output_dir=data/mine
+    python -m data_prep.folder --images=photos --exclude=val.txt \\
+        --split=unlabeled --class_names=classes.txt --output_dir=data/mine
+    python -m data_prep.folder --images=photos --image_labels=labels.csv \\
+        --split=tagged --class_names=classes.txt --output_dir=data/mine
 
-The mask of photos/train/a/b.jpg is masks/train/a/b.png, a grey or palette image of its
-size whose values are class ids, 0 to N-1, or the ignore label; the image's id is `a/b`.
---ids is a list of ids, one a line; without it all images of the folder are written.
+The mask of photos/a/b.jpg is masks/a/b.png; the image's id is `a/b`. A mask has its
+image's size and is saved without loss (PNG, TIFF, BMP, GIF). Its labels are numbers,
+that is grey values or palette indices: the class ids 0 to N-1, or the ignore label.
+Other labels, and colours, are told what they mean:
+
+    --colormap=colours.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
+    --colormap=voc            the palette of a known data set
+    --binary                  yes/no masks: 255, or whatever is not 0, becomes 1
+    --map 7=road 20-254=ignore
+
 --class_names is a list of names, one a line, that of class 0 (the background, if there
-is one) first. Train on the result as the data set `folder`.
+is one) first; or a known data set. --image_labels is for images without masks: each
+line is an image's id and the classes that it shows, between commas: `a/b,road,car`.
+Train on the result as the data set `folder`.
 """
 
+import argparse
 import functools
 import os
-from typing import NamedTuple, Optional
+import re
+from collections.abc import Sequence
+from typing import Any, Optional
 
-from data_prep import command_line, images, masks, records
+from data_prep import colormaps, command_line, images, masks, pairing, records
+from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
-
-class Item(NamedTuple):
-    """An image and, where it has one, its mask."""
-
-    name: str
-    image: str
-    mask: Optional[str]
+_MASK_FLAGS = ("colormap", "binary", "map", "mask_suffix", "only_with_masks")
+_ADVICE = (
+    "Raise the number of classes, or say what the label means: --map {value}=CLASS or "
+    "--map {value}=ignore"
+)
 
 
-def read(item: Item, spec: DatasetSpec) -> records.Example:
-    """Reads an image and its mask."""
-    mask = None
-    if item.mask:
-        mask = masks.read_mask(item.mask, spec.num_classes, spec.ignore_label)
-    return images.read_example(item.name, item.image, mask)
+def read(
+    item: pairing.Item,
+    spec: DatasetSpec,
+    labels: masks.Labels = masks.AS_THEY_ARE,
+    max_side: Optional[int] = None,
+) -> records.Example:
+    """Reads an image and its mask.
 
-
-def find_items(
-    image_dir: str, mask_dir: Optional[str], ids_file: Optional[str]
-) -> list[Item]:
-    """Pairs images with their masks.
+    Args:
+      item: what to read.
+      spec: the classes.
+      labels: how the labels in the mask become class ids.
+      max_side: larger images are made smaller.
 
     Raises:
-      UserError: an id has no image, or an image no mask.
+      UserError: the image or its mask is broken.
     """
-    found = images.find(image_dir)
-    names = list(found)
-    if ids_file:
-        names = [_without_extension(line) for line in images.read_ids(ids_file)]
-        images.refuse_missing(
-            [name for name in names if name not in found],
-            f"ids of {ids_file} have no image in {image_dir}",
-            "An id is the path of an image below --images, without its ending.",
+    mask = None
+    if item.mask:
+        mask = masks.read_mask(
+            item.mask, spec.num_classes, spec.ignore_label, labels, _ADVICE
         )
-    found_masks: dict[str, str] = {}
-    if mask_dir:
-        found_masks = images.find(mask_dir)
-        images.refuse_missing(
-            [name for name in names if name not in found_masks],
-            f"images have no mask in {mask_dir}",
-            "Name the images with masks in a list and give it as --ids; write the "
-            "others as another split, without --masks.",
-        )
-    return [Item(name, found[name], found_masks.get(name)) for name in names]
+    return images.read_example(item.name, item.image, mask, item.class_ids, max_side)
 
 
 def make_spec(
     output_dir: str,
     num_classes: Optional[int],
-    names_file: Optional[str],
+    names: Optional[str],
     ignore_label: int,
 ) -> DatasetSpec:
     """Describes the classes that the command line names.
 
+    Args:
+      output_dir: where the records go; gives the data set its name.
+      num_classes: number of classes without names; None: `names` are given.
+      names: file of class names, or a known data set.
+      ignore_label: label of pixels that do not count.
+
     Raises:
       UserError: too many classes, or too few.
     """
-    if names_file:
-        class_names = images.read_ids(names_file)
+    if names and not os.path.exists(names) and names in datasets.names():
+        class_names = datasets.get(names).class_names
+    elif names:
+        class_names = images.read_ids(names)
     else:
         class_names = [f"class_{i}" for i in range(num_classes)]
     if not 2 <= len(class_names) <= 255:
@@ -96,35 +104,166 @@ def make_spec(
     return DatasetSpec(name, tuple(class_names), ignore_label=ignore_label)
 
 
-def _without_extension(name: str) -> str:
-    stem, extension = os.path.splitext(name)
-    return stem if extension.lower() in images.EXTENSIONS else name
+def parse_changes(
+    texts: Sequence[str], spec: DatasetSpec
+) -> tuple[tuple[int, int, int], ...]:
+    """Reads changes of labels, `OLD=NEW` or `FIRST-LAST=NEW`, as of `masks.Labels`.
+
+    Raises:
+      UserError: a text of another kind, a class that is not there, a label twice.
+    """
+    changes = []
+    for text in texts:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?=(.+)", text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            raise UserError(
+                f"--map {text}: write OLD=NEW or FIRST-LAST=NEW, such as 7=road, 255=1 "
+                "or 20-254=ignore."
+            )
+        if any(first <= end and start <= last for start, end, _ in changes):
+            raise UserError(f"--map {text}: this label has another meaning before.")
+        new = colormaps.class_of(match[3], spec, f"--map {text}")
+        changes.append((first, last, new))
+    return tuple(changes)
+
+
+def _check(flags: argparse.Namespace) -> None:
+    """Refuses flags that do not go together."""
+    for flag in _MASK_FLAGS if not flags.masks else ():
+        if getattr(flags, flag):
+            raise UserError(f"--{flag} is about masks: it needs --masks.")
+    if flags.masks and flags.image_labels:
+        raise UserError(
+            "--image_labels is for images without masks: a mask shows its classes "
+            "itself. Leave one of --masks and --image_labels out."
+        )
+    if flags.colormap and flags.binary:
+        raise UserError(
+            "--binary does not go with --colormap, which says what each colour means."
+        )
+    if flags.max_side is not None and flags.max_side < 1:
+        raise UserError("--max_side must be 1 or more.")
+    if _shares_folder(flags) and flags.mask_suffix == flags.image_suffix:
+        raise UserError(
+            f"Images and masks lie in one folder, {flags.images}. Say what the names "
+            "of masks end with: --mask_suffix=_mask for a.jpg and a_mask.png."
+        )
+
+
+def _shares_folder(flags: argparse.Namespace) -> bool:
+    """Whether images and masks lie in one folder."""
+    return bool(flags.masks) and os.path.realpath(flags.masks) == os.path.realpath(
+        flags.images
+    )
+
+
+def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.Item]:
+    chosen = pairing.choose_images(
+        flags.images,
+        flags.image_suffix,
+        flags.ids,
+        flags.exclude,
+        not_suffix=flags.mask_suffix if _shares_folder(flags) else "",
+    )
+    if flags.masks:
+        return pairing.with_masks(
+            chosen, flags.masks, flags.mask_suffix, flags.only_with_masks
+        )
+    labels = None
+    if flags.image_labels:
+        labels = pairing.read_labels(flags.image_labels, spec, chosen)
+    return pairing.without_masks(chosen, labels)
+
+
+def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
+    """What decides the content of the records, besides the items."""
+    options = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
+    if labels.colormap:
+        options["colormap"] = [list(colour) for colour in labels.colormap.colours]
+    if labels.binary:
+        options["binary"] = True
+    if labels.changes:
+        options["map"] = [list(change) for change in labels.changes]
+    if flags.max_side:
+        options["max_side"] = flags.max_side
+    return options
+
+
+def _add_flags(arguments: argparse.ArgumentParser) -> None:
+    add = arguments.add_argument
+    add("--images", required=True, metavar="DIR", help="folder of the images")
+    add("--masks", metavar="DIR", help="folder of their masks, if there are any")
+    add("--split", required=True, metavar="NAME", help="name of the split to write")
+    classes = arguments.add_mutually_exclusive_group(required=True)
+    classes.add_argument(
+        "--num_classes", type=int, metavar="N", help="background included"
+    )
+    classes.add_argument(
+        "--class_names",
+        metavar="FILE|NAME",
+        help="the classes' names, one a line; or a known data set, whose they are",
+    )
+    add("--ignore_label", type=int, default=255, metavar="N", help="(default: 255)")
+    add("--ids", metavar="FILE", help="the images to write, one id a line")
+    add("--exclude", metavar="FILE", help="images not to write, one id a line")
+    add(
+        "--only_with_masks",
+        action="store_true",
+        help="leave out images that have no mask (default: stop)",
+    )
+    add(
+        "--image_suffix",
+        default="",
+        metavar="TEXT",
+        help="what names of images end with, before the dot; not part of their ids",
+    )
+    add(
+        "--mask_suffix",
+        default="",
+        metavar="TEXT",
+        help="the same for masks: _mask if that of a.jpg is a_mask.png",
+    )
+    add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
+    add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
+    add(
+        "--map",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="OLD=NEW",
+        help="labels in masks that are other classes, or 'ignore'",
+    )
+    add("--image_labels", metavar="FILE", help="classes that images without masks show")
+    add(
+        "--max_side",
+        type=int,
+        metavar="N",
+        help="make larger images and their masks smaller: N pixels on the longer side",
+    )
 
 
 def main() -> None:
     arguments = command_line.parser(__doc__)
-    arguments.add_argument("--images", required=True, help="folder of the images")
-    arguments.add_argument("--masks", help="folder of their masks, if there are any")
-    arguments.add_argument("--ids", help="file: the images to write, one id a line")
-    arguments.add_argument("--split", required=True, help="name of the split to write")
-    classes = arguments.add_mutually_exclusive_group(required=True)
-    classes.add_argument("--num_classes", type=int, help="background included")
-    classes.add_argument("--class_names", help="file: the classes' names, one a line")
-    arguments.add_argument("--ignore_label", type=int, default=255)
+    _add_flags(arguments)
     command_line.add_output(arguments, required=True, help="where to write")
     flags = arguments.parse_args()
+    _check(flags)
     spec = make_spec(
         flags.output_dir, flags.num_classes, flags.class_names, flags.ignore_label
     )
-    items = find_items(flags.images, flags.masks, flags.ids)
+    colormap = colormaps.load(flags.colormap, spec) if flags.colormap else None
+    labels = masks.Labels(colormap, flags.binary, parse_changes(flags.map, spec))
+    items = _find_items(flags, spec)
     if flags.masks:
-        masks.check_binaries([item.mask for item in items], spec.ignore_label)
+        mask_paths = [item.mask for item in items]
+        masks.check_binaries(mask_paths, spec.ignore_label, labels)
     command_line.writer(flags).write_split(
         flags.split,
         spec,
         items,
-        functools.partial(read, spec=spec),
-        options={"images": flags.images, "masks": flags.masks, "ids": flags.ids},
+        functools.partial(read, spec=spec, labels=labels, max_side=flags.max_side),
+        options=_options(flags, labels),
     )
 
 

@@ -1,107 +1,276 @@
 """Reads masks of class ids, and refuses what is none."""
 
+import dataclasses
 import os
+from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 from PIL import Image
 
+from data_prep import decoding, relabel
+from data_prep.colormaps import Colormap
 from wss.errors import UserError
 
 # Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.
-_ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I")
+_ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I", "F")
+_WITH_COLOURS = ("RGB", "P", "L", "1")
+_WITH_ALPHA = ("RGBA", "LA", "PA")
+# Files, and pictures in TIFF files, whose compression may change values.
+_LOSSY_FORMATS = (*decoding.JPEG, "WEBP")
+_LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
+
+_CHECKED_BINARIES = 64
+_WHITE = 255
+_ADVICE = "Raise the number of classes, or change it in the mask"
 
 
-def read_mask(path: str, num_classes: int, ignore_label: int) -> np.ndarray:
-    """Reads a palette image (its indices, not its colours) or a grey one.
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """How the labels in masks become class ids: one step after the other.
+
+    Attributes:
+      colormap: the labels are colours, and these are their classes.
+      binary: of the two values of a mask the one that is not 0 becomes 1.
+      changes: (first, last, new): values first..last become new, all at once.
+    """
+
+    colormap: Optional[Colormap] = None
+    binary: bool = False
+    changes: tuple[tuple[int, int, int], ...] = ()
+
+    def keeps(self, value: int) -> bool:
+        """Whether nothing is said about a value."""
+        return not (
+            self.colormap
+            or self.binary
+            or any(first <= value <= last for first, last, _ in self.changes)
+        )
+
+
+AS_THEY_ARE = Labels()
+
+
+def read_mask(
+    path: str,
+    num_classes: int,
+    ignore_label: int,
+    labels: Labels = AS_THEY_ARE,
+    advice: str = _ADVICE,
+) -> np.ndarray:
+    """Reads a palette image (its indices, not its colours), a grey one or colours.
+
+    Args:
+      path: the file.
+      num_classes: number of classes, the background included.
+      ignore_label: label of pixels that do not count.
+      labels: what the values or colours mean, if not class ids.
+      advice: what can be done about a value that is no class.
 
     Returns:
       [height, width], uint8 class ids.
 
     Raises:
-      UserError: no image, not lossless, not one channel, or a value that is neither a
-        class nor the ignore label.
+      UserError: no image, not lossless, no labels that are known, or a value that is
+        neither a class nor the ignore label.
     """
-    mask = read_values(path)
-    check_values(mask, num_classes, ignore_label, path)
+    if labels.colormap:
+        mask = labels.colormap.class_ids(read_colours(path), path)
+    else:
+        mask = read_values(path)
+    if labels.binary:
+        mask = _binary(mask, path)
+    mask = _changed(mask, labels.changes)
+    check_values(mask, num_classes, ignore_label, path, advice)
     return mask.astype(np.uint8)
 
 
 def read_values(path: str) -> np.ndarray:
     """Reads the numbers that a mask holds, whatever they mean.
 
+    A mask in RGB whose channels are equal is a grey one. Transparency that the numbers
+    show as well is passed over.
+
     Returns:
       [height, width], integers.
 
     Raises:
-      UserError: no image, not lossless or not one channel.
+      UserError: no image, not lossless, not one number for each pixel.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"The mask {path} cannot be read ({error}). Repair or remove it."
-        ) from error
-    if image.format in ("JPEG", "MPO"):
-        raise UserError(
-            f"The mask {path} is a JPEG, whose compression changes class ids. Save "
-            "masks as PNG, from their source."
-        )
-    if image.mode not in _ONE_CHANNEL:
-        raise UserError(
-            f"The mask {path} holds colours ({image.mode}), not class ids. Save it as "
-            "a grey or palette PNG whose values are the class ids 0, 1, 2, ..."
-        )
-    return np.asarray(image).astype(np.int32)
+    image = _load(path)
+    if image.mode in _ONE_CHANNEL:
+        values = np.asarray(image)
+    else:
+        pixels = _colours(image, path)
+        values = pixels[..., 0]
+        if (pixels != values[..., None]).any():
+            raise UserError(
+                f"The mask {path} holds colours ({image.mode}), not class ids. Say "
+                "what they mean (data_prep.folder --colormap), or save it as a grey or "
+                "palette PNG whose values are the class ids 0, 1, 2, ..."
+            )
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and (values != np.rint(values)).any():
+        raise UserError(f"The mask {path} holds fractions, not class ids.")
+    return values if values.dtype.kind == "u" else values.astype(np.int64)
+
+
+def read_colours(path: str) -> np.ndarray:
+    """Reads the colours that a mask shows; grey ones and palettes have them too.
+
+    Returns:
+      [height, width, 3], uint8.
+
+    Raises:
+      UserError: no image, not lossless, or transparency that the colours do not show.
+    """
+    return _colours(_load(path), path)
 
 
 def check_values(
-    mask: np.ndarray, num_classes: int, ignore_label: int, source: str
+    mask: np.ndarray,
+    num_classes: int,
+    ignore_label: int,
+    source: str,
+    advice: str = _ADVICE,
 ) -> None:
     """Checks that each value is a class or the ignore label.
 
+    Args:
+      mask: [height, width], integers.
+      num_classes: number of classes, the background included.
+      ignore_label: label of pixels that do not count.
+      source: the mask's file, for the message.
+      advice: what can be done; {value} stands for the value.
+
     Raises:
-      UserError: naming the source, a wrong value and what can be done.
+      UserError: naming the source, a wrong value, its pixels and what can be done.
     """
-    values = np.unique(mask)
-    wrong = values[
-        ((values < 0) | (values >= num_classes)) & (values != ignore_label)
-    ].tolist()
-    if not wrong:
+    values, counts = _histogram(mask)
+    wrong = ((values < 0) | (values >= num_classes)) & (values != ignore_label)
+    if not wrong.any():
         return
-    if values.tolist() == [0, 255]:
-        advice = "It looks like a yes/no mask of 0 and 255: save 255 as 1"
-    else:
+    if values.tolist() == [0, _WHITE]:
         advice = (
-            "Raise the number of classes, name it with --ignore_label, or change it in "
-            "the mask"
+            "It looks like a yes/no mask of 0 and 255: data_prep.folder --binary reads "
+            "255 as 1"
         )
+    value, count = values[wrong][0].item(), counts[wrong][0].item()
+    more = f" (and {wrong.sum() - 1} other such values)" if wrong.sum() > 1 else ""
     raise UserError(
-        f"The mask {source} holds the value {wrong[0]}, which is neither a class "
-        f"(0..{num_classes - 1}) nor the ignore label ({ignore_label}). {advice}."
+        f"The mask {source} holds the value {value}{more} in {count} pixels, which is "
+        f"neither a class (0..{num_classes - 1}) nor the ignore label "
+        f"({ignore_label}). {advice.format(value=value)}."
     )
 
 
-def check_binaries(paths, ignore_label: int) -> None:
+def check_binaries(
+    paths: Sequence[str], ignore_label: int, labels: Labels = AS_THEY_ARE
+) -> None:
     """Refuses a set of masks in which nothing but 0 and 255 occurs, 255 being ignored.
 
     Such masks pass for background and ignored pixels, and a network trained on them
-    predicts nothing at all. Stops at the first mask that shows another value.
+    predicts nothing at all. Looks at some masks, spread over all of them.
 
     Args:
       paths: files of masks.
       ignore_label: the label of ignored pixels.
+      labels: what the values mean; if they speak of 255, all is well.
 
     Raises:
       UserError: all masks are 0 and 255.
     """
+    if ignore_label != _WHITE or not labels.keeps(_WHITE):
+        return
     seen = set()
-    for path in paths:
-        seen.update(np.unique(read_values(path)).tolist())
-        if not seen <= {0, 255}:
+    for path in paths[:: -(-len(paths) // _CHECKED_BINARIES)]:
+        try:
+            seen.update(_histogram(read_values(path))[0].tolist())
+        except UserError:
+            continue  # Whoever writes the records tells of all broken masks.
+        if not seen <= {0, _WHITE}:
             return
-    if ignore_label == 255 and 255 in seen:
+    if _WHITE in seen:
         raise UserError(
-            f"All masks in {os.path.dirname(path)} hold only 0 and 255: yes/no masks, "
-            "whose 255 would be ignored and nothing learned. Save 255 as 1."
+            f"The masks in {os.path.dirname(path)} hold only 0 and 255: yes/no masks, "
+            "whose 255 would be ignored and nothing learned. Add --binary to read 255 "
+            "as 1; or --map 255=ignore if that is meant."
         )
+
+
+def _load(path: str) -> Image.Image:
+    """Opens a mask whose numbers or colours are as they were drawn."""
+    encoded, image = decoding.load(path, "mask")
+    compression = image.info.get("compression")
+    if image.format in _LOSSY_FORMATS or compression in _LOSSY_COMPRESSIONS:
+        kind = "WebP" if "WEBP" in (image.format, compression) else "JPEG"
+        raise UserError(
+            f"The mask {path} is a {kind}, whose compression changes class ids. Save "
+            "masks as PNG, from their source."
+        )
+    several = image.mode not in _ONE_CHANNEL
+    if several and decoding.bits_per_channel(encoded, image) > 8:
+        raise UserError(
+            f"The mask {path} has several channels of 16 bits. Save it as a grey or "
+            "palette PNG whose values are the class ids 0, 1, 2, ..."
+        )
+    turn = decoding.orientation(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _colours(image: Image.Image, path: str) -> np.ndarray:
+    """[height, width, 3], uint8."""
+    if image.mode in _WITH_ALPHA:
+        pixels = np.asarray(image.convert("RGBA"))
+        _check_alpha(pixels, path)
+        return pixels[..., :3]
+    if image.mode not in _WITH_COLOURS:
+        raise UserError(
+            f"The mask {path} has pixels of a kind ({image.mode}) without colours of 8 "
+            "bits. Save it as a PNG in RGB."
+        )
+    return np.asarray(image.convert("RGB"))
+
+
+def _check_alpha(pixels: np.ndarray, path: str) -> None:
+    """Refuses a mask whose labels may lie in the alpha channel, [..., 4]."""
+    alpha = pixels[..., 3].astype(np.int64)
+    if alpha.min() == alpha.max():
+        return
+    colours = relabel.number(pixels[..., :3])
+    if len(np.unique(colours)) < len(np.unique(colours | alpha << 24)):
+        raise UserError(
+            f"The mask {path} shows pixels of one colour that differ in transparency, "
+            "which has no meaning here. Save it without alpha channel, each class in "
+            "its colour."
+        )
+
+
+def _binary(mask: np.ndarray, path: str) -> np.ndarray:
+    values = _histogram(mask)[0]
+    if (values != 0).sum() > 1:
+        raise UserError(
+            f"The mask {path} holds {len(values)} values ({values[0]} to "
+            f"{values[-1]}): it is no yes/no mask, and --binary does not fit. Save it "
+            "without smoothed edges, or leave --binary out."
+        )
+    return (mask != 0).astype(np.uint8)
+
+
+def _changed(mask: np.ndarray, changes: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    if not changes:
+        return mask
+    changed = mask.astype(np.int64)
+    for first, last, new in changes:
+        changed[(mask >= first) & (mask <= last)] = new
+    return changed
+
+
+def _histogram(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values that occur, in order, and how often."""
+    if mask.dtype in (np.uint8, np.uint16):
+        counts = np.bincount(mask.ravel())
+        values = np.flatnonzero(counts)
+        return values, counts[values]
+    return np.unique(mask, return_counts=True)
