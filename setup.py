@@ -24,7 +24,7 @@ setup(
     packages=find_packages(include=["wss*", "data_prep*", "gin_configs*"]),
     package_data={
         "gin_configs": ["*.gin", "base/*.gin"],
-        "data_prep": ["splits/*/*.txt"],
+        "data_prep": ["splits/SHA256SUMS", "splits/*/*.txt"],
     },
     install_requires=[
         "tensorflow>=2.15.1,<2.16" + ADDONS_LANE,

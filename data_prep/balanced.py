@@ -55,8 +55,9 @@ def draw(
 ) -> dict[int, list[int]]:
     """Draws nested sets at random, again and again until each class occurs in them.
 
-    So PseudoSeg drew its 1/16 of VOC. Where a class is so rare that this takes too
-    long, images that show the missing classes are taken first and the others at random.
+    Of all sets with that property each is as likely as any other. Where a class is so
+    rare that this takes too long, images that show the missing classes are taken first
+    and the others at random.
 
     Args:
       shown: [images, classes], bool, which image shows which class.

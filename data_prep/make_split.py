@@ -10,9 +10,9 @@ The first draws from a split that is written already, the second from a folder o
 takes. Several ratios are nested: 1/16 is part of 1/8; each is rounded up, as in the
 published splits. The same seed draws the same images.
 
-A draw in which a class is missing from the smallest list is thrown away and made anew,
-as PseudoSeg drew its 1/16 of VOC; where that finds none in 1000 draws, images of the
-missing classes are taken first. --min_images asks for more images of each class.
+A draw in which a class is missing from the smallest list is thrown away and made anew;
+PseudoSeg took the same care of its 1/16 of VOC. Where 1000 draws find none, images of
+the missing classes are taken first. --min_images asks for more images of each class.
 """
 
 import argparse

@@ -217,3 +217,9 @@ def test_bad_records(monkeypatch, capsys, tmp_path, written, message):
         file.write(b"torn")
     _, _, error = run(monkeypatch, capsys, tmp_path, *flags)
     assert "cut off here. Look at it: python -m data_prep.verify" in error
+
+
+def test_help_shows_an_example(monkeypatch, capsys, tmp_path):
+    status, out, _ = run(monkeypatch, capsys, tmp_path, "--help")
+    assert status == 0
+    assert "    python -m data_prep.make_split --data_dir=" in out

@@ -1,6 +1,10 @@
 """The packaged lists are the published ones."""
 
+import fnmatch
 import hashlib
+import pathlib
+import re
+import runpy
 
 import pytest
 
@@ -8,6 +12,8 @@ from data_prep import splits
 from wss import datasets
 from wss.errors import UserError
 
+ROOT = pathlib.Path(__file__).parents[2]
+FOLDER = pathlib.Path(splits.__file__).parent
 SIZES = {
     "voc": {
         "1-16": 92,
@@ -59,6 +65,78 @@ def test_sizes_and_contents(dataset):
     assert all(len(set(ids)) == len(ids) for ids in lists.values())
     text = "\n".join(" ".join([name, *lists[name]]) for name in sorted(lists))
     assert hashlib.sha256(text.encode()).hexdigest() == CHECKSUMS[dataset]
+
+
+def test_each_file_has_its_checksum():
+    lines = (FOLDER / "SHA256SUMS").read_text().splitlines()
+    expected = {name: digest for digest, name in map(str.split, lines)}
+    found = {
+        path.relative_to(FOLDER).as_posix(): _sha256(path)
+        for path in FOLDER.glob("*/*.txt")
+    }
+    assert len(found) == 33
+    assert found == expected
+
+
+def test_the_table_in_the_docs():
+    """The sections of datasets.md are one for each data set, in this order."""
+    text = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    sections = re.split(r"^\*\*", text, flags=re.MULTILINE)[1:]
+    for dataset, section in zip(("voc", "coco", "cityscapes"), sections):
+        rows = re.findall(r"^\| `(\S+)` \| (\d+) \| `(\w+)` \|", section, re.MULTILINE)
+        told = {name: (int(size), digest) for name, size, digest in rows}
+        assert told == {
+            path.stem: (len(splits.load(dataset, path.stem)), _sha256(path)[:8])
+            for path in (FOLDER / dataset).glob("*.txt")
+        }
+
+
+def test_the_wheel_holds_them(monkeypatch):
+    setuptools = pytest.importorskip("setuptools")
+    given = {}
+    monkeypatch.setattr(setuptools, "setup", given.update)
+    monkeypatch.chdir(ROOT)
+    runpy.run_path(str(ROOT / "setup.py"))
+    assert "data_prep.splits" in given["packages"]
+    patterns = given["package_data"]["data_prep"]
+    for path in FOLDER.rglob("*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            name = path.relative_to(FOLDER.parent).as_posix()
+            assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns), name
+
+
+def test_the_two_blended_protocols_differ_in_their_precise_masks():
+    precise = set(splits.load("voc", "train"))
+    for protocol, counts in {
+        "cps": {2: 742, 4: 388, 8: 193, 16: 93},
+        "u2pl": {2: 1464, 4: 1464, 8: 1323, 16: 662},
+    }.items():
+        for part, count in counts.items():
+            ids = set(splits.load("voc", f"blended_{protocol}_1-{part}"))
+            assert len(ids & precise) == count
+            assert ids <= set(splits.load("voc", "train_aug"))
+    shared = set(splits.load("voc", "1-2")) & set(splits.load("voc", "1-2_u2pl"))
+    assert len(shared) == 371
+
+
+def test_which_draws_of_cityscapes_contain_each_other():
+    def nested(protocol):
+        names = (f"{protocol}_1-{n}" for n in (16, 8, 4, 2))
+        sets = [set(splits.load("cityscapes", name)) for name in names]
+        return all(small < large for small, large in zip(sets, sets[1:]))
+
+    assert nested("cps") and not nested("u2pl")
+
+
+def test_no_list_for_training_shows_what_is_evaluated():
+    for dataset in ("voc", "cityscapes"):
+        val = set(splits.load(dataset, "val"))
+        for name in set(splits.names(dataset)) - {"val"}:
+            assert not val & set(splits.load(dataset, name))
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_labeled_images_come_from_the_precise_ones():

@@ -409,3 +409,9 @@ def test_a_named_data_set_keeps_its_colours(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps(described))
     found = reading.find_spec(str(tmp_path), None, manifest.read(str(tmp_path)))
     assert found.class_names == ("sky", "road")
+
+
+def test_help_shows_an_example(monkeypatch, capsys, tmp_path):
+    status, lines, _ = run(monkeypatch, capsys, tmp_path, "--help")
+    assert status == 0
+    assert any("python -m data_prep.verify --data_dir=" in line for line in lines)
