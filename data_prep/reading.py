@@ -202,7 +202,7 @@ def _walk(path: str) -> Shard:
     offsets, lengths = [], []
     size = tf.io.gfile.stat(path).length
     position, problem = 0, None
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with shards.open_unbuffered(path) as file:
         while position < size and not problem:
             file.seek(position)
             header = file.read(_HEADER.size)

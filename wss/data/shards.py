@@ -174,7 +174,7 @@ def _walk(path: str) -> Tuple[np.ndarray, np.ndarray]:
     offsets, lengths = [], []
     size = tf.io.gfile.stat(path).length
     position = 0
-    with _open_unbuffered(path) as file:
+    with open_unbuffered(path) as file:
         while position < size:
             file.seek(position)
             header = file.read(_HEADER_BYTES)
@@ -190,8 +190,11 @@ def _walk(path: str) -> Tuple[np.ndarray, np.ndarray]:
     return np.array(offsets, np.int64), np.array(lengths, np.int64)
 
 
-def _open_unbuffered(path: str):
-    # A buffered file reads a block ahead of every header, most of it in vain.
+def open_unbuffered(path: str):
+    """Opens a file to read headers far from each other.
+
+    A buffered file reads a block ahead of every header, most of it in vain.
+    """
     if os.path.exists(path):
         return open(path, "rb", buffering=0)
     return tf.io.gfile.GFile(path, "rb")
