@@ -254,8 +254,8 @@ def _watch(
     for result in results:
         if result.problem:
             tell(result.problem)
-        yield result
         progress.update()
+        yield result
 
 
 def _summary(entry: dict[str, Any], written: str = "") -> str:

@@ -16,6 +16,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,8 +29,10 @@ from wss.errors import UserError
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-# Fewer items are made here before processes have started.
-_MIN_PARALLEL_ITEMS = 64
+# Processes take half a second to start. What they are to make is worth it if it would
+# take this long here, as is known after the first items: that much of it is made here.
+_WORTH_SECONDS = 2.0
+_TRIAL_SECONDS = 0.2
 # Items that go to a process together, and such chunks in flight for each process.
 _CHUNK = 4
 _CHUNKS_IN_FLIGHT = 3
@@ -105,10 +108,22 @@ def in_order(
     Raises:
       UserError: a process died.
     """
-    workers = min(workers or _num_cores(), _MAX_WORKERS, -(-len(items) // _CHUNK))
-    if workers <= 1 or len(items) < _MIN_PARALLEL_ITEMS:
-        yield from map(make, items)
-        return
+    workers = min(workers or _num_cores(), _MAX_WORKERS)
+    start = time.monotonic()
+    for done, item in enumerate(items):
+        seconds = time.monotonic() - start
+        left = len(items) - done
+        if workers > 1 and seconds >= _TRIAL_SECONDS:
+            if seconds / max(done, 1) * left >= _WORTH_SECONDS:
+                yield from _in_processes(make, items[done:], workers)
+                return
+        yield make(item)
+
+
+def _in_processes(
+    make: Callable[[Item], Made], items: Sequence[Item], workers: int
+) -> Iterator[Made]:
+    workers = min(workers, -(-len(items) // _CHUNK))
     pool = concurrent.futures.ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_prep import command_line, records
+from data_prep import balanced, command_line, records, runners
 from wss import datasets
 from wss.errors import UserError
 
@@ -257,24 +257,6 @@ def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray
 # --- Splits.
 
 
-def balanced_order(masks: Sequence[np.ndarray]) -> list[int]:
-    """Orders images so that in every beginning the classes come equally often.
-
-    Next comes the first image that shows the class shown by the fewest so far.
-    """
-    shown = np.array([np.isin(range(1, SPEC.num_classes), mask) for mask in masks])
-    counts = np.zeros(SPEC.num_classes - 1, int)
-    left = list(range(len(masks)))
-    order = []
-    while left:
-        rarest = np.argmin(counts)
-        chosen = next((i for i in left if shown[i, rarest]), left[0])
-        left.remove(chosen)
-        counts += shown[chosen]
-        order.append(chosen)
-    return order
-
-
 def write(
     writer: records.Writer,
     num_images: int,
@@ -296,13 +278,16 @@ def write(
         "val": range(_FIRST_VAL, _FIRST_VAL + num_val),
     }
     options = {"seed": seed, "num_images": num_images, **dataclasses.asdict(difficulty)}
-    pictures = {
-        index: _example(index, *draw(seed, index, difficulty))
-        for index in tqdm(
-            [*splits["train"], *splits["val"]], desc="drawing", unit=" images"
-        )
-    }
-    order = balanced_order([pictures[index].mask for index in splits["train"]])
+    # A picture is drawn again wherever it is needed: all of them together fill memory.
+    of_picture = {"seed": seed, "difficulty": difficulty}
+    shown = runners.in_order(
+        functools.partial(_shown_classes, **of_picture),
+        splits["train"],
+        writer.workers,
+    )
+    order = balanced.balanced_order(
+        np.array(list(tqdm(shown, "sorting by class", num_images, unit=" images")))
+    )
     for ratio in _RATIOS:
         splits[f"1-{ratio}"] = sorted(order[: -(-num_images // ratio)])
     for split, items in splits.items():
@@ -310,18 +295,25 @@ def write(
             split,
             SPEC,
             items,
-            pictures.__getitem__,
+            functools.partial(read, **of_picture),
             options=options,
         )
 
 
-def _example(index: int, image: np.ndarray, mask: np.ndarray) -> records.Example:
+def read(index: int, seed: int, difficulty: Difficulty) -> records.Example:
+    """Draws a picture and encodes it."""
+    image, mask = draw(seed, index, difficulty)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     height, width = mask.shape
     return records.Example(
         f"{index:07d}", buffer.getvalue(), "jpeg", height, width, mask
     )
+
+
+def _shown_classes(index: int, seed: int, difficulty: Difficulty) -> np.ndarray:
+    """Which classes but the background a picture shows: [classes - 1], bool."""
+    return np.isin(range(1, SPEC.num_classes), draw(seed, index, difficulty)[1])
 
 
 def main() -> None:
