@@ -49,12 +49,15 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _BEHIND_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 
 
-def load(path: str, kind: str) -> tuple[bytes, Image.Image]:
+def load(
+    path: str, kind: str, encoded: Optional[bytes] = None
+) -> tuple[bytes, Image.Image]:
     """Reads and decodes an image file.
 
     Args:
       path: the file.
       kind: what it is to be, for messages: "image" or "mask".
+      encoded: the content, if it is in no file; `path` then only says where it is from.
 
     Returns:
       The file's bytes and the decoded picture, not turned.
@@ -63,8 +66,9 @@ def load(path: str, kind: str) -> tuple[bytes, Image.Image]:
       UserError: no file, no image, damaged, too large, or several pictures in one.
     """
     try:
-        with open(path, "rb") as file:
-            encoded = file.read()
+        if encoded is None:
+            with open(path, "rb") as file:
+                encoded = file.read()
     except OSError as error:
         raise _unreadable(kind, path, error.strerror) from error
     if not encoded:

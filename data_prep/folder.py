@@ -90,6 +90,13 @@ def make_spec(
         class_names = images.read_ids(names)
     else:
         class_names = [f"class_{i}" for i in range(num_classes)]
+    return describe(output_dir, class_names, ignore_label)
+
+
+def describe(
+    output_dir: str, class_names: Sequence[str], ignore_label: int
+) -> DatasetSpec:
+    """The description of a data set in a folder; args and errors as of `make_spec`."""
     if not 2 <= len(class_names) <= 255:
         raise UserError(
             f"{len(class_names)} classes given; 2 to 255 are possible, background "

@@ -41,6 +41,7 @@ def read_example(
     mask: Optional[np.ndarray] = None,
     class_ids: Sequence[int] = (),
     max_side: Optional[int] = None,
+    encoded: Optional[bytes] = None,
 ) -> Example:
     """Reads an image; JPEG and PNG in grey or RGB keep their bytes.
 
@@ -55,11 +56,12 @@ def read_example(
       class_ids: image-level labels of an image without mask.
       max_side: if given, larger images and their masks are made smaller, so that the
         longer side has this many pixels.
+      encoded: the content, if it is in no file; `path` then only says where it is from.
 
     Raises:
       UserError: the file is no image or is damaged, or its mask has another size.
     """
-    encoded, image = decoding.load(path, "image")
+    encoded, image = decoding.load(path, "image", encoded)
     stored_size = image.size
     image_format = "jpeg" if image.format in decoding.JPEG else "png"
     turn = decoding.orientation(image)

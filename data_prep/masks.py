@@ -74,22 +74,54 @@ def read_mask(
       UserError: no image, not lossless, no labels that are known, or a value that is
         neither a class nor the ignore label.
     """
+    image = _load(path)
     if labels.colormap:
-        mask = labels.colormap.class_ids(read_colours(path), path)
+        mask = labels.colormap.class_ids(_colours(image, path), path)
     else:
-        mask = read_values(path)
+        mask = _values(image, path)
+    class_ids = to_class_ids(mask, path, num_classes, ignore_label, labels, advice)
+    if image.mode == "P" and labels == AS_THEY_ARE:
+        _check_palette(image, class_ids, num_classes, ignore_label, path)
+    return class_ids
+
+
+def to_class_ids(
+    mask: np.ndarray,
+    source: str,
+    num_classes: int,
+    ignore_label: int,
+    labels: Labels = AS_THEY_ARE,
+    advice: str = _ADVICE,
+) -> np.ndarray:
+    """Turns the numbers in a mask, [height, width], into class ids.
+
+    Args:
+      mask: [height, width], integers.
+      source: the mask's file, for messages.
+      num_classes, ignore_label, labels, advice: as of `read_mask`.
+
+    Returns:
+      [height, width], uint8 class ids.
+
+    Raises:
+      UserError: a value that is neither a class nor the ignore label.
+    """
     if labels.binary:
-        mask = _binary(mask, path)
+        mask = _binary(mask, source)
     mask = _changed(mask, labels.changes)
-    check_values(mask, num_classes, ignore_label, path, advice)
+    check_values(mask, num_classes, ignore_label, source, advice)
     return mask.astype(np.uint8)
 
 
-def read_values(path: str) -> np.ndarray:
+def read_values(path: str, encoded: Optional[bytes] = None) -> np.ndarray:
     """Reads the numbers that a mask holds, whatever they mean.
 
     A mask in RGB whose channels are equal is a grey one. Transparency that the numbers
     show as well is passed over.
+
+    Args:
+      path: the file.
+      encoded: the content, if it is in no file; `path` then only says where it is from.
 
     Returns:
       [height, width], integers.
@@ -97,23 +129,7 @@ def read_values(path: str) -> np.ndarray:
     Raises:
       UserError: no image, not lossless, not one number for each pixel.
     """
-    image = _load(path)
-    if image.mode in _ONE_CHANNEL:
-        values = np.asarray(image)
-    else:
-        pixels = _colours(image, path)
-        values = pixels[..., 0]
-        if (pixels != values[..., None]).any():
-            raise UserError(
-                f"The mask {path} holds colours ({image.mode}), not class ids. Say "
-                "what they mean (data_prep.folder --colormap), or save it as a grey or "
-                "palette PNG whose values are the class ids 0, 1, 2, ..."
-            )
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
-    if values.dtype.kind == "f" and (values != np.rint(values)).any():
-        raise UserError(f"The mask {path} holds fractions, not class ids.")
-    return values if values.dtype.kind == "u" else values.astype(np.int64)
+    return _values(_load(path, encoded), path)
 
 
 def read_colours(path: str) -> np.ndarray:
@@ -184,7 +200,7 @@ def check_binaries(
     if ignore_label != _WHITE or not labels.keeps(_WHITE):
         return
     seen = set()
-    for path in paths[:: -(-len(paths) // _CHECKED_BINARIES)]:
+    for path in paths[:: max(1, -(-len(paths) // _CHECKED_BINARIES))]:
         try:
             seen.update(_histogram(read_values(path))[0].tolist())
         except UserError:
@@ -199,9 +215,9 @@ def check_binaries(
         )
 
 
-def _load(path: str) -> Image.Image:
+def _load(path: str, encoded: Optional[bytes] = None) -> Image.Image:
     """Opens a mask whose numbers or colours are as they were drawn."""
-    encoded, image = decoding.load(path, "mask")
+    encoded, image = decoding.load(path, "mask", encoded)
     compression = image.info.get("compression")
     if image.format in _LOSSY_FORMATS or compression in _LOSSY_COMPRESSIONS:
         kind = "WebP" if "WEBP" in (image.format, compression) else "JPEG"
@@ -217,6 +233,26 @@ def _load(path: str) -> Image.Image:
         )
     turn = decoding.orientation(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _values(image: Image.Image, path: str) -> np.ndarray:
+    """[height, width], integers."""
+    if image.mode in _ONE_CHANNEL:
+        values = np.asarray(image)
+    else:
+        pixels = _colours(image, path)
+        values = pixels[..., 0]
+        if (pixels != values[..., None]).any():
+            raise UserError(
+                f"The mask {path} holds colours ({image.mode}), not class ids. Say "
+                "what they mean (data_prep.folder --colormap), or save it as a grey or "
+                "palette PNG whose values are the class ids 0, 1, 2, ..."
+            )
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and (values != np.rint(values)).any():
+        raise UserError(f"The mask {path} holds fractions, not class ids.")
+    return values if values.dtype.kind == "u" else values.astype(np.int64)
 
 
 def _colours(image: Image.Image, path: str) -> np.ndarray:
@@ -244,6 +280,32 @@ def _check_alpha(pixels: np.ndarray, path: str) -> None:
             f"The mask {path} shows pixels of one colour that differ in transparency, "
             "which has no meaning here. Save it without alpha channel, each class in "
             "its colour."
+        )
+
+
+def _check_palette(
+    image: Image.Image,
+    indices: np.ndarray,
+    num_classes: int,
+    ignore_label: int,
+    path: str,
+) -> None:
+    """Refuses a palette mask that may as well be a grey one, packed by a program.
+
+    Such programs number the values that occur: 0, 2, 5 becomes 0, 1, 2 with a palette
+    of these greys. A palette of black and white is a yes/no mask.
+    """
+    used = _histogram(indices)[0]
+    palette = np.array(image.getpalette("RGB"), np.int64).reshape(-1, 3)[used]
+    greys = palette[:, 0]
+    is_grey = (palette == greys[:, None]).all()
+    if not is_grey or (greys == used).all() or set(greys.tolist()) <= {0, _WHITE}:
+        return
+    if ((greys < num_classes) | (greys == ignore_label)).all():
+        raise UserError(
+            f"The mask {path} has a palette of greys that differ from its indices, and "
+            "both could be class ids. Save it as a grey PNG, without palette; or say "
+            "what the greys mean (data_prep.folder --colormap)."
         )
 
 

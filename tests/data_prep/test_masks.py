@@ -1,0 +1,271 @@
+"""Masks as users have them: read right, or refused with a way to go on."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep import masks
+from data_prep.colormaps import Colormap
+from tests.data_prep import trees
+from wss.errors import UserError
+
+MASK = np.array([[0, 1, 2, 255], [3, 3, 0, 1]], np.uint8)
+
+
+def save(path, pixels, mode=None, **options):
+    """Saves pixels in the format that the path says, perhaps in another mode."""
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return str(path)
+
+
+def png_16_bits(pixels):
+    """A PNG of [height, width, 3], uint16, which PIL cannot write."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", checksum)
+        )
+
+    height, width, _ = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_palette_masks_keep_their_indices_grey_ones_their_values(tmp_path, palette):
+    path = tmp_path / "mask.png"
+    trees.save_mask(path, MASK, palette)
+    assert Image.open(path).mode == ("P" if palette else "L")
+    mask = masks.read_mask(str(path), 4, 255)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, MASK)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "bmp", "PNG", "pgm"])
+def test_lossless_formats(tmp_path, ending):
+    path = save(tmp_path / f"mask.{ending}", MASK)
+    np.testing.assert_array_equal(masks.read_mask(path, 4, 255), MASK)
+
+
+def test_a_palette_of_greys_may_hide_a_grey_mask(tmp_path):
+    """Saving as GIF numbers the values that occur: here 255 becomes 4."""
+    path = save(tmp_path / "mask.gif", MASK)
+    with pytest.raises(UserError, match="palette of greys that differ.*grey PNG"):
+        masks.read_mask(path, 5, 255)
+    greys = Colormap("c.txt", tuple((i, i, i, i) for i in (0, 1, 2, 3, 255)))
+    mask = masks.read_mask(path, 5, 255, masks.Labels(colormap=greys))
+    np.testing.assert_array_equal(mask, MASK)
+    path = save(tmp_path / "mask.gif", MASK * 60)  # No class ids: only for the eye.
+    np.testing.assert_array_equal(masks.read_mask(path, 5, 255), MASK % 251)
+    path = save(tmp_path / "mask.gif", (MASK > 1) * np.uint8(255))
+    np.testing.assert_array_equal(masks.read_mask(path, 2, 255), MASK > 1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_numbers_of_more_bits(tmp_path, dtype):
+    ending = "png" if dtype == np.uint16 else "tif"
+    path = save(tmp_path / f"mask.{ending}", MASK.astype(dtype))
+    mask = masks.read_mask(path, 4, 255)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, MASK)
+    path = save(tmp_path / f"mask.{ending}", MASK.astype(dtype) * 200)
+    with pytest.raises(UserError, match="holds the value 200 .and 3 other such values"):
+        masks.read_mask(path, 4, 255)
+
+
+def test_fractions(tmp_path):
+    path = save(tmp_path / "mask.tif", MASK / np.float32(2))
+    with pytest.raises(UserError, match="mask.tif holds fractions"):
+        masks.read_mask(path, 4, 255)
+
+
+def test_black_and_white_masks_are_0_and_1(tmp_path):
+    path = save(tmp_path / "mask.png", (MASK > 1) * np.uint8(255), "1")
+    np.testing.assert_array_equal(masks.read_mask(path, 2, 255), MASK > 1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_grey_masks_in_other_modes_keep_their_values(tmp_path, mode):
+    path = save(tmp_path / "mask.png", MASK, mode)
+    np.testing.assert_array_equal(masks.read_mask(path, 4, 255), MASK)
+
+
+@pytest.mark.parametrize(
+    "mask, num_classes, ignore_label, message",
+    [
+        (
+            MASK,
+            3,
+            255,
+            r"the value 3 in 2 pixels, .* class \(0..2\).*Raise the number of classes",
+        ),
+        (MASK, 2, 255, r"the value 2 \(and 1 other such values\) in 1 pixels"),
+        (MASK, 4, 254, r"the value 255 in 1 pixels.*ignore label \(254\)"),
+        (np.where(MASK == 255, 255, 0), 2, 254, ".*0 and 255: data_prep.folder --bin"),
+    ],
+)
+def test_values_that_are_no_class(tmp_path, mask, num_classes, ignore_label, message):
+    path = tmp_path / "mask.png"
+    trees.save_mask(path, mask)
+    with pytest.raises(UserError, match=f"mask.png holds {message}"):
+        masks.read_mask(str(path), num_classes, ignore_label)
+
+
+def test_the_advice_names_the_value(tmp_path):
+    path = save(tmp_path / "mask.png", MASK)
+    with pytest.raises(UserError, match=r"Write --map 3=ignore\.$"):
+        masks.read_mask(path, 3, 255, advice="Write --map {value}=ignore")
+
+
+def test_colours_are_no_class_ids(tmp_path):
+    trees.save_image(tmp_path / "mask.png")
+    with pytest.raises(UserError, match="mask.png holds colours .RGB.*--colormap"):
+        masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
+
+
+def test_colours_of_16_bits_would_lose_the_lower_8(tmp_path):
+    pixels = np.repeat(MASK[..., None], 3, axis=-1).astype(np.uint16)
+    (tmp_path / "mask.png").write_bytes(png_16_bits(pixels))
+    assert Image.open(tmp_path / "mask.png").getextrema() == ((0, 0),) * 3
+    with pytest.raises(UserError, match="several channels of 16 bits"):
+        masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
+
+
+def test_transparency_that_says_nothing_new_is_passed_over(tmp_path):
+    pixels = np.dstack([MASK, MASK, MASK, np.where(MASK == 0, 0, 255)]).astype(np.uint8)
+    path = save(tmp_path / "mask.png", pixels)
+    np.testing.assert_array_equal(masks.read_mask(path, 4, 255), MASK)
+
+
+def test_labels_in_the_alpha_channel(tmp_path):
+    zeros = np.zeros_like(MASK)
+    path = save(tmp_path / "mask.png", np.dstack([zeros, zeros, zeros, MASK]))
+    with pytest.raises(UserError, match="differ in transparency"):
+        masks.read_mask(path, 4, 255)
+
+
+@pytest.mark.parametrize(
+    "name, options, kind",
+    [
+        ("a.jpg", {}, "JPEG"),
+        ("jpeg_inside.png", {"format": "JPEG"}, "JPEG"),
+        ("a.webp", {"lossless": True}, "WebP"),
+        ("a.tif", {"compression": "jpeg"}, "JPEG"),
+    ],
+)
+def test_compression_that_changes_values(tmp_path, name, options, kind):
+    path = save(tmp_path / name, np.tile(MASK, (8, 8)), "RGB", **options)
+    with pytest.raises(UserError, match=f"{name} is a {kind}.*Save masks as PNG"):
+        masks.read_mask(path, 4, 255)
+
+
+def test_unreadable_masks(tmp_path):
+    trees.save_mask(tmp_path / "mask.png", np.tile(MASK, (50, 50)))
+    whole = (tmp_path / "mask.png").read_bytes()
+    for content in (b"", b"no image", whole[: len(whole) // 2]):
+        (tmp_path / "mask.png").write_bytes(content)
+        with pytest.raises(UserError, match="The mask .*mask.png cannot be read"):
+            masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
+
+
+def test_masks_are_turned_as_their_exif_data_say(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "mask.png", MASK, exif=exif)
+    mask = masks.read_mask(path, 4, 255)
+    np.testing.assert_array_equal(mask, np.rot90(MASK, -1))
+
+
+@pytest.mark.parametrize("yes", [1, 7, 255])
+def test_yes_no_masks(tmp_path, yes):
+    path = save(tmp_path / "mask.png", np.where(MASK > 1, yes, 0).astype(np.uint8))
+    mask = masks.read_mask(path, 2, 255, masks.Labels(binary=True))
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, MASK > 1)
+
+
+def test_yes_no_masks_with_smoothed_edges(tmp_path):
+    path = save(tmp_path / "mask.png", MASK)
+    with pytest.raises(UserError, match=r"holds 5 values \(0 to 255\).*--binary"):
+        masks.read_mask(path, 2, 255, masks.Labels(binary=True))
+
+
+def test_changes_are_made_all_at_once(tmp_path):
+    path = save(tmp_path / "mask.png", MASK)
+    labels = masks.Labels(changes=((0, 0, 1), (1, 1, 0), (2, 254, 255), (255, 255, 2)))
+    mask = masks.read_mask(path, 3, 255, labels)
+    np.testing.assert_array_equal(mask, [[1, 0, 255, 2], [255, 255, 1, 0]])
+
+
+@pytest.mark.parametrize("mode", [None, "RGBA", "P"])
+def test_colours_become_classes(tmp_path, mode):
+    colours = np.array([[9, 8, 7], [0, 0, 0], [200, 0, 1]], np.uint8)
+    ids = np.array([[0, 1, 2], [2, 2, 1]])
+    if mode == "P":
+        image = Image.fromarray(ids.astype(np.uint8)).convert("P")
+        image.putdata(ids.ravel().tolist())
+        image.putpalette(colours.ravel().tolist())
+        image.save(tmp_path / "mask.png")
+    else:
+        save(tmp_path / "mask.png", colours[ids], mode)
+    colormap = Colormap("c.txt", ((200, 0, 1, 0), (9, 8, 7, 255), (0, 0, 0, 1)))
+    labels = masks.Labels(colormap=colormap)
+    mask = masks.read_mask(str(tmp_path / "mask.png"), 2, 255, labels)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, [[255, 1, 0], [0, 0, 1]])
+
+
+def test_16_bits_have_no_colours(tmp_path):
+    path = save(tmp_path / "mask.png", MASK.astype(np.uint16))
+    labels = masks.Labels(colormap=Colormap("c.txt", ((0, 0, 0, 0),)))
+    with pytest.raises(UserError, match="I;16.*without colours of 8 bits"):
+        masks.read_mask(path, 2, 255, labels)
+
+
+@pytest.fixture
+def binaries(tmp_path):
+    """Paths of 200 yes/no masks."""
+    paths = [str(tmp_path / f"{i:03}.png") for i in range(200)]
+    for path in paths:
+        save(path, np.where(MASK == 1, 255, 0).astype(np.uint8))
+    return paths
+
+
+def test_a_set_of_yes_no_masks_is_refused_when_255_is_ignored(tmp_path, binaries):
+    with pytest.raises(UserError, match="only 0 and 255.*--binary.*--map 255=ignore"):
+        masks.check_binaries(binaries, 255)
+    masks.check_binaries(binaries, 254)
+    for meaning in (masks.Labels(binary=True), masks.Labels(changes=((255, 255, 1),))):
+        masks.check_binaries(binaries, 255, meaning)
+    with pytest.raises(UserError, match="only 0 and 255"):
+        masks.check_binaries(binaries, 255, masks.Labels(changes=((7, 7, 1),)))
+    save(binaries[4], MASK)
+    masks.check_binaries(binaries, 255)
+
+
+def test_only_some_masks_are_looked_at_beforehand(monkeypatch, binaries):
+    read = []
+    original = masks.read_values
+    monkeypatch.setattr(
+        masks, "read_values", lambda path: read.append(path) or original(path)
+    )
+    with pytest.raises(UserError, match="only 0 and 255"):
+        masks.check_binaries(binaries, 255)
+    assert 40 <= len(read) <= 64
+    assert read[-1] > binaries[180]
+
+
+def test_broken_masks_are_left_to_the_writer(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    masks.check_binaries([str(tmp_path / "a.png")], 255)
+    masks.check_binaries([], 255)
