@@ -98,8 +98,12 @@ def scan(folder: str, suffix: str = "") -> Found:
     left_out = []
     for path in _walk(folder):
         stem, extension = os.path.splitext(path)
-        visible = not _is_hidden(os.path.relpath(path, folder))
-        if visible and extension.lower() in EXTENSIONS and stem.endswith(suffix):
+        is_image = (
+            extension.lower() in EXTENSIONS
+            and os.path.basename(stem)[1:].endswith(suffix)
+            and not _is_hidden(os.path.relpath(path, folder))
+        )
+        if is_image:
             stem = stem[: len(stem) - len(suffix)]
             found[_name(os.path.relpath(stem, folder), path)].append(path)
         else:
