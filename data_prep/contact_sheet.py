@@ -53,7 +53,7 @@ def draw(rows: Sequence[Row], spec: DatasetSpec) -> Image.Image:
       rows: what to show.
       spec: the classes' names and colours.
     """
-    width = PAIRS_PER_ROW * (2 * _CELL[0] + _SEAM + _GAP) + _GAP
+    width = PAIRS_PER_ROW * 2 * (_CELL[0] + _GAP // 2) + _GAP
     blocks = [_draw_row(row, spec, width) for row in rows]
     blocks.append(_draw_legend(spec, width))
     sheet = Image.new("RGB", (width, sum(block.height for block in blocks)), _PAPER)
@@ -84,7 +84,7 @@ def _draw_row(row: Row, spec: DatasetSpec, width: int) -> Image.Image:
     blocks = [_draw_picture(picture, spec) for picture in row.pictures]
     lines: list[list[Image.Image]] = [[]]
     for block in blocks:
-        if sum(b.width + _GAP for b in [*lines[-1], block]) + _GAP > width:
+        if sum(b.width for b in [*lines[-1], block]) > width - _GAP:
             lines.append([])
         lines[-1].append(block)
     height = _CELL[1] + _LINE
@@ -94,12 +94,15 @@ def _draw_row(row: Row, spec: DatasetSpec, width: int) -> Image.Image:
         left = _GAP
         for block in line:
             canvas.paste(block, (left, int(1.5 * _LINE) + i * height))
-            left += block.width + _GAP
+            left += block.width
     return canvas
 
 
 def _draw_picture(picture: Picture, spec: DatasetSpec) -> Image.Image:
-    """An image, beside it the same with its mask over it, and a caption below."""
+    """An image, beside it the same with its mask over it, and a caption below.
+
+    Two images without mask take the room of one with.
+    """
     image = Image.fromarray(picture.image)
     scale = min(_CELL[0] / image.width, _CELL[1] / image.height)
     size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
@@ -114,11 +117,11 @@ def _draw_picture(picture: Picture, spec: DatasetSpec) -> Image.Image:
         grey = panels[0].convert("L").convert("RGB")
         panels.append(Image.blend(grey, colours, _OPACITY))
         caption += f": {', '.join(_classes(picture.mask, spec))}"
-    width = len(panels) * (_CELL[0] + _SEAM) - _SEAM
+    width = len(panels) * (_CELL[0] + _GAP // 2)
     block = Image.new("RGB", (width, _CELL[1] + _LINE), _PAPER)
     for i, panel in enumerate(panels):
         block.paste(panel, (i * (size[0] + _SEAM), 0))
-    _write(block, (0, size[1]), caption, block.width)
+    _write(block, (0, size[1]), caption, width - _GAP // 2)
     return block
 
 

@@ -117,8 +117,8 @@ class Tally:
         elif self.with_masks and len(seen):
             never = np.flatnonzero(classes == 0)
             if len(never):
-                names = ", ".join(map(self._name, never))
-                yield f"These classes never occur: {names}."
+                names = listed(map(self._name, never))
+                yield f"{len(never)} of {len(classes)} classes never occur: {names}."
         without = self.images - self.with_masks
         if self.with_masks and without:
             yield (

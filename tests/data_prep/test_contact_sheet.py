@@ -53,10 +53,11 @@ def test_images_without_mask_stand_alone():
     sheet = contact_sheet.draw([contact_sheet.Row("x", [plain] * 8)], SPEC)
     green = (np.asarray(sheet) == (0, 200, 0)).all(axis=-1)
     edges = np.diff(green.astype(int), axis=1)
-    assert sorted(set((edges == 1).sum(axis=1).tolist())) == [0, 1, 7]
+    assert sorted(set((edges == 1).sum(axis=1).tolist())) == [0, 8]
     both = contact_sheet.Picture("a", GREEN, halves(0, 1))
-    taller = contact_sheet.draw([contact_sheet.Row("x", [both] * 8)], SPEC)
-    assert taller.height == sheet.height and taller.width == sheet.width
+    pairs = contact_sheet.draw([contact_sheet.Row("x", [both] * 8)], SPEC)
+    assert pairs.width == sheet.width  # As wide, in two lines instead of one.
+    assert pairs.height - sheet.height == contact_sheet._CELL[1] + contact_sheet._LINE
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (5, 900), (900, 5), (400, 400)])

@@ -95,7 +95,7 @@ def test_a_data_set_as_the_writer_makes_it(monkeypatch, capsys, tmp_path):
         "255  (ignored)                 3   10.00%         3",
     ]
     assert findings(lines, "problem") == []
-    assert findings(lines, "note") == ["These classes never occur: 2 (car)."] * 2
+    assert findings(lines, "note") == ["1 of 3 classes never occur: 2 (car)."] * 2
     assert lines[-1] == "No problem was found."
     with Image.open(tmp_path / "contact_sheet.png") as sheet:
         assert sheet.format == "PNG"
