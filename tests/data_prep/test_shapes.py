@@ -52,14 +52,6 @@ def test_every_shape_fits_its_frame():
         assert not inside[np.hypot(x, y) > 1.3].any()
 
 
-def test_order_is_balanced_from_the_start():
-    rng = np.random.default_rng(0)
-    masks = [np.array([[0, c]]) for c in rng.choice([1] * 20 + [2, 3, 4], 200)]
-    order = shapes.balanced_order(masks)
-    assert sorted(order) == list(range(200))
-    assert sorted(int(masks[i].max()) for i in order[:4]) == [1, 2, 3, 4]
-
-
 def test_splits_are_nested_and_repeat(tmp_path):
     for folder in ("one", "two"):
         shapes.write(
