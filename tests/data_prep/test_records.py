@@ -1,28 +1,24 @@
 """The writer: contents, restarts and refusals."""
 
+import functools
+import hashlib
+
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from data_prep import records, shards
+from data_prep import records, runners, shards
 from tests.data_prep import trees
+from tests.data_prep.readers import SPEC, read
 from wss.data import parsing
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
-SPEC = DatasetSpec("toy", ("background", "thing"))
 ITEMS = ["a", "b", "c", "d", "e"]
 
 
 @pytest.fixture(autouse=True)
 def two_examples_per_shard(monkeypatch):
     monkeypatch.setattr(records, "_EXAMPLES_PER_SHARD", 2)
-
-
-def read(item, with_mask=True):
-    pixels = np.full((2, 3, 3), ord(item), np.uint8)
-    mask = np.array([[0, 1, 255], [1, 1, 0]], np.uint8) if with_mask else None
-    return records.Example(item, records.encode_png(pixels), "png", 2, 3, mask)
 
 
 def write(folder, items=ITEMS, reader=read, options=None, **kwargs):
@@ -49,6 +45,24 @@ def test_records_decode_to_what_was_written(tmp_path):
     assert len(trees.contents(tmp_path)) == 4
 
 
+def test_the_manifest_knows_the_files(tmp_path):
+    write(tmp_path)
+    files = trees.manifest(tmp_path)["splits"]["train"]["files"]
+    paths = trees.shards(tmp_path, "train")
+    assert list(files) == [path.name for path in paths]
+    assert [entry["examples"] for entry in files.values()] == [1, 2, 2]
+    for path in paths:
+        content = path.read_bytes()
+        assert files[path.name]["bytes"] == len(content)
+        assert files[path.name]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_the_last_line_accounts_for_all_items(tmp_path, capsys):
+    write(tmp_path)
+    line = "train: 5 images written (5 with masks), 0 skipped, 3 shards\n"
+    assert capsys.readouterr().out == line
+
+
 def test_keys_are_those_of_the_original_records(tmp_path):
     write(tmp_path)
     example, *_ = trees.examples(tmp_path, "train")
@@ -70,24 +84,50 @@ def test_keys_are_those_of_the_original_records(tmp_path):
 
 
 def test_unlabeled_records_lack_the_mask_keys(tmp_path):
-    write(tmp_path, reader=lambda item: read(item, with_mask=False))
+    write(tmp_path, reader=functools.partial(read, with_mask=False))
     feature = trees.examples(tmp_path, "train")[0].features.feature
     assert parsing.LABEL_ENCODED not in feature
     assert parsing.LABEL_FORMAT not in feature
     assert trees.manifest(tmp_path)["splits"]["train"]["with_masks"] == 0
 
 
-def test_image_level_labels_are_sorted_and_unique():
-    example = records.Example("a", b"", "png", 1, 1, class_ids=[3, 1, 3])
-    record = tf.train.Example.FromString(records.serialize(example))
-    ids = record.features.feature["image/class/label"].int64_list.value[:]
-    assert ids == [1, 3]
-
-
 def test_equal_items_make_equal_bytes(tmp_path):
     write(tmp_path / "one")
     write(tmp_path / "two")
     assert trees.contents(tmp_path / "one") == trees.contents(tmp_path / "two")
+
+
+def test_other_processes_make_the_same_bytes(tmp_path, monkeypatch):
+    items = list("abcdefghijklmnopqrstuvwxyz")
+    write(tmp_path / "one", items, workers=1)
+    monkeypatch.setattr(runners, "_TRIAL_SECONDS", 0.0)
+    monkeypatch.setattr(runners, "_WORTH_SECONDS", 0.0)
+    write(tmp_path / "two", items, workers=2)
+    assert trees.contents(tmp_path / "one") == trees.contents(tmp_path / "two")
+    assert len(trees.shards(tmp_path / "two", "train")) == 13
+
+
+def test_the_number_of_shards_can_be_chosen(tmp_path):
+    write(tmp_path, num_shards=4)
+    assert [path.name for path in trees.shards(tmp_path, "train")] == [
+        f"train-0000{i}-of-00004.tfrecord" for i in range(4)
+    ]
+    assert trees.names(tmp_path, "train") == ITEMS
+    with pytest.raises(UserError, match="already, made from other"):
+        write(tmp_path, num_shards=5)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"num_shards": 0}, "--num_shards must lie between 1 and 5: .* 5 images"),
+        ({"num_shards": 6}, "--num_shards must lie between 1 and 5"),
+        ({"workers": -1}, "--workers must be 1 or more, or 0"),
+    ],
+)
+def test_numbers_out_of_range(tmp_path, settings, message):
+    with pytest.raises(UserError, match=message):
+        write(tmp_path, **settings)
 
 
 # Shards begin at examples 0, 1 and 3.
@@ -142,11 +182,50 @@ def test_a_run_stopped_while_moving_goes_on(tmp_path, monkeypatch, moves):
     assert trees.contents(folder) == trees.contents(tmp_path / "undisturbed")
 
 
+@pytest.mark.parametrize("removals", [0, 1, 2, 3])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_stopped_while_cleaning_up_has_ended(
+    tmp_path, monkeypatch, removals, overwrite
+):
+    write(tmp_path / "undisturbed")
+    folder = tmp_path / "stopped"
+    rmtree = shards.gfile.rmtree
+
+    def stop(hidden):
+        paths = sorted((folder / ".train.partial").iterdir())
+        for path in paths[:removals]:
+            path.unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shards.gfile, "rmtree", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write(folder)
+    assert (folder / ".train.partial").exists()
+    monkeypatch.setattr(shards.gfile, "rmtree", rmtree)
+    write(folder, overwrite=overwrite)
+    assert trees.contents(folder) == trees.contents(tmp_path / "undisturbed")
+
+
+def test_splits_written_at_the_same_time_are_all_noted(tmp_path):
+    def read_while_another_writes(item):
+        if item == "c":
+            other = records.Writer(str(tmp_path))
+            other.write_split("val", SPEC, ["x"], read)
+        return read(item)
+
+    write(tmp_path, reader=read_while_another_writes)
+    assert sorted(trees.manifest(tmp_path)["splits"]) == ["train", "val"]
+
+
 def test_a_finished_split_is_kept_refused_or_overwritten(tmp_path, capsys):
     write(tmp_path)
     before = trees.contents(tmp_path)
+    capsys.readouterr()
     write(tmp_path, reader=None)
-    assert "already" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        f"train: is in {tmp_path} already, 5 images (5 with masks), 0 skipped, 3 "
+        "shards (--overwrite writes it again)\n"
+    )
     with pytest.raises(UserError, match="'train' is in .* already.*--overwrite"):
         write(tmp_path, items=["x"])
     assert trees.contents(tmp_path) == before
