@@ -1,0 +1,142 @@
+"""docs/your_own_dataset.md: its commands are run as they stand there."""
+
+import json
+import pathlib
+import re
+import runpy
+import shlex
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep import colormaps
+from tests.data_prep import trees
+from wss import config, train
+from wss.datasets.spec import DatasetSpec
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "your_own_dataset.md"
+# What a test has no time for; the page offers the same settings.
+SMALLER = (
+    "TRAIN_STEPS = 2",
+    "BATCH_SIZE = 2",
+    "CROP_SIZE = 33",
+    "EVAL_CROP_SIZE = 65",
+    "MODEL_VARIANT = 'resnet_v1_18_quarter_beta'",
+)
+PHOTOS, MASKS = 16, 10
+
+
+def blocks(heading):
+    """The indented or plain code blocks below a heading of the page."""
+    section = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(r"^ *```\n(.*?)^ *```$", section, re.DOTALL | re.MULTILINE)
+    assert found
+    return ["\n".join(map(str.strip, block.strip().splitlines())) for block in found]
+
+
+def run(monkeypatch, command):
+    """Runs a shell command; those of ours in this process, for their imports' sake."""
+    words = shlex.split(command.replace("\\\n", " "))
+    if words[:2] != ["python", "-m"]:
+        subprocess.run(command, shell=True, check=True)
+        return
+    monkeypatch.setattr("sys.argv", words[2:])
+    try:
+        runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        assert not end.code, command
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Photos of a size each, in folders; some with masks."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for i in range(PHOTOS):
+        name = f"day {i % 2}/photo {i}"
+        height, width = rng.integers(40, 64, 2).tolist()
+        trees.save_image(tmp_path / "photos" / f"{name}.jpg", height, width, seed=i)
+        if i < MASKS:
+            mask = np.full((height, width), 255)
+            mask[5:-5, 5:-5] = 0
+            mask[10:20, 10:20], mask[25:30, 25:30] = 1, 2
+            trees.save_mask(tmp_path / "masks" / f"{name}.png", mask)
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_ten_commands_from_photos_to_a_model(photos, monkeypatch):
+    commands = blocks("Ten commands")[:10]
+    assert commands[-1] == "tensorboard --logdir=runs"
+    for command in commands[:-1]:
+        if "wss.train" in command:
+            bindings = [f"--gin_bindings={binding}" for binding in SMALLER]
+            command = f"{command} {shlex.join(bindings)}"
+        run(monkeypatch, command)
+    data = photos / "data" / "mine"
+    assert (data / "contact_sheet.png").exists()
+    splits = {
+        split: set(trees.names(data, split))
+        for split in ("all", "val", "labeled", "unlabeled")
+    }
+    assert {split: len(names) for split, names in splits.items()} == {
+        "all": MASKS,
+        "val": MASKS // 5,
+        "labeled": MASKS - MASKS // 5,
+        "unlabeled": PHOTOS - MASKS // 5,
+    }
+    assert splits["val"] | splits["labeled"] == splits["all"]
+    assert splits["labeled"] < splits["unlabeled"]
+    assert not splits["val"] & splits["unlabeled"]
+    assert trees.manifest(data)["class_names"] == ["background", "road", "building"]
+    metrics = json.loads((photos / "runs" / "folder" / "metrics.json").read_text())
+    assert metrics["step"] == 2
+    assert list((photos / "runs" / "folder").rglob("events.out.tfevents.*"))
+
+
+def trainings(command):
+    """The flags of the trainings among shell commands."""
+    for line in command.replace("\\\n", " ").splitlines():
+        words = shlex.split(line)
+        if words[:3] == ["python", "-m", "wss.train"]:
+            yield words[3:]
+
+
+@pytest.mark.parametrize("heading", ["Ten commands", "Photos with image-level labels"])
+def test_other_trainings_are_well_formed(heading):
+    found = [flags for block in blocks(heading) for flags in trainings(block)]
+    assert len(found) == (3 if heading == "Ten commands" else 1)
+    for flags in found:
+        options = train._parser().parse_args(flags)
+        config.load(options.gin_file, options.gin_bindings)
+
+
+def test_the_colormap(photos):
+    (photos / "colours.txt").write_text(blocks("Masks")[0])
+    spec = DatasetSpec("mine", ("background", "road", "building"))
+    colormap = colormaps.load("colours.txt", spec)
+    assert colormap.colours == (
+        *((0, 0, 0, 0), (128, 64, 128, 1), (157, 234, 50, 1), (70, 70, 70, 2)),
+        (255, 255, 255, 255),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_the_image_level_labels(photos, monkeypatch):
+    labels, commands = blocks("Photos with image-level labels")
+    for name in ("a/b", "a/c"):
+        trees.save_image(photos / "photos" / f"{name}.jpg")
+    (photos / "tagged.txt").write_text("a/b\na/c\n")
+    (photos / "labels.csv").write_text(labels)
+    (photos / "classes.txt").write_text("background\nroad\nbuilding\n")
+    run(monkeypatch, commands.split("\npython -m wss")[0])
+    decoded = trees.decode(photos / "data" / "mine", "tagged")
+    assert [example["class_ids"].tolist() for example in decoded] == [[1, 2], [0]]
+
+
+def test_the_number_of_pixels_that_is_too_large():
+    assert f"more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} million" in (
+        PAGE.read_text().replace("\n", " ")
+    )
