@@ -321,7 +321,7 @@ def main() -> None:
     command_line.add_output(
         arguments, default="data/shapes", help="(default: data/shapes)"
     )
-    arguments.add_argument("--num_images", type=int, default=1024, help="for training")
+    arguments.add_argument("--num_images", type=int, default=2048, help="for training")
     arguments.add_argument("--num_val", type=int, default=256, help="for evaluation")
     arguments.add_argument("--seed", type=int, default=0)
     for field in dataclasses.fields(Difficulty):
