@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep import shapes
-from wss import config, eval, train
+from wss import config, eval, experiment, train  # noqa: F401  (for gin files)
 
 TINY = [
     "CROP_SIZE = 33",
