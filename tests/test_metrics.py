@@ -53,7 +53,7 @@ def test_an_ignore_label_below_the_number_of_classes_is_left_out():
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_balanced_accuracy(jit_compile):
     accuracy = tf.function(
-        lambda *args: metrics.balanced_accuracy(*args, num_classes=3),
+        lambda *args: metrics.balanced_accuracy(*args, num_classes=3).result(),
         jit_compile=jit_compile,
     )
     labels = tf.constant([[[0, 0, 0, 1, 255]]])

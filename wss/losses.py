@@ -1,5 +1,10 @@
 """Losses, each a float32 scalar, with the original's rules of normalisation.
 
+A loss divides by the number of the pixels that count. Training takes the mean over the
+parts of the global batch (`wss.replicas`); for that to be the mean over the batch's
+pixels, a loss takes as `count` the parts' mean count, where that is known before
+(`Method.counts`). With a single part that is the part's own.
+
 Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_wss.py`
 of googleinterns/wss.
 """
@@ -10,6 +15,7 @@ import gin
 import tensorflow as tf
 
 from wss.errors import UserError
+from wss.replicas import batch_mean
 from wss.resize import resize_bilinear, resize_nearest
 
 
@@ -18,7 +24,12 @@ def divide_or_zero(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(total, tf.cast(count, total.dtype))
 
 
-@gin.configurable(denylist=["logits", "labels", "ignore_label", "step"])
+def count_labeled(labels: tf.Tensor, ignore_label: int) -> tf.Tensor:
+    """Number of pixels of `labels` that are not ignored, scalar float32."""
+    return tf.reduce_sum(tf.cast(labels != ignore_label, tf.float32))
+
+
+@gin.configurable(denylist=["logits", "labels", "ignore_label", "step", "count"])
 def softmax_cross_entropy(
     logits: tf.Tensor,
     labels: tf.Tensor,
@@ -29,6 +40,7 @@ def softmax_cross_entropy(
     top_k_fraction: float = 1.0,
     mining_steps: int = 0,
     step: Optional[tf.Tensor] = None,
+    count: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
     """Mean cross entropy over the pixels that are not ignored.
 
@@ -44,6 +56,9 @@ def softmax_cross_entropy(
       mining_steps: steps over which the share falls linearly from 1 to
         `top_k_fraction`.
       step: the training step, needed with `mining_steps`.
+      count: what the sum is divided by, the mean of `count_labeled` over the parts of
+        the global batch. Without it, and where the comparison is not at the labels'
+        resolution or takes the largest losses only, this part's own count divides.
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.
@@ -71,7 +86,8 @@ def softmax_cross_entropy(
     pixel_losses *= weights
     if top_k_fraction < 1.0:
         return _mean_of_largest(pixel_losses, top_k_fraction, mining_steps, step)
-    count = tf.reduce_sum(tf.cast(kept, tf.float32))
+    if count is None or not upsample_logits:
+        count = batch_mean(tf.reduce_sum(tf.cast(kept, tf.float32)))
     return divide_or_zero(tf.reduce_sum(pixel_losses), count)
 
 
@@ -91,9 +107,8 @@ def _mean_of_largest(
     # The number of pixels may change with the step; the shape must not.
     top_k = tf.cast(fraction * float(pixels), tf.int32)
     largest = tf.where(tf.range(pixels) < top_k, pixel_losses, 0.0)
-    return divide_or_zero(
-        tf.reduce_sum(largest), tf.math.count_nonzero(largest, dtype=tf.float32)
-    )
+    count = batch_mean(tf.math.count_nonzero(largest, dtype=tf.float32))
+    return divide_or_zero(tf.reduce_sum(largest), count)
 
 
 def consistency(
@@ -101,6 +116,7 @@ def consistency(
     pseudo_label: tf.Tensor,
     confident: tf.Tensor,
     valid: tf.Tensor,
+    count: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
     """Cross entropy of the strong view's logits against the pseudo label.
 
@@ -112,11 +128,15 @@ def consistency(
       pseudo_label: [batch, h, w, classes], float32, probabilities (one-hot where hard).
       confident: [batch, h, w], float32, 1 where the pseudo label is to be learned.
       valid: [batch, h, w], float32, 0 in the padding and in what CutOut removed.
+      count: the mean of the sum of `valid` over the parts of the global batch; this
+        part's own unless given.
     """
     pixel_losses = tf.nn.softmax_cross_entropy_with_logits(
         tf.stop_gradient(pseudo_label), logits
     )
-    return divide_or_zero(tf.reduce_sum(pixel_losses * confident), tf.reduce_sum(valid))
+    if count is None:
+        count = batch_mean(tf.reduce_sum(valid))
+    return divide_or_zero(tf.reduce_sum(pixel_losses * confident), count)
 
 
 def image_label_loss(image_logits: tf.Tensor, image_labels: tf.Tensor) -> tf.Tensor:

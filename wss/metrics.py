@@ -9,6 +9,8 @@ from typing import Tuple
 import numpy as np
 import tensorflow as tf
 
+from wss.replicas import Ratio
+
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
@@ -122,7 +124,7 @@ def balanced_accuracy(
     predictions: tf.Tensor,
     counted: tf.Tensor,
     num_classes: int,
-) -> tf.Tensor:
+) -> Ratio:
     """Mean over the classes that occur of the share of their pixels that is right.
 
     Static shapes and matrix products only, for use inside the training step.
@@ -134,14 +136,12 @@ def balanced_accuracy(
       num_classes: number of classes.
 
     Returns:
-      Scalar, float32; 0 where nothing was counted.
+      Pixels that are right and pixels, [classes] each; the result is 0 where nothing
+      was counted.
     """
     weight = tf.reshape(tf.cast(counted, tf.float32), [-1])
     one_hot = tf.one_hot(tf.reshape(labels, [-1]), num_classes) * weight[:, tf.newaxis]
     right = tf.reshape(
         tf.cast(tf.cast(predictions, tf.int32) == labels, tf.float32), [-1]
     )
-    pixels = tf.reduce_sum(one_hot, axis=0)
-    accuracy = tf.math.divide_no_nan(tf.linalg.matvec(one_hot, right, True), pixels)
-    occurs = tf.cast(pixels > 0, tf.float32)
-    return tf.math.divide_no_nan(tf.reduce_sum(accuracy), tf.reduce_sum(occurs))
+    return Ratio(tf.linalg.matvec(one_hot, right, True), tf.reduce_sum(one_hot, axis=0))

@@ -45,12 +45,14 @@ def test_layout(data_dir):
     )
     image, mask = ((2, 33, 33, 3), "float32"), ((2, 33, 33), "float32")
     label, classes = ((2, 33, 33), "int32"), ((2, 2), "float32")
+    position = ((2,), "int64")
     assert layout == {
         "labeled": {
             "image": image,
             "label": label,
             "valid": mask,
             "image_labels": classes,
+            "position": position,
         },
         "unlabeled": {
             "weak": image,
@@ -58,12 +60,14 @@ def test_layout(data_dir):
             "label": label,
             "valid": mask,
             "image_labels": classes,
+            "position": position,
         },
     }
     batch = next(dataset.as_numpy_iterator())
     assert (batch["unlabeled"]["label"] == 255).all()
     assert not batch["unlabeled"]["image_labels"].any()
     assert batch["labeled"]["image_labels"].any()
+    assert list(batch["labeled"]["position"]) == [0, 1]
 
 
 def test_no_unlabeled_part_for_the_baseline(data_dir):

@@ -30,7 +30,7 @@ def make(method=PseudoSeg, **options):
     return made
 
 
-def make_batch(seed=0):
+def make_batch(seed=0, step=0):
     random = np.random.RandomState(seed)
 
     def images():
@@ -43,6 +43,7 @@ def make_batch(seed=0):
             "label": tf.constant(labels, tf.int32),
             "valid": tf.constant(labels != 255, tf.float32),
             "image_labels": tf.ones([BATCH, CLASSES - 1]),
+            "position": tf.range(BATCH, dtype=tf.int64) + BATCH * step,
         }
 
     return {
@@ -53,7 +54,8 @@ def make_batch(seed=0):
 
 def run(method, batch, step=0, seed=0):
     with collect_batch_statistics():
-        return method.step(batch, tf.constant(step, tf.int64), seed)
+        counts = method.counts(batch)
+        return method.step(batch, tf.constant(step, tf.int64), seed, counts)
 
 
 def test_supervised_has_one_loss_and_needs_no_unlabeled_images():
@@ -93,14 +95,14 @@ def test_losses_and_gradients_in_a_graph(options, losses):
         assert len(missing) == 2  # Kernel and biases of the classifier.
 
 
-def test_a_step_depends_on_seed_and_step_only():
-    method, batch = make(), make_batch()
+def test_draws_depend_on_seed_and_place_in_the_stream_only():
+    method = make()
     losses = [
-        float(run(method, batch, step=step, seed=seed).losses["supervised"])
+        float(run(method, make_batch(step=step), seed=seed).losses["supervised"])
         for step, seed in ((0, 0), (0, 0), (1, 0), (0, 1))
     ]
     assert losses[0] == losses[1]
-    assert len(set(losses)) == 3  # Other steps and seeds drop other channels.
+    assert len(set(losses)) == 3  # Other images and seeds drop other channels.
 
 
 def test_labels_of_unlabeled_images_reach_no_loss():

@@ -21,6 +21,7 @@ def model():
 def test_any_size_of_image(model, size, logits):
     outputs = model(random_images(1, *size))
     assert outputs.shape == (1, *logits, 5)
+    assert model.logits_size(size) == logits
     assert outputs.dtype == tf.float32
 
 
@@ -42,11 +43,11 @@ def test_regularized_variables_are_the_kernels(model):
 
 
 def test_graph_equals_eager(model):
-    images, seed = random_images(), tf.constant([1, 2])
+    images, seeds = random_images(), tf.constant([[1, 2], [1, 3]])
 
     def passes(images):
         end_points = model.backbone(images, training=True)
-        logits = model.segment(end_points, training=True, dropout_seed=seed)
+        logits = model.segment(end_points, training=True, dropout_seeds=seeds)
         return logits, model.classify(end_points)
 
     eager, graph = passes(images), tf.function(passes)(images)
@@ -54,13 +55,18 @@ def test_graph_equals_eager(model):
         np.testing.assert_allclose(x, y, atol=1e-4)
 
 
-def test_dropout_of_the_pyramid_is_a_function_of_the_seed(model):
+def test_dropout_of_the_pyramid_is_a_function_of_the_examples_seed(model):
     end_points = model.backbone(random_images())
-    same = [model.segment(end_points, dropout_seed=tf.constant([1, 2])) for _ in "ab"]
-    other = model.segment(end_points, dropout_seed=tf.constant([1, 3]))
-    np.testing.assert_array_equal(*same)
-    assert np.max(np.abs(same[0] - other)) > 0
-    assert np.max(np.abs(same[0] - model.segment(end_points))) > 0
+    first, second, third = [1, 2], [1, 3], [1, 4]
+
+    def segment(*seeds):
+        return model.segment(end_points, dropout_seeds=tf.constant(seeds)).numpy()
+
+    logits, other = segment(first, second), segment(third, second)
+    np.testing.assert_array_equal(logits, segment(first, second))
+    np.testing.assert_array_equal(logits[1], other[1])
+    assert np.max(np.abs(logits[0] - other[0])) > 0
+    assert np.max(np.abs(logits - model.segment(end_points))) > 0
 
 
 def test_classifier_is_linear_in_the_mean_feature(model):
@@ -75,15 +81,17 @@ def test_classifier_is_linear_in_the_mean_feature(model):
 
 
 def test_prelogits_dropout(model):
-    assert model.dropout_mask(2, tf.constant([1, 2])) is None  # A ResNet.
+    seeds = tf.constant([[1, 2], [1, 3]])
+    assert model.dropout_mask(seeds) is None  # A ResNet.
     model.backbone.prelogits_keep = 0.5
     try:
-        mask = model.dropout_mask(2, tf.constant([1, 2]))
+        mask = model.dropout_mask(seeds)
     finally:
         model.backbone.prelogits_keep = 1.0
     assert mask.shape == (2, 1, 1, 512)
     assert set(np.unique(mask)) == {0.0, 2.0}
     assert abs(np.mean(mask) - 1.0) < 0.1
+    assert np.any(mask[0] != mask[1])
 
 
 def test_end_points_by_stride(model):
@@ -130,7 +138,7 @@ def test_mixed_precision_keeps_logits_float32():
 def train_step(model, images, variables):
     with collect_batch_statistics() as statistics, tf.GradientTape() as tape:
         end_points = model.backbone(images, training=True)
-        logits = model.segment(end_points, True, tf.constant([1, 2]))
+        logits = model.segment(end_points, True, tf.constant([[1, 2], [1, 3]]))
         loss = tf.reduce_mean(logits**2) + tf.reduce_mean(
             model.classify(end_points) ** 2
         )

@@ -212,7 +212,7 @@ class _GivenNetworks:
     def backbone(self, images, training=False):
         return images if training or images != "weak" else "weak_inference"
 
-    def segment(self, end_points, training, dropout_seed):
+    def segment(self, end_points, training, dropout_seeds):
         return self.inputs[f"logits_{end_points}"]
 
     def classify(self, end_points, dropout_mask=None):
@@ -222,7 +222,7 @@ class _GivenNetworks:
             name = "train"
         return self.inputs[f"cls_logits_{name}"]
 
-    def dropout_mask(self, batch_size, seed):
+    def dropout_mask(self, seeds):
         return None
 
     def end_point(self, end_points, stride):
@@ -303,9 +303,12 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
         method.attention = networks.attention
     with mock.patch.object(cam, "class_activation_maps", maps), mock.patch.object(
         pseudoseg, "fuse", fuse
+    ), mock.patch.object(
+        pseudoseg, "draw_seeds", lambda *_: None
     ), tf.GradientTape() as tape:
         tape.watch(networks.inputs)
-        output = method.step(_batch(networks.inputs), tf.constant(0, tf.int64), seed=0)
+        step = tf.constant(0, tf.int64)
+        output = method.step(_batch(networks.inputs), step, seed=0, counts={})
         total = tf.add_n(list(output.losses.values()))
     gin.clear_config()
     gradients = tape.gradient(total, networks.inputs)
@@ -330,7 +333,7 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
     for name, valid in networks.used_valid.items():
         compared[f"valid_mask_used_{name}"] = valid[..., tf.newaxis]
     if "valid_ratio" in output.monitors:
-        compared["valid_ratio"] = output.monitors["mask_ratio"]
+        compared["valid_ratio"] = output.monitors["mask_ratio"].result()
     return checks + [
         golden.compare(prefix + key, value, LOSS_TOLERANCE)
         for key, value in compared.items()

@@ -63,7 +63,7 @@ class _Recorder:
         model = self._method.model
         self._patches = [
             # Without a seed nothing is dropped, as in the golden run.
-            mock.patch.object(pseudoseg, "draw_seed", lambda *_: None),
+            mock.patch.object(pseudoseg, "draw_seeds", lambda *_: None),
             mock.patch.object(model, "dropout_mask", lambda *_: None),
             self._wrap(model, "segment"),
             self._wrap(model, "classify"),

@@ -28,7 +28,10 @@ class ToyMethod(tf.Module):
     def regularized_variables(self):
         return [self.model.weights]
 
-    def step(self, batch, step, seed):
+    def counts(self, batch):
+        return {}
+
+    def step(self, batch, step, seed, counts):
         noise = tf.random.stateless_normal([], [seed, tf.cast(step, tf.int32)])
         x, y = batch
         error = tf.linalg.matvec(x, self.model.weights) + self.model.biases - y

@@ -87,11 +87,12 @@ def training_batches(
     Returns:
       Dataset of batches for one replica (of the global batch without a context):
         labeled: image [B, H, W, 3], float32, 0..255; label [B, H, W], int32; valid
-          [B, H, W], float32, 0 on the padding; image_labels [B, classes - 1], float32.
+          [B, H, W], float32, 0 on the padding; image_labels [B, classes - 1], float32;
+          position [B], int64, the place in the stream: step * batch_size + row.
         unlabeled: weak, strong [B, H, W, 3]; valid [B, H, W], 0 on the padding and
           where the strong view is hidden; label [B, H, W], int32, the ignore label
-          there and where no mask is known; image_labels [B, classes - 1]. Only where
-          `unlabeled` is given.
+          there and where no mask is known; image_labels [B, classes - 1]; position
+          [B]. Only where `unlabeled` is given.
 
     Raises:
       UserError: shards are missing or broken, a policy is unknown, or the batch does
@@ -209,7 +210,7 @@ def _batches(
     def example(position, index):
         parsed = _parse(records, index, spec)
         parts = make_example(parsed, _purpose(example_seed, position))
-        return _with_image_labels(parts, parsed, spec)
+        return {**_with_image_labels(parts, parsed, spec), "position": position}
 
     return (
         _visits(len(records), order_seed, start_step * batch_size)

@@ -6,12 +6,14 @@ be edited to add one; `docs/add_a_method.md` walks through an example.
 
 import abc
 import dataclasses
-import functools
-from typing import Dict, List, Mapping
+from typing import Dict, List, Mapping, Union
 
 import tensorflow as tf
 
 from wss.models.deeplab import DeepLabV3Plus
+from wss.replicas import Ratio
+
+Batch = Mapping[str, Mapping[str, tf.Tensor]]
 
 # How many images of a batch the summaries show.
 SHOWN_IMAGES = 2
@@ -36,15 +38,18 @@ class StepOutput:
     """What one step of a method gives.
 
     Attributes:
-      losses: scalars by name, float32, of this replica's part of the batch; training
-        minimises their sum (plus weight decay).
-      monitors: scalars by name, worth a curve.
+      losses: scalars by name, float32, of this part of the batch; training minimises
+        their sum (plus weight decay), averaged over the parts.
+      monitors: scalars by name, worth a curve: means over this part, averaged as well,
+        or `Ratio`s, whose sums are those of all parts.
       histograms: tensors by name, worth a distribution.
       panels: images by name.
     """
 
     losses: Dict[str, tf.Tensor]
-    monitors: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    monitors: Dict[str, Union[tf.Tensor, Ratio]] = dataclasses.field(
+        default_factory=dict
+    )
     histograms: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     panels: Dict[str, Panel] = dataclasses.field(default_factory=dict)
 
@@ -69,16 +74,35 @@ class Method(tf.Module):
     def build(self) -> None:
         """Creates the method's own variables; called under the strategy's scope."""
 
+    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
+        """What the losses divide by, as far as the batch alone decides it.
+
+        Args:
+          batch: as for `step`.
+
+        Returns:
+          Scalars by name, float32. `step` gets their mean over all parts of the global
+          batch: divided by it, the mean of the parts' losses is the loss of the whole.
+        """
+        return {}
+
     @abc.abstractmethod
     def step(
-        self, batch: Mapping[str, Mapping[str, tf.Tensor]], step: tf.Tensor, seed: int
+        self,
+        batch: Batch,
+        step: tf.Tensor,
+        seed: int,
+        counts: Mapping[str, tf.Tensor],
     ) -> StepOutput:
-        """Computes the losses of one replica's batch.
+        """Computes the losses of one part of the batch.
 
         Args:
           batch: {"labeled": {...}, "unlabeled": {...}} as `wss.data.pipeline` makes it.
           step: the training step, int64 scalar.
-          seed: the run's seed; every draw is a function of seed, step and purpose.
+          seed: the run's seed; every draw is a function of seed, the example's place in
+            the stream, and purpose.
+          counts: the mean of `counts` over the parts. A loss without an entry divides
+            by its own part's count.
         """
 
     @property
@@ -87,13 +111,23 @@ class Method(tf.Module):
         return self.model.regularized_variables
 
 
-def draw_seed(seed: int, step: tf.Tensor, purpose: int) -> tf.Tensor:
-    """The seed, int32 [2], of one random draw of a step on this replica."""
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], purpose: int) -> tf.Tensor:
+    """The seeds of one random draw for each image, whichever replica it is on.
+
+    Args:
+      seed: the run's.
+      images: a part of the batch, with the "position" of each in the stream, [batch].
+      purpose: tells this draw from the others of the step.
+
+    Returns:
+      int32 [batch, 2].
+    """
     # The default generator depends on the device, and on whether XLA compiles.
-    fold_in = functools.partial(tf.random.experimental.stateless_fold_in, alg="philox")
-    key = tf.constant([seed, purpose], tf.int32)
-    return fold_in(fold_in(key, tf.cast(step, tf.int32)), tf.cast(replica, tf.int32))
+    key = tf.random.experimental.stateless_fold_in(
+        tf.constant([seed, purpose], tf.int32), 0, alg="philox"
+    )
+    positions = tf.cast(images["position"], tf.int32)
+    return tf.stack([tf.fill(tf.shape(positions), key[0]), positions], axis=1)
 
 
 def segmentation_panels(

@@ -5,7 +5,8 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 """
 
 import enum
-from typing import Dict, Mapping, Optional, Sequence
+import functools
+from typing import Callable, Dict, Mapping, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -13,10 +14,11 @@ import tensorflow as tf
 from wss import losses, metrics
 from wss.methods.base import (
     SHOWN_IMAGES,
+    Batch,
     Method,
     Panel,
     StepOutput,
-    draw_seed,
+    draw_seeds,
     segmentation_panels,
 )
 from wss.models.batch_norm import repeated_updates
@@ -24,9 +26,10 @@ from wss.models.deeplab import DeepLabV3Plus
 from wss.pseudo_labels import cam
 from wss.pseudo_labels.attention import SelfAttention
 from wss.pseudo_labels.fusion import PseudoLabel, fuse
+from wss.replicas import Ratio
 from wss.resize import resize_bilinear, resize_nearest
 
-Batch = Mapping[str, tf.Tensor]
+Images = Mapping[str, tf.Tensor]
 
 
 class Draw(enum.IntEnum):
@@ -97,19 +100,31 @@ class PseudoSeg(Method):
             depth = sum(end_point.shape[-1] for end_point in hypercolumn)
             self.attention.build(depth, self.model.num_classes - 1)
 
+    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
+        """See `Method.counts`."""
+        labels, valid = batch["labeled"]["label"], batch["unlabeled"]["valid"]
+        size = self.model.logits_size(valid.shape[1:])
+        return {
+            "labeled": losses.count_labeled(labels, self.ignore_label),
+            "valid": tf.reduce_sum(resize_nearest(valid, size, align_corners=False)),
+        }
+
     def step(
-        self, batch: Mapping[str, Batch], step: tf.Tensor, seed: int
+        self,
+        batch: Batch,
+        step: tf.Tensor,
+        seed: int,
+        counts: Mapping[str, tf.Tensor],
     ) -> StepOutput:
         """See `Method.step`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        seeds = {purpose: draw_seed(seed, step, purpose) for purpose in Draw}
         output = StepOutput(losses={})
 
-        pseudo_label = self._teach(unlabeled, seeds, output)
+        pseudo_label = self._teach(unlabeled, seed, output)
         logits_strong = self.model.segment(
             self.model.backbone(unlabeled["strong"], training=True),
             training=True,
-            dropout_seed=seeds[Draw.STRONG_DROPOUT],
+            dropout_seeds=draw_seeds(seed, unlabeled, Draw.STRONG_DROPOUT),
         )
         valid = _at_logits(unlabeled["valid"], logits_strong)
         output.losses["consistency"] = self._weight(step) * losses.consistency(
@@ -117,8 +132,16 @@ class PseudoSeg(Method):
             pseudo_label.probabilities,
             pseudo_label.confident * valid,
             valid,
+            counts.get("valid"),
         )
-        self._learn_labeled(labeled, seeds, step, output)
+        cross_entropy = functools.partial(
+            losses.softmax_cross_entropy,
+            labels=labeled["label"],
+            ignore_label=self.ignore_label,
+            step=step,
+            count=counts.get("labeled"),
+        )
+        self._learn_labeled(labeled, seed, cross_entropy, output)
         self._monitor(unlabeled, pseudo_label, logits_strong, output)
         return output
 
@@ -129,9 +152,7 @@ class PseudoSeg(Method):
         progress = tf.cast(step, tf.float32) / self.ramp_up_steps
         return self.unlabeled_weight * tf.minimum(1.0, progress)
 
-    def _teach(
-        self, unlabeled: Batch, seeds: Dict[Draw, tf.Tensor], output: StepOutput
-    ) -> PseudoLabel:
+    def _teach(self, unlabeled: Images, seed: int, output: StepOutput) -> PseudoLabel:
         """Makes the pseudo label of the weak view; no gradient reaches it."""
         images = unlabeled["weak"]
         learns_image_labels = self.weakly and self.classifier_on_unlabeled
@@ -140,11 +161,13 @@ class PseudoSeg(Method):
         with repeated_updates(2 if learns_image_labels else 1):
             end_points = self.model.backbone(images, training=True)
         logits = self.model.segment(
-            end_points, training=True, dropout_seed=seeds[Draw.WEAK_DROPOUT]
+            end_points,
+            training=True,
+            dropout_seeds=draw_seeds(seed, unlabeled, Draw.WEAK_DROPOUT),
         )
         if learns_image_labels:
             output.losses["classifier"] = self._classifier_loss(
-                end_points, unlabeled, seeds[Draw.IMAGE_LABEL_CLASSIFIER_DROPOUT]
+                end_points, unlabeled, seed
             )
         attention_logits = None
         if self.attention is not None:
@@ -162,7 +185,7 @@ class PseudoSeg(Method):
         return pseudo_label
 
     def _refined_maps(
-        self, unlabeled: Batch, logits: tf.Tensor, output: StepOutput
+        self, unlabeled: Images, logits: tf.Tensor, output: StepOutput
     ) -> tf.Tensor:
         """Grad-CAM of the inference-mode classifier, refined, at the logits' size."""
         end_points = self.model.backbone(unlabeled["weak"], training=False)
@@ -184,9 +207,9 @@ class PseudoSeg(Method):
 
     def _learn_labeled(
         self,
-        labeled: Batch,
-        seeds: Dict[Draw, tf.Tensor],
-        step: tf.Tensor,
+        labeled: Images,
+        seed: int,
+        cross_entropy: Callable[[tf.Tensor], tf.Tensor],
         output: StepOutput,
     ) -> None:
         """Adds the losses of the labeled images."""
@@ -197,21 +220,19 @@ class PseudoSeg(Method):
         with repeated_updates(passes):
             end_points = self.model.backbone(labeled["image"], training=True)
         logits = self.model.segment(
-            end_points, training=True, dropout_seed=seeds[Draw.LABELED_DROPOUT]
+            end_points,
+            training=True,
+            dropout_seeds=draw_seeds(seed, labeled, Draw.LABELED_DROPOUT),
         )
-
-        def cross_entropy(logits):
-            return losses.softmax_cross_entropy(
-                logits, labeled["label"], ignore_label=self.ignore_label, step=step
-            )
-
         output.losses["supervised"] = cross_entropy(logits)
         if learns_image_labels:
             output.losses["classifier"] = self._classifier_loss(
-                end_points, labeled, seeds[Draw.IMAGE_LABEL_CLASSIFIER_DROPOUT]
+                end_points, labeled, seed
             )
         if self.attention is not None:
-            mask = self._dropout_mask(labeled, seeds[Draw.LABELED_CLASSIFIER_DROPOUT])
+            mask = self.model.dropout_mask(
+                draw_seeds(seed, labeled, Draw.LABELED_CLASSIFIER_DROPOUT)
+            )
             _, attention_logits = self._attend(
                 end_points,
                 labeled["image_labels"],
@@ -252,18 +273,16 @@ class PseudoSeg(Method):
         return [self.model.end_point(end_points, s) for s in self.attention_strides]
 
     def _classifier_loss(
-        self, end_points: Mapping[str, tf.Tensor], images: Batch, seed: tf.Tensor
+        self, end_points: Mapping[str, tf.Tensor], images: Images, seed: int
     ) -> tf.Tensor:
-        mask = self._dropout_mask(images, seed)
+        seeds = draw_seeds(seed, images, Draw.IMAGE_LABEL_CLASSIFIER_DROPOUT)
+        mask = self.model.dropout_mask(seeds)
         image_logits = self.model.classify(end_points, mask)
         return losses.image_label_loss(image_logits, images["image_labels"])
 
-    def _dropout_mask(self, images: Batch, seed: tf.Tensor) -> Optional[tf.Tensor]:
-        return self.model.dropout_mask(images["image_labels"].shape[0], seed)
-
     def _monitor(
         self,
-        unlabeled: Batch,
+        unlabeled: Images,
         pseudo_label: PseudoLabel,
         logits_strong: tf.Tensor,
         output: StepOutput,
@@ -283,10 +302,10 @@ class PseudoSeg(Method):
             labels, tf.argmax(logits_strong, -1, tf.int32), known, classes
         )
         confidence = tf.reduce_max(pseudo_label.probabilities, -1)
-        output.monitors["confidence"] = losses.divide_or_zero(
+        output.monitors["confidence"] = Ratio(
             tf.reduce_sum(confidence * valid), tf.reduce_sum(valid)
         )
-        output.monitors["mask_ratio"] = losses.divide_or_zero(
+        output.monitors["mask_ratio"] = Ratio(
             tf.reduce_sum(pseudo_label.confident * valid), tf.reduce_sum(valid)
         )
         shown = slice(0, SHOWN_IMAGES)

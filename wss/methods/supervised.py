@@ -1,13 +1,19 @@
 """The supervised baseline: the labeled images alone."""
 
 import enum
-from typing import Mapping
+from typing import Dict, Mapping
 
 import gin
 import tensorflow as tf
 
 from wss import losses
-from wss.methods.base import Method, StepOutput, draw_seed, segmentation_panels
+from wss.methods.base import (
+    Batch,
+    Method,
+    StepOutput,
+    draw_seeds,
+    segmentation_panels,
+)
 
 
 class Draw(enum.IntEnum):
@@ -20,8 +26,17 @@ class Draw(enum.IntEnum):
 class Supervised(Method):
     """Cross entropy on the labeled images."""
 
+    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
+        """See `Method.counts`."""
+        labels = batch["labeled"]["label"]
+        return {"labeled": losses.count_labeled(labels, self.ignore_label)}
+
     def step(
-        self, batch: Mapping[str, Mapping[str, tf.Tensor]], step: tf.Tensor, seed: int
+        self,
+        batch: Batch,
+        step: tf.Tensor,
+        seed: int,
+        counts: Mapping[str, tf.Tensor],
     ) -> StepOutput:
         """See `Method.step`."""
         labeled = batch["labeled"]
@@ -29,10 +44,14 @@ class Supervised(Method):
         logits = self.model.segment(
             end_points,
             training=True,
-            dropout_seed=draw_seed(seed, step, Draw.LABELED_DROPOUT),
+            dropout_seeds=draw_seeds(seed, labeled, Draw.LABELED_DROPOUT),
         )
         supervised = losses.softmax_cross_entropy(
-            logits, labeled["label"], ignore_label=self.ignore_label, step=step
+            logits,
+            labeled["label"],
+            ignore_label=self.ignore_label,
+            step=step,
+            count=counts.get("labeled"),
         )
         return StepOutput(
             losses={"supervised": supervised},

@@ -15,9 +15,11 @@ Outside such a block a training pass updates the averages at once.
 
 import contextlib
 import threading
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
+
+from wss import replicas
 
 # The smallest epsilon that TF1 gave its fused operation, after cuDNN.
 FUSED_EPSILON = 1.001e-5
@@ -47,11 +49,25 @@ class BatchStatistics:
         self._sums[id(layer)] = batch
         self._layers[id(layer)] = (layer, updates + repeats)
 
-    def apply(self) -> None:
+    @property
+    def sums(self) -> List[tf.Tensor]:
+        """What was measured: two sums for each layer, [channels] each."""
+        return [value for pair in self._sums.values() for value in pair]
+
+    def apply(
+        self,
+        sums: Optional[Sequence[tf.Tensor]] = None,
+        finite: Optional[tf.Tensor] = None,
+    ) -> None:
         """Updates the moving averages; call it in replica context, once.
 
         The averages are equal on all replicas and stay so: each takes the mean over the
         replicas of what they measured.
+
+        Args:
+          sums: the mean of the `sums` of several blocks with the same passes, to be
+            applied instead of this block's.
+          finite: scalar bool, equal on all replicas; nothing moves where it is False.
         """
         if not self._layers:
             return
@@ -59,21 +75,31 @@ class BatchStatistics:
         for layer, updates in self._layers.values():
             averages += [layer.moving_mean, layer.moving_variance]
             weights += 2 * [1.0 - layer.decay**updates]
-        sums = [value for pair in self._sums.values() for value in pair]
+        sums = list(self.sums if sums is None else sums)
 
-        def update(strategy: tf.distribute.Strategy, sums: List[Any]) -> None:
+        def update(strategy: tf.distribute.Strategy, sums: List[Any], *finite) -> None:
             extended = strategy.extended
             reduced = extended.batch_reduce_to(
                 tf.distribute.ReduceOp.MEAN, list(zip(sums, averages))
             )
             for average, weight, value in zip(averages, weights, reduced):
-                extended.update(average, _move, args=(weight, value), group=False)
+                arguments = (weight, value, *finite)
+                extended.update(average, _move, args=arguments, group=False)
 
-        tf.distribute.get_replica_context().merge_call(update, args=(sums,))
+        arguments = (sums,) if finite is None else (sums, finite)
+        tf.distribute.get_replica_context().merge_call(update, args=arguments)
 
 
-def _move(average: tf.Variable, weight: float, value: tf.Tensor) -> tf.Operation:
-    return average.assign_sub(weight * average - value)
+def _move(
+    average: tf.Variable,
+    weight: float,
+    value: tf.Tensor,
+    finite: Optional[tf.Tensor] = None,
+) -> tf.Operation:
+    change = weight * average - value
+    if finite is not None:
+        change = tf.where(finite, change, 0.0)
+    return average.assign_sub(change)
 
 
 class _Collecting(threading.local):
@@ -164,15 +190,20 @@ class BatchNorm(tf.keras.layers.Layer):
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: tf.Tensor, training: Optional[bool] = None) -> tf.Tensor:
         channels = inputs.shape[-1:]
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            tf.ones(channels) if self.gamma is None else self.gamma,
-            tf.zeros(channels) if self.beta is None else self.beta,
-            None if training else self.moving_mean,
-            None if training else self.moving_variance,
-            epsilon=self.epsilon,
-            is_training=bool(training),
-        )
+        gamma = tf.ones(channels) if self.gamma is None else self.gamma
+        beta = tf.zeros(channels) if self.beta is None else self.beta
+        if training and replicas.is_synchronized():
+            outputs, mean, variance = self._normalize_globally(inputs, gamma, beta)
+        else:
+            outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                inputs,
+                gamma,
+                beta,
+                None if training else self.moving_mean,
+                None if training else self.moving_variance,
+                epsilon=self.epsilon,
+                is_training=bool(training),
+            )
         if training:
             if _collecting.statistics is not None:
                 _collecting.statistics.add(self, mean, variance, _collecting.repeats)
@@ -181,3 +212,24 @@ class BatchNorm(tf.keras.layers.Layer):
                 statistics.add(self, mean, variance, _collecting.repeats)
                 statistics.apply()
         return outputs
+
+    def _normalize_globally(
+        self, inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The fused operation's outputs, with the statistics of all replicas' inputs.
+
+        The mean comes first, for the mean of squares minus the square of the mean loses
+        digits.
+        """
+        exact = tf.cast(inputs, tf.float32)
+        axes = [0, 1, 2]
+        mean = replicas.batch_mean(tf.reduce_mean(exact, axes))
+        squares = tf.math.squared_difference(exact, mean)
+        variance = replicas.batch_mean(tf.reduce_mean(squares, axes))
+        outputs = tf.nn.batch_normalization(
+            exact, mean, variance, beta, gamma, self.epsilon
+        )
+        count = inputs.shape[:3].num_elements()
+        count *= tf.distribute.get_strategy().num_replicas_in_sync
+        bessel = count / max(1, count - 1)
+        return tf.cast(outputs, inputs.dtype), mean, bessel * variance

@@ -5,7 +5,7 @@ Segmentation" (arXiv:1802.02611); constants of core/model.py of googleinterns/ws
 """
 
 import functools
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
@@ -74,7 +74,7 @@ class PyramidPooling(tf.Module):
         )
 
     def __call__(
-        self, features: tf.Tensor, training: bool, dropout_seed: Optional[tf.Tensor]
+        self, features: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
     ) -> tf.Tensor:
         pooled = tf.reduce_mean(tf.cast(features, tf.float32), [1, 2], keepdims=True)
         pooled = self.image_pooling(pooled, training)
@@ -82,9 +82,9 @@ class PyramidPooling(tf.Module):
         pooled = tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
         branches = [branch(features, training) for branch in self.branches]
         outputs = self.projection(tf.concat([pooled] + branches, -1), training)
-        if dropout_seed is None:
+        if dropout_seeds is None:
             return outputs
-        mask = dropout_mask(tf.shape(outputs), ASPP_KEEP, dropout_seed)
+        mask = dropout_mask(outputs.shape, ASPP_KEEP, dropout_seeds)
         return outputs * tf.cast(mask, outputs.dtype)
 
 
@@ -228,24 +228,29 @@ class DeepLabV3Plus(tf.keras.Model):
         self,
         end_points: EndPoints,
         training: bool = False,
-        dropout_seed: Optional[tf.Tensor] = None,
+        dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
         """Computes the logits of pixels from the backbone's end points.
 
         Args:
           end_points: of `backbone`.
           training: whether batch norm takes the batch's statistics.
-          dropout_seed: int32 [2]; None for no dropout.
+          dropout_seeds: int32 [batch, 2], one for each image; None for no dropout.
 
         Returns:
           [batch, height, width, classes] at the decoder's stride, float32,
           unnormalised.
         """
         features = self.pyramid_pooling(
-            self.features(end_points), training, dropout_seed
+            self.features(end_points), training, dropout_seeds
         )
         low_level = end_points[self.low_level_end_point]
         return self.semantic_logits(self.decoder(features, low_level, training))
+
+    def logits_size(self, image_size: Sequence[int]) -> Tuple[int, int]:
+        """Height and width of the logits of images of a height and width."""
+        stride = self.decoder_output_stride
+        return tuple((side - 1) // stride + 1 for side in image_size)
 
     def features(self, end_points: EndPoints) -> tf.Tensor:
         """The backbone's last end point."""
@@ -259,12 +264,11 @@ class DeepLabV3Plus(tf.keras.Model):
         """
         return end_points[_look_up(self.backbone.strides, stride, "named")]
 
-    def dropout_mask(self, batch_size: int, seed: tf.Tensor) -> Optional[tf.Tensor]:
+    def dropout_mask(self, seeds: tf.Tensor) -> Optional[tf.Tensor]:
         """Draws the dropout before the classifier.
 
         Args:
-          batch_size: number of images.
-          seed: int32 [2].
+          seeds: int32 [batch, 2], one for each image.
 
         Returns:
           [batch, 1, 1, channels] of 0 or 1 / keep, float32; None for a backbone without
@@ -273,8 +277,8 @@ class DeepLabV3Plus(tf.keras.Model):
         keep = self.backbone.prelogits_keep
         if keep == 1.0:
             return None
-        shape = [batch_size, 1, 1, self.backbone.channels]
-        return dropout_mask(shape, keep, seed)
+        shape = [seeds.shape[0], 1, 1, self.backbone.channels]
+        return dropout_mask(shape, keep, seeds)
 
     def classify(
         self, end_points: EndPoints, dropout_mask: Optional[tf.Tensor] = None

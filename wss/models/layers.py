@@ -30,14 +30,22 @@ def build(layer: tf.keras.layers.Layer, channels: int) -> tf.keras.layers.Layer:
     return layer
 
 
-def dropout_mask(shape: Sequence[int], keep: float, seed: tf.Tensor) -> tf.Tensor:
+def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tensor:
     """Draws what dropout multiplies by: 0, or 1 / keep for a share `keep`; float32.
 
     The draw is the same on every device and under XLA, which would otherwise choose
-    another generator.
+    another generator; and the same for an example in whatever batch it is.
+
+    Args:
+      shape: [batch, ...], static.
+      keep: share that is kept.
+      seeds: int32 [batch, 2], a seed for each example.
     """
-    uniform = tf.random.stateless_uniform(shape, seed, alg="philox")
-    return tf.cast(uniform < keep, tf.float32) / keep
+    uniform = [
+        tf.random.stateless_uniform(shape[1:], seed, alg="philox")
+        for seed in tf.unstack(seeds, num=shape[0])
+    ]
+    return tf.cast(tf.stack(uniform) < keep, tf.float32) / keep
 
 
 class Convolution(tf.Module):

@@ -8,6 +8,8 @@ from typing import Callable, Optional
 
 import tensorflow as tf
 
+from wss.replicas import batch_mean
+
 
 def class_activation_maps(
     features: tf.Tensor,
@@ -36,6 +38,7 @@ def class_activation_maps(
     weights = tf.cast(classifier_kernel, tf.float32) / float(height * width)
     if dropout_mask is not None:
         factors = tf.reduce_mean(tf.cast(dropout_mask, tf.float32), axis=0)
+        factors = batch_mean(factors)
         weights *= tf.reshape(factors, [depth, 1])
     features = tf.cast(features, tf.float32)
     maps = tf.nn.relu(tf.einsum("bhwd,dc->bhwc", features, weights))
@@ -62,9 +65,11 @@ def gradient_class_activation_maps(
     Returns:
       As `class_activation_maps`.
     """
+    features = tf.cast(features, tf.float32)
     maps = []
     for index in range(image_labels.shape[1]):
-        weights = tf.reduce_mean(gradients(index), axis=(0, 1))  # [width, depth]
+        gradient = tf.cast(gradients(index), tf.float32)
+        weights = batch_mean(tf.reduce_mean(gradient, axis=(0, 1)))  # [width, depth]
         maps.append(tf.nn.relu(tf.reduce_sum(weights * features, axis=-1)))
     return _normalize(tf.stack(maps, axis=-1), image_labels)
 

@@ -11,6 +11,7 @@ import gin
 import tensorflow as tf
 
 from wss.errors import UserError
+from wss.replicas import batch_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ def normalize_logits(
         mean_square = 0.5 * (
             tf.reduce_mean(tf.square(decoder)) + tf.reduce_mean(tf.square(attention))
         )
-        scale = tf.math.rsqrt(mean_square + 1e-8)
+        scale = tf.math.rsqrt(batch_mean(mean_square) + 1e-8)
     elif over == "pixel":
         squares = tf.square(decoder) + tf.square(attention)
         scale = tf.math.rsqrt(tf.reduce_sum(squares, -1, keepdims=True) + 1e-8)

@@ -1,6 +1,6 @@
 """Momentum as in TF1, and the factors on single variables' gradients."""
 
-from typing import Dict, Iterable, Mapping, Sequence
+from typing import Dict, Iterable, Mapping, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -37,18 +37,25 @@ class Momentum(tf.Module):
         self._variables = dict(variables)
 
     def apply(
-        self, gradients: Mapping[str, tf.Tensor], learning_rate: tf.Tensor
+        self,
+        gradients: Mapping[str, tf.Tensor],
+        learning_rate: tf.Tensor,
+        finite: Optional[tf.Tensor] = None,
     ) -> None:
         """Takes a step; called in replica context with the same values on each replica.
 
         Args:
           gradients: gradients by variable name, already summed over the replicas.
           learning_rate: scalar float32.
+          finite: scalar bool; nothing changes where it is False.
         """
         context = tf.distribute.get_replica_context()
-        context.merge_call(self._apply_everywhere, args=(gradients, learning_rate))
+        arguments = (gradients, learning_rate)
+        if finite is not None:
+            arguments += (finite,)
+        context.merge_call(self._apply_everywhere, args=arguments)
 
-    def _apply_everywhere(self, strategy, gradients, learning_rate):
+    def _apply_everywhere(self, strategy, gradients, learning_rate, *finite):
         def update(variable, accumulator, gradient, rate):
             return tf.raw_ops.ResourceApplyMomentum(
                 var=variable.handle,
@@ -58,11 +65,16 @@ class Momentum(tf.Module):
                 momentum=tf.cast(self.momentum, variable.dtype),
             )
 
+        def update_if(variable, accumulator, gradient, rate, finite):
+            new = self.momentum * accumulator + gradient
+            new = accumulator.assign(tf.where(finite, new, accumulator))
+            return variable.assign_sub(tf.where(finite, rate * new, 0.0))
+
         for name, gradient in gradients.items():
             strategy.extended.update(
                 self._variables[name],
-                update,
-                args=(self.accumulators[name], gradient, learning_rate),
+                update_if if finite else update,
+                args=(self.accumulators[name], gradient, learning_rate, *finite),
                 group=False,
             )
 

@@ -1,24 +1,28 @@
 """One step of training: one batch, one gradient, one update, on every replica."""
 
 import contextlib
-from typing import Any, Callable, ContextManager, Dict, Mapping
+from typing import Any, Callable, ContextManager, Dict, Mapping, Optional, Union
 
 import gin
 import tensorflow as tf
 
+from wss import replicas
 from wss.errors import UserError
+from wss.replicas import Ratio
 from wss.training import optimizers, schedules
+from wss.training.loss_scale import LossScale
 
 Tensors = Dict[str, tf.Tensor]
 
 
-@gin.configurable(allowlist=["weight_decay"])
+@gin.configurable(allowlist=["weight_decay", "synchronized", "jit_compile"])
 class TrainingStep:
     """Takes steps as the original does.
 
-    Each replica adds its losses and the weight decay, the gradients of the replicas are
-    averaged, some are multiplied, momentum applies them, and the moving averages of
-    batch norm follow. The first loss that is not finite is noted on the device.
+    The global batch is divided into parts (`wss.replicas`). Each adds its losses and
+    the weight decay, the gradients of the parts are averaged, some are multiplied,
+    momentum applies them, and the moving averages of batch norm follow. The first loss
+    that is not finite is noted on the device.
     """
 
     def __init__(
@@ -30,29 +34,46 @@ class TrainingStep:
         total_steps: int,
         seed: int = 0,
         weight_decay: float = 4e-5,
+        accumulation_steps: int = 1,
+        synchronized: bool = False,
+        jit_compile: bool = False,
+        scales_loss: bool = False,
         collect_statistics: Callable[[], ContextManager] = contextlib.nullcontext,
         render: Callable[[Mapping[str, Any]], Tensors] = dict,
     ):
         """Creates the optimizer's variables; call it in the strategy's scope.
 
         Args:
-          method: what to train (`wss.methods.base.Method`): `step(batch, step, seed)`
-            gives losses, monitors, histograms and panels, `regularized_variables` are
-            those that weight decay shrinks. Its variables exist.
+          method: what to train (`wss.methods.base.Method`): `step(batch, step, seed,
+            counts)` gives losses, monitors, histograms and panels, `counts(batch)` what
+            the losses divide by, `regularized_variables` are those that weight decay
+            shrinks. Its variables exist.
           variables: the method's variables by TF1 name.
           strategy: which devices train.
           total_steps: length of the training, for the learning rate.
           seed: of all draws.
           weight_decay: factor of half the sum of the regularized variables' squares.
+          accumulation_steps: portions into which each replica divides its images; their
+            gradients are added up before the weights change.
+          synchronized: batch norm and whatever else measures the batch measure that of
+            all replicas, not each its own.
+          jit_compile: compile with XLA. A TPU always does.
+          scales_loss: scale the loss for float16 (`LossScale`).
           collect_statistics: context in which batch norm only notes its statistics; it
-            gives an object whose `apply` updates the moving averages.
+            gives an object with `sums` and `apply`, which updates the moving averages.
           render: turns a step's panels into images [count, height, width, 3], uint8.
+
+        Raises:
+          UserError: settings that do not go together.
         """
+        _check_settings(strategy, accumulation_steps, synchronized, jit_compile)
         self._method = method
         self._strategy = strategy
         self._total_steps = total_steps
         self._seed = seed
         self._weight_decay = weight_decay
+        self._accumulation_steps = accumulation_steps
+        self._synchronized = synchronized
         self._collect_statistics = collect_statistics
         self._render = render
         self._variables = dict(variables)
@@ -61,19 +82,35 @@ class TrainingStep:
         }
         self._multipliers = optimizers.gradient_multipliers(self._trainable)
         self.optimizer = optimizers.Momentum(self._trainable)
+        self._loss_scale = None
+        if scales_loss:
+            # A checkpoint holds it with the optimizer.
+            self._loss_scale = self.optimizer.loss_scale = LossScale()
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         # The first step with a loss that is not finite, and which loss.
         self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._bad_loss = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._choose_functions(jit_compile)
+
+    def _choose_functions(self, jit_compile: bool) -> None:
+        if self._accumulation_steps > 1:
+            # Traced once, called for each portion.
+            self._compute = tf.function(self._compute)
+        if not jit_compile or isinstance(self._strategy, tf.distribute.TPUStrategy):
+            return
+        if self._strategy.num_replicas_in_sync == 1:
+            self._replica_step = tf.function(self._replica_step, jit_compile=True)
+        else:
+            # What the replicas do together stays outside.
+            self._compute = tf.function(self._compute, jit_compile=True)
 
     @tf.function
     def run(self, iterator: Any, count: tf.Tensor) -> Dict[str, Tensors]:
         """Takes `count` steps, scalar int32, at least one.
 
         Returns:
-          Of the last step: "losses" and "monitors", means over the replicas, with
-          "total" among the losses; "histograms" and "images" of one replica;
-          "learning_rate".
+          Of the last step: "losses" and "monitors" of the global batch, with "total"
+          among the losses; "histograms" and "images" of one part; "learning_rate".
         """
         for _ in tf.range(count - 1):
             self._distributed_step(next(iterator))
@@ -96,18 +133,23 @@ class TrainingStep:
     # A function of its own, so that `run` traces the networks once.
     @tf.function
     def _distributed_step(self, batch: Any) -> Dict[str, Tensors]:
-        rate = schedules.learning_rate(self.step, self._total_steps)
-        results = self._strategy.run(self._replica_step, args=(batch, self.step, rate))
+        step = self.step.read_value()
+        rate = schedules.learning_rate(step, self._total_steps)
+        arguments = (batch, step, rate)
+        if self._loss_scale is not None:
+            arguments += (self._loss_scale.value.read_value(),)
+        results = self._strategy.run(self._replica_step, args=arguments)
         for kind in ("losses", "monitors"):
             results[kind] = {
-                name: self._strategy.reduce("MEAN", value, axis=None)
-                for name, value in results[kind].items()
+                name: self._mean(value) for name, value in results[kind].items()
             }
         for kind in ("histograms", "images"):
             results[kind] = {
                 name: self._strategy.experimental_local_results(value)[0]
                 for name, value in results[kind].items()
             }
+        if self._loss_scale is not None:
+            self._follow_gradient(results)
         # The gradient is among the losses only to be checked.
         self._check(results["losses"])
         results["monitors"]["gradient_norm"] = results["losses"].pop("gradient")
@@ -115,38 +157,121 @@ class TrainingStep:
         self.step.assign_add(1)
         return results
 
+    def _follow_gradient(self, results: Dict[str, Tensors]) -> None:
+        """Adapts the loss scale; a gradient that it made overflow is no fault."""
+        scale = self._loss_scale.value.read_value()
+        gradient = results["losses"]["gradient"]
+        finite = tf.math.is_finite(gradient)
+        results["monitors"]["loss_scale"] = scale
+        results["losses"]["gradient"] = tf.where(finite | (scale <= 1.0), gradient, 0.0)
+        self._loss_scale.update(finite)
+
+    def _mean(self, value: Union[tf.Tensor, Ratio]) -> tf.Tensor:
+        """The mean over the replicas; of a ratio the quotient of all their sums."""
+        if not isinstance(value, Ratio):
+            return self._strategy.reduce("MEAN", value, axis=None)
+        sums = [self._strategy.reduce("SUM", part, axis=None) for part in value]
+        return Ratio(*sums).result()
+
     def _replica_step(
-        self, batch: Any, step: tf.Tensor, rate: tf.Tensor
-    ) -> Dict[str, Tensors]:
+        self,
+        batch: Any,
+        step: tf.Tensor,
+        rate: tf.Tensor,
+        scale: Optional[tf.Tensor] = None,
+    ) -> Dict[str, Any]:
+        """Computes and updates; what is not of one part alone is here."""
+        counts = replicas.mean(self._method.counts(batch))
+        if self._accumulation_steps == 1:
+            results = self._compute(batch, step, counts, scale)
+        else:
+            results = self._accumulate(batch, step, counts, scale)
+        gradients = self._reduce(results.pop("gradients"), scale)
+        norm = tf.linalg.global_norm(list(gradients.values()))
+        results["losses"]["gradient"] = norm
+        statistics = results.pop("statistics")
+        if scale is None:
+            self.optimizer.apply(gradients, rate)
+            finite = None
+        else:
+            finite = tf.math.is_finite(norm)
+            self.optimizer.apply(gradients, rate, finite)
+        if self._statistics is not None:
+            self._statistics.apply(statistics, finite)
+        return results
+
+    def _accumulate(
+        self,
+        batch: Any,
+        step: tf.Tensor,
+        counts: Tensors,
+        scale: Optional[tf.Tensor],
+    ) -> Dict[str, Any]:
+        """As `_compute`, in portions: their mean, and the pictures of the first."""
+        portions = self._accumulation_steps
+        # Counts are of the replica's images so far.
+        counts = {name: count / portions for name, count in counts.items()}
+        batch = tf.nest.map_structure(
+            lambda x: tf.reshape(x, [portions, x.shape[0] // portions, *x.shape[1:]]),
+            batch,
+        )
+        first = tf.nest.map_structure(lambda x: x[0], batch)
+        results = self._compute(first, step, counts, scale)
+        shown = {kind: results.pop(kind) for kind in ("histograms", "images")}
+        for index in tf.range(1, portions):
+            portion = tf.nest.map_structure(lambda x: x[index], batch)  # noqa: B023
+            more = self._compute(portion, step, counts, scale)
+            results = {
+                kind: tf.nest.map_structure(tf.add, results[kind], more[kind])
+                for kind in results
+            }
+        return {**tf.nest.map_structure(lambda x: x / portions, results), **shown}
+
+    def _compute(
+        self,
+        batch: Any,
+        step: tf.Tensor,
+        counts: Tensors,
+        scale: Optional[tf.Tensor],
+    ) -> Dict[str, Any]:
+        """Losses, gradients and all else that one part of the batch gives."""
         with tf.GradientTape() as tape:
-            with self._collect_statistics() as statistics:
-                output = self._method.step(batch, step, self._seed)
+            with replicas.synchronized(
+                self._synchronized
+            ), self._collect_statistics() as statistics:
+                output = self._method.step(batch, step, self._seed, counts)
             losses = dict(output.losses)
             losses["weight_decay"] = self._weight_decay * tf.add_n(
                 [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
             )
             losses["total"] = tf.add_n(list(losses.values()))
             loss = losses["total"] / self._strategy.num_replicas_in_sync
-        gradients = self._gradients(tape, loss)
-        losses["gradient"] = tf.linalg.global_norm(list(gradients.values()))
-        self.optimizer.apply(gradients, rate)
-        if statistics is not None:
-            statistics.apply()
+            if scale is not None:
+                loss *= scale
+        # What it knows of the layers is the same on each replica and in each portion.
+        self._statistics = statistics
+        gradients = tape.gradient(loss, self._trainable)
         return {
             "losses": losses,
+            "gradients": {
+                name: tf.convert_to_tensor(gradient)
+                for name, gradient in gradients.items()
+                if gradient is not None
+            },
+            "statistics": [] if statistics is None else statistics.sums,
             "monitors": dict(output.monitors),
             "histograms": dict(output.histograms),
             "images": self._render(output.panels),
         }
 
-    def _gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> Tensors:
-        """Summed over the replicas, multiplied; none for variables without a part."""
-        gradients = tape.gradient(loss, self._trainable)
-        gradients = {name: g for name, g in gradients.items() if g is not None}
+    def _reduce(self, gradients: Tensors, scale: Optional[tf.Tensor]) -> Tensors:
+        """Sums gradients over the replicas, takes the scale out, multiplies some."""
         names = list(gradients)
         summed = tf.distribute.get_replica_context().all_reduce(
-            "SUM", [tf.convert_to_tensor(gradients[name]) for name in names]
+            "SUM", [gradients[name] for name in names]
         )
+        if scale is not None:
+            summed = [gradient / scale for gradient in summed]
         return {
             name: gradient * self._multipliers.get(name, 1.0)
             for name, gradient in zip(names, summed)
@@ -169,4 +294,26 @@ class TrainingStep:
                 for variable in self._variables.values()
                 if variable.dtype.is_floating
             ]
+        )
+
+
+def _check_settings(
+    strategy: tf.distribute.Strategy,
+    accumulation_steps: int,
+    synchronized: bool,
+    jit_compile: bool,
+) -> None:
+    if accumulation_steps > 1 and synchronized:
+        raise UserError(
+            f"ACCUMULATION_STEPS = {accumulation_steps} and SYNC_BATCH_NORM = True: "
+            "portions that are computed one after the other can not share batch norm's "
+            "statistics. Choose one of the two."
+        )
+    if not jit_compile or strategy.num_replicas_in_sync == 1:
+        return
+    cpus = [d for d in strategy.extended.worker_devices if "CPU" in d.upper()]
+    if len(cpus) > 1:
+        raise UserError(
+            f"JIT_COMPILE = True with {len(cpus)} replicas on one CPU: XLA can not "
+            "tell them apart. Leave get_strategy.logical_cpus at 1."
         )
