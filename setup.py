@@ -42,7 +42,7 @@ setup(
         "numpy",
         "absl-py",
         "gin-config>=0.5",
-        "pillow",
+        "pillow>=9.1",
         "tqdm",
     ],
     extras_require={

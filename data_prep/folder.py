@@ -203,14 +203,9 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--masks", metavar="DIR", help="folder of their masks, if there are any")
     add("--split", required=True, metavar="NAME", help="name of the split to write")
     classes = arguments.add_mutually_exclusive_group(required=True)
-    classes.add_argument(
-        "--num_classes", type=int, metavar="N", help="background included"
-    )
-    classes.add_argument(
-        "--class_names",
-        metavar="FILE|NAME",
-        help="the classes' names, one a line; or a known data set, whose they are",
-    )
+    names_help = "the classes' names, one a line; or a known data set, whose they are"
+    classes.add_argument("--num_classes", type=int, metavar="N", help="with background")
+    classes.add_argument("--class_names", metavar="FILE|NAME", help=names_help)
     add("--ignore_label", type=int, default=255, metavar="N", help="(default: 255)")
     add("--ids", metavar="FILE", help="the images to write, one id a line")
     add("--exclude", metavar="FILE", help="images not to write, one id a line")
