@@ -98,7 +98,7 @@ def read(item: Item) -> records.Example:
     """Reads an image, and its mask as class ids."""
     mask = None
     if item.mask and item.in_colours:
-        colours = relabel.read_colours(item.mask)
+        colours = relabel.number(masks.read_colours(item.mask))
         mask = relabel.look_up(colours, CLASS_OF_COLOUR, item.mask, relabel.colour)
     elif item.mask:
         mask = relabel.look_up(masks.read_values(item.mask), _BY_ID, item.mask)

@@ -6,7 +6,6 @@ from typing import Callable
 
 import numpy as np
 
-from data_prep import decoding
 from wss.errors import UserError
 
 
@@ -39,25 +38,6 @@ def look_up(
             "of this data set. Take the mask from its publisher's archive."
         )
     return ids[place]
-
-
-def read_colours(path: str) -> np.ndarray:
-    """Reads a mask whose labels are colours.
-
-    Returns:
-      [height, width], int32, the colours' numbers, as of `number`.
-
-    Raises:
-      UserError: no image, or a JPEG.
-    """
-    _, image = decoding.load(path, "mask")
-    if image.format in decoding.JPEG:
-        raise UserError(
-            f"The mask {path} is a JPEG, whose compression changes colours. Take the "
-            "publisher's PNG."
-        )
-    pixels = np.asarray(image.convert("RGB")).astype(np.int32)
-    return number(pixels)
 
 
 def number(colours: np.ndarray) -> np.ndarray:

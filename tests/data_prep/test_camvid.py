@@ -142,7 +142,7 @@ def test_broken_masks(tree):
         camvid.read(item)
     save_labels(path.with_suffix(".jpg"), COLOURS)
     path.with_suffix(".jpg").rename(path)
-    with pytest.raises(UserError, match="_L.png is a JPEG, whose compression changes"):
+    with pytest.raises(UserError, match="_L.png is a JPEG, whose compression"):
         camvid.read(item)
     path.write_bytes(b"PNG")
     with pytest.raises(UserError, match="The mask .*_L.png cannot be read"):

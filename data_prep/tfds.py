@@ -1,0 +1,349 @@
+"""Converts a data set of TensorFlow Datasets that has images and masks.
+
+    python -m data_prep.tfds --builder=oxford_iiit_pet:4.*.* --builder_split=train \\
+        --map 1=1 2=0 3=ignore --num_classes=2 --split=train --output_dir=data/pets
+    python -m data_prep.tfds --builder=cityscapes/semantic_segmentation \\
+        --builder_split=validation[:100] --image=image_left --mask=segmentation_label \\
+        --num_classes=34 --split=val --output_dir=data/cityscapes34
+
+--builder is a name of the catalog, https://www.tensorflow.org/datasets/catalog, or the
+folder of a prepared data set; what is not prepared yet is downloaded and prepared.
+--image and --mask name its features; where there is only one that fits, it is found
+without. Class names come from the mask's feature, if it has them, or --class_names. Its
+labels have to be class ids, 0 to N-1, or the ignore label, or --offset and --map say
+what they become. Train on the result as the data set `folder`.
+
+Every reading process loads TensorFlow: where memory is short, take fewer --workers.
+"""
+
+import argparse
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+from data_prep import (
+    command_line,
+    examples,
+    folder,
+    images,
+    masks,
+    records,
+    tfds_source,
+)
+from data_prep.tfds_source import Feature, Source
+from wss.datasets.spec import DatasetSpec
+from wss.errors import UserError
+
+# Features that hold an image's name, by name: the first one that is there is taken.
+_NAMES = ("file_name", "filename", "image/filename", "image_id")
+_CHECKED_BINARIES = 32
+_ADVICE = (
+    "Raise the number of classes, or say what the label means: --map {value}=CLASS or "
+    "--map {value}=ignore"
+)
+
+
+class Item(NamedTuple):
+    """An example: its place in a split of the builder."""
+
+    name: str
+    part: str
+    index: int
+
+
+def read(
+    item: Item, source: Source, spec: DatasetSpec, labels: masks.Labels
+) -> records.Example:
+    """Reads an example.
+
+    Args:
+      item: which one.
+      source: where it is.
+      spec: the classes.
+      labels: how the labels in the mask become class ids.
+
+    Raises:
+      UserError: its image or mask is broken.
+    """
+    where = f"{item.part}[{item.index}] of {source.folder}"
+    features = tfds_source.reader_of(source).example(item.part, item.index)
+    name = item.name
+    if source.name:
+        text = features[source.name]
+        text = text.decode() if isinstance(text, bytes) else str(text)
+        name = os.path.splitext(text)[0] or name
+    mask = None
+    if source.mask:
+        values = _values(features[source.mask], where)
+        classes = (spec.num_classes, spec.ignore_label)
+        mask = masks.to_class_ids(values, where, *classes, labels, _ADVICE)
+    image = features[source.image]
+    if not isinstance(image, bytes):
+        image = _encode(image, where)
+    return images.read_example(name, where, mask, encoded=image)
+
+
+def _values(value: Union[bytes, np.ndarray], where: str) -> np.ndarray:
+    """[height, width], integers, of a mask as its feature holds it."""
+    if isinstance(value, bytes):
+        return masks.read_values(where, encoded=value)
+    if value.ndim == 3 and value.shape[-1] == 1:
+        value = value[..., 0]
+    if value.ndim != 2 or value.dtype.kind not in "iu":
+        raise UserError(
+            f"The mask {where} is of shape {value.shape} and type {value.dtype}, not "
+            "of one integer for each pixel. Choose another feature as --mask."
+        )
+    return value
+
+
+def _encode(image: np.ndarray, where: str) -> bytes:
+    """PNG of an image that its feature holds as numbers."""
+    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
+        raise UserError(
+            f"The image {where} is of shape {image.shape} and type {image.dtype}, not "
+            "of three channels of uint8. Choose another feature as --image."
+        )
+    return examples.encode_png(image)
+
+
+def prepare(name: str, tfds_dir: Optional[str]) -> Any:
+    """Finds a builder, and downloads and prepares its data if need be.
+
+    Args:
+      name: of the catalog, with configuration and version if need be, or a folder.
+      tfds_dir: where prepared data sets lie; None: where TensorFlow Datasets has them.
+
+    Raises:
+      UserError: there is no such data set, or it cannot be prepared.
+    """
+    tfds = tfds_source.load()
+    try:
+        if os.path.exists(os.path.join(name, "dataset_info.json")):
+            return tfds.builder_from_directory(name)
+        builder = tfds.builder(name, data_dir=tfds_dir)
+    except Exception as error:  # Of as many types as there are mistakes.
+        raise UserError(
+            f"TensorFlow Datasets finds no data set '{name}' "
+            f"({tfds_source.first_line(error)}). Give a name of "
+            "https://www.tensorflow.org/datasets/catalog, such as "
+            "oxford_iiit_pet:4.*.*, or the folder of a prepared data set."
+        ) from error
+    if not builder.info.splits:
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # Of the network, the disk, the builder, ...
+            raise UserError(
+                f"TensorFlow Datasets cannot prepare '{name}': "
+                f"{' '.join(str(error).split()) or type(error).__name__}"
+            ) from error
+    return builder
+
+
+def find_source(
+    builder: Any, image: Optional[str], mask: Optional[str], unlabeled: bool
+) -> Source:
+    """Finds the features that hold image, mask and name.
+
+    Args:
+      builder: of a prepared data set.
+      image: the feature that holds the image; None: the only one that may.
+      mask: the same for the mask.
+      unlabeled: take no masks.
+
+    Raises:
+      UserError: there is no such feature, or several may be meant.
+    """
+    features = tfds_source.features_of(builder)
+    images_of = [name for name, feature in features.items() if feature.fits_image()]
+    masks_of = [name for name, feature in features.items() if feature.fits_mask()]
+    labeled = tfds_source.load().features.LabeledImage
+    sure = [name for name in masks_of if isinstance(features[name].connector, labeled)]
+    return Source(
+        folder=str(builder.data_path),
+        image=_choose(features, "image", image, images_of),
+        mask=None if unlabeled else _choose(features, "mask", mask, sure or masks_of),
+        name=next(filter(features.get, _NAMES), None),
+    )
+
+
+def _choose(
+    features: dict[str, Feature], kind: str, name: Optional[str], fitting: list[str]
+) -> str:
+    """The feature that the user names, or the only one that fits."""
+    if name in features:
+        return name
+    if name is None and len(fitting) == 1:
+        return fitting[0]
+    listed = ", ".join(
+        f"{name} ({type(feature.connector).__name__}, {feature.connector.shape})"
+        for name, feature in sorted(features.items())
+    )
+    problem = (
+        f"no feature '{name}'" if name else f"{len(fitting)} that may be the {kind}"
+    )
+    raise UserError(
+        f"Among the features of the data set there is {problem}. Name one with "
+        f"--{kind}: {listed}."
+    )
+
+
+def find_items(builder: Any, builder_split: str) -> list[Item]:
+    """The examples of a split, in the order in which they lie in its files.
+
+    Args:
+      builder: of a prepared data set.
+      builder_split: such as "train", "train[:10%]" or "train+test".
+
+    Raises:
+      UserError: no such split.
+    """
+    infos = builder.info.splits
+    try:
+        instruction = tfds_source.load().core.ReadInstruction.from_spec(builder_split)
+        parts = [
+            (part.splitname, slice(part.from_, part.to))
+            for part in instruction.to_absolute(infos)
+        ]
+        return [
+            Item(f"{name}-{index:08d}", name, index)
+            for name, part in parts
+            for index in range(*part.indices(infos[name].num_examples))
+        ]
+    except (ValueError, KeyError, AssertionError) as error:
+        raise UserError(
+            f"There is no split '{builder_split}' in the data set "
+            f"({tfds_source.first_line(error)}). It has: {', '.join(infos)}."
+        ) from error
+
+
+def check_binaries(
+    items: Sequence[Item], source: Source, spec: DatasetSpec, labels: masks.Labels
+) -> None:
+    """Refuses yes/no masks of 0 and 255 whose 255 is ignored, as `masks` has it.
+
+    Raises:
+      UserError: the first masks hold nothing else.
+    """
+    if not source.mask or spec.ignore_label != 255 or not labels.keeps(255):
+        return
+    seen = set()
+    reader = tfds_source.reader_of(source)
+    for item in items[:_CHECKED_BINARIES]:
+        try:
+            value = reader.example(item.part, item.index)[source.mask]
+            seen.update(np.unique(_values(value, item.name)).tolist())
+        except UserError:
+            continue  # Whoever writes the records tells of all broken masks.
+    if 255 in seen and seen <= {0, 255}:
+        raise UserError(
+            f"The masks of '{source.mask}' hold only 0 and 255: yes/no masks, whose "
+            "255 would be ignored and nothing learned. Add --map 255=1; or --map "
+            "255=ignore if that is meant."
+        )
+
+
+def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetSpec:
+    """Describes the classes.
+
+    Args:
+      flags: the command line, which may name the classes.
+      names: those of the mask's feature, if it has any.
+
+    Raises:
+      UserError: nobody names the classes, there are too many or too few, or an offset
+        above 0.
+    """
+    if flags.offset > 0:
+        raise UserError("--offset must be 0 or less: -1 makes class 0 of the label 1.")
+    given = (flags.num_classes, flags.class_names)
+    if given != (None, None):
+        return folder.make_spec(flags.output_dir, *given, flags.ignore_label)
+    if names is None:
+        raise UserError(
+            "The data set does not say which classes its masks have. Add "
+            "--num_classes=N, or --class_names with a list of their names."
+        )
+    return folder.describe(flags.output_dir, names[-flags.offset :], flags.ignore_label)
+
+
+def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
+    """What --offset or --map say that labels become.
+
+    Raises:
+      UserError: a mistake in --map.
+    """
+    first = -flags.offset  # What lies below becomes the ignore label.
+    changes = [(0, first - 1, spec.ignore_label)] if first else []
+    changes += [(first + i, first + i, i) for i in range(spec.num_classes) if first]
+    changes += folder.parse_changes(flags.map, spec)
+    return masks.Labels(changes=tuple(changes))
+
+
+def _add_flags(arguments: argparse.ArgumentParser) -> None:
+    add = arguments.add_argument
+    add("--builder", required=True, metavar="NAME", help="data set, or its folder")
+    add("--builder_split", required=True, metavar="SPLIT", help="such as train[:10%%]")
+    add("--image", metavar="FEATURE", help="feature that holds the image")
+    add("--mask", metavar="FEATURE", help="feature that holds the mask")
+    add("--unlabeled", action="store_true", help="write no masks")
+    add("--split", metavar="NAME", help="split to write (default: --builder_split)")
+    add("--tfds_dir", metavar="DIR", help="(default: ~/tensorflow_datasets)")
+    classes = arguments.add_mutually_exclusive_group()
+    classes.add_argument(
+        "--num_classes", type=int, metavar="N", help="background included"
+    )
+    classes.add_argument(
+        "--class_names",
+        metavar="FILE|NAME",
+        help="the classes' names, one a line; or a known data set, whose they are",
+    )
+    add("--ignore_label", type=int, default=255, metavar="N", help="(default: 255)")
+    changes = arguments.add_mutually_exclusive_group()
+    changes.add_argument(
+        "--offset",
+        type=int,
+        default=0,
+        metavar="N",
+        help="-1: labels 1, 2, ... are the classes 0, 1, ..., and 0 is ignored",
+    )
+    changes.add_argument(
+        "--map",
+        nargs="+",
+        default=[],
+        metavar="OLD=NEW",
+        help="labels that are other classes, or 'ignore'",
+    )
+
+
+def main() -> None:
+    arguments = command_line.parser(__doc__)
+    _add_flags(arguments)
+    command_line.add_output(arguments, required=True, help="where to write")
+    flags = arguments.parse_args()
+    builder = prepare(flags.builder, flags.tfds_dir)
+    source = find_source(builder, flags.image, flags.mask, flags.unlabeled)
+    items = find_items(builder, flags.builder_split)
+    mask = tfds_source.features_of(builder).get(source.mask)
+    spec = make_spec(flags, getattr(mask and mask.connector, "names", None))
+    labels = make_labels(flags, spec)
+    check_binaries(items, source, spec, labels)
+    command_line.writer(flags).write_split(
+        flags.split or flags.builder_split,
+        spec,
+        items,
+        functools.partial(read, source=source, spec=spec, labels=labels),
+        options={
+            "source": f"TensorFlow Datasets {builder.info.full_name}",
+            "image": source.image,
+            "mask": source.mask,
+            "labels": labels.changes,
+        },
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main)
