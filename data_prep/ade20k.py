@@ -49,25 +49,27 @@ def find_items(ade20k_dir: str, split: str, unlabeled: bool) -> list[Item]:
     folder = layout.root(ade20k_dir, [_FOLDER], "images")
     if folder is None:
         raise UserError(f"There is no {ade20k_dir}/images. {_ADVICE}")
-    found = _find(folder, "images", split)
+    found = layout.find_images(_part(folder, "images", split))
     layout.note_size(SPEC, split, len(found))
     if unlabeled:
         return [Item(name, path, None) for name, path in found.items()]
-    found_masks = _find(folder, "annotations", split)
+    mask_folder = _part(folder, "annotations", split)
+    found_masks = images.find(mask_folder)
+    layout.note_lonely(found_masks, found, mask_folder)
     images.refuse_missing(
         [name for name in found if name not in found_masks],
-        f"images of the split '{split}' have no mask in {folder}/annotations",
+        f"images of the split '{split}' have no mask in {mask_folder}",
         "Unpack the whole archive, or add --unlabeled.",
     )
     return [Item(name, path, found_masks[name]) for name, path in found.items()]
 
 
-def _find(root: str, kind: str, split: str) -> dict[str, str]:
-    """Images or masks of a split: {id: path}, sorted."""
+def _part(root: str, kind: str, split: str) -> str:
+    """The folder with the images or the masks of a split."""
     folder = os.path.join(root, kind, _PARTS[split])
     if not os.path.isdir(folder):
         raise UserError(f"There is no {folder}. {_ADVICE}")
-    return images.find(folder)
+    return folder
 
 
 def main() -> None:

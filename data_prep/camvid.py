@@ -112,26 +112,25 @@ def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
       UserError: the data are not there or not complete.
     """
     in_colours = os.path.isdir(os.path.join(camvid_dir, _STILLS))
+    found = layout.find_images(_folder(camvid_dir, _STILLS if in_colours else split))
     if in_colours:
-        found = _find(camvid_dir, _STILLS)
         found = {name: path for name, path in found.items() if split_of(name) == split}
-        mask_folder, ending = _LABELS, "_L"
-    else:
-        found = _find(camvid_dir, split)
-        mask_folder, ending = f"{split}annot", ""
     if not found:
         raise UserError(f"There is no image of '{split}' in {camvid_dir}. {_ADVICE}")
     layout.note_size(SPEC, split, len(found))
-    found_masks = {} if unlabeled else _find(camvid_dir, mask_folder, ending)
-    if not unlabeled:
-        images.refuse_missing(
-            [name for name in found if name not in found_masks],
-            f"images of the split '{split}' have no mask in {camvid_dir}/{mask_folder}",
-            "Unpack the whole archive, or add --unlabeled.",
-        )
+    if unlabeled:
+        return [Item(name, path, None, in_colours) for name, path in found.items()]
+    folder = _folder(camvid_dir, _LABELS if in_colours else f"{split}annot")
+    found_masks = images.scan(folder, "_L" if in_colours else "").paths
+    if not in_colours:
+        layout.note_lonely(found_masks, found, folder)
+    images.refuse_missing(
+        [name for name in found if name not in found_masks],
+        f"images of the split '{split}' have no mask in {folder}",
+        "Unpack the whole archive, or add --unlabeled.",
+    )
     return [
-        Item(name, path, found_masks.get(name), in_colours)
-        for name, path in found.items()
+        Item(name, path, found_masks[name], in_colours) for name, path in found.items()
     ]
 
 
@@ -157,16 +156,16 @@ def split_of(name: str) -> str:
     return "val" if film == "0016E5" and 7959 <= frame <= 8159 else "train"
 
 
-def _find(camvid_dir: str, folder: str, ending: str = "") -> dict[str, str]:
-    """Finds images or masks: {id: path}, sorted."""
-    path = os.path.join(camvid_dir, folder)
-    if not os.path.isdir(path):
-        raise UserError(f"There is no {path}. {_ADVICE}")
-    return {
-        name[: len(name) - len(ending)]: found
-        for name, found in images.find(path).items()
-        if name.endswith(ending)
-    }
+def _folder(camvid_dir: str, name: str) -> str:
+    """A folder of the data set.
+
+    Raises:
+      UserError: it is not there.
+    """
+    folder = os.path.join(camvid_dir, name)
+    if not os.path.isdir(folder):
+        raise UserError(f"There is no {folder}. {_ADVICE}")
+    return folder
 
 
 def main() -> None:

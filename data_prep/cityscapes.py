@@ -73,20 +73,23 @@ def find_items(
             f"{', '.join(known_splits())}."
         )
     part = split if split in _PARTS else "train"
-    found = _find(cityscapes_dir, "leftImg8bit", part, "_leftImg8bit")
+    folder = _folder(cityscapes_dir, "leftImg8bit", part)
+    found = _by_id(layout.find_images(folder, "_leftImg8bit"))
     names = list(found) if split in _PARTS else splits.load("cityscapes", split)
     images.refuse_missing(
         [name for name in names if name not in found],
-        f"images of the split '{split}' are not in {cityscapes_dir}/leftImg8bit",
+        f"images of the split '{split}' are not in {folder}",
         "Unpack the whole archive.",
     )
     layout.note_size(SPEC, split, len(names))
     if annotations is None:
         return [Item(name, found[name], None) for name in names]
-    found_masks = _find(cityscapes_dir, annotations, part, f"_{annotations}_labelIds")
+    folder = _folder(cityscapes_dir, annotations, part)
+    found_masks = _by_id(images.scan(folder, f"_{annotations}_labelIds").paths)
+    layout.note_lonely(found_masks, found, folder)
     images.refuse_missing(
         [name for name in names if name not in found_masks],
-        f"images of the split '{split}' have no mask in {cityscapes_dir}/{annotations}",
+        f"images of the split '{split}' have no mask in {folder}",
         "Unpack the whole archive, or add --unlabeled.",
     )
     return [Item(name, found[name], found_masks[name]) for name in names]
@@ -98,28 +101,26 @@ def known_splits() -> list[str]:
     return [*_PARTS, *drawn]
 
 
-def _find(cityscapes_dir: str, package: str, part: str, ending: str) -> dict[str, str]:
-    """Finds the files of one kind: {image id: path}, sorted.
+def _folder(cityscapes_dir: str, package: str, part: str) -> str:
+    """The folder with the cities of a part.
 
     Raises:
-      UserError: there are none.
+      UserError: it is not there.
     """
     folder = os.path.join(cityscapes_dir, package, part)
-    archive = _ARCHIVES[package, part == "train_extra"]
-    advice = (
-        f"Download {archive} from https://www.cityscapes-dataset.com/downloads/ (after "
-        f"registration) and unpack it in {cityscapes_dir}."
-    )
     if not os.path.isdir(folder):
-        raise UserError(f"There is no {folder}. {advice}")
-    found = {
-        os.path.basename(name)[: -len(ending)]: path
-        for name, path in images.find(folder).items()
-        if name.endswith(ending)
-    }
-    if not found:
-        raise UserError(f"There is no file *{ending}.png in {folder}. {advice}")
-    return found
+        archive = _ARCHIVES[package, part == "train_extra"]
+        raise UserError(
+            f"There is no {folder}. Download {archive} from "
+            "https://www.cityscapes-dataset.com/downloads/ (after registration) and "
+            f"unpack it in {cityscapes_dir}."
+        )
+    return folder
+
+
+def _by_id(found: dict[str, str]) -> dict[str, str]:
+    """{city/id: path} -> {id: path}."""
+    return {os.path.basename(name): path for name, path in found.items()}
 
 
 def _annotations(split: str, kind: str, unlabeled: bool) -> Optional[str]:

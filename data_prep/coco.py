@@ -22,7 +22,15 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from data_prep import command_line, images, json_stream, polygons, records, splits
+from data_prep import (
+    command_line,
+    images,
+    json_stream,
+    layout,
+    polygons,
+    records,
+    splits,
+)
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -245,7 +253,7 @@ def find_items(
             f"There is no {folder}. Download {part}2017.zip from "
             f"https://cocodataset.org/#download and unpack it in {coco_dir}."
         )
-    found = images.find(folder)
+    found = layout.find_images(folder)
     if part == "unlabeled":
         return [Item(name, path) for name, path in found.items()], None
     path = os.path.join(coco_dir, "annotations", f"instances_{part}2017.json")

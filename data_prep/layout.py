@@ -1,9 +1,10 @@
 """Finds the folders of a data set where its publisher's archives put them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Optional
 
+from data_prep import images
 from wss.datasets.spec import DatasetSpec
 
 
@@ -30,3 +31,29 @@ def note_size(spec: DatasetSpec, split: str, found: int) -> None:
     published = spec.split_sizes.get(split, found)
     if found != published:
         print(f"{split}: {found} images are there, published are {published}.")
+
+
+def find_images(folder: str, ending: str = "") -> dict[str, str]:
+    """Finds images, {id: path}, and says which other files lie among them.
+
+    Args:
+      folder: where to look; also in folders below.
+      ending: what the names of the images end with, before the dot.
+
+    Raises:
+      UserError: no folder, no image in it, or two with one id.
+    """
+    found = images.scan(folder, ending)
+    if found.left_out:
+        print(images.describe_left_out(folder, found.left_out))
+    return found.paths
+
+
+def note_lonely(masks: Collection[str], names: Collection[str], folder: str) -> None:
+    """Says so where masks lie in a folder whose images are not there."""
+    lonely = sorted(set(masks) - set(names))
+    if lonely:
+        print(
+            f"{folder}: {len(lonely)} masks have no image and are left out; the first "
+            f"is '{lonely[0]}'."
+        )

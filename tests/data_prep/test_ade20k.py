@@ -42,6 +42,16 @@ def test_zero_is_ignored_and_the_classes_follow(monkeypatch, capsys, tree, given
     assert "val: 2 images are there, published are 2000." in capsys.readouterr().out
 
 
+def test_masks_without_image(monkeypatch, capsys, tree):
+    (tree / "images" / "training" / "ADE_train_00000002.jpg").unlink()
+    (tree / "images" / "training" / "index.html").touch()
+    out = run(monkeypatch, tree, "--split=train")
+    assert trees.names(out, "train") == ["ADE_train_00000001"]
+    printed = capsys.readouterr().out
+    assert "annotations/training: 1 masks have no image and are left out" in printed
+    assert "images/training: 1 file left out" in printed
+
+
 def test_without_masks(monkeypatch, tree):
     (tree / "annotations").rename(tree / "gone")
     out = run(monkeypatch, tree, "--split=train", "--unlabeled")

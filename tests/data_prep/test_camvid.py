@@ -88,12 +88,14 @@ def test_colours_become_the_classes_of_the_benchmark(monkeypatch, capsys, tree):
     assert "val: 2 images are there, published are 101." in capsys.readouterr().out
 
 
-def test_segnets_edition(monkeypatch, tmp_path):
+def test_segnets_edition(monkeypatch, capsys, tmp_path):
     mask = np.arange(12).reshape(3, 4)
     for split in ("train", "val"):
         trees.save_image(tmp_path / split / "0001TP_006690.png", 3, 4)
         trees.save_mask(tmp_path / f"{split}annot" / "0001TP_006690.png", mask)
+    trees.save_mask(tmp_path / "valannot" / "0001TP_006720.png", mask)
     out = run(monkeypatch, tmp_path, "--split", "train", "val")
+    assert "valannot: 1 masks have no image" in capsys.readouterr().out
     for split in ("train", "val"):
         (example,) = trees.decode(out, split)
         assert example["name"] == b"0001TP_006690"

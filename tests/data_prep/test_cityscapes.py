@@ -60,6 +60,20 @@ def test_label_ids_become_train_ids(monkeypatch, capsys, tree):
     assert "train: 2 images are there, published are 2975." in printed
 
 
+def test_files_that_do_not_belong(monkeypatch, capsys, tree):
+    stray = tree / "leftImg8bit" / "val" / "ulm" / "notes.txt"
+    stray.touch()
+    image = (
+        tree / "leftImg8bit" / "train" / "jena" / "jena_000078_000019_leftImg8bit.png"
+    )
+    image.unlink()
+    run(monkeypatch, tree, "--split", "train", "val")
+    printed = capsys.readouterr().out
+    assert "leftImg8bit/val: 1 file left out" in printed and "notes.txt" in printed
+    assert "gtFine/train: 1 masks have no image and are left out" in printed
+    assert "gtCoarse" not in printed
+
+
 def test_which_classes():
     spec = datasets.get("cityscapes")
     assert len(CLASSES) == spec.num_classes
@@ -115,12 +129,12 @@ def test_published_draws(monkeypatch, tree):
         (
             "gtFine/train/jena/jena_000078_000019_gtFine_labelIds.png",
             ("--split=train",),
-            "1 images of the split 'train' have no mask in cityscapes/gtFine;.*'jena",
+            "1 images of the split 'train' have no mask in cityscapes/gtFine/train",
         ),
         (
             "gtFine/val/ulm/ulm_0_1_gtFine_labelIds.png",
             ("--split=val",),
-            "no file .*_gtFine_labelIds.png in cityscapes/gtFine/val. Download gtFine",
+            "no image with names that end in '_gtFine_labelIds' in cityscapes/gtFine/v",
         ),
     ],
 )
