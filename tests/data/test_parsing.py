@@ -85,6 +85,29 @@ def test_broken_records_are_named(wrap, features, sentence):
     assert sentence in str(error.value)
 
 
+@BOTH_MODES
+@pytest.mark.parametrize("content", [b"\xff\xfe no message \x80", b"\x0a\xff"])
+def test_bytes_that_are_no_example_are_named(wrap, content):
+    for read in (parsing.parse_example, parsing.record_name):
+        with pytest.raises(UserError) as error, parsing.user_errors():
+            wrap(read)(tf.constant(content), source=tf.constant("val-0, record 3"))
+        assert str(error.value).startswith(
+            "Can not read val-0, record 3: it is no tf.train.Example."
+        )
+
+
+def test_a_name_that_is_not_utf8_hides_no_sentence():
+    serialized = records.example(ENCODED=b"GIF89a", FILENAME=b"caf\xe9")
+    with pytest.raises(UserError, match="neither JPEG nor PNG in record caf"):
+        with parsing.user_errors():
+            parsing.parse_example(serialized, source="val-0, record 3")
+
+
+def test_name_without_decoding():
+    serialized = records.example(ENCODED=b"GIF89a", FILENAME=b"cat")
+    assert parsing.record_name(serialized).numpy() == b"cat"
+
+
 def test_other_errors_pass_through():
     with pytest.raises(tf.errors.InvalidArgumentError), parsing.user_errors():
         tf.io.decode_png(b"no png")

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data import records
-from wss.data import parsing, pipeline
+from wss.data import order, parsing, pipeline
 from wss.data.pipeline import Split
 from wss.errors import UserError
 
@@ -93,14 +93,14 @@ def test_seed_and_stream_decide(data_dir):
 
 
 def test_every_epoch_is_another_permutation():
-    visits = pipeline._visits(5, tf.constant([3, 4], tf.int64), 0).take(60)
-    positions, order = map(np.array, zip(*visits.as_numpy_iterator()))
+    visits = order.visits(5, tf.constant([3, 4], tf.int64), 0).take(60)
+    positions, visited = map(np.array, zip(*visits.as_numpy_iterator()))
     np.testing.assert_array_equal(positions, np.arange(60))
-    epochs = order.reshape(12, 5)
+    epochs = visited.reshape(12, 5)
     np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(5), (12, 1)))
     assert len(np.unique(epochs, axis=0)) > 6
-    later = pipeline._visits(5, tf.constant([3, 4], tf.int64), 12).take(48)
-    assert_same(np.array(list(later.as_numpy_iterator())).T[1], order[12:])
+    later = order.visits(5, tf.constant([3, 4], tf.int64), 12).take(48)
+    assert_same(np.array(list(later.as_numpy_iterator())).T[1], visited[12:])
 
 
 @pytest.mark.parametrize("pipelines, replicas", [(1, 2), (2, 4)])

@@ -58,11 +58,11 @@ def parse_example(
       name: scalar string, the image's file name without folder and ending.
 
     Raises:
-      tf.errors.InvalidArgumentError: where the tensors are evaluated; a feature is
-        missing, neither JPEG nor PNG, or image and mask differ in size. The message
-        names the feature and the record.
+      tf.errors.InvalidArgumentError: where the tensors are evaluated; the record is
+        no `tf.train.Example`, a feature is missing, neither JPEG nor PNG, or image and
+        mask differ in size. The message names the feature and the record.
     """
-    features = tf.io.parse_single_example(serialized, _FEATURES)
+    features = _parse_features(serialized, source)
     where = _describe(features[FILENAME], source)
     image = _decode(features[ENCODED], 3, ENCODED, where)
     has_label = tf.strings.length(features[LABEL_ENCODED]) > 0
@@ -76,9 +76,14 @@ def parse_example(
         "image": image,
         "label": label,
         "has_label": has_label,
-        "class_ids": tf.sparse.to_dense(features[CLASS_IDS]),
+        "class_ids": features[CLASS_IDS],
         "name": features[FILENAME],
     }
+
+
+def record_name(serialized: tf.Tensor, source: tf.Tensor = "") -> tf.Tensor:
+    """The name in a record, as `parse_example` gives it, without decoding its image."""
+    return _parse_features(serialized, source)[FILENAME]
 
 
 def ensure(condition: tf.Tensor, *sentence: tf.Tensor) -> tf.Operation:
@@ -105,11 +110,43 @@ def user_errors() -> Iterator[None]:
     """
     try:
         yield
-    except tf.errors.InvalidArgumentError as error:
-        found = re.search(f"{_OPENING}(.*?){_CLOSING}", str(error), re.DOTALL)
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+        found = re.search(f"{_OPENING}(.*?){_CLOSING}", _message(error), re.DOTALL)
         if not found:
             raise
         raise UserError(found[1]) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        # TensorFlow could not make a string of its message: a name is not UTF-8.
+        return bytes(error.object).decode(errors="replace")
+    return str(error)
+
+
+def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> Dict[str, tf.Tensor]:
+    """The features by key; class ids [classes] are dense.
+
+    TensorFlow's parser that fails by itself would show the record's bytes instead of
+    its place.
+    """
+
+    def parse(content):
+        features = tf.io.parse_single_example(content, _FEATURES)
+        features[CLASS_IDS] = tf.sparse.to_dense(features[CLASS_IDS])
+        return features, True
+
+    empty = {key: tf.constant("") for key in _FEATURES}
+    empty[CLASS_IDS] = tf.zeros([0], tf.int64)
+    nothing = tf.data.Dataset.from_tensors((empty, False))
+    parsed = tf.data.Dataset.from_tensors(serialized).map(parse).ignore_errors()
+    features, is_example = parsed.concatenate(nothing).take(1).get_single_element()
+    readable = ensure(
+        is_example,
+        *("Can not read ", source, ": it is no tf.train.Example. Write it again."),
+    )
+    with tf.control_dependencies([readable]):
+        return {key: tf.identity(feature) for key, feature in features.items()}
 
 
 def _describe(name: tf.Tensor, source: tf.Tensor) -> tf.Tensor:

@@ -15,8 +15,9 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 import gin
 import tensorflow as tf
 
-from wss.data import augment, geometry, parsing, policies
+from wss.data import augment, geometry, order, parsing, policies
 from wss.data.augment import Canvas
+from wss.data.broken import Tolerance
 from wss.data.shards import Records, count_examples
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -25,8 +26,7 @@ __all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
 
 GREY = (127.5, 127.5, 127.5)
 
-# Streams of records, and what is drawn for an example, each with its own draws.
-_LABELED, _UNLABELED = 0, 1
+# What is drawn for an example, each with its own draws.
 _VIEW, _STRONG = 0, 1
 
 
@@ -44,6 +44,7 @@ class Split(NamedTuple):
         "scale_step",
         "flip_probability",
         "strong_augmentation",
+        "max_broken_records",
     ]
 )
 def training_batches(
@@ -61,6 +62,7 @@ def training_batches(
     scale_step: float = 0.25,
     flip_probability: float = 0.5,
     strong_augmentation: Sequence[str] = ("color_jitter", "cutout"),
+    max_broken_records: int = 0,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
     """The endless input of training, from `start_step` on.
@@ -80,6 +82,8 @@ def training_batches(
       scale_step: distance of the factors that are drawn from; 0: any between the two.
       flip_probability: how often left and right change places.
       strong_augmentation: name of a policy of `wss.data.policies`, or several.
+      max_broken_records: how many different records may be damaged before training
+        stops. Each is named, and the next record takes its place.
       input_context: this worker's place among the input pipelines. Each worker walks
         the same stream and decodes its own part of every batch, so that the global
         batch does not depend on their number.
@@ -121,11 +125,14 @@ def training_batches(
         batch_size=batch_size,
         seed=seed,
         start_step=start_step,
+        tolerance=Tolerance(max_broken_records),
         context=input_context or tf.distribute.InputContext(),
     )
-    parts = {"labeled": stream(labeled, labeled_example, number=_LABELED)}
+    parts = {"labeled": stream(labeled, labeled_example, number=order.LABELED)}
     if unlabeled is not None:
-        parts["unlabeled"] = stream(unlabeled, unlabeled_example, number=_UNLABELED)
+        parts["unlabeled"] = stream(
+            unlabeled, unlabeled_example, number=order.UNLABELED
+        )
     dataset = tf.data.Dataset.zip(parts).prefetch(tf.data.AUTOTUNE)
     return dataset.with_options(_options())
 
@@ -194,6 +201,7 @@ def _batches(
     batch_size: int,
     seed: int,
     start_step: int,
+    tolerance: Tolerance,
     context: tf.distribute.InputContext,
 ) -> tf.data.Dataset:
     """Batches of one stream of records; `number` tells its draws from the others'."""
@@ -203,18 +211,20 @@ def _batches(
             f"{context.num_replicas_in_sync} replicas."
         )
     records = Records(split.data_dir, split.name, spec.name)
-    with tf.device("/cpu:0"):
-        stream_seed = _purpose(tf.constant([seed, 0], tf.int64), number)
-        order_seed, example_seed = _purpose(stream_seed, 0), _purpose(stream_seed, 1)
+    order_seed, example_seed = order.stream_seeds(seed, number)
 
     def example(position, index):
-        parsed = _parse(records, index, spec)
-        parts = make_example(parsed, _purpose(example_seed, position))
+        parsed = tolerance.parse(
+            lambda number: _parse(records, number, spec), len(records), index
+        )
+        parts = make_example(parsed, order.purpose_seed(example_seed, position))
         return {**_with_image_labels(parts, parsed, spec), "position": position}
 
     return (
-        _visits(len(records), order_seed, start_step * batch_size)
-        .apply(functools.partial(_own_part, batch_size=batch_size, context=context))
+        order.visits(len(records), order_seed, start_step * batch_size)
+        .apply(
+            functools.partial(order.own_part, batch_size=batch_size, context=context)
+        )
         .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size // context.num_replicas_in_sync, drop_remainder=True)
     )
@@ -228,7 +238,7 @@ def _labeled_example(
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
 ) -> Dict[str, tf.Tensor]:
-    view = draw_view(_purpose(seed, _VIEW), tf.shape(example["image"])[:2])
+    view = draw_view(order.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2])
     mask = _check_classes(_mask(example), example["name"], spec)
     return augment.labeled_view(example["image"], mask, view, canvas)
 
@@ -241,43 +251,14 @@ def _unlabeled_example(
     draw_view: Callable[..., geometry.View],
     chosen: Sequence[policies.Policy],
 ) -> Dict[str, tf.Tensor]:
-    strong_seed = _purpose(seed, _STRONG)
+    strong_seed = order.purpose_seed(seed, _STRONG)
     return augment.weak_and_strong_views(
         example["image"],
         example["label"],
-        draw_view(_purpose(seed, _VIEW), tf.shape(example["image"])[:2]),
+        draw_view(order.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2]),
         canvas,
         functools.partial(augment.distort_colors, chosen=chosen, seed=strong_seed),
         augment.draw_hidden(canvas.crop_size, chosen, strong_seed),
-    )
-
-
-def _visits(size: int, seed: tf.Tensor, start: int) -> tf.data.Dataset:
-    """Endless pairs (position in the stream, number of the record), both int64.
-
-    Every epoch is a permutation of the records of its own.
-    """
-
-    def epoch(number):
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(size, dtype=tf.int64), _purpose(seed, number)
-        )
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    epochs = tf.data.Dataset.range(start // size, tf.int64.max)
-    return epochs.flat_map(epoch).skip(start % size).enumerate(start)
-
-
-def _own_part(
-    visits: tf.data.Dataset, batch_size: int, context: tf.distribute.InputContext
-) -> tf.data.Dataset:
-    """Keeps of every global batch the part of this input pipeline."""
-    size = batch_size // context.num_input_pipelines
-    first = context.input_pipeline_id * size
-    return (
-        visits.batch(batch_size)
-        .map(lambda *batch: tuple(part[first : first + size] for part in batch))
-        .unbatch()
     )
 
 
@@ -364,15 +345,10 @@ def _pad_to_fit(
     )
 
 
-def _purpose(seed: tf.Tensor, purpose: tf.Tensor) -> tf.Tensor:
-    """[2]: a seed of its own for each purpose, which is an integer."""
-    return tf.random.experimental.stateless_fold_in(seed, tf.cast(purpose, tf.int64))
-
-
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # The stream is divided among workers by position, see `_own_part`.
+    # The stream is divided among workers by position, see `order.own_part`.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )

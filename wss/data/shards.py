@@ -91,6 +91,11 @@ class Records:
     def __len__(self) -> int:
         return self._size
 
+    def describe(self, index: int) -> str:
+        """Where a record lies: its shard, and its number in it."""
+        path = self._paths[self._shard[index]].numpy().decode()
+        return f"{path}, record {int(self._number[index])}"
+
     def read(self, index: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         """Reads one record.
 
