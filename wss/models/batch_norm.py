@@ -148,6 +148,7 @@ class BatchNorm(tf.keras.layers.Layer):
         center: bool = True,
         scale: bool = True,
         name: Optional[str] = None,
+        dtype: Optional[str] = None,
     ):
         """Creates the layer.
 
@@ -157,8 +158,9 @@ class BatchNorm(tf.keras.layers.Layer):
           center: whether to add a learnt `beta`.
           scale: whether to multiply by a learnt `gamma`.
           name: the TF1 scope, ".../BatchNorm".
+          dtype: of inputs and outputs; the precision policy's unless given.
         """
-        super().__init__(name=name)
+        super().__init__(name=name, dtype=dtype)
         self.decay = decay
         self.epsilon = max(epsilon, FUSED_EPSILON)
         self.center = center

@@ -80,6 +80,7 @@ class SelfAttention(tf.Module):
                 epsilon=1e-3,
                 scale=False,
                 name=f"{scope}/BatchNorm",
+                dtype="float32",
             )
 
     def build(self, depth: int, values: int) -> None:

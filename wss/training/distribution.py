@@ -1,6 +1,8 @@
-"""Which devices train: one, several GPUs of one machine, or a TPU."""
+"""Which devices train: one, several GPUs of one or more machines, or TPUs."""
 
 import functools
+import json
+import os
 from typing import Optional
 
 import gin
@@ -15,7 +17,9 @@ def get_strategy(
 ) -> tf.distribute.Strategy:
     """Chooses by what is there: the TPU asked for, else GPUs, else the CPU.
 
-    Has to be called before the first TensorFlow operation.
+    Has to be called before the first TensorFlow operation. Where the environment
+    variable TF_CONFIG names several workers, this process is one of them and waits for
+    the others.
 
     Args:
       tpu: name or address of a TPU, "local" on a TPU VM.
@@ -23,11 +27,13 @@ def get_strategy(
         is no accelerator.
 
     Raises:
-      UserError: the TPU is not found, or TensorFlow already runs with another number
-        of logical CPUs.
+      UserError: the TPU is not found, TF_CONFIG can not be read, or TensorFlow already
+        runs with another number of logical CPUs.
     """
     if tpu is not None:
         return _tpu_strategy(tpu)
+    if _count_workers() > 1:
+        return _multi_worker()
     if logical_cpus > 1:
         set_logical_cpus(logical_cpus)
         return _mirrored(tuple(f"/cpu:{index}" for index in range(logical_cpus)))
@@ -35,6 +41,17 @@ def get_strategy(
     if len(gpus) > 1:
         return _mirrored(tuple(f"/gpu:{index}" for index in range(len(gpus))))
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes and prints for all workers."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    if resolver.task_type == "chief":
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "worker" and not has_chief and resolver.task_id == 0
 
 
 def set_logical_cpus(count: int) -> None:
@@ -61,6 +78,39 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     # Two of them in one process number their collective operations alike, and current
     # TensorFlow then takes one's for the other's.
     return tf.distribute.MirroredStrategy(devices)
+
+
+@functools.cache
+def _multi_worker() -> tf.distribute.Strategy:
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _count_workers() -> int:
+    """Number of processes that TF_CONFIG names; 0 without it.
+
+    Raises:
+      UserError: TF_CONFIG is no such description.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        return 0
+    try:
+        settings = json.loads(text)
+        jobs = {name: len(hosts) for name, hosts in settings.get("cluster", {}).items()}
+        task = settings.get("task", {})
+        place = (task["type"], int(task["index"])) if jobs else None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"TF_CONFIG can not be read ({type(error).__name__}: {error}). It has to "
+            'look like {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": '
+            '{"type": "worker", "index": 0}}; see docs/tpu.md.'
+        ) from error
+    if jobs and not 0 <= place[1] < jobs.get(place[0], 0):
+        raise UserError(
+            f"TF_CONFIG says that this process is {place[0]} {place[1]}, but its "
+            f"cluster has {jobs}. Give each process another index from 0 on."
+        )
+    return jobs.get("chief", 0) + jobs.get("worker", 0)
 
 
 def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
