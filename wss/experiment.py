@@ -4,10 +4,11 @@ The only place where all rooms meet. What can be wrong in a configuration is fou
 before the network is built.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
 
 import gin
 import tensorflow as tf
@@ -26,6 +27,7 @@ from wss.training.step import TrainingStep
 from wss.training.trainer import Trainer
 
 Size = Union[int, Tuple[int, int]]
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @gin.configurable(denylist=["model_dir", "strategy"])
@@ -52,6 +54,9 @@ class Experiment:
       eval_crop_size: side, or (height, width), that holds every evaluated image.
       batch_size: labeled images in a step, over all replicas; as many unlabeled ones
         come with them.
+      accumulation_steps: portions into which each replica divides its images of a
+        step, so that a large batch fits on a small device.
+      precision: "float32", "mixed_bfloat16" or "mixed_float16".
       train_steps: length of the training.
       init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
       initialize_last_layer: take the layers that give the classes' logits from it too.
@@ -71,6 +76,8 @@ class Experiment:
     crop_size: Size = 513
     eval_crop_size: Size = 513
     batch_size: int = 64
+    accumulation_steps: int = 1
+    precision: str = "float32"
     train_steps: int = 30000
     init_checkpoint: Optional[str] = None
     initialize_last_layer: bool = False
@@ -85,6 +92,11 @@ class Experiment:
         )
         _require_positive("BATCH_SIZE", self.batch_size)
         _require_positive("TRAIN_STEPS", self.train_steps)
+        _require_positive("ACCUMULATION_STEPS", self.accumulation_steps)
+        if self.precision not in PRECISIONS:
+            raise UserError(
+                f"PRECISION = {self.precision!r}: it is one of {', '.join(PRECISIONS)}."
+            )
 
     def check_evaluation(self) -> None:
         """Finds what can be wrong with an evaluation, without building a network.
@@ -102,10 +114,14 @@ class Experiment:
             not divide over the replicas, a missing checkpoint, an unknown augmentation.
         """
         replicas = self.strategy.num_replicas_in_sync
-        if self.batch_size % replicas:
+        parts = replicas * self.accumulation_steps
+        if self.batch_size % parts:
+            portions = ""
+            if self.accumulation_steps > 1:
+                portions = f" and ACCUMULATION_STEPS = {self.accumulation_steps}"
             raise UserError(
                 f"BATCH_SIZE = {self.batch_size} does not divide over {replicas} "
-                f"replicas. Choose a multiple of {replicas}."
+                f"replicas{portions}. Choose a multiple of {parts}."
             )
         self.count_images("LABELED_SPLIT", self.labeled_split, needs_masks=True)
         if self.method.uses_unlabeled:
@@ -219,7 +235,7 @@ class Experiment:
 
     def _build_model(self) -> DeepLabV3Plus:
         tf.keras.utils.set_random_seed(self.seed)  # Of the initial weights.
-        with self.strategy.scope():
+        with self.strategy.scope(), _policy(self.precision):
             return DeepLabV3Plus(
                 self.spec.num_classes,
                 variant=self.model_variant,
@@ -229,7 +245,7 @@ class Experiment:
     def _build_method(self) -> Method:
         """The network and the method, with all their variables."""
         model = self._build_model()
-        with self.strategy.scope():
+        with self.strategy.scope(), _policy(self.precision):
             method = self.method(model, self.spec.ignore_label)
             method.build()
         return method
@@ -242,6 +258,8 @@ class Experiment:
                 self.strategy,
                 total_steps=self.train_steps,
                 seed=self.seed,
+                accumulation_steps=self.accumulation_steps,
+                scales_loss=self.precision == "mixed_float16",
                 collect_statistics=collect_batch_statistics,
                 render=functools.partial(panels.render, palette=self.spec.palette),
             )
@@ -369,6 +387,17 @@ def _create(model_dir: str, tpu: Optional[str]) -> Experiment:
         raise UserError(
             f"{str(error).splitlines()[0]}. Set it in a gin file."
         ) from error
+
+
+@contextlib.contextmanager
+def _policy(precision: str) -> Iterator[None]:
+    """Layers that are made inside compute in this precision."""
+    outer = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(precision)
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(outer)
 
 
 def _require_positive(macro: str, value: Any) -> None:
