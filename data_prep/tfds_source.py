@@ -3,6 +3,7 @@
 TensorFlow Datasets is imported when it is needed: it takes seconds.
 """
 
+import atexit
 import functools
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from wss.errors import UserError
 # Examples that reading passes over rather than begin anew further on.
 _FAR = 500
 _READERS = threading.local()
+# What TensorFlow has to take down after Python's own end complains on the console.
+atexit.register(_READERS.__dict__.clear)
 
 
 class Source(NamedTuple):
