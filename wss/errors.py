@@ -7,3 +7,15 @@ class UserError(ValueError):
     The message names the thing, the place and the next step. The command lines print
     it as one line and exit with status 2; a stack trace would only hide it.
     """
+
+
+class NotFiniteError(UserError):
+    """A loss, the gradient or a variable is NaN or infinite.
+
+    Attributes:
+      step: number of the step, 0 for the first, whose batch led to it.
+    """
+
+    def __init__(self, message: str, step: int):
+        super().__init__(message)
+        self.step = step

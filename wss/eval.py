@@ -3,6 +3,10 @@
     python -m wss.eval --model_dir=runs/voc_1-16
     python -m wss.eval --model_dir=runs/voc_1-16 --checkpoint=PATH \\
         --gin_bindings="EVAL_SPLIT = 'train'"
+
+Beside a training with --mode=train, which may start later:
+
+    python -m wss.eval --model_dir=runs/voc_1-16 --continuous
 """
 
 import argparse
@@ -18,12 +22,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def command() -> None:
         # TensorFlow takes seconds to import: late, so that --help answers at once.
-        from wss import experiment
+        from wss import experiment, following
 
-        trained = experiment.open_trained(
-            options.model_dir, options.gin_bindings, options.tpu
-        )
-        trained.evaluate(options.checkpoint)
+        def open_trained() -> experiment.Experiment:
+            return experiment.open_trained(
+                options.model_dir, options.gin_bindings, options.tpu
+            )
+
+        if options.continuous:
+            following.follow(open_trained, options.model_dir, options.timeout)
+        else:
+            open_trained().evaluate(options.checkpoint)
 
     return command_line.run(command, options.verbosity)
 
@@ -38,6 +47,18 @@ def _parser() -> argparse.ArgumentParser:
         default="latest",
         metavar="latest|PATH",
         help="which checkpoint (default: the last one in --model_dir)",
+    )
+    parser.add_argument(
+        "--continuous",
+        action="store_true",
+        help="evaluate each new checkpoint until the training's last",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="with --continuous: give up after so long without a new checkpoint "
+        "(default: never)",
     )
     command_line.add_shared_flags(parser)
     return parser

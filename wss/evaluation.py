@@ -2,13 +2,13 @@
 
 import json
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from wss import files
+from wss import charts, files
 from wss.data import parsing
 from wss.datasets.spec import DatasetSpec
 from wss.metrics import ConfusionMatrix, Scores
@@ -16,6 +16,7 @@ from wss.resize import resize_bilinear
 from wss.training.summaries import Summaries
 
 METRICS_FILE = "metrics.json"
+EVALUATIONS_FILE = "evaluations.json"
 
 
 class Evaluator:
@@ -97,6 +98,14 @@ class Evaluator:
             {"step": step, "split": self._split, "images": images, **metrics}, indent=2
         )
         files.write_text(os.path.join(self._model_dir, METRICS_FILE), text + "\n")
+        self._remember(
+            {
+                "step": step,
+                "split": self._split,
+                "mean_iou": scores.mean_iou,
+                "pixel_accuracy": scores.pixel_accuracy,
+            }
+        )
         curves = {
             "evaluation/iou/mIoU": scores.mean_iou,
             "evaluation/pixel_accuracy": scores.pixel_accuracy,
@@ -106,7 +115,32 @@ class Evaluator:
                 curves[f"evaluation/iou/{name}"] = iou
         events = Summaries(os.path.join(self._model_dir, "eval"))
         events.scalars(curves, step)
+        names = self._spec.class_names
+        bars = charts.iou_bars(
+            scores.class_iou, scores.mean_iou, names, self._spec.palette
+        )
+        events.images(
+            {
+                "evaluation/confusion": charts.confusion_matrix(
+                    scores.confusion, names
+                ),
+                "evaluation/iou_bars": bars,
+            },
+            step,
+        )
         events.flush()
+
+    def _remember(self, evaluated: Dict[str, Any]) -> None:
+        """Adds an evaluation to the list; a repeated one replaces the earlier."""
+        same = ("step", "split")
+        others = [
+            other
+            for other in read_evaluations(self._model_dir)
+            if any(other[key] != evaluated[key] for key in same)
+        ]
+        ordered = sorted([*others, evaluated], key=lambda one: one["step"])
+        path = os.path.join(self._model_dir, EVALUATIONS_FILE)
+        files.write_text(path, json.dumps(ordered, indent=2) + "\n")
 
 
 def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
@@ -116,6 +150,21 @@ def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
         return None
     with tf.io.gfile.GFile(path) as file:
         return json.load(file)
+
+
+def read_evaluations(model_dir: str) -> List[Dict[str, Any]]:
+    """Step, split and scores of all evaluations so far, in the order of the steps."""
+    path = os.path.join(model_dir, EVALUATIONS_FILE)
+    if not tf.io.gfile.exists(path):
+        return []
+    with tf.io.gfile.GFile(path) as file:
+        return json.load(file)
+
+
+def best(model_dir: str, split: str) -> Optional[Dict[str, Any]]:
+    """The evaluation on `split` of the highest mean IoU, the earliest of several."""
+    evaluations = [e for e in read_evaluations(model_dir) if e["split"] == split]
+    return max(evaluations, key=lambda one: one["mean_iou"], default=None)
 
 
 def summary(scores: Scores, spec: DatasetSpec) -> Dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
 import gin
 import tensorflow as tf
 
-from wss import config, datasets, files, panels, run_card
+from wss import charts, config, datasets, faults, files, panels, run_card
 from wss.data import parsing, pipeline
 from wss.errors import UserError
 from wss.evaluation import Evaluator, read_metrics
@@ -137,8 +137,14 @@ class Experiment:
             tf1_checkpoint.find(self.init_checkpoint)
         self._training_batches(start_step=0)  # Builds the graph, reads nothing.
 
-    def train(self, evaluates: bool) -> None:
+    def train(
+        self, evaluates: bool, profile_steps: Optional[Tuple[int, int]] = None
+    ) -> None:
         """Trains, from the last checkpoint if there is one, and evaluates on the way.
+
+        Args:
+          evaluates: evaluate on the way and at the end.
+          profile_steps: steps between which TensorFlow's profiler runs.
 
         Raises:
           UserError: broken data, a loss that is not finite.
@@ -161,22 +167,42 @@ class Experiment:
             initialize=lambda: self._initialize(method),
             started=self._write_operative_config,
             evaluate=evaluate if evaluates else None,
+            save_batch=functools.partial(faults.save_batch, self),
+            class_names=self.spec.class_names,
+            profile_steps=profile_steps,
         )
-        trainer.summaries.text("config", gin.markdown(config.text()))
+        for tag, text in run_card.startup_texts().items():
+            trainer.summaries.text(tag, text)
+        legend = charts.legend(self.spec.class_names, self.spec.palette)
+        trainer.summaries.images({"samples/legend": legend}, step=0)
         print(run_card.describe(self, method), flush=True)
-        with parsing.user_errors():
+        with parsing.user_errors(), faults.explained_memory(self):
             trainer.train()
         # A run that was stopped in its last evaluation still owes it.
         metrics = read_metrics(self.model_dir) or {}
         if evaluates and metrics.get("step") != self.train_steps:
             evaluate(self.train_steps)
+        run_card.write_record(self, self.train_steps)
 
     def evaluate(self, checkpoint: str = "latest") -> None:
         """Evaluates a checkpoint of this experiment; errors as of `restored_model`."""
-        checkpoint = self._find_checkpoint(checkpoint)
+        self.repeated_evaluation()(self._find_checkpoint(checkpoint))
+
+    def repeated_evaluation(self) -> Callable[[str], int]:
+        """A function that evaluates a checkpoint and returns its step.
+
+        It builds the network once, for any number of checkpoints.
+        """
         model = self._build_model()
-        step = restore_model(model, checkpoint)
-        self._build_evaluator(model).evaluate(step)
+        evaluator = self._build_evaluator(model)
+
+        def evaluate(checkpoint: str) -> int:
+            step = restore_model(model, checkpoint)
+            with faults.explained_memory(self):
+                evaluator.evaluate(step)
+            return step
+
+        return evaluate
 
     def restored_model(self, checkpoint: str = "latest") -> DeepLabV3Plus:
         """The network as a checkpoint has it.
@@ -306,8 +332,19 @@ class Experiment:
         )
 
 
-def run(mode: str, model_dir: str, tpu: Optional[str] = None) -> None:
+def run(
+    mode: str,
+    model_dir: str,
+    tpu: Optional[str] = None,
+    profile_steps: Optional[Tuple[int, int]] = None,
+) -> None:
     """Runs what gin has been configured to: "train", "eval" or "train_and_eval".
+
+    Args:
+      mode: one of the three.
+      model_dir: folder of the training.
+      tpu: name of a TPU.
+      profile_steps: steps between which TensorFlow's profiler runs.
 
     Raises:
       UserError: a mistake in the configuration or the data.
@@ -319,7 +356,7 @@ def run(mode: str, model_dir: str, tpu: Optional[str] = None) -> None:
         experiment.evaluate()
     else:
         experiment.check_training()
-        experiment.train(evaluates=mode == "train_and_eval")
+        experiment.train(mode == "train_and_eval", profile_steps)
 
 
 def open_trained(

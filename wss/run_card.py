@@ -1,45 +1,178 @@
-"""The table at the start of a run: what will run, for the eye to check."""
+"""What will run, for the eye to check, and what has run, for later."""
 
-from typing import Any
+import json
+import os
+import textwrap
+from typing import Any, Dict, List, Optional
 
+import gin
+
+from wss import config, cost, evaluation, files, versions
 from wss.methods.base import Method
+from wss.training import schedules
+
+RUN_FILE = "run.json"
+_LABEL = 9  # Columns of a row's name.
+_WIDTH = 88
 
 
 def describe(experiment: Any, method: Method) -> str:
-    """Data, method, network, batch, steps, devices and output, a line each.
+    """Data, classes, network, cost, batch, schedule, devices and output.
 
     Args:
       experiment: a `wss.experiment.Experiment`.
       method: its method, with all variables.
     """
+    model_dir = experiment.model_dir
+    rows = {
+        "data": _data(experiment, method),
+        "classes": ", ".join(
+            f"{number} {name}"
+            for number, name in enumerate(experiment.spec.class_names)
+        ),
+        "method": type(method).__name__,
+        **_network(experiment, method),
+        "batch": _batch(experiment, method),
+        **_schedule(experiment),
+        "devices": ", ".join(_devices(experiment)),
+        "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
+        "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
+    }
+    return "\n".join(_row(name, value) for name, value in rows.items())
+
+
+def write_record(
+    experiment: Any,
+    step: int,
+    operations: Optional[float] = None,
+) -> str:
+    """Writes run.json: what ran and what came out, once a training is at its end.
+
+    Args:
+      experiment: a `wss.experiment.Experiment`.
+      step: steps taken.
+      operations: floating point operations of a step on one replica, if known.
+
+    Returns:
+      The file's path.
+    """
+    metrics = evaluation.read_metrics(experiment.model_dir) or {}
+    replicas = experiment.strategy.num_replicas_in_sync
+    content: Dict[str, Any] = {
+        "command": versions.command(),
+        "versions": versions.versions(),
+        "seed": experiment.seed,
+        "steps": step,
+        "finished": step >= experiment.train_steps,
+        "final": metrics if metrics.get("step") == step else None,
+        "best": evaluation.best(experiment.model_dir, experiment.eval_split),
+        "dataset": experiment.dataset,
+        "method": experiment.method.__name__,
+        "model": experiment.model_variant,
+        "precision": experiment.precision,
+        "batch": {
+            "global": experiment.batch_size,
+            "replicas": replicas,
+            "portions": experiment.accumulation_steps,
+        },
+        "devices": _devices(experiment),
+        "operations_per_step": operations,
+        "config": config.text(),
+        "operative_config": config.operative_text(),
+    }
+    path = os.path.join(experiment.model_dir, RUN_FILE)
+    files.write_text(path, json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def startup_texts() -> Dict[str, str]:
+    """Markdown by tag, for TensorBoard: the command, the code and the configuration."""
+    code = "\n".join(f"    {k} {v}" for k, v in versions.versions().items())
+    return {
+        "command": f"    {versions.command()}",
+        "code": code,
+        "config": gin.markdown(config.text()),
+    }
+
+
+def _data(experiment: Any, method: Method) -> str:
     labeled = experiment.count_images(
         "LABELED_SPLIT", experiment.labeled_split, needs_masks=True
     )
-    replicas = experiment.strategy.num_replicas_in_sync
-    share = experiment.batch_size // replicas
-    data = f"{experiment.labeled_split} ({labeled} labeled images)"
-    batch = f"{share} labeled"
+    spec = experiment.spec
+    text = (
+        f"{spec.name}, {spec.num_classes} classes: {experiment.labeled_split} "
+        f"({labeled} labeled images)"
+    )
     if method.uses_unlabeled:
         unlabeled = experiment.count_images(
             "UNLABELED_SPLIT", experiment.unlabeled_split, needs_masks=False
         )
-        data += f", {experiment.unlabeled_split} ({unlabeled} without labels)"
-        batch += f" + {share} unlabeled"
-    spec = experiment.spec
+        text += f", {experiment.unlabeled_split} ({unlabeled} without labels)"
+    return text
+
+
+def _network(experiment: Any, method: Method) -> Dict[str, str]:
+    """Rows on the network, its cost and the memory that it will take."""
+    weights = sum(v.shape.num_elements() for v in method.trainable_variables)
     height, width = experiment.crop_size
-    millions = 1e-6 * sum(v.shape.num_elements() for v in method.trainable_variables)
-    epochs = experiment.train_steps * experiment.batch_size / labeled
-    devices = experiment.strategy.extended.worker_devices
-    model_dir = experiment.model_dir
-    rows = {
-        "data": f"{spec.name}, {spec.num_classes} classes: {data}",
-        "method": type(method).__name__,
+    forward = cost.of_forward_pass(method.model, (height, width))
+    parts = experiment.strategy.num_replicas_in_sync * experiment.accumulation_steps
+    images = experiment.batch_size // parts * (1 + method.uses_unlabeled)
+    number = 4 if experiment.precision == "float32" else 2
+    memory = cost.expected_memory(forward, weights, images, number)
+    return {
         "model": f"{experiment.model_variant}, output stride "
-        f"{experiment.output_stride}, {millions:.1f} million parameters",
-        "batch": f"{replicas} x ({batch}), crops of {height} x {width}",
-        "steps": f"{experiment.train_steps}, {epochs:.1f} times through the labeled "
-        "images",
-        "devices": ", ".join(device.split("device:")[-1] for device in devices),
-        "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
+        f"{experiment.output_stride}, {1e-6 * weights:.1f} million parameters, "
+        f"{experiment.precision}",
+        "cost": f"{1e-9 * forward.operations:.2f} GFLOP for a forward pass of a crop",
+        "memory": f"very roughly {1e-9 * memory:.2g} GB on each device",
     }
-    return "\n".join(f"{name:<7} {value}" for name, value in rows.items())
+
+
+def _batch(experiment: Any, method: Method) -> str:
+    replicas = experiment.strategy.num_replicas_in_sync
+    portions = experiment.accumulation_steps
+    share = experiment.batch_size // (replicas * portions)
+    part = f"{share} labeled"
+    if method.uses_unlabeled:
+        part += f" + {share} unlabeled"
+    height, width = experiment.crop_size
+    return (
+        f"{experiment.batch_size} = {replicas} x ({part}) x {portions}: replicas x "
+        f"images x portions, crops of {height} x {width}"
+    )
+
+
+def _schedule(experiment: Any) -> Dict[str, str]:
+    steps = experiment.train_steps
+    labeled = experiment.count_images(
+        "LABELED_SPLIT", experiment.labeled_split, needs_masks=True
+    )
+    epochs = steps * experiment.batch_size / labeled
+    rates = [
+        f"{float(schedules.learning_rate(step, steps)):.2g} at step {step}"
+        for step in sorted({0, steps // 2, steps - 1})
+    ]
+    return {
+        "steps": f"{steps}, {epochs:.1f} times through the labeled images, seed "
+        f"{experiment.seed}",
+        "rate": ", ".join(rates),
+    }
+
+
+def _devices(experiment: Any) -> List[str]:
+    devices = experiment.strategy.extended.worker_devices
+    return [device.split("device:")[-1] for device in devices]
+
+
+def _row(name: str, value: str) -> str:
+    indent = " " * _LABEL
+    return textwrap.fill(
+        value,
+        _WIDTH,
+        initial_indent=f"{name:<{_LABEL}}",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -24,10 +24,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     def command() -> None:
         # TensorFlow takes seconds to import: late, so that --help answers at once.
         from wss import config, experiment
+        from wss.training.profiling import parse_window
 
+        profile_steps = None
+        if options.profile_steps:
+            profile_steps = parse_window(options.profile_steps)
         config.load(options.gin_file, options.gin_bindings)
         model_dir = options.model_dir or _default_model_dir(options.gin_file[-1])
-        experiment.run(options.mode, model_dir, options.tpu)
+        experiment.run(options.mode, model_dir, options.tpu, profile_steps)
 
     return command_line.run(command, options.verbosity)
 
@@ -52,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         help="where everything goes (default: runs/<name of the last gin file>)",
     )
     parser.add_argument("--mode", choices=MODES, default="train_and_eval")
+    parser.add_argument(
+        "--profile_steps",
+        metavar="A,B",
+        help="run TensorFlow's profiler from behind step A to behind step B",
+    )
     command_line.add_shared_flags(parser)
     return parser
 

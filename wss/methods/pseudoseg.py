@@ -308,6 +308,12 @@ class PseudoSeg(Method):
         output.monitors["mask_ratio"] = Ratio(
             tf.reduce_sum(pseudo_label.confident * valid), tf.reduce_sum(valid)
         )
+        # Which share of the pixels that look like a class its pseudo label keeps.
+        looks_like = tf.one_hot(predictions, classes) * valid[..., tf.newaxis]
+        output.monitors["class_mask_ratio"] = Ratio(
+            tf.einsum("bhwc,bhw->c", looks_like, pseudo_label.confident),
+            tf.reduce_sum(looks_like, [0, 1, 2]),
+        )
         shown = slice(0, SHOWN_IMAGES)
         output.panels["unlabeled/weak"] = Panel("rgb", unlabeled["weak"][shown])
         output.panels["unlabeled/strong"] = Panel("rgb", unlabeled["strong"][shown])

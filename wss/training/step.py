@@ -7,7 +7,7 @@ import gin
 import tensorflow as tf
 
 from wss import replicas
-from wss.errors import UserError
+from wss.errors import NotFiniteError, UserError
 from wss.replicas import Ratio
 from wss.training import optimizers, schedules
 from wss.training.loss_scale import LossScale
@@ -110,25 +110,36 @@ class TrainingStep:
 
         Returns:
           Of the last step: "losses" and "monitors" of the global batch, with "total"
-          among the losses; "histograms" and "images" of one part; "learning_rate".
+          among the losses; "classes" with the monitors that have an entry for each
+          class, NaN where nothing counted; "histograms" and "images" of one part;
+          "learning_rate".
         """
         for _ in tf.range(count - 1):
             self._distributed_step(next(iterator))
         return self._distributed_step(next(iterator))
 
     def check_finite(self) -> None:
-        """Raises a UserError if a loss, the gradient or a variable is not finite."""
+        """Raises a NotFiniteError if a loss, the gradient or a weight is not finite."""
         bad_step = int(self._bad_step.numpy())
         if bad_step >= 0:
             name = self._checked[int(self._bad_loss.numpy())]
             what = "gradient" if name == "gradient" else f"loss '{name}'"
-            raise UserError(f"The {what} is not finite at step {bad_step}.")
+            raise NotFiniteError(
+                f"The {what} is not finite at step {bad_step}.", bad_step
+            )
         names = [name for name, v in self._variables.items() if v.dtype.is_floating]
         finite = self._variables_are_finite().numpy()
         for name, is_finite in zip(names, finite):
             if not is_finite:
                 step = int(self.step.numpy())
-                raise UserError(f"The variable {name} is not finite at step {step}.")
+                raise NotFiniteError(
+                    f"The variable {name} is not finite at step {step}.", step - 1
+                )
+
+    @tf.function
+    def weight_norm(self) -> tf.Tensor:
+        """Euclidean norm of all trainable variables together, scalar float32."""
+        return tf.linalg.global_norm(list(self._trainable.values()))
 
     # A function of its own, so that `run` traces the networks once.
     @tf.function
@@ -141,7 +152,13 @@ class TrainingStep:
         results = self._strategy.run(self._replica_step, args=arguments)
         for kind in ("losses", "monitors"):
             results[kind] = {
-                name: self._mean(value) for name, value in results[kind].items()
+                name: self._combine(value) for name, value in results[kind].items()
+            }
+        results["classes"] = _entries(results["monitors"])
+        for kind in ("losses", "monitors"):
+            results[kind] = {
+                name: value.result() if isinstance(value, Ratio) else value
+                for name, value in results[kind].items()
             }
         for kind in ("histograms", "images"):
             results[kind] = {
@@ -166,12 +183,12 @@ class TrainingStep:
         results["losses"]["gradient"] = tf.where(finite | (scale <= 1.0), gradient, 0.0)
         self._loss_scale.update(finite)
 
-    def _mean(self, value: Union[tf.Tensor, Ratio]) -> tf.Tensor:
-        """The mean over the replicas; of a ratio the quotient of all their sums."""
+    def _combine(self, value: Union[tf.Tensor, Ratio]) -> Union[tf.Tensor, Ratio]:
+        """The mean over the replicas; of a ratio the sums."""
         if not isinstance(value, Ratio):
             return self._strategy.reduce("MEAN", value, axis=None)
         sums = [self._strategy.reduce("SUM", part, axis=None) for part in value]
-        return Ratio(*sums).result()
+        return Ratio(*sums)
 
     def _replica_step(
         self,
@@ -295,6 +312,15 @@ class TrainingStep:
                 if variable.dtype.is_floating
             ]
         )
+
+
+def _entries(monitors: Mapping[str, Union[tf.Tensor, Ratio]]) -> Tensors:
+    """Quotients of the ratios with an entry for each class; NaN: nothing counted."""
+    return {
+        name: value.total / value.count
+        for name, value in monitors.items()
+        if isinstance(value, Ratio) and value.total.shape.rank == 1
+    }
 
 
 def _check_settings(

@@ -1,19 +1,30 @@
 """The training loop. It knows steps and checkpoints, and nothing of segmentation."""
 
 import dataclasses
-from typing import Any, Callable, Dict, Mapping, Optional
+import math
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
 
-from wss.errors import UserError
+from wss.errors import NotFiniteError
 from wss.training import summaries
 from wss.training.checkpoints import Checkpoints
+from wss.training.input_clock import InputClock
+from wss.training.profiling import ProfileWindow
 from wss.training.step import TrainingStep
 
 
 @gin.configurable(
-    denylist=["training_step", "batches", "model_dir", "total_steps", "images_per_step"]
+    denylist=[
+        "training_step",
+        "batches",
+        "model_dir",
+        "total_steps",
+        "images_per_step",
+        "class_names",
+        "profile_steps",
+    ]
 )
 @dataclasses.dataclass
 class Trainer:
@@ -32,6 +43,10 @@ class Trainer:
       initialize: called before the first step of a new training.
       started: called behind this run's first step, when everything has been built.
       evaluate: called with the step for an evaluation.
+      save_batch: called with a step and what went wrong there; writes down the images
+        of its batch and returns the file's path.
+      class_names: names of the entries of monitors that have one for each class.
+      profile_steps: the profiler runs from behind the first to behind the second step.
       checkpoint_interval: steps between two checkpoints.
       keep_checkpoints: how many of the last checkpoints to keep.
       eval_interval: steps between two evaluations; 0 means only at the end.
@@ -49,6 +64,9 @@ class Trainer:
     initialize: Optional[Callable[[], None]] = None
     started: Optional[Callable[[], None]] = None
     evaluate: Optional[Callable[[int], None]] = None
+    save_batch: Optional[Callable[[int, str], str]] = None
+    class_names: Sequence[str] = ()
+    profile_steps: Optional[Tuple[int, int]] = None
     checkpoint_interval: int = 1000
     keep_checkpoints: int = 5
     eval_interval: int = 0
@@ -65,6 +83,8 @@ class Trainer:
             **self.items,
         )
         self._stopwatch = summaries.Stopwatch()
+        self._input_clock = InputClock()
+        self._profile = ProfileWindow(self.profile_steps, f"{self.model_dir}/train")
         self.summaries = summaries.Summaries(f"{self.model_dir}/train")
 
     def train(self) -> None:
@@ -77,11 +97,17 @@ class Trainer:
             print(f"Continuing from {self._checkpoints.latest}.", flush=True)
         elif self.initialize is not None:
             self.initialize()
-        first = step = int(self.training_step.step.numpy())
+        step = int(self.training_step.step.numpy())
         if step >= self.total_steps:
             print(f"This run is finished: it took its {step} steps.", flush=True)
             return
-        iterator = iter(self.batches(step))
+        iterator = self._input_clock.timed(iter(self.batches(step)))
+        with self._input_clock.watch():
+            self._take_steps(iterator, step)
+        self._profile.stop()
+
+    def _take_steps(self, iterator: Any, step: int) -> None:
+        first = step
         while step < self.total_steps:
             # The first step by itself: it builds the graphs, and shows signs of life.
             count = 1 if step == first else self._steps_to_next_event(step)
@@ -91,12 +117,14 @@ class Trainer:
                 if self.started is not None:
                     self.started()
                 self._stopwatch.start(step)
+                self._input_clock.take()
             self._handle_events(step, results, is_first=step == first + 1)
 
     def _handle_events(
         self, step: int, results: Mapping[str, Any], is_first: bool
     ) -> None:
         """Whatever is due behind a step, the cheap things first."""
+        self._profile.update(step)
         if is_first or self._is_due(step, self.log_interval):
             self._check_finite()
             self._stopwatch.lap(step)
@@ -105,6 +133,7 @@ class Trainer:
             if self._is_due(step, self.image_interval):
                 self.summaries.histograms(results["histograms"], step)
                 self.summaries.images(_tagged("samples", results["images"]), step)
+                self._log_classes(step, results["classes"])
             if self._is_due(step, self.checkpoint_interval):
                 self._check_finite()
                 self._checkpoints.save()
@@ -124,20 +153,26 @@ class Trainer:
             self.eval_interval,
         )
         to_event = [interval - step % interval for interval in intervals if interval]
+        to_event.append(self._profile.steps_to_next(step) or self.total_steps)
         return min([*to_event, self.steps_per_loop, self.total_steps - step])
 
     def _check_finite(self) -> None:
         try:
             self.training_step.check_finite()
-        except UserError as error:
+        except NotFiniteError as error:
             latest = self._checkpoints.latest
             kept = (
                 f"The last good checkpoint is {latest}" if latest else "No checkpoint"
             )
-            raise UserError(
-                f"{error} {kept}{'' if latest else ' was written before'}. A smaller "
-                "learning_rate.base or a slow start (learning_rate.slow_start_steps) "
-                "often helps."
+            batch = ""
+            if self.save_batch is not None:
+                path = self.save_batch(error.step, str(error))
+                batch = f" The images of its batch are listed in {path}."
+            raise NotFiniteError(
+                f"{error} {kept}{'' if latest else ' was written before'}.{batch} A "
+                "smaller learning_rate.base or a slow start "
+                "(learning_rate.slow_start_steps) often helps.",
+                error.step,
             ) from error
 
     def _log(self, step: int, results: Mapping[str, Any]) -> None:
@@ -145,9 +180,11 @@ class Trainer:
         rate = float(results["learning_rate"])
         pace = self._stopwatch.steps_per_second
         images_per_second = pace * self.images_per_step if pace else None
+        waiting = self._input_clock.take() / max(self._stopwatch.lap_seconds, 1e-9)
+        waiting = min(waiting, 1.0) if pace else 0.0
         print(
             summaries.progress_line(
-                step, self.total_steps, losses, rate, images_per_second, pace
+                step, self.total_steps, losses, rate, images_per_second, pace, waiting
             ),
             flush=True,
         )
@@ -155,11 +192,26 @@ class Trainer:
             **_tagged("losses", losses),
             **_tagged("monitors", results["monitors"]),
             "learning_rate": rate,
+            "monitors/weight_norm": self.training_step.weight_norm(),
+            **_tagged("memory_gb", summaries.memory()),
         }
         if images_per_second:
             scalars["performance/images_per_second"] = images_per_second
+            scalars["performance/waiting_for_input"] = waiting
         self.summaries.scalars(scalars, step)
         self.summaries.flush()
+
+    def _log_classes(self, step: int, monitors: Mapping[str, tf.Tensor]) -> None:
+        """A curve for each class that the last step's batch had."""
+        self.summaries.scalars(
+            {
+                f"{monitor}/{name}": value
+                for monitor, entries in monitors.items()
+                for name, value in zip(self.class_names, entries.numpy().tolist())
+                if math.isfinite(value)
+            },
+            step,
+        )
 
 
 def _tagged(group: str, values: Mapping[str, Any]) -> Dict[str, Any]:

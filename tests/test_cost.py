@@ -1,0 +1,46 @@
+"""Counting operations against counting by hand."""
+
+import pytest
+import tensorflow as tf
+
+from wss import cost
+
+
+def trace(function, *shapes):
+    specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    return tf.function(function).get_concrete_function(*specs)
+
+
+def test_convolution_and_its_gradients():
+    def step(images, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch([images, kernel])
+            loss = tf.reduce_sum(tf.nn.conv2d(images, kernel, 2, "SAME") ** 2)
+        return tape.gradient(loss, [images, kernel])
+
+    counted = cost.of_function(trace(step, [2, 8, 8, 3], [3, 3, 3, 5]))
+    forward = 2 * (2 * 4 * 4 * 5) * (3 * 3 * 3)
+    assert counted == cost.Cost(3 * forward, 2 * 4 * 4 * 5)
+
+
+def test_depthwise_and_matrix_products():
+    def forward(images, kernel, weights):
+        maps = tf.nn.depthwise_conv2d(images, kernel, [1, 1, 1, 1], "SAME")
+        return tf.matmul(tf.reshape(maps, [-1, 6]), weights)
+
+    counted = cost.of_function(trace(forward, [1, 4, 4, 6], [3, 3, 6, 1], [6, 7]))
+    assert counted.operations == 2 * 4 * 4 * 6 * 9 + 2 * 16 * 7 * 6
+
+
+def test_called_functions_count_at_each_call():
+    inner = tf.function(lambda x, w: tf.matmul(x, w))
+    counted = cost.of_function(
+        trace(lambda x, w: inner(inner(x, w), w), [4, 5], [5, 5])
+    )
+    assert counted.operations == 2 * (2 * 4 * 5 * 5)
+
+
+def test_memory():
+    forward = cost.Cost(0.0, 1000.0)
+    assert cost.expected_memory(forward, 10, 2, 4) == 10 * 12 + 2 * 1000 * 3 * 4
+    assert cost.expected_memory(forward, 10, 2, 2) == pytest.approx(120 + 12000)

@@ -1,0 +1,52 @@
+"""How long a step waits, measured within its graph."""
+
+import time
+
+import tensorflow as tf
+
+from wss.training.input_clock import InputClock
+
+
+def slow(seconds, count=4):
+    def wait(number):
+        time.sleep(seconds)
+        return number
+
+    return tf.data.Dataset.range(count).map(
+        lambda number: tf.numpy_function(wait, [number], tf.int64)
+    )
+
+
+@tf.function
+def consume(batches, count):
+    total = next(batches)
+    for _ in tf.range(count - 1):
+        total += next(batches)
+    return total
+
+
+def test_waits_add_up():
+    clock = InputClock()
+    timed = clock.timed(iter(slow(0.2)))
+    consume(timed, tf.constant(1))
+    clock.take()
+    assert int(consume(timed, tf.constant(3))) == 1 + 2 + 3
+    assert 0.5 < clock.take() < 5.0
+    assert clock.take() == 0.0
+
+
+def test_a_stall_is_reported_while_it_lasts(capsys):
+    clock = InputClock(stall_seconds=0.3)
+    with clock.watch():
+        consume(clock.timed(iter(slow(1.5))), tf.constant(1))
+    printed = capsys.readouterr().out
+    assert "warning: the step has waited for its batch for " in printed
+    assert printed.count("warning") <= 3  # At 0.3, 0.6 and 1.2 seconds.
+
+
+def test_without_stalls_nothing_is_said(capsys):
+    clock = InputClock(stall_seconds=0.3)
+    with clock.watch():
+        consume(clock.timed(iter(slow(0.0))), tf.constant(2))
+        time.sleep(0.5)
+    assert "warning" not in capsys.readouterr().out

@@ -1,0 +1,144 @@
+"""Floating point operations and memory, counted from a graph."""
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+Shape = Optional[Tuple[int, ...]]
+
+# Bytes for each weight: itself, its gradient and its momentum, float32.
+_BYTES_PER_WEIGHT = 12
+# Of each convolution's output the gradient needs what batch norm took and gave, and
+# what the activation gave.
+_KEPT_PER_CONVOLUTION = 3
+
+
+class Cost(NamedTuple):
+    """What a graph needs.
+
+    Attributes:
+      operations: floating point operations of convolutions and matrix products; a
+        product and its sum are two.
+      convolved: numbers in the outputs of all convolutions.
+    """
+
+    operations: float
+    convolved: float
+
+
+def of_function(function: tf.types.experimental.ConcreteFunction) -> Cost:
+    """The cost of one call; what a `tf.while_loop` repeats counts once."""
+    graph = function.graph.as_graph_def(add_shapes=True)
+    library = {f.signature.name: f for f in graph.library.function}
+    seen: Dict[str, Cost] = {}
+
+    def of_nodes(nodes, arguments: Dict[str, List[Shape]]) -> Cost:
+        shapes = dict(arguments)
+        for node in nodes:
+            shapes[node.name] = _shapes(node.attr)
+        operations = convolved = 0.0
+        for node in nodes:
+            inputs = [_look_up(shapes, name) for name in node.input]
+            outputs = shapes[node.name]
+            operations += _operations(node, inputs, outputs)
+            if node.op in ("Conv2D", "DepthwiseConv2dNative"):
+                convolved += _size(outputs[0]) if outputs else 0.0
+            for called in _called(node):
+                cost = of_library(called)
+                operations += cost.operations
+                convolved += cost.convolved
+        return Cost(operations, convolved)
+
+    def of_library(name: str) -> Cost:
+        if name not in seen and name in library:
+            body = library[name]
+            arguments = {
+                argument.name: _shapes(body.arg_attr[index].attr)
+                for index, argument in enumerate(body.signature.input_arg)
+            }
+            seen[name] = of_nodes(body.node_def, arguments)
+        return seen.get(name, Cost(0.0, 0.0))
+
+    return of_nodes(graph.node, {})
+
+
+def of_forward_pass(model: Callable, size: Tuple[int, int]) -> Cost:
+    """The cost of the network on one image of `size` (height, width)."""
+    images = tf.TensorSpec([1, *size, 3], tf.float32)
+    function = tf.function(lambda images: model(images, training=False))
+    return of_function(function.get_concrete_function(images))
+
+
+def expected_memory(
+    cost: Cost, weights: int, images: int, bytes_per_number: int
+) -> float:
+    """Bytes on a device while it learns, very roughly.
+
+    Args:
+      cost: of a forward pass of one image.
+      weights: number of the network's weights.
+      images: images whose gradients are computed at the same time.
+      bytes_per_number: 4, or 2 in mixed precision.
+    """
+    kept = cost.convolved * _KEPT_PER_CONVOLUTION * bytes_per_number
+    return weights * _BYTES_PER_WEIGHT + images * kept
+
+
+def _operations(node, inputs: List[Shape], outputs: List[Shape]) -> float:
+    """Of one node; 0 where it is cheap or a shape is unknown."""
+    output = outputs[0] if outputs else None
+    kernel = inputs[1] if len(inputs) > 1 else None
+    gradient = inputs[2] if len(inputs) > 2 else None
+    if node.op == "Conv2D" and kernel:
+        return 2 * _size(output) * np.prod(kernel[:3])
+    if node.op == "Conv2DBackpropInput" and kernel:
+        return 2 * _size(gradient) * np.prod(kernel[:3])
+    if node.op == "Conv2DBackpropFilter" and output:
+        return 2 * _size(gradient) * np.prod(output[:3])
+    if node.op == "DepthwiseConv2dNative" and kernel:
+        return 2 * _size(output) * np.prod(kernel[:2])
+    if node.op == "DepthwiseConv2dNativeBackpropInput" and kernel:
+        return 2 * _size(gradient) * np.prod(kernel[:2])
+    if node.op == "DepthwiseConv2dNativeBackpropFilter" and output:
+        return 2 * _size(gradient) * np.prod(output[:2])
+    if node.op in ("MatMul", "BatchMatMul", "BatchMatMulV2") and inputs[0]:
+        transposed = node.attr["transpose_a"].b or node.attr["adj_x"].b
+        return 2 * _size(output) * inputs[0][-2 if transposed else -1]
+    return 0.0
+
+
+def _called(node) -> List[str]:
+    """Names of the functions that a node calls; of a branch the first."""
+    if node.op in ("If", "StatelessIf"):
+        return [node.attr["then_branch"].func.name]
+    if node.op in ("While", "StatelessWhile"):
+        return [node.attr["body"].func.name]
+    if "f" in node.attr and node.op.endswith("PartitionedCall"):
+        return [node.attr["f"].func.name]
+    return []
+
+
+def _shapes(attributes) -> List[Shape]:
+    if "_output_shapes" not in attributes:
+        return []
+    return [
+        (
+            None
+            if shape.unknown_rank or any(side.size < 0 for side in shape.dim)
+            else tuple(side.size for side in shape.dim)
+        )
+        for shape in attributes["_output_shapes"].list.shape
+    ]
+
+
+def _look_up(shapes: Dict[str, List[Shape]], name: str) -> Shape:
+    """Shape of an input "node", "node:1" or, in functions, "node:output:0"."""
+    node, *place = name.split(":")
+    found = shapes.get(node, [])
+    index = int(place[-1]) if place else 0
+    return found[index] if index < len(found) else None
+
+
+def _size(shape: Shape) -> float:
+    return float(np.prod(shape)) if shape else 0.0

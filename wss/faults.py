@@ -1,0 +1,74 @@
+"""What goes wrong while training, told so that a user can go on."""
+
+import contextlib
+import json
+import os
+from typing import Any, Dict, Iterator, List
+
+import tensorflow as tf
+
+from wss import files
+from wss.data import order
+from wss.data.broken import records_of_step
+from wss.data.shards import Records
+from wss.errors import UserError
+
+
+@contextlib.contextmanager
+def explained_memory(experiment: Any) -> Iterator[None]:
+    """Turns the device's "out of memory" into a `UserError` that says what helps.
+
+    Args:
+      experiment: a `wss.experiment.Experiment`.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        # A full disk is told by the same exception.
+        if "No space left" in str(error):
+            raise
+        height, width = experiment.crop_size
+        raise UserError(
+            "The device is out of memory. Four settings reduce what a step needs: a "
+            f"smaller CROP_SIZE (now {height} x {width}), a larger "
+            f"Experiment.output_stride (now {experiment.output_stride}), PRECISION = "
+            f"'mixed_bfloat16' (now '{experiment.precision}'), and more "
+            f"ACCUMULATION_STEPS (now {experiment.accumulation_steps}) or a smaller "
+            f"BATCH_SIZE (now {experiment.batch_size}). The same command goes on from "
+            "the last checkpoint."
+        ) from error
+
+
+def save_batch(experiment: Any, step: int, problem: str) -> str:
+    """Writes down the images of a step's batch.
+
+    They are found again from the seed, without the device.
+
+    Args:
+      experiment: a `wss.experiment.Experiment`.
+      step: number of the step, 0 for the first.
+      problem: what happened there.
+
+    Returns:
+      Path of the file in the model directory, `batch_of_step_<step>.json`.
+    """
+    content = {"step": step, "problem": problem, **_records(experiment, step)}
+    path = os.path.join(experiment.model_dir, f"batch_of_step_{step}.json")
+    files.write_text(path, json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def _records(experiment: Any, step: int) -> Dict[str, List[Dict[str, Any]]]:
+    streams = {"labeled": (experiment.labeled_split, order.LABELED)}
+    if experiment.method.uses_unlabeled:
+        streams["unlabeled"] = (experiment.unlabeled_split, order.UNLABELED)
+    return {
+        name: records_of_step(
+            Records(experiment.data_dir, split, experiment.dataset),
+            stream=stream,
+            seed=experiment.seed,
+            batch_size=experiment.batch_size,
+            step=step,
+        )
+        for name, (split, stream) in streams.items()
+    }

@@ -1,0 +1,99 @@
+"""How long training waits for its input, and a warning when it waits too long."""
+
+import contextlib
+import threading
+import time
+from typing import Any, Iterator
+
+import gin
+import tensorflow as tf
+
+
+@gin.configurable
+class InputClock:
+    """Measures the wait for each batch within the step's own graph.
+
+    Has to be created outside of a strategy's scope: its variables belong to the host.
+
+    Args:
+      stall_seconds: a wait for one batch that is worth a warning; 0: never.
+    """
+
+    def __init__(self, stall_seconds: float = 60.0):
+        self._stall_seconds = stall_seconds
+        with tf.device("/cpu:0"):
+            # Seconds of all waits, and since when (Unix time) a step waits; 0: it does
+            # not.
+            self._waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+            self._since = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+
+    def timed(self, batches: Any) -> "TimedIterator":
+        """The iterator `batches`, whose every `next` is measured."""
+        return TimedIterator(batches, self)
+
+    def take(self) -> float:
+        """Seconds waited since the last call."""
+        waited = float(self._waited.numpy())
+        self._waited.assign(0.0)
+        return waited
+
+    def start(self) -> tf.Tensor:
+        """Notes that a wait begins; returns when, Unix time, float64."""
+        with tf.device("/cpu:0"):
+            now = tf.timestamp()
+            self._since.assign(now)
+        return now
+
+    def stop(self, start: tf.Tensor) -> None:
+        """Notes that the wait that began at `start` is over."""
+        with tf.device("/cpu:0"):
+            self._waited.assign_add(tf.timestamp() - start)
+            self._since.assign(0.0)
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Inside, warns of a step whose batch does not come."""
+        done = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(done,), daemon=True)
+        if self._stall_seconds > 0:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if thread.is_alive():
+                thread.join()
+
+    def _watch(self, done: threading.Event) -> None:
+        warn_at = self._stall_seconds
+        while not done.wait(min(5.0, self._stall_seconds / 4)):
+            since = float(self._since.numpy())
+            waited = time.time() - since if since else 0.0
+            if waited < self._stall_seconds:
+                warn_at = self._stall_seconds
+            elif waited >= warn_at:
+                warn_at = 2 * waited
+                print(
+                    f"warning: the step has waited for its batch for {waited:.0f} s. "
+                    "Is the disk or the network that holds the data slow or gone?",
+                    flush=True,
+                )
+
+
+class TimedIterator:
+    """An iterator to be used inside a `tf.function`; see `InputClock.timed`."""
+
+    def __init__(self, batches: Any, clock: InputClock):
+        self._batches = batches
+        self._clock = clock
+
+    def __iter__(self) -> "TimedIterator":
+        return self
+
+    def __next__(self) -> Any:
+        start = self._clock.start()
+        with tf.control_dependencies([start]):
+            batch = next(self._batches)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+            self._clock.stop(start)
+        return batch

@@ -1,0 +1,52 @@
+"""Which code runs, and by which command."""
+
+import functools
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from typing import Dict
+
+import tensorflow as tf
+
+import wss
+
+
+@functools.lru_cache(maxsize=1)
+def code_version() -> str:
+    """The package's version, with the git commit where it runs from a clone.
+
+    "-dirty" behind the commit: files differ from it.
+    """
+    root = os.path.dirname(os.path.dirname(os.path.abspath(wss.__file__)))
+    if not os.path.exists(os.path.join(root, ".git")):
+        return wss.__version__
+    try:
+        commit = subprocess.run(
+            ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return wss.__version__
+    return f"{wss.__version__} ({commit})"
+
+
+def versions() -> Dict[str, str]:
+    """Versions by name of what decides the numbers."""
+    return {
+        "wss": code_version(),
+        "tensorflow": tf.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def command() -> str:
+    """The command line of this process, to be pasted into a shell."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    start = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
+    return shlex.join([*start, *sys.argv[1:]])
