@@ -24,8 +24,7 @@ _ONLY, _KEY, _VALUE, _BYTES_LIST, _INT64_LIST = 1, 1, 2, 1, 3
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
-# Of zlib's 1 to 9. Files of masks shrink little beyond, and take twice the time.
-_MASK_COMPRESSION = 4
+_FILTER_UP = 2  # Each line holds its differences from the one above.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Example:
       width: in pixels.
       mask: [height, width], uint8 class ids, or None for an unlabeled image.
       class_ids: image-level labels of an image without mask.
+      mask_png: `mask` as an 8-bit grey PNG, if there is one already.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Example:
     width: int
     mask: Optional[np.ndarray] = None
     class_ids: Sequence[int] = ()
+    mask_png: Optional[bytes] = None
 
 
 def serialize(example: Example) -> bytes:
@@ -75,7 +76,7 @@ def serialize(example: Example) -> bytes:
                 f"{example.mask.shape[0]} pixels, the image {example.width} x "
                 f"{example.height}. A mask must have its image's size."
             )
-        features[keys.LABEL_ENCODED] = encode_mask(example.mask)
+        features[keys.LABEL_ENCODED] = example.mask_png or encode_mask(example.mask)
         features[keys.LABEL_FORMAT] = b"png"
     if len(example.class_ids):
         features[keys.CLASS_IDS] = sorted(map(int, set(example.class_ids)))
@@ -96,14 +97,17 @@ def encode_png(pixels: np.ndarray) -> bytes:
 def encode_mask(mask: np.ndarray) -> bytes:
     """Encodes [height, width] uint8 class ids as a grey PNG.
 
-    Photos gain from the filters that PIL tries on every line. Masks do not, and without
-    them are encoded in half the time.
+    Much faster than PIL, and no larger: what differs from the line above are the
+    outlines of objects, and all the rest are runs of zeros.
     """
     height, width = mask.shape
-    lines = np.zeros((height, 1 + width), np.uint8)
-    lines[:, 1:] = mask  # Behind the number of the line's filter: 0, none.
+    lines = np.empty((height, 1 + width), np.uint8)
+    lines[:, 0] = _FILTER_UP
+    lines[0, 1:] = mask[0]
+    np.subtract(mask[1:], mask[:-1], out=lines[1:, 1:])
+    deflate = zlib.compressobj(strategy=zlib.Z_RLE)
     header = struct.pack(">IIBBBBB", width, height, 8, _GREY, 0, 0, 0)
-    pixels = zlib.compress(lines.tobytes(), _MASK_COMPRESSION)
+    pixels = deflate.compress(lines.tobytes()) + deflate.flush()
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return _PNG_SIGNATURE + b"".join(_chunk(*chunk) for chunk in chunks)
 

@@ -59,12 +59,14 @@ def read(
     Raises:
       UserError: the image or its mask is broken.
     """
-    mask = None
+    mask = mask_png = None
     if item.mask:
-        mask = masks.read_mask(
+        mask, mask_png = masks.read_mask_and_png(
             item.mask, spec.num_classes, spec.ignore_label, labels, _ADVICE
         )
-    return images.read_example(item.name, item.image, mask, item.class_ids, max_side)
+    return images.read_example(
+        item.name, item.image, mask, item.class_ids, max_side, mask_png=mask_png
+    )
 
 
 def make_spec(

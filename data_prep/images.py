@@ -42,6 +42,7 @@ def read_example(
     class_ids: Sequence[int] = (),
     max_side: Optional[int] = None,
     encoded: Optional[bytes] = None,
+    mask_png: Optional[bytes] = None,
 ) -> Example:
     """Reads an image; JPEG and PNG in grey or RGB keep their bytes.
 
@@ -57,6 +58,7 @@ def read_example(
       max_side: if given, larger images and their masks are made smaller, so that the
         longer side has this many pixels.
       encoded: the content, if it is in no file; `path` then only says where it is from.
+      mask_png: the mask as a grey PNG, if it is there.
 
     Raises:
       UserError: the file is no image or is damaged, or its mask has another size.
@@ -73,12 +75,13 @@ def read_example(
     if mask is not None:
         _check_size(mask, image.size, stored_size, path)
     if max_side is not None and max(image.size) > max_side:
-        stays = False
+        stays, mask_png = False, None
         image, mask = _shrink(image, mask, max_side)
     if not stays:
         encoded = _encode(image, image_format)
+    width, height = image.size
     return Example(
-        name, encoded, image_format, image.height, image.width, mask, class_ids
+        name, encoded, image_format, height, width, mask, class_ids, mask_png
     )
 
 

@@ -38,12 +38,14 @@ class Item(NamedTuple):
 
 def read(item: Item) -> records.Example:
     """Reads an image and its mask, PNG or .mat."""
-    mask = None
+    mask = mask_png = None
     if item.mask and item.mask.endswith(".mat"):
         mask = _read_sbd(item.mask)
     elif item.mask:
-        mask = masks.read_mask(item.mask, SPEC.num_classes, SPEC.ignore_label)
-    return images.read_example(item.name, item.image, mask)
+        mask, mask_png = masks.read_mask_and_png(
+            item.mask, SPEC.num_classes, SPEC.ignore_label
+        )
+    return images.read_example(item.name, item.image, mask, mask_png=mask_png)
 
 
 def find_items(
