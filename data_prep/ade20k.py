@@ -37,7 +37,7 @@ def read(item: Item) -> records.Example:
     mask = None
     if item.mask:
         mask = relabel.look_up(masks.read_values(item.mask), _CLASS_IDS, item.mask)
-    return images.read_example(item.name, item.image, mask)
+    return images.read_example(item.name, item.image, mask, as_stored=True)
 
 
 def find_items(ade20k_dir: str, split: str, unlabeled: bool) -> list[Item]:

@@ -102,7 +102,7 @@ def read(item: Item) -> records.Example:
         mask = relabel.look_up(colours, CLASS_OF_COLOUR, item.mask, relabel.colour)
     elif item.mask:
         mask = relabel.look_up(masks.read_values(item.mask), _BY_ID, item.mask)
-    return images.read_example(item.name, item.image, mask)
+    return images.read_example(item.name, item.image, mask, as_stored=True)
 
 
 def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:

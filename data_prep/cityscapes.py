@@ -51,7 +51,7 @@ def read(item: Item) -> records.Example:
     if item.mask:
         label_ids = masks.read_values(item.mask)
         mask = relabel.look_up(label_ids, _TRAIN_IDS, item.mask)
-    return images.read_example(item.name, item.image, mask)
+    return images.read_example(item.name, item.image, mask, as_stored=True)
 
 
 def find_items(

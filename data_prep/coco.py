@@ -204,7 +204,7 @@ def read(item: Item, annotations: Optional[str]) -> records.Example:
       UserError: image or annotations are broken.
     """
     mask = None if item.objects is None else draw_mask(item, annotations)
-    return images.read_example(item.name, item.image, mask)
+    return images.read_example(item.name, item.image, mask, as_stored=True)
 
 
 def draw_mask(item: Item, annotations: str) -> np.ndarray:

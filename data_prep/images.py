@@ -43,6 +43,7 @@ def read_example(
     max_side: Optional[int] = None,
     encoded: Optional[bytes] = None,
     mask_png: Optional[bytes] = None,
+    as_stored: bool = False,
 ) -> Example:
     """Reads an image; JPEG and PNG in grey or RGB keep their bytes.
 
@@ -59,6 +60,8 @@ def read_example(
         longer side has this many pixels.
       encoded: the content, if it is in no file; `path` then only says where it is from.
       mask_png: the mask as a grey PNG, if it is there.
+      as_stored: do not turn the image: its mask is that of the pixels as they lie in
+        the file, as publishers' tools made it.
 
     Raises:
       UserError: the file is no image or is damaged, or its mask has another size.
@@ -66,7 +69,7 @@ def read_example(
     encoded, image = decoding.load(path, "image", encoded)
     stored_size = image.size
     image_format = "jpeg" if image.format in decoding.JPEG else "png"
-    turn = decoding.orientation(image)
+    turn = None if as_stored else decoding.orientation(image)
     stays = turn is None and _can_stay(encoded, image)
     if not stays:
         image = _to_rgb(image, path)

@@ -45,7 +45,9 @@ def read(item: Item) -> records.Example:
         mask, mask_png = masks.read_mask_and_png(
             item.mask, SPEC.num_classes, SPEC.ignore_label
         )
-    return images.read_example(item.name, item.image, mask, mask_png=mask_png)
+    return images.read_example(
+        item.name, item.image, mask, mask_png=mask_png, as_stored=True
+    )
 
 
 def find_items(

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from data_prep import splits, voc
 from tests.data_prep import trees
@@ -121,6 +122,20 @@ def test_the_archive_as_it_unpacks(tree, above):
     given = [voc_dir, *voc_dir.parents][above]
     items = voc.find_items(str(given), None, "train", False)
     assert [item.name for item in items] == names[:5]
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_pictures_stay_as_they_lie_in_the_file(tree, orientation):
+    """The publisher's masks know nothing of EXIF orientations, nor does training."""
+    voc_dir, names = tree
+    path = voc_dir / "JPEGImages" / f"{names[0]}.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(path).save(path, exif=exif)
+    item = voc.find_items(str(voc_dir), None, "train", False)[0]
+    example = voc.read(item)
+    assert example.image == path.read_bytes()
+    assert (example.height, example.width) == MASK.shape
 
 
 def test_records_as_of_the_original_tools(monkeypatch, tmp_path):
