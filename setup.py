@@ -48,6 +48,8 @@ setup(
     extras_require={
         # More images than one machine converts: data_prep ... --runner.
         "beam": ["apache-beam"],
+        # SBD's masks for PASCAL VOC as they are published, in MATLAB's format.
+        "sbd": ["scipy"],
         "test": ["pytest", "pytest-xdist"],
     },
 )

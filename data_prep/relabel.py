@@ -30,8 +30,12 @@ def look_up(
       UserError: a value that is not known.
     """
     known, ids = _columns(tuple(class_ids.items()))
-    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    wrong = known[place] != values
+    if values.dtype == np.uint8:
+        place = _places(tuple(known.tolist()))[values]
+    else:
+        place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        place = np.where(known[place] == values, place, -1)
+    wrong = place < 0
     if wrong.any():
         raise UserError(
             f"The mask {source} holds {show(values[wrong].min())}, which is no label "
@@ -55,3 +59,9 @@ def colour(number_of: int) -> str:
 def _columns(class_ids: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     known, ids = zip(*sorted(class_ids))
     return np.array(known), np.array(ids, np.uint8)
+
+
+@functools.lru_cache(maxsize=8)
+def _places(known: Sequence[int]) -> np.ndarray:
+    """Where each value 0..255 stands in `known`; -1 where it does not."""
+    return np.array([known.index(i) if i in known else -1 for i in range(256)])

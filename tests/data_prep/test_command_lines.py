@@ -16,7 +16,8 @@ def run(monkeypatch, capsys, module, *flags):
 
 
 @pytest.mark.parametrize(
-    "module", ["shapes", "folder", "voc", "coco", "cityscapes", "ade20k", "camvid"]
+    "module",
+    ["shapes", "folder", "voc", "coco", "cityscapes", "ade20k", "camvid", "tfds"],
 )
 def test_help_shows_an_example(monkeypatch, capsys, module):
     status, printed = run(monkeypatch, capsys, module, "--help")
