@@ -99,15 +99,15 @@ class Writer:
             manifest = _manifest(self.output_dir, spec)
             if self._is_done(parts, plan, manifest["splits"].get(split)):
                 return
-            parts.begin(plan)
-            if not parts.are_whole():
-                self._write(parts, items, read)
-                self._refuse_broken(parts, len(items))
-                self._note(spec, split, None)
-                parts.finish()
-            entry = {**parts.publish(), "options": options or {}, "plan": plan}
-            self._note(spec, split, entry)
-            parts.clean_up(plan)
+            with parts.begin(plan):
+                if not parts.are_whole():
+                    self._write(parts, items, read)
+                    self._refuse_broken(parts, len(items))
+                    self._note(spec, split, None)
+                    parts.finish()
+                entry = {**parts.publish(), "options": options or {}, "plan": plan}
+                self._note(spec, split, entry)
+                parts.clean_up(plan)
         print(f"{split}: {_summary(entry, ' written')}")
 
     def _check(self, split: str, num_items: int) -> int:

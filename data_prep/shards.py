@@ -126,14 +126,31 @@ class Split:
         """Whether all shards were written and the old split is gone."""
         return gfile.exists(self._whole)
 
-    def begin(self, plan: str) -> None:
-        """Makes the hidden folder, or keeps what a run with the same plan left."""
-        if self._has_plan(plan):
-            return
-        if gfile.exists(self._hidden):
-            gfile.rmtree(self._hidden)
-        gfile.makedirs(self._hidden)
-        _write_json(self._plan, {"plan": plan})
+    @contextlib.contextmanager
+    def begin(self, plan: str) -> Iterator[None]:
+        """Makes the hidden folder, or keeps what a run with the same plan left.
+
+        Raises:
+          UserError: no folder can be made there, or another run is at work.
+        """
+        try:
+            gfile.makedirs(self._hidden)
+        except (tf.errors.FailedPreconditionError, tf.errors.NotFoundError) as error:
+            raise UserError(
+                f"The folder {self._output_dir} cannot be made ({error.message}). "
+                "Choose another --output_dir."
+            ) from error
+        with _locked(self._hidden) as is_alone:
+            if not is_alone:
+                raise UserError(
+                    f"Another run is writing the split '{self.name}' to "
+                    f"{self._output_dir}. Wait for its end, or stop it."
+                )
+            if not self._has_plan(plan):
+                for name in gfile.listdir(self._hidden):
+                    gfile.remove(os.path.join(self._hidden, name))
+                _write_json(self._plan, {"plan": plan})
+            yield
 
     def divide(self, items: Sequence[Any]) -> list[Shard]:
         """Shares the items out to the shards, as evenly as can be."""
@@ -196,7 +213,8 @@ class Split:
                 return
             # First of all: what is left of the rest must not pass for the whole.
             gfile.remove(self._plan)
-        gfile.rmtree(self._hidden)
+        with contextlib.suppress(tf.errors.NotFoundError):
+            gfile.rmtree(self._hidden)
 
     def _has_plan(self, plan: str) -> bool:
         return gfile.exists(self._plan) and _read_json(self._plan)["plan"] == plan
@@ -229,6 +247,30 @@ def disk_errors(output_dir: str) -> Iterator[None]:
                 f"{output_dir} cannot be written to. Choose another --output_dir."
             ) from error
         raise
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[bool]:
+    """Keeps others from a folder, where the system can; yields whether it succeeded.
+
+    Whatever ends this process opens the lock.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows; a folder that is in no file system.
+        yield True
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_alone = os.path.isdir(folder)  # Unless who had it has just removed it.
+    except OSError as error:
+        is_alone = not isinstance(error, BlockingIOError)  # Others: cannot be locked.
+    try:
+        yield is_alone
+    finally:
+        os.close(handle)
 
 
 def _note_path(path: str) -> str:

@@ -197,6 +197,26 @@ def test_other_troubles_of_disks(tmp_path, items, monkeypatch, error, message):
         write(tmp_path / "out", items)
 
 
+@pytest.mark.parametrize("name", ["file", "file/folder"])
+def test_a_folder_that_cannot_be_made(tmp_path, items, name):
+    (tmp_path / "file").write_text("words")
+    with pytest.raises(UserError, match="file.* cannot be made .* Choose another"):
+        write(tmp_path / name, items)
+
+
+def test_two_runs_at_the_same_time(tmp_path, items):
+    fcntl = pytest.importorskip("fcntl")
+    hidden = tmp_path / "out" / ".train.partial"
+    hidden.mkdir(parents=True)
+    handle = os.open(hidden, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(UserError, match="Another run is writing the split 'train'"):
+        write(tmp_path / "out", items, skip_broken=True)
+    os.close(handle)
+    write(tmp_path / "out", items, skip_broken=True)
+    assert trees.names(tmp_path / "out", "train") == list("abefgij")
+
+
 def test_other_errors_stay_what_they_are(tmp_path, items, monkeypatch):
     def fail(path):
         raise OSError(errno.EIO, "a fault")
