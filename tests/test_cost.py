@@ -40,6 +40,27 @@ def test_called_functions_count_at_each_call():
     assert counted.operations == 2 * (2 * 4 * 5 * 5)
 
 
+def test_loops_count_as_often_as_told():
+    product = 2 * 4 * 5 * 5
+
+    def portions(x, w):
+        x = tf.matmul(x, w)
+        for _ in tf.range(tf.cast(x[0, 0], tf.int32)):
+            x = tf.matmul(x, w)
+        return x
+
+    step = tf.function(portions)
+
+    def steps(x, w):
+        for _ in tf.range(tf.cast(x[0, 0], tf.int32)):
+            x = step(x, w)
+        return step(x, w)
+
+    traced = trace(steps, [4, 5], [5, 5])
+    assert cost.of_function(traced).operations == product
+    assert cost.of_function(traced, repeats=3).operations == 4 * product
+
+
 def test_memory():
     forward = cost.Cost(0.0, 1000.0)
     assert cost.expected_memory(forward, 10, 2, 4) == 10 * 12 + 2 * 1000 * 3 * 4

@@ -27,13 +27,21 @@ class Cost(NamedTuple):
     convolved: float
 
 
-def of_function(function: tf.types.experimental.ConcreteFunction) -> Cost:
-    """The cost of one call; what a `tf.while_loop` repeats counts once."""
+def of_function(
+    function: tf.types.experimental.ConcreteFunction, repeats: int = 0
+) -> Cost:
+    """The cost of one call.
+
+    Args:
+      function: traced, with static shapes.
+      repeats: how often a loop within the functions that it calls runs. Its own loops
+        do not count, so that for several steps in one call the cost is that of one.
+    """
     graph = function.graph.as_graph_def(add_shapes=True)
     library = {f.signature.name: f for f in graph.library.function}
     seen: Dict[str, Cost] = {}
 
-    def of_nodes(nodes, arguments: Dict[str, List[Shape]]) -> Cost:
+    def of_nodes(nodes, arguments: Dict[str, List[Shape]], repeats: int) -> Cost:
         shapes = dict(arguments)
         for node in nodes:
             shapes[node.name] = _shapes(node.attr)
@@ -46,8 +54,9 @@ def of_function(function: tf.types.experimental.ConcreteFunction) -> Cost:
                 convolved += _size(outputs[0]) if outputs else 0.0
             for called in _called(node):
                 cost = of_library(called)
-                operations += cost.operations
-                convolved += cost.convolved
+                times = repeats if node.op.endswith("While") else 1
+                operations += times * cost.operations
+                convolved += times * cost.convolved
         return Cost(operations, convolved)
 
     def of_library(name: str) -> Cost:
@@ -57,10 +66,10 @@ def of_function(function: tf.types.experimental.ConcreteFunction) -> Cost:
                 argument.name: _shapes(body.arg_attr[index].attr)
                 for index, argument in enumerate(body.signature.input_arg)
             }
-            seen[name] = of_nodes(body.node_def, arguments)
+            seen[name] = of_nodes(body.node_def, arguments, repeats)
         return seen.get(name, Cost(0.0, 0.0))
 
-    return of_nodes(graph.node, {})
+    return of_nodes(graph.node, {}, 0)
 
 
 def of_forward_pass(model: Callable, size: Tuple[int, int]) -> Cost:

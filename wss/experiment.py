@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
 import gin
 import tensorflow as tf
 
-from wss import charts, config, datasets, faults, files, panels, run_card
+from wss import charts, config, cost, datasets, faults, files, panels, run_card
 from wss.data import parsing, pipeline
 from wss.errors import UserError
 from wss.evaluation import Evaluator, read_metrics
@@ -24,6 +24,7 @@ from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.training import distribution
 from wss.training.step import TrainingStep
+from wss.training.summaries import Summaries
 from wss.training.trainer import Trainer
 
 Size = Union[int, Tuple[int, int]]
@@ -86,6 +87,7 @@ class Experiment:
     def __post_init__(self):
         self.spec = datasets.get(self.dataset, self.data_dir)
         self._padding_value = mean_pixel(self.model_variant)
+        self._operations = None  # Of a step; known behind the first.
         self.crop_size = _size("CROP_SIZE", self.crop_size, self.output_stride)
         self.eval_crop_size = _size(
             "EVAL_CROP_SIZE", self.eval_crop_size, self.output_stride
@@ -165,7 +167,7 @@ class Experiment:
             images_per_step=self.batch_size * (1 + method.uses_unlabeled),
             items={"model": method.model, "method": method},
             initialize=lambda: self._initialize(method),
-            started=self._write_operative_config,
+            started=lambda traced: self._describe_step(traced, trainer.summaries),
             evaluate=evaluate if evaluates else None,
             save_batch=functools.partial(faults.save_batch, self),
             class_names=self.spec.class_names,
@@ -182,7 +184,7 @@ class Experiment:
         metrics = read_metrics(self.model_dir) or {}
         if evaluates and metrics.get("step") != self.train_steps:
             evaluate(self.train_steps)
-        run_card.write_record(self, self.train_steps)
+        run_card.write_record(self, self.train_steps, self._operations)
 
     def evaluate(self, checkpoint: str = "latest") -> None:
         """Evaluates a checkpoint of this experiment; errors as of `restored_model`."""
@@ -326,10 +328,15 @@ class Experiment:
             exclude = () if self.initialize_last_layer else last_layers
             tf1_checkpoint.restore(self.init_checkpoint, method, exclude)
 
-    def _write_operative_config(self) -> None:
+    def _describe_step(self, traced: Any, summaries: Summaries) -> None:
+        """What is known once a step has been built: its cost, and all settings."""
+        step = cost.of_function(traced, repeats=self.accumulation_steps - 1)
+        self._operations = step.operations
+        print(f"A step computes {1e-9 * step.operations:.3g} GFLOP.", flush=True)
         files.write_text(
             self._path(config.OPERATIVE_CONFIG_FILE), config.operative_text()
         )
+        summaries.text("operative_config", gin.markdown(config.operative_text()))
 
 
 def run(

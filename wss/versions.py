@@ -49,4 +49,11 @@ def command() -> str:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     start = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
-    return shlex.join([*start, *sys.argv[1:]])
+    return " ".join(map(_quote, [*start, *sys.argv[1:]]))
+
+
+def _quote(word: str) -> str:
+    """Quoted as the documentation does it: gin's own quotes stay readable."""
+    if "'" in word and not set(word) & set('"$`\\!'):
+        return f'"{word}"'
+    return shlex.quote(word)

@@ -102,6 +102,19 @@ def test_a_loss_that_is_not_finite_is_named_and_never_saved(tmp_path):
     ]
 
 
+def test_the_batch_of_a_bad_step_is_written_down(tmp_path):
+    calls = []
+
+    def save_batch(step, problem):
+        calls.append((step, problem))
+        return "batch.json"
+
+    trainer, _ = make(tmp_path, poison_step=4, save_batch=save_batch)
+    with pytest.raises(UserError, match="are listed in batch.json. A smaller"):
+        trainer.train()
+    assert calls == [(4, "The loss 'regression' is not finite at step 4.")]
+
+
 def test_what_happens_when(tmp_path, capsys):
     calls = []
     trainer, _ = make(
@@ -133,6 +146,9 @@ def test_curves_in_tensorboard(tmp_path):
         "monitors/gradient_norm",
         "learning_rate",
         "performance/images_per_second",
+        "performance/waiting_for_input",
+        "monitors/weight_norm",
+        "memory_gb/host",
         "samples/constant",
     }
 

@@ -41,7 +41,8 @@ class Trainer:
       images_per_step: images that all replicas see in a step, for the pace.
       items: what a checkpoint holds beside the step and the optimizer, by name.
       initialize: called before the first step of a new training.
-      started: called behind this run's first step, when everything has been built.
+      started: called behind this run's first step, when everything has been built,
+        with the traced function that took it.
       evaluate: called with the step for an evaluation.
       save_batch: called with a step and what went wrong there; writes down the images
         of its batch and returns the file's path.
@@ -62,7 +63,7 @@ class Trainer:
     images_per_step: int
     items: Mapping[str, Any]
     initialize: Optional[Callable[[], None]] = None
-    started: Optional[Callable[[], None]] = None
+    started: Optional[Callable[[Any], None]] = None
     evaluate: Optional[Callable[[int], None]] = None
     save_batch: Optional[Callable[[int, str], str]] = None
     class_names: Sequence[str] = ()
@@ -115,7 +116,11 @@ class Trainer:
             step += count
             if step == first + 1:
                 if self.started is not None:
-                    self.started()
+                    # Traced before: this only looks it up.
+                    traced = self.training_step.run.get_concrete_function(
+                        iterator, tf.constant(count)
+                    )
+                    self.started(traced)
                 self._stopwatch.start(step)
                 self._input_clock.take()
             self._handle_events(step, results, is_first=step == first + 1)
