@@ -6,6 +6,7 @@ test module is imported.
 
 import os
 
+import gin
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -20,3 +21,10 @@ distribution.set_logical_cpus(2)
 def two_cpus():
     """A strategy with two replicas."""
     return distribution.get_strategy(logical_cpus=2)
+
+
+@pytest.fixture(autouse=True)
+def own_configuration():
+    """What a test configures ends with it: no test learns another one's settings."""
+    yield
+    gin.clear_config()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import shapes
+from data_prep import records, shapes
 from wss import config, eval, experiment, train  # noqa: F401  (for gin files)
 
 TINY = [
@@ -27,7 +27,7 @@ TINY = [
 def data_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("shapes")
     difficulty = shapes.Difficulty(size=33)
-    shapes.write(str(path), num_images=32, num_val=2, difficulty=difficulty)
+    shapes.write(records.Writer(str(path)), 32, 2, difficulty=difficulty)
     return path
 
 
