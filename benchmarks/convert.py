@@ -28,7 +28,8 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_prep import folder, pairing, records
+from data_prep import folder, records
+from data_prep.sources import pairing
 from wss.datasets.spec import DatasetSpec, pascal_palette
 
 HEIGHT, WIDTH, NUM_CLASSES = 360, 480, 21

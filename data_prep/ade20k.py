@@ -10,7 +10,9 @@ masks, 1 to 150 are the classes and 0 is everything else: here the classes becom
 import os
 from typing import NamedTuple, Optional
 
-from data_prep import command_line, images, layout, masks, records, relabel
+from data_prep import command_line, records
+from data_prep.pictures import images, masks, relabel
+from data_prep.sources import layout
 from wss import datasets
 from wss.errors import UserError
 
@@ -56,11 +58,7 @@ def find_items(ade20k_dir: str, split: str, unlabeled: bool) -> list[Item]:
     mask_folder = _part(folder, "annotations", split)
     found_masks = images.find(mask_folder)
     layout.note_lonely(found_masks, found, mask_folder)
-    images.refuse_missing(
-        [name for name in found if name not in found_masks],
-        f"images of the split '{split}' have no mask in {mask_folder}",
-        "Unpack the whole archive, or add --unlabeled.",
-    )
+    layout.refuse_without_mask(split, found, found_masks, mask_folder)
     return [Item(name, path, found_masks[name]) for name, path in found.items()]
 
 
@@ -73,7 +71,7 @@ def _part(root: str, kind: str, split: str) -> str:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     arguments.add_argument(
         "--split", nargs="+", required=True, choices=list(_PARTS), help="splits"
     )

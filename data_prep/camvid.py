@@ -15,7 +15,9 @@ import os
 import re
 from typing import NamedTuple, Optional
 
-from data_prep import command_line, images, layout, masks, records, relabel
+from data_prep import command_line, records
+from data_prep.pictures import images, masks, relabel
+from data_prep.sources import layout
 from wss import datasets
 from wss.errors import UserError
 
@@ -124,11 +126,7 @@ def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
     found_masks = images.scan(folder, "_L" if in_colours else "").paths
     if not in_colours:
         layout.note_lonely(found_masks, found, folder)
-    images.refuse_missing(
-        [name for name in found if name not in found_masks],
-        f"images of the split '{split}' have no mask in {folder}",
-        "Unpack the whole archive, or add --unlabeled.",
-    )
+    layout.refuse_without_mask(split, found, found_masks, folder)
     return [
         Item(name, path, found_masks[name], in_colours) for name, path in found.items()
     ]
@@ -169,7 +167,7 @@ def _folder(camvid_dir: str, name: str) -> str:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     arguments.add_argument(
         "--split", nargs="+", required=True, choices=_SPLITS, help="splits"
     )

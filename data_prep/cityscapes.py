@@ -15,7 +15,9 @@ coarse masks of train and val as well; --unlabeled takes none.
 import os
 from typing import NamedTuple, Optional
 
-from data_prep import command_line, images, layout, masks, records, relabel, splits
+from data_prep import command_line, records, splits
+from data_prep.pictures import images, masks, relabel
+from data_prep.sources import layout
 from wss import datasets
 from wss.errors import UserError
 
@@ -87,11 +89,7 @@ def find_items(
     folder = _folder(cityscapes_dir, annotations, part)
     found_masks = _by_id(images.scan(folder, f"_{annotations}_labelIds").paths)
     layout.note_lonely(found_masks, found, folder)
-    images.refuse_missing(
-        [name for name in names if name not in found_masks],
-        f"images of the split '{split}' have no mask in {folder}",
-        "Unpack the whole archive, or add --unlabeled.",
-    )
+    layout.refuse_without_mask(split, names, found_masks, folder)
     return [Item(name, found[name], found_masks[name]) for name in names]
 
 
@@ -131,7 +129,7 @@ def _annotations(split: str, kind: str, unlabeled: bool) -> Optional[str]:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
     arguments.add_argument("--cityscapes_dir", default="raw/cityscapes")
     arguments.add_argument(

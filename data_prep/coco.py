@@ -22,15 +22,9 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from data_prep import (
-    command_line,
-    images,
-    json_stream,
-    layout,
-    polygons,
-    records,
-    splits,
-)
+from data_prep import command_line, records, splits
+from data_prep.pictures import images, polygons
+from data_prep.sources import json_stream, layout
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -288,7 +282,7 @@ def known_splits(classes: str) -> list[str]:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
     arguments.add_argument("--coco_dir", default="raw/coco")
     arguments.add_argument(

@@ -9,12 +9,7 @@ from data_prep import records
 from wss import command_line
 from wss.errors import UserError
 
-
-def parser(description: str) -> argparse.ArgumentParser:
-    """A parser whose help is the reader's module docstring, as written."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+parser = command_line.make_parser
 
 
 def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
@@ -83,10 +78,15 @@ def writer(
     )
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a reader and ends the program; a user's mistake is one line and status 2."""
+def run(main: Callable[[], None], resumable: bool = True) -> None:
+    """Runs a command and ends the program; a user's mistake is one line and status 2.
+
+    Args:
+      main: the command.
+      resumable: whether the same command goes on after an interruption.
+    """
     spec = sys.modules["__main__"].__spec__
     if main.__module__ == "__main__" and spec:
         # Other processes and machines find what is in a module, but not in __main__.
         main = getattr(importlib.import_module(spec.name), main.__name__)
-    sys.exit(command_line.run(main))
+    sys.exit(command_line.run(main, resumable=resumable))

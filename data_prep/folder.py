@@ -30,7 +30,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from data_prep import colormaps, command_line, images, masks, pairing, records
+from data_prep import command_line, records
+from data_prep.pictures import colormaps, images, masks
+from data_prep.sources import pairing
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -248,7 +250,7 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     _add_flags(arguments)
     command_line.add_output(arguments, required=True, help="where to write")
     flags = arguments.parse_args()

@@ -26,7 +26,10 @@ from typing import NamedTuple, Optional
 import numpy as np
 from tqdm import tqdm
 
-from data_prep import balanced, command_line, images, masks, reading
+from data_prep import command_line
+from data_prep.checking import reading
+from data_prep.pictures import images, masks
+from data_prep.splits import balanced
 from wss.data import shards
 from wss.datasets import manifest as manifests
 from wss.errors import UserError
@@ -162,7 +165,7 @@ def _ratio(text: str) -> fractions.Fraction:
 
 
 def _parse() -> argparse.Namespace:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     source = arguments.add_mutually_exclusive_group(required=True)
     source.add_argument("--data_dir", help="folder of shards; also give --split")
     source.add_argument("--masks", help="folder of masks; --ids names some of them")
@@ -232,4 +235,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, resumable=False)

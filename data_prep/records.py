@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from tqdm import tqdm
 
-from data_prep import runners
-from data_prep.examples import Example, encode_png, serialize
+from data_prep.writing import runners
+from data_prep.writing.examples import Example, encode_png, serialize
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 if TYPE_CHECKING:
-    from data_prep import shards
+    from data_prep.writing import shards
 
 __all__ = ["Example", "Writer", "encode_png", "serialize"]
 
@@ -91,7 +91,7 @@ class Writer:
         """
         count = self._check(split, len(items))
         # Only now: neither mistakes nor the processes that read wait for TensorFlow.
-        from data_prep import shards
+        from data_prep.writing import shards
 
         plan = _digest(items, options, count)
         parts = shards.Split(self.output_dir, split, count)
@@ -173,7 +173,7 @@ class Writer:
             for problem in note["problems"]:
                 tell(problem["reason"])
         if self.runner:
-            from data_prep import on_beam
+            from data_prep.writing import on_beam
 
             on_beam.run(
                 self.runner,

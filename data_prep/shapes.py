@@ -21,7 +21,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_prep import balanced, command_line, records, runners
+from data_prep import command_line, records
+from data_prep.splits import balanced
+from data_prep.writing import runners
 from wss import datasets
 from wss.errors import UserError
 
@@ -317,7 +319,7 @@ def _shown_classes(index: int, seed: int, difficulty: Difficulty) -> np.ndarray:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     command_line.add_output(
         arguments, default="data/shapes", help="(default: data/shapes)"
     )

@@ -24,16 +24,11 @@ from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 
-from data_prep import (
-    command_line,
-    examples,
-    folder,
-    images,
-    masks,
-    records,
-    tfds_source,
-)
-from data_prep.tfds_source import Feature, Source
+from data_prep import command_line, folder, records
+from data_prep.pictures import images, masks
+from data_prep.sources import tfds_source
+from data_prep.sources.tfds_source import Feature, Source
+from data_prep.writing import examples
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
@@ -320,7 +315,7 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     _add_flags(arguments)
     command_line.add_output(arguments, required=True, help="where to write")
     flags = arguments.parse_args()

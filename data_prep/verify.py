@@ -21,8 +21,9 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
-from data_prep import checks, command_line, contact_sheet, reading
-from data_prep.tally import Tally
+from data_prep import command_line
+from data_prep.checking import checks, contact_sheet, reading
+from data_prep.checking.tally import Tally
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -156,7 +157,7 @@ def _picture(example: Mapping[str, np.ndarray]) -> contact_sheet.Picture:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     arguments.add_argument("--data_dir", required=True, help="folder of the shards")
     arguments.add_argument("--split", nargs="+", help="splits to read (default: all)")
     arguments.add_argument(
@@ -199,4 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, resumable=False)

@@ -18,7 +18,9 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from data_prep import command_line, images, layout, masks, records, splits
+from data_prep import command_line, records, splits
+from data_prep.pictures import images, masks
+from data_prep.sources import layout
 from wss import datasets
 from wss.errors import UserError
 
@@ -146,7 +148,7 @@ def _read_sbd(path: str) -> np.ndarray:
 
 
 def main() -> None:
-    arguments = command_line.parser(__doc__)
+    arguments = command_line.parser(__name__, __doc__)
     arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
     arguments.add_argument("--voc_dir", default="raw/VOCdevkit/VOC2012")
     arguments.add_argument("--sbd_dir", help=".../benchmark_RELEASE/dataset")

@@ -38,12 +38,15 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(command: Callable[[], None], verbosity: int = 0) -> int:
+def run(
+    command: Callable[[], None], verbosity: int = 0, resumable: bool = False
+) -> int:
     """Runs a command and returns its exit status.
 
     Args:
       command: what to run; imports TensorFlow.
       verbosity: 0 for the usual log, 1 for details.
+      resumable: whether the same command goes on after an interruption.
 
     Returns:
       0 when all went well, 2 with a line `error: ...` for a mistake of the user's, 130
@@ -62,6 +65,7 @@ def run(command: Callable[[], None], verbosity: int = 0) -> int:
         print(f"error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped; the same command goes on from here.", file=sys.stderr)
+        goes_on = "; the same command goes on from here" if resumable else ""
+        print(f"\nStopped{goes_on}.", file=sys.stderr)
         return 130
     return 0

@@ -24,7 +24,7 @@ METHODS = {"supervised": "shapes_supervised", "PseudoSeg": "shapes"}
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command line and returns its exit status."""
     options = _parser().parse_args(arguments)
-    return command_line.run(lambda: demonstrate(options))
+    return command_line.run(lambda: demonstrate(options), resumable=True)
 
 
 def demonstrate(options: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         model_dir = options.model_dir or _default_model_dir(options.gin_file[-1])
         experiment.run(options.mode, model_dir, options.tpu, profile_steps)
 
-    return command_line.run(command, options.verbosity)
+    return command_line.run(command, options.verbosity, resumable=True)
 
 
 def _default_model_dir(gin_file: str) -> str:

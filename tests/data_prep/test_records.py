@@ -6,7 +6,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from data_prep import records, runners, shards
+from data_prep import records
+from data_prep.writing import runners, shards
 from tests.data_prep import trees
 from tests.data_prep.readers import SPEC, read
 from wss.data import parsing

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from data_prep import tfds, tfds_source
+from data_prep import tfds
+from data_prep.sources import tfds_source
 from tests.data_prep import trees
 from wss import datasets
 from wss.errors import UserError

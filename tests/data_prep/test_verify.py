@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data_prep import command_line, reading, records, verify
+from data_prep import command_line, records, verify
+from data_prep.checking import reading
 from tests.data_prep import trees
 from wss import datasets
 from wss.data import keys

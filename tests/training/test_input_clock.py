@@ -27,7 +27,7 @@ def consume(batches, count):
 
 def test_waits_add_up():
     clock = InputClock()
-    timed = clock.timed(iter(slow(0.2)))
+    timed = clock.timed(iter(slow(0.2)), tf.Variable(0))
     consume(timed, tf.constant(1))
     clock.take()
     assert int(consume(timed, tf.constant(3))) == 1 + 2 + 3
@@ -35,10 +35,33 @@ def test_waits_add_up():
     assert clock.take() == 0.0
 
 
+def test_the_time_of_the_steps_does_not_count():
+    clock = InputClock()
+    step = tf.Variable(0)
+
+    @tf.function
+    def take_step(batch):
+        seconds = tf.numpy_function(lambda: time.sleep(0.2) or 0, [], tf.int64)
+        with tf.control_dependencies([batch, seconds]):
+            step.assign_add(1)
+
+    @tf.function
+    def run(batches, count):
+        for _ in tf.range(count - 1):
+            take_step(next(batches))
+        take_step(next(batches))
+
+    timed = clock.timed(iter(slow(0.0, count=5)), step)
+    run(timed, tf.constant(1))
+    clock.take()
+    run(timed, tf.constant(4))
+    assert clock.take() < 0.2
+
+
 def test_a_stall_is_reported_while_it_lasts(capsys):
     clock = InputClock(stall_seconds=0.3)
     with clock.watch():
-        consume(clock.timed(iter(slow(1.5))), tf.constant(1))
+        consume(clock.timed(iter(slow(1.5)), tf.Variable(0)), tf.constant(1))
     printed = capsys.readouterr().out
     assert "warning: the step has waited for its batch for " in printed
     assert printed.count("warning") <= 3  # At 0.3, 0.6 and 1.2 seconds.
@@ -47,6 +70,6 @@ def test_a_stall_is_reported_while_it_lasts(capsys):
 def test_without_stalls_nothing_is_said(capsys):
     clock = InputClock(stall_seconds=0.3)
     with clock.watch():
-        consume(clock.timed(iter(slow(0.0))), tf.constant(2))
+        consume(clock.timed(iter(slow(0.0)), tf.Variable(0)), tf.constant(2))
         time.sleep(0.5)
     assert "warning" not in capsys.readouterr().out

@@ -59,7 +59,9 @@ def make_batches(steps=STEPS, batch=BATCH, side=SIDE, seed=0):
             "image_labels": tf.constant(
                 random.randint(0, 2, [steps, batch, CLASSES - 1]), tf.float32
             ),
-            "position": tf.reshape(tf.range(steps * batch, dtype=tf.int64), [-1, batch]),
+            "position": tf.reshape(
+                tf.range(steps * batch, dtype=tf.int64), [-1, batch]
+            ),
         }
 
     return {

@@ -27,9 +27,14 @@ class InputClock:
             self._waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
             self._since = tf.Variable(0.0, trainable=False, dtype=tf.float64)
 
-    def timed(self, batches: Any) -> "TimedIterator":
-        """The iterator `batches`, whose every `next` is measured."""
-        return TimedIterator(batches, self)
+    def timed(self, batches: Any, step: tf.Variable) -> "TimedIterator":
+        """The iterator `batches`, whose every `next` is measured.
+
+        Args:
+          batches: the iterator.
+          step: a variable that a step changes; the next step's wait begins then.
+        """
+        return TimedIterator(batches, self, step)
 
     def take(self) -> float:
         """Seconds waited since the last call."""
@@ -83,15 +88,18 @@ class InputClock:
 class TimedIterator:
     """An iterator to be used inside a `tf.function`; see `InputClock.timed`."""
 
-    def __init__(self, batches: Any, clock: InputClock):
+    def __init__(self, batches: Any, clock: InputClock, step: tf.Variable):
         self._batches = batches
         self._clock = clock
+        self._step = step
 
     def __iter__(self) -> "TimedIterator":
         return self
 
     def __next__(self) -> Any:
-        start = self._clock.start()
+        # Nothing else would keep a graph of many steps from looking at the clock first.
+        with tf.control_dependencies([self._step.read_value()]):
+            start = self._clock.start()
         with tf.control_dependencies([start]):
             batch = next(self._batches)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):

@@ -102,7 +102,8 @@ class Trainer:
         if step >= self.total_steps:
             print(f"This run is finished: it took its {step} steps.", flush=True)
             return
-        iterator = self._input_clock.timed(iter(self.batches(step)))
+        batches = iter(self.batches(step))
+        iterator = self._input_clock.timed(batches, self.training_step.step)
         with self._input_clock.watch():
             self._take_steps(iterator, step)
         self._profile.stop()

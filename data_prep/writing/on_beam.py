@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from data_prep import shards
+from data_prep.writing import shards
 from wss.errors import UserError
 
 

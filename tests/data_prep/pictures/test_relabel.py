@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep import relabel
+from data_prep.pictures import relabel
 from wss.errors import UserError
 
 CLASS_IDS = {7: 0, 255: 255, 0: 3, 40: 1}

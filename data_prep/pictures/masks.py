@@ -8,8 +8,8 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
-from data_prep import decoding, relabel
-from data_prep.colormaps import Colormap
+from data_prep.pictures import decoding, relabel
+from data_prep.pictures.colormaps import Colormap
 from wss.errors import UserError
 
 # Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.

@@ -19,8 +19,8 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import tensorflow as tf
 
-from data_prep.examples import Example
-from data_prep.runners import Result, attempt, fingerprint
+from data_prep.writing.examples import Example
+from data_prep.writing.runners import Result, attempt, fingerprint
 from wss.errors import UserError
 
 gfile = tf.io.gfile

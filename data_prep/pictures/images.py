@@ -10,8 +10,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 from PIL import Image
 
-from data_prep import decoding
-from data_prep.examples import Example
+from data_prep.pictures import decoding
+from data_prep.writing.examples import Example
 from wss.errors import UserError
 
 EXTENSIONS = (

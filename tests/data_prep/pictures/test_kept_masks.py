@@ -8,7 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from data_prep import examples, folder, images, masks, pairing
+from data_prep import folder
+from data_prep.pictures import images, masks
+from data_prep.sources import pairing
+from data_prep.writing import examples
 from tests.data_prep import trees
 from wss.data import keys
 from wss.datasets.spec import DatasetSpec

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data_prep import json_stream
+from data_prep.sources import json_stream
 
 CONTENT = {
     "info": {"year": 2017, "nested": [1, {"a": "]}"}]},

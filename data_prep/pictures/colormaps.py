@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from data_prep import images, relabel
+from data_prep.pictures import images, relabel
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError

@@ -6,7 +6,8 @@ import os
 import pytest
 import tensorflow as tf
 
-from data_prep import records, shards
+from data_prep import records
+from data_prep.writing import shards
 from tests.data_prep import readers, trees
 from wss.errors import UserError
 

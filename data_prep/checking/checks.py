@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from data_prep import reading
-from data_prep.tally import Tally, listed, repeated, shared
+from data_prep.checking import reading
+from data_prep.checking.tally import Tally, listed, repeated, shared
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Optional
 
-from data_prep import images
-from data_prep.colormaps import class_of
+from data_prep.pictures import images
+from data_prep.pictures.colormaps import class_of
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 

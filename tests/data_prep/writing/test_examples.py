@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import examples
+from data_prep.writing import examples
 from wss.errors import UserError
 
 

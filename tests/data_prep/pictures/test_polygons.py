@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep import polygons
+from data_prep.pictures import polygons
 
 
 def fill(polygon, height, width):

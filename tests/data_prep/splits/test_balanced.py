@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep import balanced
+from data_prep.splits import balanced
 from wss.errors import UserError
 
 NAMES = ("sky", "road", "car")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep import colormaps
+from data_prep.pictures import colormaps
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError

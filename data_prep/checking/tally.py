@@ -7,7 +7,7 @@ from typing import Optional, Union
 
 import numpy as np
 
-from data_prep import reading
+from data_prep.checking import reading
 from wss.datasets.spec import DatasetSpec
 
 _NO_FINGERPRINT = -1

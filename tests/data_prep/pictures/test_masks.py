@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import masks
-from data_prep.colormaps import Colormap
+from data_prep.pictures import masks
+from data_prep.pictures.colormaps import Colormap
 from tests.data_prep import trees
 from wss.errors import UserError
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Optional
 
-from data_prep import images
+from data_prep.pictures import images
 from wss.datasets.spec import DatasetSpec
 
 
@@ -57,3 +57,18 @@ def note_lonely(masks: Collection[str], names: Collection[str], folder: str) -> 
             f"{folder}: {len(lonely)} masks have no image and are left out; the first "
             f"is '{lonely[0]}'."
         )
+
+
+def refuse_without_mask(
+    split: str, names: Collection[str], masks: Collection[str], folder: str
+) -> None:
+    """Refuses a split that has images without a mask.
+
+    Raises:
+      UserError: there are such; names the first.
+    """
+    images.refuse_missing(
+        [name for name in names if name not in masks],
+        f"images of the split '{split}' have no mask in {folder}",
+        "Unpack the whole archive, or add --unlabeled.",
+    )

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data_prep import decoding, examples, images
+from data_prep.pictures import decoding, images
+from data_prep.writing import examples
 from tests.data_prep import trees
 from tests.data_prep.test_masks import png_16_bits
 from wss.data import parsing

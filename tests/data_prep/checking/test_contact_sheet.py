@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import contact_sheet, reading
-from data_prep.tally import Tally
+from data_prep.checking import contact_sheet, reading
+from data_prep.checking.tally import Tally
 from wss.datasets.spec import DatasetSpec
 
 PALETTE = ((0, 0, 0), (200, 0, 0), (0, 0, 200))

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, NamedTuple, TypeVar
 
-from data_prep.examples import Example, serialize
+from data_prep.writing.examples import Example, serialize
 from wss.errors import UserError
 
 Item = TypeVar("Item")

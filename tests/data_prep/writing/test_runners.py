@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from data_prep import runners
+from data_prep.writing import runners
 from tests.data_prep import readers
 from wss.errors import UserError
 

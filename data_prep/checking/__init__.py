@@ -1,0 +1,1 @@
+"""What lies in shards: read back, counted, judged, shown."""

@@ -1,0 +1,1 @@
+"""Image and mask files: decoding, colours to classes, polygons to masks."""

@@ -1,0 +1,1 @@
+"""Where the examples of a data set come from: folders, lists, builders."""

@@ -1,0 +1,1 @@
+"""From examples to shards: on all cores or on Beam, resumable."""
