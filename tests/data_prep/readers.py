@@ -2,8 +2,8 @@
 
     python -m tests.data_prep.readers FOLDER
 
-writes the split `train` to FOLDER, slowly, and the ids of the processes that read to
-FOLDER.pids.
+writes the split `train` to FOLDER, slowly (READ_SECONDS for each picture), and the ids
+of the processes that read to FOLDER.pids.
 """
 
 import functools
@@ -57,7 +57,7 @@ def read_file(item: Item) -> records.Example:
 def read_slowly(number: int, pids: str) -> records.Example:
     """Takes its time, and leaves the number of its process."""
     open(os.path.join(pids, str(os.getpid())), "w").close()
-    time.sleep(0.01)
+    time.sleep(float(os.environ.get("READ_SECONDS", "0.01")))
     return read(chr(ord("a") + number % 26))
 
 

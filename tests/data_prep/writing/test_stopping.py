@@ -89,6 +89,7 @@ def test_killed_at_random_moments(tmp_path, monkeypatch):
 
 def test_ctrl_c(tmp_path, monkeypatch):
     folder = tmp_path / "out"
+    monkeypatch.setenv("READ_SECONDS", "0.1")  # 20 seconds, if nobody stopped it.
     process = start(folder)
     while not list(pathlib.Path(f"{folder}.pids").iterdir()):
         time.sleep(0.02)
