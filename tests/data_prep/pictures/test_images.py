@@ -11,7 +11,7 @@ from PIL import Image
 from data_prep.pictures import decoding, images
 from data_prep.writing import examples
 from tests.data_prep import trees
-from tests.data_prep.test_masks import png_16_bits
+from tests.data_prep.pictures.test_masks import png_16_bits
 from wss.data import parsing
 from wss.errors import UserError
 

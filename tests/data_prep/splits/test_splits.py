@@ -12,7 +12,7 @@ from data_prep import splits
 from wss import datasets
 from wss.errors import UserError
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 FOLDER = pathlib.Path(splits.__file__).parent
 SIZES = {
     "voc": {

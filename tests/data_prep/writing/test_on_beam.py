@@ -55,7 +55,7 @@ def test_beam_is_not_installed(tmp_path, items, monkeypatch):
 
 
 def test_flags():
-    arguments = command_line.parser("words")
+    arguments = command_line.parser("data_prep.any", "words")
     command_line.add_output(arguments)
     flags = arguments.parse_args(
         "--output_dir=a --overwrite --skip_broken --num_shards=8 --workers=3 "
