@@ -57,6 +57,9 @@ def run(
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.basicConfig(format="%(message)s")
     absl.logging.set_verbosity(verbosity)
+    absl.logging.get_absl_logger().addFilter(
+        lambda record: "Sharding callback duration" not in record.getMessage()
+    )
     try:
         command()
     except UserError as error:
