@@ -111,9 +111,13 @@ def load_annotations(path: str, classes: str) -> Annotations:
         ) from None
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(
-            f"{path} does not hold COCO's instance annotations ({error!r}). Unpack the "
-            "archive again."
+            f"{path} does not hold COCO's instance annotations ({_in_words(error)}). "
+            "Unpack the archive again."
         ) from error
+
+
+def _in_words(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _load(path: str, spec: DatasetSpec) -> Annotations:
@@ -133,6 +137,8 @@ def _load(path: str, spec: DatasetSpec) -> Annotations:
                 raise ValueError(f"image {name} is listed twice")
             image_ids[value["id"]] = len(sizes)
             sizes[name] = (int(value["height"]), int(value["width"]))
+            if min(sizes[name]) < 1:
+                raise ValueError(f"image {name} has no size")
         elif element.array == "annotations":
             columns["image"].append(value["image_id"])
             columns["category"].append(value["category_id"])
@@ -141,6 +147,8 @@ def _load(path: str, spec: DatasetSpec) -> Annotations:
             areas.append(value["area"])
     if not (categories and sizes and areas):
         raise ValueError("no 'images', 'annotations' or 'categories'")
+    if not np.isfinite(areas).all():
+        raise ValueError("the area of an object is no number")
     table = {key: np.asarray(column) for key, column in columns.items()}
     image = _image_numbers(table["image"], image_ids, path)
     class_ids = _class_ids(table["category"], categories, spec)
@@ -177,6 +185,8 @@ def _class_ids(
     different, inverse = np.unique(ids, return_inverse=True)
     class_ids = []
     for category in different.tolist():
+        if category not in categories:
+            raise ValueError(f"there is no category {category}")
         name = categories[category]
         if spec.name == "voc":
             name = _VOC_NAMES.get(name, name)
@@ -221,7 +231,7 @@ def draw_mask(item: Item, annotations: str) -> np.ndarray:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"An annotation of COCO image {item.name} in {annotations} cannot be drawn "
-            f"({error!r})."
+            f"({_in_words(error)})."
         ) from error
     return np.ascontiguousarray(columns.T)
 
@@ -266,7 +276,12 @@ def find_items(
         "Unpack the whole archives.",
     )
     if split == "C_tr":
+        num_listed = len(names)
         names = [name for name in names if annotations.area(name) > _MIN_VOC_AREA]
+        print(
+            f"C_tr: {num_listed - len(names)} of {num_listed} images left out, which "
+            f"show no more than {_MIN_VOC_AREA} pixels of VOC's classes."
+        )
     items = [
         Item(name, found[name], *annotations.sizes[name], annotations.objects(name))
         for name in names

@@ -65,10 +65,16 @@ def find_items(
     image_paths = {
         name: os.path.join(voc_dir, "JPEGImages", f"{name}.jpg") for name in names
     }
+    advice = "Unpack the whole archive."
+    if os.path.exists(_list_path(voc_dir, split)):
+        advice += (
+            f" The list {_list_path(voc_dir, split)} is of ids: file names without "
+            "folder and ending, one a line."
+        )
     images.refuse_missing(
         [name for name in names if not os.path.exists(image_paths[name])],
         f"images of the split '{split}' are not in {voc_dir}/JPEGImages",
-        "Unpack the whole archive.",
+        advice,
     )
     if unlabeled:
         return [Item(name, image_paths[name], None) for name in names]
@@ -114,10 +120,13 @@ def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str
 
 
 def _names(voc_dir: str, split: str) -> list[str]:
-    published = os.path.join(voc_dir, "ImageSets", "Segmentation", f"{split}.txt")
-    if os.path.exists(published):
-        return images.read_ids(published)
-    return splits.load("voc", split)
+    own = _list_path(voc_dir, split)
+    return images.read_ids(own) if os.path.exists(own) else splits.load("voc", split)
+
+
+def _list_path(voc_dir: str, split: str) -> str:
+    """Where VOC's own lists are, and those that users add."""
+    return os.path.join(voc_dir, "ImageSets", "Segmentation", f"{split}.txt")
 
 
 def _find_mask(voc_dir: str, sbd_dir: Optional[str], name: str) -> Optional[str]:

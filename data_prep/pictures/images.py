@@ -216,10 +216,17 @@ def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
             f"The folder {folder} cannot be read ({error.strerror})."
         ) from error
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(entry.path, (*above, here))
         else:
             yield entry.path
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link that leads to itself: whoever reads it tells of it.
+        return False
 
 
 def _is_hidden(path: str) -> bool:

@@ -22,7 +22,10 @@ _LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
 
 _CHECKED_BINARIES = 64
 _WHITE = 255
+# Of TIFF's floats; larger ones, and infinity, are no integers.
+_LARGEST_LABEL = 2**31
 _ADVICE = "Raise the number of classes, or change it in the mask"
+_SAVE = "Save it as a grey or palette PNG whose values are class ids, from 0 on"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +198,8 @@ def check_values(
             "255 as 1"
         )
     value, count = values[wrong][0].item(), counts[wrong][0].item()
+    if value < 0:  # No command line can name it.
+        advice = _SAVE
     more = f" (and {wrong.sum() - 1} other such values)" if wrong.sum() > 1 else ""
     raise UserError(
         f"The mask {source} holds the value {value}{more} in {count} pixels, which is "
@@ -253,10 +258,7 @@ def _load(path: str, encoded: Optional[bytes] = None) -> tuple[bytes, Image.Imag
         )
     several = image.mode not in _ONE_CHANNEL
     if several and decoding.bits_per_channel(encoded, image) > 8:
-        raise UserError(
-            f"The mask {path} has several channels of 16 bits. Save it as a grey or "
-            "palette PNG whose values are the class ids 0, 1, 2, ..."
-        )
+        raise UserError(f"The mask {path} has several channels of 16 bits. {_SAVE}.")
     turn = decoding.orientation(image)
     return encoded, image if turn is None else image.transpose(turn)
 
@@ -282,12 +284,17 @@ def _values(image: Image.Image, path: str) -> np.ndarray:
             raise UserError(
                 f"The mask {path} holds colours ({image.mode}), not class ids. Say "
                 "what they mean (data_prep.folder --colormap), or save it as a grey or "
-                "palette PNG whose values are the class ids 0, 1, 2, ..."
+                "palette PNG whose values are class ids, from 0 on."
             )
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
-    if values.dtype.kind == "f" and (values != np.rint(values)).any():
-        raise UserError(f"The mask {path} holds fractions, not class ids.")
+    if values.dtype.kind == "f":
+        wrong = ~(abs(values) <= _LARGEST_LABEL) | (values != np.rint(values))
+        if wrong.any():
+            raise UserError(
+                f"The mask {path} holds the value {values[wrong][0]:g}, which is no "
+                f"class id. {_SAVE}."
+            )
     return values if values.dtype.kind == "u" else values.astype(np.int64)
 
 

@@ -87,8 +87,9 @@ def test_masks_in_81_classes(monkeypatch, tree):
     assert splits_written["val"]["with_masks"] == 3
 
 
-def test_extra_images_for_voc(monkeypatch, tree):
+def test_extra_images_for_voc(monkeypatch, capsys, tree):
     out = run(monkeypatch, tree, "--classes=voc", "--split", "C_tr", "C_u") / "voc"
+    assert "C_tr: 2 of 3 images left out" in capsys.readouterr().out
     assert trees.names(out, "C_tr") == tree[1][:1]
     label = trees.decode(out, "C_tr")[0]["label"]
     person = datasets.get("voc").class_names.index("person")
@@ -149,9 +150,11 @@ def changed(array, **values):
         (changed("images", id=0), "is listed twice"),
         (changed("images", height=None), "does not hold COCO's instance annotations"),
         (changed("annotations", image_id="1"), "does not hold COCO's"),
-        (changed("annotations", category_id=91), "KeyError.91"),
+        (changed("images", width=-60), "has no size"),
+        (changed("annotations", category_id=91), r"\(there is no category 91\)"),
+        (changed("annotations", area=float("nan")), "area of an object is no number"),
         (changed("categories", name="unicorn"), "unknown category 'unicorn'"),
-        (lambda content: content["annotations"][1].pop("area"), "KeyError.'area'"),
+        (lambda content: content["annotations"][1].pop("area"), "'area' is missing"),
     ],
 )
 def test_annotations_of_something_else(monkeypatch, tree, change, message):

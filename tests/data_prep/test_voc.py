@@ -179,6 +179,13 @@ def test_missing_masks_unless_unlabeled(monkeypatch, tree):
     assert trees.manifest(out)["splits"]["mine"]["with_masks"] == 0
 
 
+def test_a_list_of_file_names(monkeypatch, tree):
+    own = tree[0] / "ImageSets" / "Segmentation" / "own.txt"
+    own.write_text(f"{tree[1][0]}.jpg\r\n")
+    with pytest.raises(UserError, match="own.txt is of ids: file names without folder"):
+        run(monkeypatch, tree, "--split", "own")
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [

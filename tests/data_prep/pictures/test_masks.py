@@ -1,5 +1,6 @@
 """Masks as users have them: read right, or refused with a way to go on."""
 
+import re
 import struct
 import zlib
 
@@ -83,10 +84,22 @@ def test_numbers_of_more_bits(tmp_path, dtype):
         masks.read_mask(path, 4, 255)
 
 
-def test_fractions(tmp_path):
-    path = save(tmp_path / "mask.tif", MASK / np.float32(2))
-    with pytest.raises(UserError, match="mask.tif holds fractions"):
+@pytest.mark.parametrize("wrong", [0.5, np.nan, np.inf, -1e30])
+def test_numbers_that_are_no_integers(tmp_path, wrong):
+    path = save(tmp_path / "mask.tif", np.where(MASK == 2, wrong, 0).astype("f"))
+    message = (
+        f"mask.tif holds the value {re.escape(f'{wrong:g}')}, .* no class id. Save"
+    )
+    with pytest.raises(UserError, match=message):
         masks.read_mask(path, 4, 255)
+
+
+def test_negative_numbers(tmp_path):
+    path = save(tmp_path / "mask.tif", np.where(MASK == 2, -1, 0).astype(np.int32))
+    with pytest.raises(
+        UserError, match="the value -1 in 1 pixels.*. Save it as a grey"
+    ):
+        masks.read_mask(path, 4, 255, advice="--map {value}=CLASS")
 
 
 def test_black_and_white_masks_are_0_and_1(tmp_path):
