@@ -43,6 +43,8 @@ def test_layout(data_dir):
     layout = tf.nest.map_structure(
         lambda part: (tuple(part.shape), part.dtype.name), dataset.element_spec
     )
+    # Or else several workers get batches of unknown size.
+    assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
     image, mask = ((2, 33, 33, 3), "float32"), ((2, 33, 33), "float32")
     label, classes = ((2, 33, 33), "int32"), ((2, 2), "float32")
     position = ((2,), "int64")

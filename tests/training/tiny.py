@@ -5,33 +5,76 @@
 takes part in a training of several workers (TF_CONFIG) and stores what it gave.
 """
 
+import functools
 import sys
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
 from wss.methods.pseudoseg import PseudoSeg
-from wss.models import tf1_checkpoint
-from wss.models.batch_norm import collect_batch_statistics
+from wss.models import backbone, tf1_checkpoint
+from wss.models.batch_norm import BatchNorm, collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus
+from wss.models.layers import Convolution, truncated_normal
 from wss.training import distribution
 from wss.training.step import TrainingStep
 
 CLASSES, SIDE, BATCH, STEPS = 4, 33, 4, 20
-ONE_DEVICE = tf.distribute.OneDeviceStrategy("/cpu:0")
 
 
-def make_method(method=PseudoSeg, variant="resnet_v1_18_quarter_beta", **options):
+class Plain(backbone.Backbone):
+    """Four 3x3 convolutions without shortcuts.
+
+    Quick to trace, and rounding stays rounding: in a deep network from random weights,
+    with batch norm over a few pixels, it becomes another training within some steps.
+    """
+
+    scope = "plain"
+    prelogits_keep = 0.5  # As Xception.
+    channels = 16
+    strides = {15: "plain/conv3", 16: "plain/conv4"}
+    decoder_end_points = {4: ("plain/conv2", 16)}
+
+    def __init__(self, output_stride, multi_grid, batch_norm_decay):
+        super().__init__()
+        self.classifier_initializer = truncated_normal(0.01)
+        units = backbone.atrous_strides([2, 2, 2, 2], output_stride)
+        self.convolutions = [
+            Convolution(
+                f"plain/conv{number}",
+                3 if number == 1 else 16,
+                16,
+                3,
+                stride=stride,
+                rate=rate,
+                initializer=tf.keras.initializers.HeNormal(),
+                batch_norm=functools.partial(BatchNorm, batch_norm_decay, 1e-3),
+            )
+            for number, (stride, rate) in enumerate(units, 1)
+        ]
+
+    def __call__(self, images, training=False):
+        end_points = {}
+        outputs = backbone.zero_mean_unit_range(images)
+        for convolution in self.convolutions:
+            outputs = convolution(outputs, training, end_points)
+        return end_points
+
+
+def make_method(method=PseudoSeg, variant="plain", **options):
     """A method with its variables, the same each time."""
     tf.keras.utils.set_random_seed(1)
-    model = DeepLabV3Plus(
-        CLASSES,
-        variant=variant,
-        aspp_channels=16,
-        decoder_channels=16,
-        batch_norm_decay=0.9,
-    )
-    model.backbone.prelogits_keep = 0.5  # As Xception.
+    with mock.patch.dict(backbone._variants):  # Known here only.
+        backbone.register_backbone("plain", mean_pixel=backbone.MID_GREY)(Plain)
+        model = DeepLabV3Plus(
+            CLASSES,
+            variant=variant,
+            atrous_rates=(2,),
+            aspp_channels=16,
+            decoder_channels=16,
+            batch_norm_decay=0.9,
+        )
     made = method(model, ignore_label=255, **options)
     made.build()
     return made
@@ -70,8 +113,14 @@ def make_batches(steps=STEPS, batch=BATCH, side=SIDE, seed=0):
     }
 
 
-def make_step(strategy=ONE_DEVICE, method=None, **options):
+def one_device():
+    """Not made on import: several workers have to be the first that TensorFlow sees."""
+    return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+def make_step(strategy=None, method=None, **options):
     """A training step of a tiny PseudoSeg, or of the method that `method` makes."""
+    strategy = strategy or one_device()
     with strategy.scope():
         made = (method or make_method)()
         return TrainingStep(
@@ -97,27 +146,38 @@ def distribute(strategy, batches):
             .map(lambda b: tf.nest.map_structure(lambda x: x[first : first + size], b))
             .unbatch()
             .batch(rows // context.num_replicas_in_sync, drop_remainder=True)
+            .repeat()
+            .apply(
+                tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+            )
         )
 
     return iter(strategy.distribute_datasets_from_function(dataset))
 
 
-def train(step, batches, strategy=ONE_DEVICE):
-    """Losses and monitors of each step, [steps] by name, and the variables at last."""
-    iterator, curves = distribute(strategy, batches), []
+def train(step, batches, strategy=None):
+    """Losses and monitors, [steps] by tag, and how far each variable has moved."""
+    iterator, curves = distribute(strategy or one_device(), batches), []
+    start = {name: v.numpy() for name, v in step._variables.items()}
     for _ in range(batches["labeled"]["label"].shape[0]):
         results = step.run(iterator, tf.constant(1))
-        curves.append({**results["losses"], **results["monitors"]})
+        curves.append(
+            {
+                f"{kind}/{name}": float(value)
+                for kind in ("losses", "monitors")
+                for name, value in results[kind].items()
+            }
+        )
     step.check_finite()
-    curves = {name: np.array([float(c[name]) for c in curves]) for name in curves[0]}
-    return curves, {name: v.numpy() for name, v in step._variables.items()}
+    curves = {name: np.array([point[name] for point in curves]) for name in curves[0]}
+    return curves, {name: step._variables[name] - start[name] for name in start}
 
 
 def main(output: str) -> None:
     strategy = distribution.get_strategy()
     step = make_step(strategy, synchronized=True)
-    curves, variables = train(step, make_batches(), strategy)
-    np.savez(output, chief=distribution.is_chief(strategy), **curves, **variables)
+    curves, changes = train(step, make_batches(), strategy)
+    np.savez(output, chief=distribution.is_chief(strategy), **curves, **changes)
 
 
 if __name__ == "__main__":

@@ -133,8 +133,11 @@ def training_batches(
         parts["unlabeled"] = stream(
             unlabeled, unlabeled_example, number=order.UNLABELED
         )
+    # Several workers ask before each step of a stream that may end whether it did, and
+    # their batches lose the static size.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     dataset = tf.data.Dataset.zip(parts).prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(_options())
+    return dataset.apply(endless).with_options(_options())
 
 
 @gin.configurable(denylist=["data_dir", "split", "spec", "crop_size", "padding_value"])

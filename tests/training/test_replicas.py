@@ -1,0 +1,170 @@
+"""The same global batch gives the same numbers on any number of replicas."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training import tiny
+from wss import replicas
+from wss.methods.base import StepOutput
+from wss.training.step import TrainingStep
+
+# Of losses, the difference itself; what rounding does to this network is 1e-6.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return tiny.make_batches()
+
+
+@pytest.fixture(scope="module")
+def single(batches):
+    """Curves and changes of one replica."""
+    return tiny.train(tiny.make_step(), batches)
+
+
+def assert_same(first, second):
+    """The same losses and monitors in each step, and the same changes of variables."""
+    curves, others = first[0], second[0]
+    assert curves.keys() == others.keys()
+    assert len(curves["losses/total"]) == tiny.STEPS
+    for tag in curves:
+        tolerance = TOLERANCE if tag.startswith("losses/") else 1e-4
+        np.testing.assert_allclose(
+            curves[tag], others[tag], rtol=0, atol=tolerance, err_msg=tag
+        )
+    for name, change in first[1].items():
+        # Of what moves little, the last digit of a value near 1 is a large part.
+        tolerance = 1e-2 * np.max(np.abs(change)) + 3e-7
+        np.testing.assert_allclose(
+            change, second[1][name], rtol=0, atol=tolerance, err_msg=name
+        )
+
+
+def test_two_replicas_give_the_numbers_of_one(batches, single, two_cpus):
+    step = tiny.make_step(two_cpus, synchronized=True)
+    assert_same(single, tiny.train(step, batches, two_cpus))
+
+
+def test_two_processes_give_the_numbers_of_one(single, tmp_path):
+    with socket.socket() as first, socket.socket() as second:
+        sockets = [first, second]
+        for each in sockets:
+            each.bind(("localhost", 0))
+        hosts = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    workers = []
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": hosts}, "task": task})
+        output = str(tmp_path / f"{index}.npz")
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.training.tiny", output],
+                env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": ""},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        for worker in workers:
+            _, errors = worker.communicate(timeout=900)
+            assert worker.returncode == 0, errors[-3000:]
+    finally:
+        for worker in workers:
+            worker.kill()
+    for index in range(2):
+        with np.load(tmp_path / f"{index}.npz") as stored:
+            assert stored["chief"] == (index == 0)
+            found = {name: stored[name] for name in stored.files if name != "chief"}
+        curves = {name: found[name] for name in single[0]}
+        assert_same(single, (curves, {name: found[name] for name in single[1]}))
+
+
+def test_portions_are_to_one_device_what_replicas_are_to_several(
+    batches, single, two_cpus
+):
+    """By default, each with batch statistics of its own, as on the original's GPUs."""
+    portions = tiny.train(tiny.make_step(accumulation_steps=2), batches)
+    on_two = tiny.train(tiny.make_step(two_cpus), batches, two_cpus)
+    assert_same(portions, on_two)
+    difference = np.abs(portions[0]["losses/total"] - single[0]["losses/total"])
+    assert np.max(difference) > 100 * TOLERANCE
+
+
+def test_gradients_reach_through_a_mean_over_replicas(two_cpus):
+    x = two_cpus.experimental_distribute_values_from_function(
+        lambda context: tf.constant(float(1 + context.replica_id_in_sync_group))
+    )
+
+    def replica(x):
+        with tf.GradientTape() as tape, replicas.synchronized(True):
+            tape.watch(x)
+            loss = replicas.batch_mean(x) ** 2
+        return loss, tape.gradient(loss, x), replicas.batch_mean(x)
+
+    losses, gradients, own = tf.function(lambda: two_cpus.run(replica, args=(x,)))()
+    local = two_cpus.experimental_local_results
+    assert [float(value) for value in local(losses)] == [2.25, 2.25]
+    # d(2 * mean^2) / dx_i, of the losses of both.
+    assert [float(value) for value in local(gradients)] == [3.0, 3.0]
+    assert [float(value) for value in local(own)] == [1.0, 2.0]
+
+
+def test_ratio_of_classes_leaves_out_those_without_a_count():
+    ratio = replicas.Ratio(tf.constant([1.0, 0.0, 3.0]), tf.constant([2.0, 0.0, 4.0]))
+    assert float(ratio.result()) == pytest.approx(0.625)
+    nothing = replicas.Ratio(tf.constant(0.0), tf.constant(0.0))
+    assert float(nothing.result()) == 0.0
+
+
+@pytest.mark.parametrize("portions", [1, 2])
+def test_losses_are_means_over_the_global_batch(two_cpus, portions):
+    """8 pixels that count, all on one part; the other parts have none."""
+
+    class Method(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = tf.Variable(2.0, name="weight")
+            self.regularized_variables = [self.weight]
+
+        def counts(self, batch):
+            return {"pixels": tf.reduce_sum(batch["counted"])}
+
+        def step(self, batch, step, seed, counts):
+            total = tf.reduce_sum(self.weight * batch["loss"] * batch["counted"])
+            loss = tf.math.divide_no_nan(total, counts["pixels"])
+            return StepOutput(losses={"mean": loss})
+
+    with two_cpus.scope():
+        method = Method()
+        step = TrainingStep(
+            method,
+            {"weight": method.weight},
+            two_cpus,
+            total_steps=10,
+            weight_decay=0.0,
+            accumulation_steps=portions,
+        )
+    batch = {
+        "loss": np.arange(8, dtype=np.float32)[:, np.newaxis] * np.ones([8, 4]),
+        "counted": np.zeros([8, 4], np.float32),
+    }
+    batch["counted"][4:6] = 1.0
+    values = two_cpus.experimental_distribute_values_from_function(
+        lambda context: tf.nest.map_structure(
+            lambda x: tf.constant(
+                x[4 * context.replica_id_in_sync_group :][:4], tf.float32
+            ),
+            batch,
+        )
+    )
+    results = step._distributed_step(values)
+    assert float(results["losses"]["mean"]) == pytest.approx(2.0 * 4.5)
+    assert float(results["monitors"]["gradient_norm"]) == pytest.approx(4.5)
