@@ -42,7 +42,7 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
         default="",
         metavar="NAME",
         help="write on Apache Beam instead, with this runner of its, such as "
-        "DataflowRunner; needs: pip install apache-beam",
+        "DataflowRunner; needs: pip install -e '.[beam]'",
     )
     arguments.add_argument(
         "--runner_option",

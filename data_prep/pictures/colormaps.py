@@ -76,8 +76,9 @@ class Colormap:
         raise UserError(
             f"The mask {path} shows the colour {_text(colour)} at column {column}, row "
             f"{row}{and_others}, in {count} pixels in all, which {self.source} does "
-            f"not name. Name it there, in a line such as '{_text(colour)} {IGNORE}'; "
-            "or, if smoothed edges have mixed colours, save the mask without smoothing."
+            "not name. A file given as --colormap names it in a line such as "
+            f"'{_text(colour)} {IGNORE}'; or, if smoothed edges have mixed colours, "
+            "save the mask without smoothing."
         )
 
 

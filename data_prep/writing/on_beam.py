@@ -22,7 +22,8 @@ def run(runner: str, options: Sequence[str], jobs: Sequence[str]) -> None:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise UserError(
-            f"--runner={runner} needs Apache Beam: pip install apache-beam. Without "
+            # By itself it would bring a protobuf that TensorFlow does not know.
+            f"--runner={runner} needs Apache Beam: pip install -e '.[beam]'. Without "
             "--runner all cores of this machine are used."
         ) from error
     flags = [f"--runner={runner}", *(f"--{option}" for option in options)]

@@ -49,7 +49,7 @@ def test_unknown_runners(tmp_path, items):
 
 def test_beam_is_not_installed(tmp_path, items, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    message = "--runner=DirectRunner needs Apache Beam: pip install apache-beam"
+    message = r"--runner=DirectRunner needs Apache Beam: pip install -e '.\[beam\]'"
     with pytest.raises(UserError, match=message):
         write(tmp_path, items, runner="DirectRunner")
 
