@@ -249,10 +249,15 @@ def main() -> None:
     parser.add_argument(
         "--masks", nargs="+", choices=_KINDS, default=_KINDS, help="(default: both)"
     )
-    parser.add_argument("--output", default="convert.json", help="where to write JSON")
+    parser.add_argument(
+        "--output",
+        default="runs/convert.json",
+        help="where to write JSON (default: %(default)s)",
+    )
     flags = parser.parse_args()
     results = {kind: run(kind, flags) for kind in flags.masks}
     settings = {"images": flags.num_images, "repeats": flags.repeats, "cores": cores}
+    os.makedirs(os.path.dirname(flags.output) or ".", exist_ok=True)
     with open(flags.output, "w", encoding="utf-8") as file:
         json.dump({**settings, "masks": results}, file, indent=2)
 
