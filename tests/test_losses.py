@@ -87,3 +87,19 @@ def test_image_label_loss():
         losses.image_label_loss, tf.zeros([2, 3]), tf.constant([[0.0, 1, 0]] * 2)
     )
     assert value == pytest.approx(np.log(2.0), rel=1e-6)
+
+
+def test_ohem_takes_the_hard_pixels():
+    logits = tf.constant([[[[3.0, 0.0], [0.0, 0.0], [-1.0, 0.0], [0.0, 9.0]]]])
+    labels = tf.constant([[[0, 1, 0, 255]]])
+    hard = [np.log(2.0), np.log(1 + np.exp(1.0))]
+
+    def ohem(**settings):
+        return losses.ohem_cross_entropy(logits, labels, ignore_label=255, **settings)
+
+    np.testing.assert_allclose(ohem(min_kept=0), np.mean(hard), rtol=1e-5)
+    np.testing.assert_allclose(ohem(min_kept=1, threshold=0.1), hard[1], rtol=1e-5)
+    everything = [*hard, np.log(1 + np.exp(-3.0))]
+    for min_kept in (3, 4):  # There are no 4.
+        loss = ohem(min_kept=min_kept, threshold=0.1)
+        np.testing.assert_allclose(loss, np.mean(everything), rtol=1e-5)

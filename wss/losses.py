@@ -111,6 +111,45 @@ def _mean_of_largest(
     return divide_or_zero(tf.reduce_sum(largest), count)
 
 
+@gin.configurable(denylist=["logits", "labels", "ignore_label"])
+def ohem_cross_entropy(
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    ignore_label: int,
+    threshold: float = 0.7,
+    min_kept: int = 100000,
+) -> tf.Tensor:
+    """Mean cross entropy of hard pixels (online hard example mining).
+
+    Source: `OhemCrossEntropy2dTensor` of U2PL's published code.
+
+    Args:
+      logits: [batch, height, width, classes], float32.
+      labels: [batch, height, width], int32.
+      ignore_label: label that counts nowhere.
+      threshold: pixels whose class gets at most this probability are hard.
+      min_kept: so many pixels are kept at least, the hardest; all where there are less.
+
+    Returns:
+      Scalar, float32; 0 where every pixel is ignored.
+    """
+    labels = tf.reshape(labels, [-1])
+    logits = tf.reshape(logits, [-1, logits.shape[-1]])
+    known = labels != ignore_label
+    pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.where(known, labels, 0), logits
+    )
+    probabilities = tf.where(known, tf.exp(-tf.stop_gradient(pixel_losses)), 1.0)
+    if min_kept > 0:
+        place = min(min_kept, labels.shape[0]) - 1
+        threshold = tf.maximum(threshold, tf.sort(probabilities)[place])
+    too_few = tf.reduce_sum(tf.cast(known, tf.int32)) < min_kept
+    kept = tf.cast(known & (too_few | (probabilities <= threshold)), tf.float32)
+    count = batch_mean(tf.reduce_sum(kept))
+    return divide_or_zero(tf.reduce_sum(pixel_losses * kept), count)
+
+
 def consistency(
     logits: tf.Tensor,
     pseudo_label: tf.Tensor,

@@ -22,7 +22,7 @@ def report(path: str) -> bool:
     checks = cases.check(golden)
     failed = sum(not check.passed for check in checks)
     width = max(len(check.name) for check in checks)
-    print(f"\n{path}  ({golden.meta['case']})")
+    print(f"\n{path}  ({cases.name_of(golden)})")
     for check in checks:
         verdict = "pass" if check.passed else "FAIL"
         print(

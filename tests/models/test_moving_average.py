@@ -1,0 +1,47 @@
+"""The moving average of a network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from wss.models import moving_average
+from wss.models.batch_norm import BatchNorm
+from wss.models.layers import Convolution
+
+
+def network(value):
+    module = tf.Module()
+    initializer = tf.keras.initializers.Constant(value)
+    module.layer = Convolution(
+        "layer",
+        1,
+        1,
+        initializer=initializer,
+        batch_norm=lambda *args, **kwargs: BatchNorm(0.9, 1e-3, *args, **kwargs),
+    )
+    return module
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_follows(statistics):
+    average, model = network(1.0), network(3.0)
+    for variable in model.variables:
+        variable.assign(tf.fill(variable.shape, 3.0))
+    for variable in average.variables:
+        variable.assign(tf.fill(variable.shape, 1.0))
+    moving_average.follow(average, model, 0.75, statistics)
+    for variable in average.variables:
+        follows = statistics or variable.trainable
+        np.testing.assert_allclose(
+            variable, tf.fill(variable.shape, 1.5 if follows else 1.0)
+        )
+    moving_average.copy(average, model)
+    assert all(np.all(v == 3.0) for v in average.variables)
+
+
+def test_decay_begins_with_the_network_itself():
+    decays = [
+        float(moving_average.decay_at(tf.constant(i), 10, 0.9))
+        for i in (5, 10, 11, 500)
+    ]
+    np.testing.assert_allclose(decays, [0.0, 0.0, 0.5, 0.9], rtol=1e-6)

@@ -1,0 +1,247 @@
+"""U2PL's contrastive loss: unreliable pixels are negatives of what they are not.
+
+Pixels are rows of flat tensors: [pixels, ...] stands for the labeled and then the
+unlabeled images of a part of the batch, at the resolution of the representations.
+
+Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
+al., CVPR 2022), section 3.3, and `compute_contra_memobank_loss` of its published code.
+That code pairs anchors and prototypes by their place among the classes that occur and
+queues by class id; here all three go by class id.
+"""
+
+from typing import NamedTuple, Sequence, Tuple
+
+import tensorflow as tf
+
+NEGATIVE_RULES = ("paper", "official")
+
+
+class Roles(NamedTuple):
+    """Which pixels play which role for each class, each [pixels, classes], bool.
+
+    Attributes:
+      reliable: show the class, and the teacher is sure; their mean is the positive.
+      anchors: those of `reliable` to which the teacher gives the class some chance.
+      negatives: probably do not show the class, but look a little like it.
+    """
+
+    reliable: tf.Tensor
+    anchors: tf.Tensor
+    negatives: tf.Tensor
+
+
+def assign_roles(
+    one_hot: tf.Tensor,
+    low_entropy: tf.Tensor,
+    high_entropy: tf.Tensor,
+    probabilities: tf.Tensor,
+    num_labeled: int,
+    *,
+    low_rank: int = 3,
+    high_rank: int = 20,
+    min_probability: float = 0.3,
+    negative_rule: str = "paper",
+) -> Roles:
+    """Says which pixels are anchors, positives and negatives of which class.
+
+    A labeled pixel is a negative of a class that it does not show, but that the teacher
+    ranks among the first `low_rank`; an unreliable unlabeled one of the classes from
+    `low_rank` up to `high_rank`, which are neither likely nor hopeless.
+
+    Args:
+      one_hot: [pixels, classes], float32, of the label or the pseudo label; all 0 where
+        it is ignored.
+      low_entropy: [pixels], bool, labeled or reliable.
+      high_entropy: [pixels], bool, labeled or unreliable.
+      probabilities: [pixels, classes], float32, of the teacher.
+      num_labeled: how many of the pixels, the first, are labeled.
+      low_rank: see above; ranks begin at 0.
+      high_rank: see above.
+      min_probability: what the teacher has to give an anchor's class.
+      negative_rule: "paper" for the above, "official" for what the published code does:
+        a negative must carry the class's own label too, which no labeled pixel can.
+    """
+    pixels, classes = one_hot.shape
+    labeled = (tf.range(pixels) < num_labeled)[:, tf.newaxis]
+    shows = one_hot > 0
+    reliable = shows & low_entropy[:, tf.newaxis]
+    anchors = reliable & (probabilities > min_probability)
+
+    order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
+    rank = tf.argsort(order)  # Of each class, among the pixel's.
+    ranked = tf.where(
+        labeled, rank < low_rank, (rank >= low_rank) & (rank < min(high_rank, classes))
+    )
+    known = tf.reduce_any(shows, -1, keepdims=True) & high_entropy[:, tf.newaxis]
+    allowed = ~(labeled & shows) if negative_rule == "paper" else ~labeled & shows
+    return Roles(reliable, anchors, known & ranked & allowed)
+
+
+class MemoryBank(tf.Module):
+    """For each class the last representations that were negatives of it.
+
+    The classes' ring buffers lie one behind the other in one variable. Every replica
+    keeps a copy, and all push the keys of all.
+    """
+
+    def __init__(self, capacities: Sequence[int], depth: int):
+        """Creates empty banks.
+
+        Args:
+          capacities: rows of each class.
+          depth: of a representation.
+        """
+        super().__init__()
+        self.capacities = tuple(capacities)
+        own_copy = dict(
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        # The last row takes what is to be kept nowhere.
+        self.rows = tf.Variable(
+            tf.zeros([sum(capacities) + 1, depth]), name="rows", **own_copy
+        )
+        # How many rows each class has got so far.
+        self.pushed = tf.Variable(
+            tf.zeros([len(capacities)], tf.int64), name="pushed", **own_copy
+        )
+
+    @property
+    def sizes(self) -> tf.Tensor:
+        """Filled rows of each class, [classes], int64."""
+        return tf.minimum(self.pushed.read_value(), self._capacities)
+
+    def push(self, keys: tf.Tensor, present: tf.Tensor) -> None:
+        """Adds rows behind the last; the oldest of a full bank go.
+
+        Args:
+          keys: [classes, keys, depth], float32, in the order in which they come.
+          present: [classes, keys], bool, which of them are any.
+        """
+        place = tf.cumsum(tf.cast(present, tf.int64), axis=1)
+        count = place[:, -1]
+        # What would be pushed out by the last of these keys never gets in.
+        kept = present & (place > (count - self._capacities)[:, tf.newaxis])
+        rows = self._row(self.pushed.read_value()[:, tf.newaxis] + place - 1)
+        rows = tf.where(kept, rows, sum(self.capacities))
+        self.rows.assign(
+            tf.tensor_scatter_nd_update(
+                self.rows.read_value(),
+                tf.reshape(rows, [-1, 1]),
+                tf.reshape(keys, [-1, keys.shape[-1]]),
+            )
+        )
+        self.pushed.assign_add(count)
+
+    def take(self, ages: tf.Tensor) -> tf.Tensor:
+        """Rows by their age: [classes, ..., depth] for `ages`, [classes, ...], int64.
+
+        0 is the oldest row of the class. Where a bank is empty the rows are 0.
+        """
+        first = tf.maximum(self.pushed.read_value() - self._capacities, 0)
+        shape = [-1] + [1] * (ages.shape.rank - 1)
+        return tf.gather(self.rows, self._row(tf.reshape(first, shape) + ages))
+
+    @property
+    def _capacities(self) -> tf.Tensor:
+        return tf.constant(self.capacities, tf.int64)
+
+    def _row(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Where the n-th key of each class lies; n [classes, ...], int64."""
+        shape = [-1] + [1] * (numbers.shape.rank - 1)
+        starts = tf.cumsum(self._capacities, exclusive=True)
+        capacities = tf.reshape(self._capacities, shape)
+        return tf.reshape(starts, shape) + numbers % capacities
+
+
+def draw_members(members: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    """Draws pixels of each class, with replacement.
+
+    Args:
+      members: [pixels, classes], bool, from which to draw.
+      uniforms: [classes, draws], float32 in [0, 1).
+
+    Returns:
+      [classes, draws], int32, pixels; any where a class has none.
+    """
+    counts = tf.cumsum(tf.transpose(tf.cast(members, tf.int32)), axis=1)
+    total = tf.cast(counts[:, -1:], tf.float32)
+    chosen = tf.minimum(tf.cast(uniforms * total, tf.int32), counts[:, -1:] - 1)
+    pixels = tf.searchsorted(counts, chosen + 1)
+    return tf.clip_by_value(pixels, 0, members.shape[0] - 1)
+
+
+def select_keys(
+    members: tf.Tensor, priorities: tf.Tensor, count: int
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Up to `count` pixels of each class, in their order.
+
+    Args:
+      members: [pixels, classes], bool.
+      priorities: [pixels], float32 in [0, 1); where a class has more than `count`,
+        those of the largest priority are taken.
+      count: how many.
+
+    Returns:
+      [classes, count], int32, pixels; [classes, count], bool, which of them are any.
+    """
+    count = min(count, members.shape[0])
+    scores = tf.where(tf.transpose(members), 1.0 + priorities, 0.0)
+    _, pixels = tf.math.top_k(scores, count)
+    pixels = tf.sort(pixels)
+    return pixels, tf.gather(tf.transpose(members), pixels, batch_dims=1)
+
+
+def prototypes(representations: tf.Tensor, reliable: tf.Tensor) -> tf.Tensor:
+    """The mean representation [classes, depth] of each class's reliable pixels."""
+    weights = tf.cast(reliable, tf.float32)
+    sums = tf.einsum("pc,pd->cd", weights, representations)
+    return tf.math.divide_no_nan(sums, tf.reduce_sum(weights, 0)[:, tf.newaxis])
+
+
+def contrastive_loss(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    negatives: tf.Tensor,
+    usable: tf.Tensor,
+    present: tf.Tensor,
+    temperature: float = 0.5,
+) -> tf.Tensor:
+    """Anchors shall be nearer to their class's positive than to its negatives.
+
+    Args:
+      anchors: [classes, anchors, depth], float32, of the student.
+      positives: [classes, depth].
+      negatives: [classes, anchors, negatives, depth].
+      usable: [classes], bool: has anchors and negatives.
+      present: [classes], bool: has reliable pixels.
+      temperature: divides the cosines.
+
+    Returns:
+      Scalar, float32: the mean over the classes that are present, where those that are
+      not usable count 0; 0 unless two classes are present.
+    """
+    candidates = tf.concat(
+        [
+            tf.broadcast_to(positives[:, tf.newaxis, tf.newaxis], _single(negatives)),
+            negatives,
+        ],
+        2,
+    )
+    cosines = tf.einsum("cqd,cqkd->cqk", _normalized(anchors), _normalized(candidates))
+    log_shares = tf.nn.log_softmax(cosines / temperature)[..., 0]
+    losses = -tf.reduce_mean(log_shares, 1)
+    count = tf.reduce_sum(tf.cast(present, tf.float32))
+    total = tf.reduce_sum(tf.where(usable & present, losses, 0.0))
+    return tf.where(count > 1, tf.math.divide_no_nan(total, count), 0.0)
+
+
+def _single(negatives: tf.Tensor) -> list:
+    return [*negatives.shape[:2], 1, negatives.shape[3]]
+
+
+def _normalized(vectors: tf.Tensor) -> tf.Tensor:
+    """Vectors of length 1; the limit is that of PyTorch's cosine similarity."""
+    squares = tf.reduce_sum(vectors**2, -1, keepdims=True)
+    return vectors * tf.math.rsqrt(tf.maximum(squares, 1e-16))
