@@ -24,12 +24,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from data_prep import command_line
 from data_prep.checking import reading
 from data_prep.pictures import images, masks
 from data_prep.splits import balanced
+from wss import files
 from wss.data import shards
 from wss.datasets import manifest as manifests
 from wss.errors import UserError
@@ -128,17 +130,19 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
     text = "".join(f"{name}\n" for name in ids)
     try:
         if os.path.exists(path) and not overwrite:
-            with open(path, encoding="utf-8") as file:
+            with open(path, encoding="utf-8", errors="replace") as file:
                 if file.read() != text:
                     raise UserError(
                         f"{path} is there already and holds another list. Choose "
                         "another --output, or add --overwrite."
                     )
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}).") from error
+        files.write_text(path, text)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+        raise UserError(
+            f"{path} cannot be written ({reason}). Choose another --output."
+        ) from error
 
 
 def _format_table(labeled: Labeled, lists: Mapping[str, Sequence[int]]) -> str:

@@ -13,7 +13,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, BinaryIO, NamedTuple, Optional, Union
 
 import numpy as np
 import tensorflow as tf
@@ -137,7 +137,11 @@ def find(data_dir: str) -> dict[str, list["re.Match[str]"]]:
 
 
 def walk(paths: Sequence[str]) -> list[Shard]:
-    """Finds the records of shards by their length headers, without reading them."""
+    """Finds the records of shards by their length headers, without reading them.
+
+    Raises:
+      UserError: a shard cannot be opened.
+    """
     with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
         return list(threads.map(_walk, paths))
 
@@ -198,11 +202,21 @@ def hide_gpus() -> None:
         pass  # They are in use by this process already.
 
 
+def _opened(path: str) -> BinaryIO:
+    try:
+        return shards.open_unbuffered(path)
+    except OSError as error:
+        raise UserError(
+            f"The shard {path} cannot be opened ({error.strerror}). Make it a file "
+            "that you may read, or write its split again."
+        ) from error
+
+
 def _walk(path: str) -> Shard:
     offsets, lengths = [], []
     size = tf.io.gfile.stat(path).length
     position, problem = 0, None
-    with shards.open_unbuffered(path) as file:
+    with _opened(path) as file:
         while position < size and not problem:
             file.seek(position)
             header = file.read(_HEADER.size)

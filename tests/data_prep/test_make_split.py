@@ -151,6 +151,23 @@ def test_lists_are_not_overwritten(monkeypatch, capsys, data):
     assert (data / "list").read_text() != before
 
 
+def test_what_is_no_list_is_not_overwritten(monkeypatch, capsys, data):
+    (data / "list").write_bytes(b"\x89PNG")
+    flags = (*FROM_RECORDS, "--count=5", "--output=list")
+    status, _, error = run(monkeypatch, capsys, data, *flags)
+    assert status == 2 and "list is there already and holds another" in error
+    assert (data / "list").read_bytes() == b"\x89PNG"
+
+
+def test_a_place_where_no_list_can_be(monkeypatch, capsys, data):
+    (data / "list").mkdir()
+    flags = (*FROM_RECORDS, "--count=5", "--output=list", "--overwrite")
+    status, _, error = run(monkeypatch, capsys, data, *flags)
+    assert status == 2
+    assert "list cannot be written" in error and "another --output." in error
+    assert not (data / "list.tmp").exists()
+
+
 def test_a_class_that_no_image_shows_is_told(monkeypatch, capsys, data):
     describe(data, ["background", "road", "car", "bus"])
     flags = (*FROM_RECORDS, "--count=9", "--output=list")

@@ -207,6 +207,13 @@ def test_what_is_no_record_file(monkeypatch, capsys, tmp_path):
     ]
 
 
+def test_a_shard_that_cannot_be_opened(monkeypatch, capsys, tmp_path):
+    (tmp_path / "train-00000-of-00001.tfrecord").mkdir()
+    status, _, error = run(monkeypatch, capsys, tmp_path, "--dataset=voc")
+    assert status == 2
+    assert "00000-of-00001.tfrecord cannot be opened (Is a directory)." in error
+
+
 def test_one_of_many_alike(monkeypatch, capsys, tmp_path):
     write(tmp_path, "train", [example(str(i), MASK + 3) for i in range(5)])
     describe(tmp_path, train=5)
