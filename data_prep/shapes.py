@@ -79,6 +79,39 @@ class Difficulty:
     exposure: float = 0.6
     noise: float = 8.0
 
+    def check(self) -> None:
+        """Refuses what cannot be drawn.
+
+        Raises:
+          UserError: naming the first such value.
+        """
+        for name, (low, high) in _LIMITS.items():
+            value = getattr(self, name)
+            values = value if isinstance(value, Sequence) else [value]
+            if not all(low <= v <= high for v in values) or values[0] > values[-1]:
+                order = ", the smaller number first" if len(values) > 1 else ""
+                raise UserError(f"--{name} must lie between {low} and {high}{order}.")
+
+
+_LIMITS = {
+    "size": (8, 4096),
+    "kinds": (1, SPEC.num_classes - 1),
+    "objects": (1, 100),
+    "radius": (0, 1),
+    "stretch": (1, 10),
+    "visible": (0, 1),
+    "dullness": (0, 1),
+    "distractors": (0, 1000),
+    "blob_radius": (0, 1),
+    # From the middle of RGB there is no colour farther away than 220.
+    "contrast": (0, 200),
+    "texture_truth": (0, 1),
+    "hue_truth": (0, 1),
+    "light": (0, 10),
+    "exposure": (0, 10),
+    "noise": (0, 255),
+}
+
 
 # --- Shapes: where |x|, |y| <= 1 or so, is a point inside? One function a class.
 
@@ -269,12 +302,16 @@ def write(
     """Writes all splits.
 
     Raises:
-      UserError: too few images to share out, or a split is there already.
+      UserError: too few images to share out, a setting that cannot be drawn, or a
+        split is there already.
     """
     if num_images < max(_RATIOS) or num_val < 1:
         raise UserError(
             f"--num_images must be {max(_RATIOS)} or more, --num_val 1 or more."
         )
+    if seed < 0:
+        raise UserError("--seed must be 0 or more.")
+    difficulty.check()
     splits: dict[str, Sequence[int]] = {
         "train": range(num_images),
         "val": range(_FIRST_VAL, _FIRST_VAL + num_val),

@@ -1,6 +1,7 @@
 """The synthetic pictures: classes, occlusion, repeatability, splits."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -76,3 +77,34 @@ def test_splits_are_nested_and_repeat(tmp_path):
 def test_too_few_images(tmp_path):
     with pytest.raises(UserError, match="--num_images must be 32 or more"):
         shapes.write(records.Writer(str(tmp_path)), 31, 5)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"size": -3}, "--size must lie between 8 and 4096."),
+        ({"kinds": (0, 9)}, "--kinds must lie between 1 and 4, the smaller number"),
+        ({"objects": (3, 1)}, "--objects must .*, the smaller number first"),
+        ({"contrast": 1000.0}, "--contrast must lie between 0 and 200"),
+        ({"noise": float("nan")}, "--noise must lie between 0 and 255"),
+    ],
+)
+def test_settings_that_cannot_be_drawn(tmp_path, settings, message):
+    with pytest.raises(UserError, match=message):
+        shapes.write(
+            records.Writer(str(tmp_path)),
+            32,
+            5,
+            difficulty=shapes.Difficulty(**settings),
+        )
+
+
+def test_every_setting_has_limits():
+    fields = {field.name for field in dataclasses.fields(shapes.Difficulty)}
+    assert set(shapes._LIMITS) == fields
+    shapes.Difficulty().check()
+
+
+def test_a_negative_seed(tmp_path):
+    with pytest.raises(UserError, match="--seed must be 0 or more"):
+        shapes.write(records.Writer(str(tmp_path)), 32, 5, seed=-1)
