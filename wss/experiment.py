@@ -22,7 +22,7 @@ from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
-from wss.training import distribution
+from wss.training import distribution, workers
 from wss.training.step import TrainingStep
 from wss.training.summaries import Summaries
 from wss.training.trainer import Trainer
@@ -357,13 +357,16 @@ def run(
       UserError: a mistake in the configuration or the data.
     """
     experiment = _create(model_dir, tpu)
-    if mode != "train":
-        experiment.check_evaluation()
-    if mode == "eval":
-        experiment.evaluate()
-    else:
-        experiment.check_training()
-        experiment.train(mode == "train_and_eval", profile_steps)
+    is_chief = distribution.is_chief(experiment.strategy)
+    with workers.together(experiment.strategy, model_dir) as own_dir:
+        experiment.model_dir = own_dir
+        if mode != "train":
+            experiment.check_evaluation()
+        if mode != "eval":
+            experiment.check_training()
+            experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
+        elif is_chief:
+            experiment.evaluate()
 
 
 def open_trained(

@@ -1,16 +1,11 @@
 """The same global batch gives the same numbers on any number of replicas."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.training import tiny
+from tests.training.pair import run_pair
 from wss import replicas
 from wss.methods.base import StepOutput
 from wss.training.step import TrainingStep
@@ -54,31 +49,9 @@ def test_two_replicas_give_the_numbers_of_one(batches, single, two_cpus):
 
 
 def test_two_processes_give_the_numbers_of_one(single, tmp_path):
-    with socket.socket() as first, socket.socket() as second:
-        sockets = [first, second]
-        for each in sockets:
-            each.bind(("localhost", 0))
-        hosts = [f"localhost:{each.getsockname()[1]}" for each in sockets]
-    workers = []
-    for index in range(2):
-        task = {"type": "worker", "index": index}
-        config = json.dumps({"cluster": {"worker": hosts}, "task": task})
-        output = str(tmp_path / f"{index}.npz")
-        workers.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.training.tiny", output],
-                env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": ""},
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    try:
-        for worker in workers:
-            _, errors = worker.communicate(timeout=900)
-            assert worker.returncode == 0, errors[-3000:]
-    finally:
-        for worker in workers:
-            worker.kill()
+    # Each worker writes its own file.
+    outputs = run_pair(["tests.training.tiny", str(tmp_path)])
+    assert [output.returncode for output in outputs] == [0, 0], outputs
     for index in range(2):
         with np.load(tmp_path / f"{index}.npz") as stored:
             assert stored["chief"] == (index == 0)

@@ -1,8 +1,9 @@
 """A tiny PseudoSeg that trains for a few steps, on any devices, in any process.
 
-    python -m tests.training.tiny OUTPUT.npz
+    python -m tests.training.tiny FOLDER
 
-takes part in a training of several workers (TF_CONFIG) and stores what it gave.
+takes part in a training of several workers (TF_CONFIG) and stores what it gave in
+FOLDER/<number of the worker>.npz.
 """
 
 import functools
@@ -173,8 +174,9 @@ def train(step, batches, strategy=None):
     return curves, {name: step._variables[name] - start[name] for name in start}
 
 
-def main(output: str) -> None:
+def main(folder: str) -> None:
     strategy = distribution.get_strategy()
+    output = f"{folder}/{strategy.cluster_resolver.task_id}.npz"
     step = make_step(strategy, synchronized=True)
     curves, changes = train(step, make_batches(), strategy)
     np.savez(output, chief=distribution.is_chief(strategy), **curves, **changes)

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import sys
 from typing import Optional
 
 import gin
@@ -82,6 +83,10 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 
 @functools.cache
 def _multi_worker() -> tf.distribute.Strategy:
+    cluster = json.loads(os.environ["TF_CONFIG"])["cluster"]
+    hosts = ", ".join(host for hosts in cluster.values() for host in hosts)
+    # Of several workers only one writes to the standard output.
+    print(f"Waiting for all workers: {hosts}.", file=sys.stderr, flush=True)
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from wss import replicas
 from wss.errors import NotFiniteError, UserError
 from wss.replicas import Ratio
-from wss.training import optimizers, schedules
+from wss.training import optimizers, schedules, workers
 from wss.training.loss_scale import LossScale
 
 Tensors = Dict[str, tf.Tensor]
@@ -103,6 +103,11 @@ class TrainingStep:
         else:
             # What the replicas do together stays outside.
             self._compute = tf.function(self._compute, jit_compile=True)
+
+    def share(self) -> None:
+        """Has all workers go on from the chief's state."""
+        variables = [self.step, *self._variables.values(), *self.optimizer.variables]
+        workers.share(self._strategy, variables)
 
     @tf.function
     def run(self, iterator: Any, count: tf.Tensor) -> Dict[str, Tensors]:

@@ -98,6 +98,7 @@ class Trainer:
             print(f"Continuing from {self._checkpoints.latest}.", flush=True)
         elif self.initialize is not None:
             self.initialize()
+        self.training_step.share()
         step = int(self.training_step.step.numpy())
         if step >= self.total_steps:
             print(f"This run is finished: it took its {step} steps.", flush=True)

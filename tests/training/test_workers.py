@@ -1,0 +1,36 @@
+"""Two workers: who writes, what they start with, and what happens if one is lost."""
+
+import os
+
+import tensorflow as tf
+
+from tests.training.pair import run_pair
+from wss.training import workers
+
+
+def test_the_chief_writes_and_all_start_from_its_state(tmp_path):
+    chief, other = run_pair(["tests.training.pair", str(tmp_path)])
+    assert chief.returncode == 0, chief.stderr
+    assert other.returncode == 0, other.stderr
+    assert (chief.stdout, other.stdout) == ("chief\n", "")
+    assert "[7.5, [3, 4]]" in chief.stderr and "[7.5, [3, 4]]" in other.stderr
+    assert os.listdir(tmp_path) == ["file-0"]
+    folder = other.stderr.split()[-1]
+    assert os.path.isabs(folder) and not os.path.exists(folder)
+
+
+def test_a_lost_worker_is_named_and_ends_the_others(tmp_path):
+    chief, lost = run_pair(["tests.training.pair", str(tmp_path), "1"])
+    assert lost.returncode == 9
+    assert chief.returncode == 2
+    assert "error: Worker 1 (localhost:" in chief.stderr
+    assert "Start the same command on all of them again" in chief.stderr
+
+
+def test_without_others_nothing_changes(tmp_path):
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with workers.together(strategy, str(tmp_path)) as folder:
+        assert folder == str(tmp_path)
+    variable = tf.Variable(2.0)
+    workers.share(strategy, [variable])
+    assert variable.numpy() == 2.0

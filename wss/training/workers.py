@@ -1,0 +1,118 @@
+"""Several processes that train together: they start alike, and one of them writes."""
+
+import contextlib
+import os
+import re
+import tempfile
+from typing import Iterator, Sequence
+
+import tensorflow as tf
+
+from wss.errors import NotFiniteError, UserError
+from wss.training.distribution import is_chief
+
+# What an operation on all workers raises where one of them does not answer.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+@contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[str]:
+    """Inside, this process works with the others that TF_CONFIG names, if it names any.
+
+    One of them, the chief, writes and prints for all. The others' files go into a
+    folder that vanishes at the end, and what they print goes nowhere. No one leaves
+    before all are done: who is gone is missed.
+
+    Args:
+      strategy: which devices train.
+      model_dir: where the chief writes.
+
+    Yields:
+      The folder that this process writes to.
+
+    Raises:
+      UserError: another worker is gone.
+    """
+    if not _are_several(strategy):
+        yield model_dir
+        return
+    try:
+        if is_chief(strategy):
+            yield model_dir
+        else:
+            with _aside() as folder:
+                yield folder
+        _wait_for_all(strategy)
+    except _LOST as error:
+        raise UserError(
+            f"{_name_lost(strategy, str(error))} is gone or can not be reached, and "
+            "the others can not go on without it. Start the same command on all of "
+            "them again; it goes on from the last checkpoint."
+        ) from error
+    except NotFiniteError as error:
+        if is_chief(strategy):
+            raise
+        # It knows neither the checkpoints nor the file that lists the images.
+        raise UserError(
+            f"Step {error.step} went wrong on all workers; the first one says how."
+        ) from error
+
+
+def share(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) -> None:
+    """Gives the variables the chief's values on all workers.
+
+    Only the chief has to find a checkpoint.
+    """
+    if not _are_several(strategy):
+        return
+
+    @tf.function
+    def read() -> Sequence[tf.Tensor]:
+        def replica() -> Sequence[tf.Tensor]:
+            context = tf.distribute.get_replica_context()
+            is_first = context.replica_id_in_sync_group == 0
+            return [
+                context.all_reduce("SUM", tf.where(is_first, v, tf.zeros_like(v)))
+                for v in variables
+            ]
+
+        return strategy.run(replica)
+
+    with strategy.scope():
+        for variable, value in zip(variables, read()):
+            variable.assign(strategy.experimental_local_results(value)[0])
+
+
+def _are_several(strategy: tf.distribute.Strategy) -> bool:
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+@contextlib.contextmanager
+def _aside() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+        with contextlib.redirect_stdout(nowhere):
+            yield folder
+
+
+def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    @tf.function
+    def meet() -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(lambda: tf.ones([])), axis=None)
+
+    meet()
+
+
+def _name_lost(strategy: tf.distribute.Strategy, message: str) -> str:
+    """ "Worker 1 (host:port)" if the message of the failure says which one."""
+    found = re.search(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+) heartbeat", message)
+    if not found:
+        return "Another worker"
+    job, index = found[1], int(found[2])
+    address = strategy.cluster_resolver.cluster_spec().task_address(job, index)
+    return f"{job.capitalize()} {index} ({address})"
