@@ -115,7 +115,8 @@ class Records:
         serialized = read_record(path, self._offset[index], self._length[index])
         readable = parsing.ensure(
             tf.strings.length(serialized) > 0,
-            *("Can not read ", source, ": the file has changed or is damaged."),
+            *("Can not read ", source, ": the file has changed or is damaged. "),
+            "All such records are found by python -m data_prep.verify.",
         )
         with tf.control_dependencies([readable]):
             return tf.identity(serialized), source
