@@ -66,7 +66,8 @@ class Plain(backbone.Backbone):
 def make_method(method=PseudoSeg, variant="plain", **options):
     """A method with its variables, the same each time."""
     tf.keras.utils.set_random_seed(1)
-    with mock.patch.dict(backbone._variants):  # Known here only.
+    backbone.variants()  # Finds the others.
+    with mock.patch.dict(backbone._variants):  # "plain" is known here only.
         backbone.register_backbone("plain", mean_pixel=backbone.MID_GREY)(Plain)
         model = DeepLabV3Plus(
             CLASSES,

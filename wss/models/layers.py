@@ -41,11 +41,15 @@ def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tens
       keep: share that is kept.
       seeds: int32 [batch, 2], a seed for each example.
     """
-    uniform = [
-        tf.random.stateless_uniform(shape[1:], seed, alg="philox")
+    bits = [
+        tf.random.stateless_uniform(
+            shape[1:], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+        )
         for seed in tf.unstack(seeds, num=shape[0])
     ]
-    return tf.cast(tf.stack(uniform) < keep, tf.float32) / keep
+    # XLA makes a float of other bits than TensorFlow, which takes the last 23.
+    last = tf.cast(tf.bitwise.bitwise_and(tf.stack(bits), 2**23 - 1), tf.int32)
+    return tf.cast(last < int(keep * 2**23), tf.float32) / keep
 
 
 class Convolution(tf.Module):

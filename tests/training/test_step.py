@@ -1,0 +1,84 @@
+"""A whole training step: as a static graph, under XLA, in half precision."""
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training import tiny
+from wss.methods.supervised import Supervised
+
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return tiny.make_batches(steps=STEPS, batch=2)
+
+
+def first(batches):
+    return tf.nest.map_structure(lambda x: x[0], batches)
+
+
+def lower(step, batch):
+    """The whole step as XLA sees it, not compiled yet."""
+
+    @tf.function(jit_compile=True)
+    def replica_step(*arguments):
+        return step._strategy.run(step._replica_step, args=arguments)
+
+    arguments = (batch, step.step.read_value(), tf.constant(0.007))
+    return replica_step.experimental_get_compiler_ir(*arguments)(stage="hlo")
+
+
+@pytest.mark.parametrize(
+    "options, portions",
+    [
+        ({"method": Supervised}, 1),
+        ({"weakly": True}, 2),
+        ({"variant": "resnet_v1_18_quarter_beta"}, 1),
+        ({"variant": "xception_65"}, 1),
+    ],
+    ids=str,
+)
+def test_the_whole_step_is_one_computation_of_xla(batches, options, portions):
+    step = tiny.make_step(
+        method=lambda: tiny.make_method(**options), accumulation_steps=portions
+    )
+    program = lower(step, first(batches))
+    assert program.count(" convolution(") > 30
+    # Calls of the host, and shapes like [<=4, 33] that change.
+    found = re.findall(r"custom-call|infeed|outfeed| send\(| recv\(|\[<=", program)
+    assert not found
+
+
+def test_no_shape_changes_and_no_python_runs_in_the_step(batches):
+    step = tiny.make_step()
+    graph = step._distributed_step.get_concrete_function(first(batches)).graph
+    operations = graph.get_operations()
+    assert len(operations) > 1000
+    assert not [op.name for op in operations if "PyFunc" in op.type]
+    unknown = {
+        (operation.type, index)
+        for operation in operations
+        for index, output in enumerate(operation.outputs)
+        if not output.shape.is_fully_defined()
+    }
+    # What only some GPUs keep for batch norm's gradient.
+    assert unknown <= {("FusedBatchNormV3", 5), ("ZerosLike", 0)}
+
+
+def test_xla_gives_the_same_losses_in_several_steps_of_one_call(batches):
+    plain, compiled = tiny.make_step(), tiny.make_step(jit_compile=True)
+    curves, changes = tiny.train(plain, batches)
+    start = {name: v.numpy() for name, v in compiled._variables.items()}
+    iterator = tiny.distribute(tiny.one_device(), batches)
+    results = compiled.run(iterator, tf.constant(STEPS))
+    assert int(compiled.step.numpy()) == STEPS
+    for name, value in results["losses"].items():
+        assert float(value) == pytest.approx(curves[f"losses/{name}"][-1], abs=1e-5)
+    for name, change in changes.items():
+        tolerance = 1e-2 * np.max(np.abs(change)) + 3e-7
+        moved = compiled._variables[name] - start[name]
+        np.testing.assert_allclose(moved, change, rtol=0, atol=tolerance, err_msg=name)
