@@ -3,12 +3,13 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from typing import Callable
 
 import absl.logging
 
-from wss.errors import UserError
+from wss.errors import Stopped, UserError
 
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -50,7 +51,8 @@ def run(
 
     Returns:
       0 when all went well, 2 with a line `error: ...` for a mistake of the user's, 130
-      after Ctrl-C. Anything else is a fault of ours and keeps its stack trace.
+      after Ctrl-C, 143 where SIGTERM ended a training that saved its state. Anything
+      else is a fault of ours and keeps its stack trace.
     """
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -67,6 +69,14 @@ def run(
         message = str(error).split("\n  In call to configurable")[0]
         print(f"error: {message}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        name = signal.Signals(stopped.signal).name
+        print(
+            f"Stopped by {name}. The state is saved; the same command goes on from "
+            "there.",
+            file=sys.stderr,
+        )
+        return 128 + stopped.signal
     except KeyboardInterrupt:
         goes_on = "; the same command goes on from here" if resumable else ""
         print(f"\nStopped{goes_on}.", file=sys.stderr)

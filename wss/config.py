@@ -11,7 +11,7 @@ import inspect
 import io
 import os
 import tokenize
-from typing import Dict, Iterable, List, Optional, Sequence, Set
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 import gin
 from gin import config_parser
@@ -63,6 +63,18 @@ def text() -> str:
 def operative_text() -> str:
     """What the functions called so far were given, defaults included."""
     return gin.operative_config_str(max_line_length=100)
+
+
+def signature(configurable: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a function or class that gin knows, by name.
+
+    Raises:
+      ValueError: gin knows none of this name.
+    """
+    function = gin.get_configurable(configurable)
+    if inspect.isclass(function):
+        function = function.__init__
+    return inspect.signature(function).parameters
 
 
 def find_file(path: str, folders: Iterable[str]) -> str:
@@ -214,10 +226,7 @@ def _explain(error: Exception) -> str:
 
 
 def _parameters(configurable: str) -> List[str]:
-    function = gin.get_configurable(configurable)
-    if inspect.isclass(function):
-        function = function.__init__
-    return [name for name in inspect.signature(function).parameters if name != "self"]
+    return [name for name in signature(configurable) if name != "self"]
 
 
 def _closest(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ command that it runs is printed, to be run by hand.
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import subprocess
@@ -52,10 +53,14 @@ def demonstrate(options: argparse.Namespace) -> None:
 
 def _run(module: str, *flags: str) -> None:
     print(f"\n$ python -m {module} {shlex.join(flags)}", flush=True)
-    finished = subprocess.run([sys.executable, "-m", module, *flags])
-    if finished.returncode:
+    with subprocess.Popen([sys.executable, "-m", module, *flags]) as process:
+        while process.poll() is None:
+            # Ctrl-C reaches the command too, which saves what it has.
+            with contextlib.suppress(KeyboardInterrupt):
+                process.wait()
+    if process.returncode:
         # The command has said what is wrong.
-        sys.exit(finished.returncode)
+        sys.exit(process.returncode)
 
 
 def _table(model_dirs: Mapping[str, str]) -> str:

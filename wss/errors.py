@@ -19,3 +19,17 @@ class NotFiniteError(UserError):
     def __init__(self, message: str, step: int):
         super().__init__(message)
         self.step = step
+
+
+class Stopped(BaseException):
+    """A signal ended a run, and nothing is lost.
+
+    No `Exception`, like KeyboardInterrupt: nobody is to mistake it for a failure.
+
+    Attributes:
+      signal: its number.
+    """
+
+    def __init__(self, signal: int):
+        super().__init__(f"Stopped by signal {signal}.")
+        self.signal = signal

@@ -1,7 +1,7 @@
 """Evaluates a trained model with the configuration that it was trained with.
 
     python -m wss.eval --model_dir=runs/voc_1-16
-    python -m wss.eval --model_dir=runs/voc_1-16 --checkpoint=PATH \\
+    python -m wss.eval --model_dir=runs/voc_1-16 --checkpoint=best \\
         --gin_bindings="EVAL_SPLIT = 'train'"
 
 Beside a training with --mode=train, which may start later:
@@ -45,8 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint",
         default="latest",
-        metavar="latest|PATH",
-        help="which checkpoint (default: the last one in --model_dir)",
+        metavar="latest|best|PATH",
+        help="the last one in --model_dir (default), that of the highest mean IoU, or "
+        "a path",
     )
     parser.add_argument(
         "--continuous",

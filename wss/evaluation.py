@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,7 @@ from wss.data import parsing
 from wss.datasets.spec import DatasetSpec
 from wss.metrics import ConfusionMatrix, Scores
 from wss.resize import resize_bilinear
+from wss.training import curves
 from wss.training.summaries import Summaries
 
 METRICS_FILE = "metrics.json"
@@ -86,6 +87,28 @@ class Evaluator:
             )
         return scores
 
+    def has_evaluated(self, step: int) -> bool:
+        """Whether the model of this step has been evaluated on this split."""
+        return any(
+            one["step"] == step and one["split"] == self._split
+            for one in read_evaluations(self._model_dir)
+        )
+
+    def best_step(self) -> int:
+        """The step of the highest mean IoU so far; something has been evaluated."""
+        return best(self._model_dir, self._split)["step"]
+
+    def forget_after(self, step: int) -> None:
+        """Forgets the evaluations that a run which goes on from a step makes again."""
+        evaluations = read_evaluations(self._model_dir)
+        kept = [
+            e for e in evaluations if e["step"] <= step or e["split"] != self._split
+        ]
+        if len(kept) < len(evaluations):
+            _write_evaluations(self._model_dir, kept)
+        first = step + 1 if self.has_evaluated(step) else step
+        curves.forget_from(os.path.join(self._model_dir, "eval"), first)
+
     @tf.function
     def _count(self, image: tf.Tensor, label: tf.Tensor) -> None:
         logits = self._model(image, training=False)
@@ -98,6 +121,8 @@ class Evaluator:
             {"step": step, "split": self._split, "images": images, **metrics}, indent=2
         )
         files.write_text(os.path.join(self._model_dir, METRICS_FILE), text + "\n")
+        self._draw(scores, metrics["class_iou"], step)
+        # At last: what stands there is not evaluated again.
         self._remember(
             {
                 "step": step,
@@ -106,15 +131,20 @@ class Evaluator:
                 "pixel_accuracy": scores.pixel_accuracy,
             }
         )
-        curves = {
+
+    def _draw(
+        self, scores: Scores, class_iou: Mapping[str, Optional[float]], step: int
+    ) -> None:
+        """Curves and pictures in TensorBoard."""
+        values = {
             "evaluation/iou/mIoU": scores.mean_iou,
             "evaluation/pixel_accuracy": scores.pixel_accuracy,
         }
-        for name, iou in metrics["class_iou"].items():
+        for name, iou in class_iou.items():
             if iou is not None:
-                curves[f"evaluation/iou/{name}"] = iou
+                values[f"evaluation/iou/{name}"] = iou
         events = Summaries(os.path.join(self._model_dir, "eval"))
-        events.scalars(curves, step)
+        events.scalars(values, step)
         names = self._spec.class_names
         bars = charts.iou_bars(
             scores.class_iou, scores.mean_iou, names, self._spec.palette
@@ -139,8 +169,7 @@ class Evaluator:
             if any(other[key] != evaluated[key] for key in same)
         ]
         ordered = sorted([*others, evaluated], key=lambda one: one["step"])
-        path = os.path.join(self._model_dir, EVALUATIONS_FILE)
-        files.write_text(path, json.dumps(ordered, indent=2) + "\n")
+        _write_evaluations(self._model_dir, ordered)
 
 
 def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
@@ -159,6 +188,11 @@ def read_evaluations(model_dir: str) -> List[Dict[str, Any]]:
         return []
     with tf.io.gfile.GFile(path) as file:
         return json.load(file)
+
+
+def _write_evaluations(model_dir: str, evaluations: Sequence[Dict[str, Any]]) -> None:
+    path = os.path.join(model_dir, EVALUATIONS_FILE)
+    files.write_text(path, json.dumps(evaluations, indent=2) + "\n")
 
 
 def best(model_dir: str, split: str) -> Optional[Dict[str, Any]]:

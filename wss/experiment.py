@@ -13,16 +13,26 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
 import gin
 import tensorflow as tf
 
-from wss import charts, config, cost, datasets, faults, files, panels, run_card
+from wss import (
+    charts,
+    config,
+    config_changes,
+    cost,
+    datasets,
+    faults,
+    files,
+    panels,
+    run_card,
+)
 from wss.data import parsing, pipeline
 from wss.errors import UserError
-from wss.evaluation import Evaluator, read_metrics
+from wss.evaluation import Evaluator
 from wss.methods.base import Method
 from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
-from wss.training import distribution, workers
+from wss.training import checkpoints, determinism, distribution, workers
 from wss.training.step import TrainingStep
 from wss.training.summaries import Summaries
 from wss.training.trainer import Trainer
@@ -62,6 +72,8 @@ class Experiment:
       init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
       initialize_last_layer: take the layers that give the classes' logits from it too.
       seed: decides every random draw.
+      deterministic: choose kernels that give the same numbers in every run, see
+        `wss.training.determinism`.
     """
 
     model_dir: str
@@ -83,6 +95,7 @@ class Experiment:
     init_checkpoint: Optional[str] = None
     initialize_last_layer: bool = False
     seed: int = 0
+    deterministic: bool = False
 
     def __post_init__(self):
         self.spec = datasets.get(self.dataset, self.data_dir)
@@ -113,7 +126,8 @@ class Experiment:
 
         Raises:
           UserError: missing shards, a labeled split without masks, a batch that does
-            not divide over the replicas, a missing checkpoint, an unknown augmentation.
+            not divide over the replicas, a missing checkpoint, an unknown augmentation,
+            a folder with checkpoints of another configuration.
         """
         replicas = self.strategy.num_replicas_in_sync
         parts = replicas * self.accumulation_steps
@@ -138,6 +152,7 @@ class Experiment:
         if self.init_checkpoint:
             tf1_checkpoint.find(self.init_checkpoint)
         self._training_batches(start_step=0)  # Builds the graph, reads nothing.
+        self._check_configuration()
 
     def train(
         self, evaluates: bool, profile_steps: Optional[Tuple[int, int]] = None
@@ -149,15 +164,25 @@ class Experiment:
           profile_steps: steps between which TensorFlow's profiler runs.
 
         Raises:
-          UserError: broken data, a loss that is not finite.
+          UserError: broken data, a loss that is not finite, a full disk.
+          Stopped: a signal came; the state is saved.
         """
         tf.io.gfile.makedirs(self.model_dir)
         files.write_text(self._path(config.CONFIG_FILE), config.text())
         method = self._build_method()
         evaluator = self._build_evaluator(method.model)
 
-        def evaluate(step: int) -> None:
-            evaluator.evaluate(step, print_table=step == self.train_steps)
+        def begin(step: int) -> None:
+            if step == 0:
+                self._initialize(method)
+            if evaluates:
+                evaluator.forget_after(step)
+            self._show_start(trainer.summaries, step)
+
+        def evaluate(step: int) -> bool:
+            if not evaluator.has_evaluated(step):
+                evaluator.evaluate(step, print_table=step == self.train_steps)
+            return evaluator.best_step() == step
 
         trainer = Trainer(
             self._build_training_step(method),
@@ -166,24 +191,16 @@ class Experiment:
             total_steps=self.train_steps,
             images_per_step=self.batch_size * (1 + method.uses_unlabeled),
             items={"model": method.model, "method": method},
-            initialize=lambda: self._initialize(method),
-            started=lambda traced: self._describe_step(traced, trainer.summaries),
+            begin=begin,
+            started=lambda traced: self._describe_step(traced, trainer),
             evaluate=evaluate if evaluates else None,
             save_batch=functools.partial(faults.save_batch, self),
             class_names=self.spec.class_names,
             profile_steps=profile_steps,
         )
-        for tag, text in run_card.startup_texts().items():
-            trainer.summaries.text(tag, text)
-        legend = charts.legend(self.spec.class_names, self.spec.palette)
-        trainer.summaries.images({"samples/legend": legend}, step=0)
         print(run_card.describe(self, method), flush=True)
         with parsing.user_errors(), faults.explained_memory(self):
             trainer.train()
-        # A run that was stopped in its last evaluation still owes it.
-        metrics = read_metrics(self.model_dir) or {}
-        if evaluates and metrics.get("step") != self.train_steps:
-            evaluate(self.train_steps)
         run_card.write_record(self, self.train_steps, self._operations)
 
     def evaluate(self, checkpoint: str = "latest") -> None:
@@ -210,10 +227,10 @@ class Experiment:
         """The network as a checkpoint has it.
 
         Args:
-          checkpoint: its path, or "latest".
+          checkpoint: its path, "latest" or "best".
 
         Raises:
-          UserError: there is none, or it is of another network.
+          UserError: there is none, it is damaged, or of another network.
         """
         checkpoint = self._find_checkpoint(checkpoint)
         model = self._build_model()
@@ -248,20 +265,38 @@ class Experiment:
                 )
         return images
 
+    def _check_configuration(self) -> None:
+        """Finds out what would have the last steps learn other than the first."""
+        path = self._path(config.CONFIG_FILE)
+        if not checkpoints.exist(self.model_dir) or not tf.io.gfile.exists(path):
+            return
+        with tf.io.gfile.GFile(path) as file:
+            changes = config_changes.find(file.read(), config.text())
+        if changes:
+            raise UserError(
+                f"{self.model_dir} holds a training with another configuration: "
+                f"{'; '.join(changes)}. Go on with the settings of {path}, or train "
+                "into another --model_dir."
+            )
+
     def _path(self, name: str) -> str:
         return os.path.join(self.model_dir, name)
 
     def _find_checkpoint(self, checkpoint: str) -> str:
-        if checkpoint == "latest":
-            checkpoint = tf.train.latest_checkpoint(self.model_dir)
-        if checkpoint is None:
+        finders = {"latest": checkpoints.find_latest, "best": checkpoints.find_best}
+        if checkpoint not in finders:
+            return checkpoint
+        path = finders[checkpoint](self.model_dir)
+        if path is None:
+            kind = "best checkpoint" if checkpoint == "best" else "checkpoint"
             raise UserError(
-                f"There is no checkpoint in {self.model_dir}. Train first: python -m "
+                f"There is no {kind} in {self.model_dir}. Train first: python -m "
                 f"wss.train --gin_file=... --model_dir={self.model_dir}"
             )
-        return checkpoint
+        return path
 
     def _build_model(self) -> DeepLabV3Plus:
+        determinism.configure(self.deterministic)
         tf.keras.utils.set_random_seed(self.seed)  # Of the initial weights.
         with self.strategy.scope(), _policy(self.precision):
             return DeepLabV3Plus(
@@ -328,7 +363,15 @@ class Experiment:
             exclude = () if self.initialize_last_layer else last_layers
             tf1_checkpoint.restore(self.init_checkpoint, method, exclude)
 
-    def _describe_step(self, traced: Any, summaries: Summaries) -> None:
+    def _show_start(self, summaries: Summaries, step: int) -> None:
+        """The command, the code and the configuration in TensorBoard."""
+        for tag, text in run_card.startup_texts().items():
+            summaries.text(tag, text, step)
+        if step == 0:
+            legend = charts.legend(self.spec.class_names, self.spec.palette)
+            summaries.images({"samples/legend": legend}, step)
+
+    def _describe_step(self, traced: Any, trainer: Trainer) -> None:
         """What is known once a step has been built: its cost, and all settings."""
         step = cost.of_function(traced, repeats=self.accumulation_steps - 1)
         self._operations = step.operations
@@ -336,7 +379,11 @@ class Experiment:
         files.write_text(
             self._path(config.OPERATIVE_CONFIG_FILE), config.operative_text()
         )
-        summaries.text("operative_config", gin.markdown(config.operative_text()))
+        trainer.summaries.text(
+            "operative_config",
+            gin.markdown(config.operative_text()),
+            int(trainer.training_step.step.numpy()),
+        )
 
 
 def run(
@@ -402,8 +449,14 @@ def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
       checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
 
     Raises:
-      UserError: there is no such checkpoint, or it is of another network.
+      UserError: there is no such checkpoint, it is damaged, or of another network.
     """
+    reason = checkpoints.problem(tf1_checkpoint.find(checkpoint))
+    if reason is not None:
+        raise UserError(
+            f"The checkpoint {checkpoint} can not be read ({reason}). Choose another: "
+            "--checkpoint=latest, best or a path."
+        )
     report = tf1_checkpoint.restore(checkpoint, model)
     classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
     absent = [

@@ -4,7 +4,8 @@
     python -m wss.train --gin_file=gin_configs/coco_1-32.gin \\
         --gin_bindings="BATCH_SIZE = 8" --gin_bindings="DATA_DIR = '/data/coco'"
 
-The same command goes on from the last checkpoint.
+The same command goes on from the last checkpoint. SIGTERM and Ctrl-C finish the running
+steps, save and end with status 143 or 130; a second one ends at once.
 """
 
 import argparse

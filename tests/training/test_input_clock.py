@@ -73,3 +73,13 @@ def test_without_stalls_nothing_is_said(capsys):
         consume(clock.timed(iter(slow(0.0)), tf.Variable(0)), tf.constant(2))
         time.sleep(0.5)
     assert "warning" not in capsys.readouterr().out
+
+
+def test_nothing_is_measured_where_tensorflow_has_no_clock(monkeypatch):
+    def fail():
+        raise tf.errors.FailedPreconditionError(None, None, "deterministic")
+
+    clock, batches = InputClock(), iter(slow(0.0))
+    monkeypatch.setattr(tf, "timestamp", fail)
+    assert clock.timed(batches, tf.Variable(0)) is batches
+    assert clock.take() == 0.0

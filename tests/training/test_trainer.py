@@ -14,7 +14,14 @@ from wss.training.trainer import Trainer
 ONE_DEVICE = tf.distribute.OneDeviceStrategy("/cpu:0")
 
 
-def make(model_dir, strategy=ONE_DEVICE, poison_step=None, total_steps=8, **kwargs):
+def make(
+    model_dir,
+    strategy=ONE_DEVICE,
+    poison_step=None,
+    total_steps=8,
+    schedule_steps=8,
+    **kwargs,
+):
     """A trainer of the toy method and the method."""
     with strategy.scope():
         method = toy.ToyMethod(poison_step)
@@ -22,7 +29,7 @@ def make(model_dir, strategy=ONE_DEVICE, poison_step=None, total_steps=8, **kwar
             method,
             method.variables_by_name,
             strategy,
-            total_steps=8,
+            total_steps=schedule_steps,
             seed=5,
             weight_decay=0.1,
         )
@@ -89,6 +96,20 @@ def test_a_finished_run_says_so(tmp_path, capsys):
     assert "finished: it took its 8 steps" in capsys.readouterr().out
 
 
+def test_an_evaluation_that_was_owed_is_made_up_for(tmp_path):
+    calls = []
+
+    def evaluate(step):
+        calls.append(step)
+        return step == 3
+
+    settings = {"evaluate": evaluate, "eval_interval": 3}
+    make(tmp_path, total_steps=3, **settings)[0].train()
+    make(tmp_path, **settings)[0].train()
+    assert calls == [3, 3, 6, 8]
+    assert glob.glob(f"{tmp_path}/best-*.index") == [f"{tmp_path}/best-3.index"]
+
+
 def test_a_loss_that_is_not_finite_is_named_and_never_saved(tmp_path):
     trainer, _ = make(tmp_path, poison_step=4, log_interval=100, checkpoint_interval=2)
     with pytest.raises(
@@ -119,13 +140,13 @@ def test_what_happens_when(tmp_path, capsys):
     calls = []
     trainer, _ = make(
         tmp_path,
-        initialize=lambda: calls.append("initialize"),
+        begin=lambda step: calls.append(f"begin at {step}"),
         evaluate=lambda step: calls.append(step),
         eval_interval=3,
         keep_checkpoints=2,
     )
     trainer.train()
-    assert calls == ["initialize", 3, 6, 8]
+    assert calls == ["begin at 0", 3, 6, 8]
     assert len(glob.glob(f"{tmp_path}/ckpt-*.index")) == 2
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[1] for line in lines] == ["1/8", "2/8", "4/8", "6/8", "8/8"]

@@ -1,55 +1,215 @@
-"""Checkpoints of a training: saved by step, the last few kept, restored on restart."""
+"""Checkpoints of a training: saved by step, the last few and the best are kept.
 
-from typing import Any, Optional
+TensorFlow writes a checkpoint's values first and its index last, and each value with a
+checksum. So one that is there in part, or damaged, is found out by reading it.
+"""
+
+import contextlib
+import os
+import re
+from typing import Any, Dict, List, Optional
 
 import tensorflow as tf
 
+from wss import files
 from wss.errors import UserError
+
+LATEST, BEST = "ckpt", "best"  # ckpt-<step>, best-<step>
+_FILE = re.compile(rf"({LATEST}|{BEST})-(\d+)(\.index|\.data-.*|_temp/?)")
 
 
 class Checkpoints:
-    """The checkpoints `<directory>/ckpt-<step>` of one training.
+    """The checkpoints `<directory>/ckpt-<step>` and `best-<step>` of one training.
 
     Args:
       directory: where they lie.
       step: the variable that counts the steps.
-      keep: how many of the last checkpoints to keep.
+      keep: how many of the last checkpoints to keep; 0: all.
       items: what a checkpoint holds beside the step, by name.
+
+    Attributes:
+      latest: path of the checkpoint that was saved or restored last, None before.
     """
 
     def __init__(self, directory: str, step: tf.Variable, keep: int, **items: Any):
+        self.latest: Optional[str] = None
         self._step = step
+        self._keep = keep
         self._directory = directory
         self._checkpoint = tf.train.Checkpoint(step=step, **items)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, directory, max_to_keep=keep, checkpoint_name="ckpt"
-        )
 
-    @property
-    def latest(self) -> Optional[str]:
-        """Path of the last checkpoint, None before the first."""
-        return self._manager.latest_checkpoint
-
-    def save(self) -> str:
-        """Saves now and returns the path."""
-        return self._manager.save(checkpoint_number=self._step.numpy())
-
-    def restore(self) -> bool:
-        """Restores the last checkpoint; False where there is none.
+    def save(self) -> None:
+        """Saves now, unless that was done at this step, and deletes the oldest.
 
         Raises:
-          UserError: it was written by another configuration.
+          UserError: it can not be written; the checkpoints before stay.
         """
-        if self.latest is None:
+        step = int(self._step.numpy())
+        path = _path(self._directory, LATEST, step)
+        if path == self.latest:
+            return
+        self._write(path)
+        # Later ones could not be read, or this run would have begun there.
+        steps = [s for s in _steps(self._directory, LATEST) if s <= step][-self._keep :]
+        self._name_latest(steps)
+        self.latest = path
+        _delete_others(self._directory, LATEST, steps)
+
+    def save_best(self) -> None:
+        """Saves as the best; errors as of `save`."""
+        step = int(self._step.numpy())
+        self._write(_path(self._directory, BEST, step))
+        _delete_others(self._directory, BEST, [step])
+
+    def restore(self) -> bool:
+        """Restores the last checkpoint that can be read; False where there is none.
+
+        Raises:
+          UserError: it was written by another configuration, or none can be read.
+        """
+        path = find_latest(self._directory)
+        if path is None:
             return False
         try:
-            status = self._checkpoint.restore(self.latest)
-            status.assert_existing_objects_matched()
+            self._checkpoint.read(path).assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"The checkpoint {self.latest} does not fit this configuration "
-                f"({reason}). Continue with the configuration it was written by "
-                f"({self._directory}/config.gin), or train into another --model_dir."
+                f"The checkpoint {path} does not fit this configuration "
+                f"({_first_line(error)}). Continue with the configuration it was "
+                f"written by ({self._directory}/config.gin), or train into another "
+                "--model_dir."
             ) from error
+        self.latest = path
         return True
+
+    def _write(self, path: str) -> None:
+        try:
+            self._checkpoint.write(path)
+        except (tf.errors.OpError, OSError) as error:
+            self._delete_unfinished()
+            kept = "no checkpoint was written before"
+            if self.latest:
+                kept = f"the last good checkpoint is {self.latest}"
+            raise UserError(
+                f"The checkpoint {path} can not be written ({_first_line(error)}); "
+                f"{kept}. Make room, or mend what is wrong with the folder; the same "
+                "command goes on from there."
+            ) from error
+
+    def _name_latest(self, steps: List[int]) -> None:
+        """Writes what `tf.train.latest_checkpoint` reads."""
+        lines = [f'model_checkpoint_path: "{LATEST}-{steps[-1]}"']
+        lines += [f'all_model_checkpoint_paths: "{LATEST}-{step}"' for step in steps]
+        path = os.path.join(self._directory, "checkpoint")
+        files.write_text(path, "\n".join(lines) + "\n")
+
+    def _delete_unfinished(self) -> None:
+        with contextlib.suppress(tf.errors.OpError):
+            for kind in (LATEST, BEST):
+                _delete_others(self._directory, kind, _steps(self._directory, kind))
+
+
+def exist(directory: str) -> bool:
+    """Whether a training has saved a checkpoint there."""
+    return bool(_candidates(directory, LATEST))
+
+
+def find_latest(directory: str) -> Optional[str]:
+    """Path of the last checkpoint that can be read, None before the first.
+
+    Those that can not be read are named in a printed line.
+
+    Raises:
+      UserError: there are some, but none can be read.
+    """
+    return _find(directory, LATEST)
+
+
+def find_best(directory: str) -> Optional[str]:
+    """As `find_latest`, of the best checkpoint."""
+    return _find(directory, BEST)
+
+
+def problem(path: str) -> Optional[str]:
+    """Why a checkpoint can not be read, None if it can: all of it is read."""
+    try:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
+        return _first_line(error)
+    return None
+
+
+def _find(directory: str, kind: str) -> Optional[str]:
+    candidates = _candidates(directory, kind)
+    for path in candidates:
+        reason = problem(path)
+        if reason is None:
+            return path
+        print(
+            f"warning: the checkpoint {path} can not be read ({reason}); the one "
+            "before it is taken.",
+            flush=True,
+        )
+    if candidates:
+        raise UserError(
+            f"None of the checkpoints in {directory} can be read. Put back a copy of "
+            f"{candidates[0]}.*, or start anew with another --model_dir."
+        )
+    return None
+
+
+def _candidates(directory: str, kind: str) -> List[str]:
+    """Paths of what claims to be a whole checkpoint, the last one first.
+
+    One without an index claims nothing, for it was never finished.
+    """
+    steps = _steps(directory, kind)
+    paths = [_path(directory, kind, step) for step in reversed(steps)]
+    named = _named_latest(directory) if kind == LATEST else None
+    if named is not None and named not in paths:
+        paths.insert(0, named)  # Lost.
+    return paths
+
+
+def _named_latest(directory: str) -> Optional[str]:
+    """The path in the file `checkpoint`, which is written behind each save."""
+    try:
+        state = tf.train.get_checkpoint_state(directory)
+    except ValueError:  # It is empty.
+        return None
+    return None if state is None else state.model_checkpoint_path
+
+
+def _steps(directory: str, kind: str) -> List[int]:
+    """Steps of the checkpoints that have an index, in order."""
+    found = _files(directory, kind).items()
+    return sorted(step for name, step in found if name.endswith(".index"))
+
+
+def _files(directory: str, kind: str) -> Dict[str, int]:
+    """Names of the files and folders of all checkpoints of a kind, with their steps."""
+    if not tf.io.gfile.isdir(directory):
+        return {}
+    matches = map(_FILE.fullmatch, tf.io.gfile.listdir(directory))
+    return {m[0]: int(m[2]) for m in matches if m and m[1] == kind}
+
+
+def _delete_others(directory: str, kind: str, steps: List[int]) -> None:
+    for name, step in _files(directory, kind).items():
+        path = os.path.join(directory, name)
+        if step in steps and "_temp" not in name:
+            continue
+        if tf.io.gfile.isdir(path):
+            tf.io.gfile.rmtree(path)
+        else:
+            tf.io.gfile.remove(path)
+
+
+def _path(directory: str, kind: str, step: int) -> str:
+    return os.path.join(directory, f"{kind}-{step}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

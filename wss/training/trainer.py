@@ -8,11 +8,15 @@ import gin
 import tensorflow as tf
 
 from wss.errors import NotFiniteError
-from wss.training import summaries
+from wss.training import curves, summaries
 from wss.training.checkpoints import Checkpoints
 from wss.training.input_clock import InputClock
 from wss.training.profiling import ProfileWindow
 from wss.training.step import TrainingStep
+from wss.training.stopping import StopSignals
+
+# Seconds that a signal may have to wait for the running steps.
+_LOOP_SECONDS = 5.0
 
 
 @gin.configurable(
@@ -40,10 +44,12 @@ class Trainer:
       total_steps: length of the training.
       images_per_step: images that all replicas see in a step, for the pace.
       items: what a checkpoint holds beside the step and the optimizer, by name.
-      initialize: called before the first step of a new training.
+      begin: called before this run's first step with the number of steps taken so far;
+        0: the training is new.
       started: called behind this run's first step, when everything has been built,
         with the traced function that took it.
-      evaluate: called with the step for an evaluation.
+      evaluate: called with the step for an evaluation; returns whether this was the
+        best so far. Called again at the step that a run goes on from.
       save_batch: called with a step and what went wrong there; writes down the images
         of its batch and returns the file's path.
       class_names: names of the entries of monitors that have one for each class.
@@ -53,7 +59,8 @@ class Trainer:
       eval_interval: steps between two evaluations; 0 means only at the end.
       log_interval: steps between two progress lines and two points of a curve.
       image_interval: steps between two histograms and sample images.
-      steps_per_loop: steps that run without coming back to Python.
+      steps_per_loop: steps that run without coming back to Python, at most; slow ones
+        come back more often.
     """
 
     training_step: TrainingStep
@@ -62,9 +69,9 @@ class Trainer:
     total_steps: int
     images_per_step: int
     items: Mapping[str, Any]
-    initialize: Optional[Callable[[], None]] = None
+    begin: Optional[Callable[[int], None]] = None
     started: Optional[Callable[[Any], None]] = None
-    evaluate: Optional[Callable[[int], None]] = None
+    evaluate: Optional[Callable[[int], bool]] = None
     save_batch: Optional[Callable[[int, str], str]] = None
     class_names: Sequence[str] = ()
     profile_steps: Optional[Tuple[int, int]] = None
@@ -85,6 +92,7 @@ class Trainer:
         )
         self._stopwatch = summaries.Stopwatch()
         self._input_clock = InputClock()
+        self._signals = StopSignals()
         self._profile = ProfileWindow(self.profile_steps, f"{self.model_dir}/train")
         self.summaries = summaries.Summaries(f"{self.model_dir}/train")
 
@@ -92,21 +100,29 @@ class Trainer:
         """Trains to the last step.
 
         Raises:
-          UserError: a loss is not finite; the checkpoints before stay.
+          UserError: a loss is not finite, or a checkpoint can not be written; the
+            checkpoints before stay.
+          Stopped: a signal came; the state is saved.
         """
-        if self._checkpoints.restore():
+        restored = self._checkpoints.restore()
+        if restored:
             print(f"Continuing from {self._checkpoints.latest}.", flush=True)
-        elif self.initialize is not None:
-            self.initialize()
+        step = int(self.training_step.step.numpy())
+        curves.forget_from(f"{self.model_dir}/train", step + 1 if restored else 0)
+        if self.begin is not None:
+            self.begin(step)
         self.training_step.share()
         step = int(self.training_step.step.numpy())
-        if step >= self.total_steps:
-            print(f"This run is finished: it took its {step} steps.", flush=True)
-            return
-        batches = iter(self.batches(step))
-        iterator = self._input_clock.timed(batches, self.training_step.step)
-        with self._input_clock.watch():
-            self._take_steps(iterator, step)
+        with self._signals.watch():
+            if restored and self._evaluates(step):
+                self._evaluate(step)  # It may have been stopped in it.
+            if step >= self.total_steps:
+                print(f"This run is finished: it took its {step} steps.", flush=True)
+                return
+            batches = iter(self.batches(step))
+            iterator = self._input_clock.timed(batches, self.training_step.step)
+            with self._input_clock.watch():
+                self._take_steps(iterator, step)
         self._profile.stop()
 
     def _take_steps(self, iterator: Any, step: int) -> None:
@@ -126,6 +142,9 @@ class Trainer:
                 self._stopwatch.start(step)
                 self._input_clock.take()
             self._handle_events(step, results, is_first=step == first + 1)
+            if self._signals.received:
+                self._save()
+                self._signals.check()
 
     def _handle_events(
         self, step: int, results: Mapping[str, Any], is_first: bool
@@ -141,12 +160,25 @@ class Trainer:
                 self.summaries.histograms(results["histograms"], step)
                 self.summaries.images(_tagged("samples", results["images"]), step)
                 self._log_classes(step, results["classes"])
-            if self._is_due(step, self.checkpoint_interval):
-                self._check_finite()
-                self._checkpoints.save()
-            if self.evaluate is not None and self._is_due(step, self.eval_interval):
-                self.summaries.flush()
-                self.evaluate(step)
+            if self._is_due(step, self.checkpoint_interval) or self._evaluates(step):
+                self._save()
+            if self._evaluates(step):
+                self._evaluate(step)
+
+    def _save(self) -> None:
+        self._check_finite()
+        self.summaries.flush()
+        self._checkpoints.save()
+
+    def _evaluates(self, step: int) -> bool:
+        return self.evaluate is not None and self._is_due(step, self.eval_interval)
+
+    def _evaluate(self, step: int) -> None:
+        """Evaluates what has just been saved, so that a signal may break it off."""
+        with self._signals.raising():
+            is_best = self.evaluate(step)
+        if is_best:
+            self._checkpoints.save_best()
 
     def _is_due(self, step: int, interval: int) -> bool:
         """Everything is due behind the last step; an interval of 0 means only then."""
@@ -161,7 +193,9 @@ class Trainer:
         )
         to_event = [interval - step % interval for interval in intervals if interval]
         to_event.append(self._profile.steps_to_next(step) or self.total_steps)
-        return min([*to_event, self.steps_per_loop, self.total_steps - step])
+        quick = int(_LOOP_SECONDS * (self._stopwatch.steps_per_second or 0.0))
+        loop = min(self.steps_per_loop, max(1, quick))
+        return min([*to_event, loop, self.total_steps - step])
 
     def _check_finite(self) -> None:
         try:

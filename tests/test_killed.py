@@ -1,0 +1,65 @@
+"""Trainings that end in the middle, by SIGKILL and by signals that can be caught."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests import killed
+from wss.training import checkpoints
+
+# The toy's training, with a checkpoint behind each step, slow enough to be met in it.
+TOY = """
+import sys
+from tests.training import test_trainer
+from wss import command_line
+steps = int(sys.argv[2])
+trainer, _ = test_trainer.make(
+    sys.argv[1],
+    total_steps=steps,
+    schedule_steps=steps,
+    checkpoint_interval=1,
+    log_interval=10,
+    image_interval=20,
+    evaluate=lambda step: step == 300,
+    eval_interval=300,
+)
+sys.exit(command_line.run(trainer.train, resumable=True))
+"""
+
+
+def command(folder, steps):
+    return [sys.executable, "-c", TOY, str(folder), str(steps)]
+
+
+def test_a_killed_run_gives_the_numbers_of_an_undisturbed_one(tmp_path):
+    killed.run_killed(command(tmp_path / "alone", 400), times=0, seconds=0.0, seed=0)
+    times = killed.run_killed(
+        command(tmp_path / "killed", 400), times=3, seconds=1.0, seed=1
+    )
+    assert times == 3
+    assert killed.differences(str(tmp_path / "alone"), str(tmp_path / "killed")) == []
+
+
+@pytest.mark.parametrize(
+    "number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_ends_a_run_behind_a_step_that_is_saved(tmp_path, number, status):
+    process = subprocess.Popen(
+        command(tmp_path, 1 << 20),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        line = process.stdout.readline()
+        assert line.startswith("step")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors
+    name = signal.Signals(number).name
+    assert f"Stopped by {name}. The state is saved; the same command" in errors
+    assert "Traceback" not in errors
+    assert re.search(r"ckpt-\d+$", checkpoints.find_latest(str(tmp_path)))

@@ -1,0 +1,149 @@
+"""Checkpoints that were torn, damaged or lost, and a disk that is full."""
+
+import os
+
+import pytest
+import tensorflow as tf
+
+from wss.errors import UserError
+from wss.training import checkpoints
+from wss.training.checkpoints import Checkpoints
+
+
+class Run:
+    """A training whose only variable holds ten times its step."""
+
+    def __init__(self, directory, keep=3):
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.value = tf.Variable(tf.zeros([1000]))
+        self.checkpoints = Checkpoints(
+            str(directory), self.step, keep, value=self.value
+        )
+
+    def save(self, *steps):
+        for step in steps:
+            self.step.assign(step)
+            self.value.assign(tf.fill([1000], 10.0 * step))
+            self.checkpoints.save()
+        return self
+
+    def restored_step(self):
+        assert self.checkpoints.restore()
+        step = int(self.step.numpy())
+        assert self.value.numpy().tolist() == [10.0 * step] * 1000
+        return step
+
+
+def cut(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def flip(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: cut(folder / "ckpt-4.data-00000-of-00001", 2000),
+        lambda folder: cut(folder / "ckpt-4.index", 100),
+        lambda folder: cut(folder / "ckpt-4.index", 0),
+        lambda folder: flip(folder / "ckpt-4.data-00000-of-00001", 2000),
+        lambda folder: flip(folder / "ckpt-4.index", 20),
+        lambda folder: (folder / "ckpt-4.data-00000-of-00001").unlink(),
+        lambda folder: (folder / "ckpt-4.index").unlink(),
+    ],
+    ids=["short", "short index", "no index", "bit", "index bit", "no data", "lost"],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    tmp_path, capsys, damage
+):
+    Run(tmp_path).save(2, 4)
+    damage(tmp_path)
+    run = Run(tmp_path)
+    assert run.restored_step() == 2
+    line = capsys.readouterr().out
+    assert f"warning: the checkpoint {tmp_path}/ckpt-4 can not be read (" in line
+    assert line.count("\n") == 1
+    assert run.checkpoints.latest == f"{tmp_path}/ckpt-2"
+    run.save(4)
+    assert Run(tmp_path).restored_step() == 4
+
+
+def test_no_run_begins_anew_where_none_can_be_read(tmp_path):
+    Run(tmp_path).save(2, 4)
+    for step in (2, 4):
+        flip(tmp_path / f"ckpt-{step}.data-00000-of-00001", 2000)
+    with pytest.raises(UserError, match="None of the checkpoints in .* with another"):
+        Run(tmp_path).checkpoints.restore()
+
+
+def test_no_run_begins_anew_where_all_are_lost(tmp_path, capsys):
+    Run(tmp_path).save(2)
+    for path in tmp_path.glob("ckpt-2.*"):
+        path.unlink()
+    with pytest.raises(UserError, match="Put back a copy of .*ckpt-2"):
+        Run(tmp_path).checkpoints.restore()
+
+
+def test_a_first_checkpoint_that_was_never_finished_is_none(tmp_path):
+    (tmp_path / "ckpt-2_temp").mkdir()
+    (tmp_path / "ckpt-2_temp" / "part-00000-of-00001.index").write_text("")
+    (tmp_path / "ckpt-2.data-00000-of-00001").write_text("torn")
+    run = Run(tmp_path)
+    assert not checkpoints.exist(str(tmp_path)) and not run.checkpoints.restore()
+    run.save(4)
+    assert sorted(os.listdir(tmp_path)) == [
+        "checkpoint",
+        "ckpt-4.data-00000-of-00001",
+        "ckpt-4.index",
+    ]
+
+
+def test_the_last_ones_and_the_best_are_kept(tmp_path):
+    run = Run(tmp_path, keep=2).save(1, 2)
+    run.checkpoints.save_best()
+    run.save(3)
+    run.checkpoints.save_best()
+    run.save(9, 10)
+    assert sorted(path.stem for path in tmp_path.glob("*.index")) == [
+        "best-3",
+        "ckpt-10",
+        "ckpt-9",
+    ]
+    assert checkpoints.find_best(str(tmp_path)) == f"{tmp_path}/best-3"
+    assert tf.train.latest_checkpoint(str(tmp_path)) == f"{tmp_path}/ckpt-10"
+    assert Run(tmp_path).restored_step() == 10
+
+
+def test_a_full_disk_is_told_and_harms_no_other_checkpoint(tmp_path, monkeypatch):
+    run = Run(tmp_path).save(2)
+
+    def fail(self, path):
+        # As TensorFlow's: a part is written.
+        os.mkdir(f"{path}_temp")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.train.Checkpoint, "write", fail)
+        with pytest.raises(UserError) as raised:
+            run.save(4)
+    message = str(raised.value)
+    assert f"{tmp_path}/ckpt-4 can not be written (No space left on device)" in message
+    assert f"the last good checkpoint is {tmp_path}/ckpt-2." in message
+    assert not (tmp_path / "ckpt-4_temp").exists()
+    assert Run(tmp_path).restored_step() == 2
+
+
+def test_whatever_else_lies_there_stays(tmp_path):
+    for name in ("notes.txt", "ckpt-a.index", "ckpt-old-3.index", "best.index"):
+        (tmp_path / name).write_text("mine")
+    Run(tmp_path, keep=1).save(1, 2, 3)
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        "notes.txt",
+        "ckpt-a.index",
+        "ckpt-old-3.index",
+        "best.index",
+    }

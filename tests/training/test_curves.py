@@ -1,0 +1,44 @@
+"""What TensorBoard shows of a run that was started again."""
+
+import tensorflow as tf
+from tensorboard.backend.event_processing import plugin_event_accumulator
+
+from wss.training import curves
+
+
+def draw(directory, values, second):
+    """Draws as a run that started at a second since 1970."""
+    writer = tf.summary.create_file_writer(str(directory / "new"))
+    with writer.as_default():
+        for step, value in values.items():
+            tf.summary.scalar("loss", value, step)
+    writer.close()
+    (path,) = (directory / "new").glob("events.*")
+    path.rename(directory / f"events.out.tfevents.{second}.host.v2")
+    (directory / "new").rmdir()
+
+
+def shown(directory):
+    """Points (step, value) of the curve as TensorBoard has them."""
+    events = plugin_event_accumulator.EventAccumulator(str(directory)).Reload()
+    points = events.Tensors("loss") if "loss" in events.Tags()["tensors"] else []
+    return [(p.step, float(tf.make_ndarray(p.tensor_proto))) for p in points]
+
+
+def test_points_behind_the_restored_step_are_dropped(tmp_path):
+    draw(tmp_path, {0: 4.0, 10: 3.0, 20: 2.0}, 1000000000)
+    curves.forget_from(str(tmp_path), 11)
+    assert shown(tmp_path) == [(0, 4.0), (10, 3.0)]
+    draw(tmp_path, {20: 2.5, 30: 1.0}, 9999999999)
+    assert shown(tmp_path) == [(0, 4.0), (10, 3.0), (20, 2.5), (30, 1.0)]
+
+
+def test_a_new_start_drops_all(tmp_path):
+    draw(tmp_path, {0: 4.0, 10: 3.0}, 1000000000)
+    curves.forget_from(str(tmp_path), 0)
+    assert shown(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path):
+    curves.forget_from(str(tmp_path / "train"), 0)
+    assert not (tmp_path / "train").exists()

@@ -1,0 +1,64 @@
+"""Signals that end a training."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from wss.errors import Stopped
+from wss.training import stopping
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Statuses with which the process would have ended at once."""
+    statuses = []
+    monkeypatch.setattr(stopping.os, "_exit", statuses.append)
+    return statuses
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+    time.sleep(0.2)  # The thread that listens takes its turn.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_is_noted_and_the_second_ends(ended, capsys, number):
+    before = signal.getsignal(number)
+    signals = stopping.StopSignals()
+    with signals.watch():
+        signals.check()
+        send(number)
+        assert signals.received == number and not ended
+        with pytest.raises(Stopped) as raised:
+            signals.check()
+        send(number)
+        assert ended == [128 + number]
+    assert raised.value.signal == number
+    assert signal.getsignal(number) is before
+    name = signal.Signals(number).name
+    assert f"{name}: saving the state" in capsys.readouterr().err
+
+
+def test_what_is_done_again_anyway_is_broken_off(ended):
+    signals = stopping.StopSignals()
+    with signals.watch():
+        with pytest.raises(Stopped), signals.raising():
+            send(signal.SIGTERM)
+            pytest.fail("The signal did not break it off.")
+        with pytest.raises(Stopped), signals.raising():
+            pytest.fail("It came before.")
+    assert not ended
+
+
+def test_what_is_ignored_stays_ignored(ended):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        signals = stopping.StopSignals()
+        with signals.watch():
+            send(signal.SIGINT)
+            signals.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not ended

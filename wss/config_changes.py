@@ -1,0 +1,103 @@
+"""What differs between two configurations of one training, as far as it matters."""
+
+import inspect
+import io
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from gin import config_parser
+
+from wss import config
+
+# What of a training may be changed on the way: no step depends on it.
+_WITHOUT_EFFECT = {
+    "Trainer",
+    "InputClock",
+    "Experiment.data_dir",
+    "training_batches.max_broken_records",
+}
+
+
+def find(old: str, new: str) -> List[str]:
+    """Finds what decides the numbers of a training and is not the same in both.
+
+    Args:
+      old: a configuration, as of `text`.
+      new: another one.
+
+    Returns:
+      For each setting a phrase such as "SEED is 0 there and 1 here".
+    """
+    there, here = _resolved(old), _resolved(new)
+    phrases = {}
+    for key in sorted({*there, *here}):
+        if key in _WITHOUT_EFFECT or key.split(".")[0] in _WITHOUT_EFFECT:
+            continue
+        name, value = there.get(key) or (key, _default(key))
+        other_name, other = here.get(key) or (name, _default(key))
+        if value != other:
+            name = other_name if name == key else name  # A macro is what users set.
+            phrases[name] = f"{name} is {value!r} there and {other!r} here"
+    return list(phrases.values())
+
+
+class _Reference(NamedTuple):
+    """What stands behind % or @ in a configuration."""
+
+    sign: str
+    name: str
+    call: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.sign}{self.name}{self.call}"
+
+
+class _Names(config_parser.ParserDelegate):
+    """Leaves references as they are written."""
+
+    def configurable_reference(self, name: str, evaluate: bool) -> _Reference:
+        return _Reference("@", name, "()" if evaluate else "")
+
+    def macro(self, name: str) -> _Reference:
+        return _Reference("%", name)
+
+
+def _resolved(source: str) -> Dict[str, Tuple[str, Any]]:
+    """Each parameter of a text without includes: the macro that sets it, its value."""
+    statements = [
+        s
+        for s in config_parser.ConfigParser(io.StringIO(source), _Names())
+        if isinstance(s, config_parser.BindingStatement)
+    ]
+
+    def key(statement) -> str:
+        scope = f"{statement.scope}/" if statement.scope else ""
+        return f"{scope}{statement.selector}"
+
+    macros = {key(s): s.value for s in statements if not s.arg_name}
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, _Reference):
+            return resolve(macros.get(value.name)) if value.sign == "%" else value
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(resolve, value))
+        if isinstance(value, dict):
+            return {k: resolve(v) for k, v in value.items()}
+        return value
+
+    resolved = {}
+    for statement in statements:
+        if statement.arg_name:
+            name, value = f"{key(statement)}.{statement.arg_name}", statement.value
+            is_macro = isinstance(value, _Reference) and value.sign == "%"
+            resolved[name] = (value.name if is_macro else name, resolve(value))
+    return resolved
+
+
+def _default(key: str) -> Any:
+    """The value of a parameter that nothing sets; None where it is not known."""
+    configurable, parameter = key.split("/")[-1].rsplit(".", 1)
+    try:
+        found = config.signature(configurable)[parameter].default
+    except (ValueError, KeyError):
+        return None
+    return None if found is inspect.Parameter.empty else found

@@ -1,0 +1,87 @@
+"""Signals that end a training: its state is saved first."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Any, Iterator, Optional
+
+from wss.errors import Stopped
+
+# What a machine sends before it is taken away, and Ctrl-C.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """Notes the first signal; a second one ends the process at once.
+
+    Attributes:
+      received: number of the signal that came, None before.
+    """
+
+    def __init__(self) -> None:
+        self.received: Optional[int] = None
+        self._raises = False
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Inside, signals are noted; outside they do what they did before."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Only the main thread may ask for signals.
+            return
+        # What was ignored, as by nohup, stays so.
+        watched = [s for s in _SIGNALS if signal.getsignal(s) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in watched}
+        # Python's handlers wait until TensorFlow returns, after steps or minutes: a
+        # thread listens.
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)
+        wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, args=(reader,), daemon=True).start()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup)
+            writer.close()  # The thread ends.
+
+    @contextlib.contextmanager
+    def raising(self) -> Iterator[None]:
+        """Inside, a signal raises `Stopped`: for what is done again anyway."""
+        self._raises = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._raises = False
+
+    def check(self) -> None:
+        """Raises `Stopped` if a signal came."""
+        if self.received is not None:
+            raise Stopped(self.received)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self.received = self.received or number
+        if self._raises:
+            self.check()
+
+    def _listen(self, reader: socket.socket) -> None:
+        """Reads the numbers of the signals as they come."""
+        count = 0
+        with reader:
+            for number in iter(lambda: reader.recv(1), b""):
+                if number[0] not in _SIGNALS:
+                    continue
+                count += 1
+                if count > 1:
+                    os._exit(128 + number[0])
+                self.received = self.received or number[0]
+                print(
+                    f"\n{signal.Signals(number[0]).name}: saving the state once the "
+                    "running steps are done. A second signal ends the run at once.",
+                    file=sys.stderr,
+                    flush=True,
+                )
