@@ -170,7 +170,7 @@ class Experiment:
         tf.io.gfile.makedirs(self.model_dir)
         files.write_text(self._path(config.CONFIG_FILE), config.text())
         method = self._build_method()
-        evaluator = self._build_evaluator(method.model)
+        evaluator = self._build_evaluator(method.evaluated_model)
 
         def begin(step: int) -> None:
             if step == 0:
@@ -444,6 +444,8 @@ def open_trained(
 def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
     """Gives the model the weights of a checkpoint; returns its training step.
 
+    Where the checkpoint has a moving average of the network, that is what it gives.
+
     Args:
       model: the network.
       checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
@@ -457,7 +459,7 @@ def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
             f"The checkpoint {checkpoint} can not be read ({reason}). Choose another: "
             "--checkpoint=latest, best or a path."
         )
-    report = tf1_checkpoint.restore(checkpoint, model)
+    report = tf1_checkpoint.restore(checkpoint, model, average=True)
     classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
     absent = [
         name

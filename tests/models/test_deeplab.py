@@ -188,3 +188,34 @@ def test_two_replicas_agree_with_one(two_cpus):
         np.testing.assert_allclose(value, expected_norm, rtol=1e-3)
     for x, y in zip(single.non_trainable_variables, model.non_trainable_variables):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
+
+
+def test_a_twin_has_variables_of_its_own():
+    model = small_model(output_stride=8, batch_norm_decay=0.9)
+    twin = model.twin()
+    ours, theirs = named_variables(model), named_variables(twin)
+    assert {n: v.shape for n, v in ours.items()} == {
+        n: v.shape for n, v in theirs.items()
+    }
+    assert not {v.ref() for v in ours.values()} & {v.ref() for v in theirs.values()}
+    for name, variable in ours.items():
+        theirs[name].assign(variable)
+    images = random_images()
+    np.testing.assert_array_equal(model(images), twin(images))
+
+
+def test_another_head_reads_what_the_decoder_fuses():
+    model = small_model()
+    before = set(named_variables(model))
+    head = model.create_head("other", 3)
+    end_points = model.backbone(random_images())
+    fused = model.fuse(end_points)
+    np.testing.assert_array_equal(model.read_logits(fused), model.segment(end_points))
+    assert head(fused).shape == (2, 9, 9, 3) and head(fused).dtype == tf.float32
+    assert set(named_variables(model)) == before
+    names = set(named_variables(head))
+    assert names == {
+        n.replace("decoder/decoder_conv", "other/conv")
+        for n in before
+        if n.startswith("decoder/decoder_conv")
+    } | {"other/outputs/weights", "other/outputs/biases"}

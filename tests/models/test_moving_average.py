@@ -22,21 +22,33 @@ def network(value):
     return module
 
 
-@pytest.mark.parametrize("statistics", [True, False])
-def test_follows(statistics):
+@pytest.mark.parametrize("statistics_decay, statistics", [(None, 1.5), (1.0, 1.0)])
+def test_follows(statistics_decay, statistics):
     average, model = network(1.0), network(3.0)
     for variable in model.variables:
         variable.assign(tf.fill(variable.shape, 3.0))
     for variable in average.variables:
         variable.assign(tf.fill(variable.shape, 1.0))
-    moving_average.follow(average, model, 0.75, statistics)
+    moving_average.follow(average, model, 0.75, statistics_decay)
     for variable in average.variables:
-        follows = statistics or variable.trainable
-        np.testing.assert_allclose(
-            variable, tf.fill(variable.shape, 1.5 if follows else 1.0)
-        )
+        value = 1.5 if variable.trainable else statistics
+        np.testing.assert_allclose(variable, tf.fill(variable.shape, value))
     moving_average.copy(average, model)
     assert all(np.all(v == 3.0) for v in average.variables)
+
+
+def test_follows_on_every_replica(two_cpus):
+    with two_cpus.scope():
+        average, model = network(1.0), network(3.0)
+
+    @tf.function
+    def follow(decay):
+        arguments = (average, model, decay)
+        two_cpus.run(moving_average.follow, args=arguments)
+
+    follow(tf.constant(0.75))
+    for kernel in two_cpus.experimental_local_results(average.layer.convolution.kernel):
+        np.testing.assert_allclose(kernel, [[[[1.5]]]])
 
 
 def test_decay_begins_with_the_network_itself():

@@ -131,6 +131,23 @@ def test_our_own_checkpoints(tmp_path):
     assert list(report.skipped) == HEADS and not report.missing
 
 
+def test_the_average_beside_a_network(tmp_path):
+    method = tf.Module()
+    method.model, method.teacher = small_model(), tf.Module()
+    method.teacher.model = method.model.twin()
+    networks = {False: method.model, True: method.teacher.model}
+    saver = tf.train.Checkpoint(model=method.model, method=method)
+    path = saver.save(str(tmp_path / "ckpt"))
+    for average, network in networks.items():
+        restored = small_model()
+        report = tf1_checkpoint.restore(path, restored, average=average)
+        assert len(report.loaded) == 189
+        assert_equals(restored, named_variables(network), report.loaded)
+    path = tf.train.Checkpoint(model=method.model).save(str(tmp_path / "other"))
+    report = tf1_checkpoint.restore(path, restored, average=True)
+    assert_equals(restored, named_variables(method.model), report.loaded)
+
+
 def test_our_own_checkpoints_of_two_replicas(tmp_path, two_cpus):
     with two_cpus.scope():
         saved, restored = small_model(), small_model()

@@ -106,14 +106,25 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
             super().__init__()
             self.weight = tf.Variable(2.0, name="weight")
             self.regularized_variables = [self.weight]
+            self.seen = tf.Variable(
+                tf.zeros([2 * portions]),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
 
         def counts(self, batch):
             return {"pixels": tf.reduce_sum(batch["counted"])}
 
+        def after_update(self, step, kept):
+            context = tf.distribute.get_replica_context()
+            self.seen.assign(context.all_gather(kept["loss"], axis=0))
+
         def step(self, batch, step, seed, counts):
             total = tf.reduce_sum(self.weight * batch["loss"] * batch["counted"])
             loss = tf.math.divide_no_nan(total, counts["pixels"])
-            return StepOutput(losses={"mean": loss})
+            kept = {"loss": tf.reduce_sum(batch["loss"])}
+            return StepOutput(losses={"mean": loss}, kept=kept)
 
     with two_cpus.scope():
         method = Method()
@@ -141,3 +152,7 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
     results = step._distributed_step(values)
     assert float(results["losses"]["mean"]) == pytest.approx(2.0 * 4.5)
     assert float(results["monitors"]["gradient_norm"]) == pytest.approx(4.5)
+    # What each part kept reaches every replica behind the update.
+    sums = np.sum(batch["loss"].reshape([2 * portions, -1]), axis=1)
+    for seen in two_cpus.experimental_local_results(method.seen):
+        np.testing.assert_array_equal(seen, sums)

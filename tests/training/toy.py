@@ -28,8 +28,13 @@ class ToyMethod(tf.Module):
     def regularized_variables(self):
         return [self.model.weights]
 
+    other_variables = ()
+
     def counts(self, batch):
         return {}
+
+    def after_update(self, step, kept):
+        assert not kept
 
     def step(self, batch, step, seed, counts):
         noise = tf.random.stateless_normal([], [seed, tf.cast(step, tf.int32)])
@@ -43,6 +48,7 @@ class ToyMethod(tf.Module):
             monitors={"error": tf.reduce_mean(error)},
             histograms={"error": error},
             panels={"constant": tf.zeros([1, 4, 4, 3], tf.uint8)},
+            kept={},
         )
 
 

@@ -44,6 +44,7 @@ class StepOutput:
         or `Ratio`s, whose sums are those of all parts.
       histograms: tensors by name, worth a distribution.
       panels: images by name.
+      kept: tensors by name, of static shapes, for `Method.after_update`.
     """
 
     losses: Dict[str, tf.Tensor]
@@ -52,6 +53,7 @@ class StepOutput:
     )
     histograms: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     panels: Dict[str, Panel] = dataclasses.field(default_factory=dict)
+    kept: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
 
 class Method(tf.Module):
@@ -105,10 +107,31 @@ class Method(tf.Module):
             by its own part's count.
         """
 
+    def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:
+        """Changes what the method has beside the weights, behind their update.
+
+        Called on every replica, once a step.
+
+        Args:
+          step: as for `step`.
+          kept: what `step` kept, of all portions of this replica's images: each tensor
+            has the portions in front, [portions, ...].
+        """
+
     @property
     def regularized_variables(self) -> List[tf.Variable]:
         """The variables that weight decay shrinks."""
         return self.model.regularized_variables
+
+    @property
+    def other_variables(self) -> List[tf.Variable]:
+        """What training goes on from beside the layers' variables."""
+        return []
+
+    @property
+    def evaluated_model(self) -> DeepLabV3Plus:
+        """The network to evaluate: the trained one, or an average of it."""
+        return self.model
 
 
 def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], purpose: int) -> tf.Tensor:

@@ -14,113 +14,15 @@ from wss.errors import UserError
 from wss.models import tf1_checkpoint
 from wss.models.backbone import create_backbone, mean_pixel
 from wss.models.batch_norm import BatchNorm
-from wss.models.layers import (
-    Convolution,
-    EndPoints,
-    Initializer,
-    SeparableConvolution,
-    build,
-    dropout_mask,
-    truncated_normal,
-)
-from wss.resize import resize_bilinear
+from wss.models.heads import Decoder, Head, PyramidPooling, pixel_outputs
+from wss.models.layers import EndPoints, dropout_mask, truncated_normal
 
 __all__ = ["DeepLabV3Plus", "mean_pixel"]
 
 BATCH_NORM_DECAY = 0.9997
 BATCH_NORM_EPSILON = 1e-5
-ASPP_KEEP = 0.9
-DECODER_PROJECTION_CHANNELS = 48
 ATROUS_RATES_AT_STRIDE_16 = (6, 12, 18)
 OUTPUT_STRIDES = (8, 16, 32)
-
-
-def _convolution(scope: str, channels: int, filters: int, **kwargs) -> Convolution:
-    initializer = tf.keras.initializers.GlorotUniform()  # slim's default.
-    return Convolution(scope, channels, filters, initializer=initializer, **kwargs)
-
-
-def _separable(
-    scope: str, channels: int, filters: int, **kwargs
-) -> SeparableConvolution:
-    initializers = (truncated_normal(0.33), truncated_normal(0.06))
-    return SeparableConvolution(
-        scope, channels, filters, initializers=initializers, **kwargs
-    )
-
-
-class PyramidPooling(tf.Module):
-    """Atrous spatial pyramid pooling (ASPP) with image-level features."""
-
-    def __init__(
-        self,
-        channels: int,
-        filters: int,
-        atrous_rates: Sequence[int],
-        batch_norm: functools.partial,
-    ):
-        super().__init__()
-        arguments = dict(batch_norm=batch_norm)
-        self.image_pooling = _convolution(
-            "image_pooling", channels, filters, **arguments
-        )
-        self.branches = [_convolution("aspp0", channels, filters, **arguments)] + [
-            _separable(f"aspp{i}", channels, filters, rate=rate, **arguments)
-            for i, rate in enumerate(atrous_rates, 1)
-        ]
-        concatenated = (1 + len(self.branches)) * filters
-        self.projection = _convolution(
-            "concat_projection", concatenated, filters, **arguments
-        )
-
-    def __call__(
-        self, features: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
-    ) -> tf.Tensor:
-        pooled = tf.reduce_mean(tf.cast(features, tf.float32), [1, 2], keepdims=True)
-        pooled = self.image_pooling(pooled, training)
-        # Bilinear resizing of a single pixel.
-        pooled = tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
-        branches = [branch(features, training) for branch in self.branches]
-        outputs = self.projection(tf.concat([pooled] + branches, -1), training)
-        if dropout_seeds is None:
-            return outputs
-        mask = dropout_mask(outputs.shape, ASPP_KEEP, dropout_seeds)
-        return outputs * tf.cast(mask, outputs.dtype)
-
-
-class Decoder(tf.Module):
-    """Refines the pyramid's features with those of an early end point."""
-
-    def __init__(
-        self,
-        channels: int,
-        low_level_channels: int,
-        filters: int,
-        batch_norm: functools.partial,
-    ):
-        super().__init__()
-        projected = DECODER_PROJECTION_CHANNELS
-        self.projection = _convolution(
-            "decoder/feature_projection0",
-            low_level_channels,
-            projected,
-            batch_norm=batch_norm,
-        )
-        self.convolutions = [
-            _separable(
-                f"decoder/decoder_conv{i}", inputs, filters, batch_norm=batch_norm
-            )
-            for i, inputs in enumerate((channels + projected, filters))
-        ]
-
-    def __call__(
-        self, features: tf.Tensor, low_level: tf.Tensor, training: bool
-    ) -> tf.Tensor:
-        features = resize_bilinear(features, tuple(low_level.shape[1:3]))
-        outputs = tf.concat([features, self.projection(low_level, training)], -1)
-        for convolution in self.convolutions:
-            outputs = convolution(outputs, training)
-        return outputs
 
 
 @gin.configurable(denylist=["num_classes", "variant", "output_stride"])
@@ -174,6 +76,20 @@ class DeepLabV3Plus(tf.keras.Model):
                 f"{', '.join(map(str, OUTPUT_STRIDES))}."
             )
         super().__init__(autocast=False)  # Images stay float32 up to preprocessing.
+        # Given explicitly, what gin binds does not come in twice.
+        self._create_twin = functools.partial(
+            DeepLabV3Plus,
+            num_classes,
+            variant=variant,
+            output_stride=output_stride,
+            atrous_rates=atrous_rates,
+            multi_grid=multi_grid,
+            decoder_output_stride=decoder_output_stride,
+            aspp_channels=aspp_channels,
+            decoder_channels=decoder_channels,
+            batch_norm_decay=batch_norm_decay,
+        )
+        self.variant = variant
         self.num_classes = num_classes
         self.output_stride = output_stride
         self.decoder_output_stride = decoder_output_stride
@@ -189,6 +105,25 @@ class DeepLabV3Plus(tf.keras.Model):
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
         self._build_heads(aspp_channels, decoder_channels, atrous_rates, batch_norm)
+        self._create_head = functools.partial(
+            Head,
+            channels=self.decoder.fused_channels,
+            filters=decoder_channels,
+            batch_norm=batch_norm,
+        )
+
+    def twin(self) -> "DeepLabV3Plus":
+        """A network of the same architecture with variables of its own."""
+        return self._create_twin()
+
+    def create_head(self, scope: str, depth: int) -> Head:
+        """Another head beside the logits, for a method's own use.
+
+        Args:
+          scope: TF1 scope of its variables, which are no part of this network.
+          depth: channels of its output.
+        """
+        return self._create_head(scope, depth=depth)
 
     def _build_heads(
         self,
@@ -207,13 +142,13 @@ class DeepLabV3Plus(tf.keras.Model):
         self.decoder = Decoder(
             aspp_channels, low_level_channels, decoder_channels, batch_norm
         )
-        self.semantic_logits = _logits(
+        self.semantic_logits = pixel_outputs(
             "logits/semantic",
             decoder_channels,
             self.num_classes,
             truncated_normal(0.01),
         )
-        self.classifier = _logits(
+        self.classifier = pixel_outputs(
             f"{self.backbone.scope}/logits",
             channels,
             self.num_classes - 1,
@@ -241,11 +176,30 @@ class DeepLabV3Plus(tf.keras.Model):
           [batch, height, width, classes] at the decoder's stride, float32,
           unnormalised.
         """
+        fused = self.fuse(end_points, training, dropout_seeds)
+        return self.read_logits(fused, training)
+
+    def fuse(
+        self,
+        end_points: EndPoints,
+        training: bool = False,
+        dropout_seeds: Optional[tf.Tensor] = None,
+    ) -> tf.Tensor:
+        """What the decoder and other heads begin with; arguments as of `segment`.
+
+        Returns:
+          [batch, height, width, channels] at the decoder's stride: the pyramid's
+          features and those of the early end point.
+        """
         features = self.pyramid_pooling(
             self.features(end_points), training, dropout_seeds
         )
         low_level = end_points[self.low_level_end_point]
-        return self.semantic_logits(self.decoder(features, low_level, training))
+        return self.decoder.fuse(features, low_level, training)
+
+    def read_logits(self, fused: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The logits of pixels, as of `segment`, from what `fuse` gives."""
+        return self.semantic_logits(self.decoder(fused, training))
 
     def logits_size(self, image_size: Sequence[int]) -> Tuple[int, int]:
         """Height and width of the logits of images of a height and width."""
@@ -308,16 +262,6 @@ class DeepLabV3Plus(tf.keras.Model):
         """Kernels of all but the depthwise convolutions: what weight decay shrinks."""
         named = tf1_checkpoint.named_variables(self)
         return [named[name] for name in sorted(named) if name.endswith("/weights")]
-
-
-def _logits(
-    scope: str, channels: int, filters: int, initializer: Initializer
-) -> tf.keras.layers.Conv2D:
-    """A 1x1 convolution with bias, float32 under every precision policy."""
-    layer = tf.keras.layers.Conv2D(
-        filters, 1, kernel_initializer=initializer, dtype=tf.float32, name=scope
-    )
-    return build(layer, channels)
 
 
 def _look_up(end_points: Mapping[int, Any], stride: int, what: str) -> Any:

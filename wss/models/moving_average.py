@@ -3,7 +3,7 @@
 Source: the teacher's update in `train_semi.py` of U2PL's published code.
 """
 
-from typing import Union
+from typing import Any, Optional, Sequence, Union
 
 import tensorflow as tf
 
@@ -34,20 +34,30 @@ def follow(
     average: tf.Module,
     model: tf.Module,
     decay: Union[float, tf.Tensor],
-    statistics: bool = True,
+    statistics_decay: Optional[Union[float, tf.Tensor]] = None,
 ) -> None:
-    """Moves the average a little towards the network.
+    """Moves the average a little towards the network; called in replica context.
 
     Args:
       average: a network of the same variables.
       model: the network that is trained.
-      decay: what the average keeps of itself, 0..1.
-      statistics: average the moving averages of batch norm too; otherwise only what the
-        optimizer trains.
+      decay: what the average keeps of itself, 0..1, equal on all replicas.
+      statistics_decay: what the moving averages of batch norm keep of themselves, the
+        same unless given.
     """
-    for old, new in _pairs(average, model):
-        if statistics or new.trainable:
-            old.assign(decay * old + (1.0 - decay) * tf.cast(new, old.dtype))
+    pairs = _pairs(average, model)
+    decays = [decay, decay if statistics_decay is None else statistics_decay]
+
+    def update(strategy: tf.distribute.Strategy, decays: Sequence[Any]) -> None:
+        for old, new in pairs:
+            share = decays[0] if new.trainable else decays[1]
+            strategy.extended.update(old, _move, args=(new, share), group=False)
+
+    tf.distribute.get_replica_context().merge_call(update, args=(decays,))
+
+
+def _move(old: tf.Variable, new: tf.Variable, decay: tf.Tensor) -> tf.Operation:
+    return old.assign(decay * old + (1.0 - decay) * tf.cast(new, old.dtype))
 
 
 def _pairs(average: tf.Module, model: tf.Module) -> list:

@@ -6,7 +6,7 @@ own checkpoints (which note the name of every variable); writes what TF1 code re
 
 import dataclasses
 import pathlib
-from typing import Dict, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +26,9 @@ _LEAVES = {
     "moving_variance": "moving_variance",
 }
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+# The attribute under which a method holds the moving average of its network. Both have
+# the same TF1 names.
+_AVERAGE = "teacher"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,12 @@ def named_variables(module: tf.Module) -> Dict[str, tf.Variable]:
     return variables
 
 
-def restore(path: str, module: tf.Module, exclude: Sequence[str] = ()) -> Report:
+def restore(
+    path: str,
+    module: tf.Module,
+    exclude: Sequence[str] = (),
+    average: bool = False,
+) -> Report:
     """Gives the module's variables the values that a checkpoint has for their names.
 
     A variable of another shape, such as a head of another number of classes, keeps its
@@ -69,6 +77,8 @@ def restore(path: str, module: tf.Module, exclude: Sequence[str] = ()) -> Report
       path: a TF1 checkpoint, one of ours, or a directory (then its latest).
       module: model or method; all variables exist.
       exclude: beginnings of TF1 names not to load.
+      average: of a checkpoint of ours that has a moving average of the network (a
+        method's `teacher`) beside it, take the average.
 
     Returns:
       What became of each variable.
@@ -81,7 +91,7 @@ def restore(path: str, module: tf.Module, exclude: Sequence[str] = ()) -> Report
         reader = tf.train.load_checkpoint(path)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is not a TensorFlow checkpoint: {error}") from error
-    keys = _keys(reader)
+    keys = _keys(reader, average)
     shapes = reader.get_variable_to_shape_map()
     loaded, skipped, missing = [], {}, []
     for name, variable in sorted(named_variables(module).items()):
@@ -154,20 +164,35 @@ def find(path: str) -> str:
     return found[0]
 
 
-def _keys(reader) -> Dict[str, str]:
-    """TF1 name -> key in the checkpoint."""
+def _keys(reader: Any, average: bool) -> Dict[str, str]:
+    """TF1 name -> key in the checkpoint; of the average, if there is one, or not."""
     keys = reader.get_variable_to_shape_map()
     if _OBJECT_GRAPH not in keys:
         return {key: key for key in keys}
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     graph.ParseFromString(np.asarray(reader.get_tensor(_OBJECT_GRAPH)).item())
     names: Dict[str, str] = {}
-    for node in graph.nodes:
-        for attribute in node.attributes:
+    edges = [child for node in graph.nodes for child in node.children]
+    teachers = [edge.node_id for edge in edges if edge.local_name == _AVERAGE]
+    roots = teachers if average and teachers else [0]
+    for number in _reachable(graph, roots):
+        for attribute in graph.nodes[number].attributes:
             scope, _, leaf = attribute.full_name.rpartition("/")
             if leaf in _LEAVES:
                 names[f"{scope}/{_LEAVES[leaf]}"] = attribute.checkpoint_key
     return names
+
+
+def _reachable(graph: Any, roots: Iterable[int]) -> Set[int]:
+    """Nodes of an object graph that the roots lead to, but not through an average."""
+    found, waiting = set(), set(roots)
+    while waiting:
+        number = waiting.pop()
+        found.add(number)
+        children = graph.nodes[number].children
+        ids = {child.node_id for child in children if child.local_name != _AVERAGE}
+        waiting |= ids - found
+    return found
 
 
 def _examples(names: Mapping[str, object]) -> List[str]:

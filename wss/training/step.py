@@ -46,8 +46,9 @@ class TrainingStep:
         Args:
           method: what to train (`wss.methods.base.Method`): `step(batch, step, seed,
             counts)` gives losses, monitors, histograms and panels, `counts(batch)` what
-            the losses divide by, `regularized_variables` are those that weight decay
-            shrinks. Its variables exist.
+            the losses divide by, `after_update(step, kept)` comes behind the update,
+            `regularized_variables` are those that weight decay shrinks. Its variables
+            exist.
           variables: the method's variables by TF1 name.
           strategy: which devices train.
           total_steps: length of the training, for the learning rate.
@@ -106,7 +107,12 @@ class TrainingStep:
 
     def share(self) -> None:
         """Has all workers go on from the chief's state."""
-        variables = [self.step, *self._variables.values(), *self.optimizer.variables]
+        variables = [
+            self.step,
+            *self._variables.values(),
+            *self._method.other_variables,
+            *self.optimizer.variables,
+        ]
         workers.share(self._strategy, variables)
 
     @tf.function
@@ -206,6 +212,8 @@ class TrainingStep:
         counts = replicas.mean(self._method.counts(batch))
         if self._accumulation_steps == 1:
             results = self._compute(batch, step, counts, scale)
+            kept = {name: value[tf.newaxis] for name, value in results["kept"].items()}
+            results["kept"] = kept
         else:
             results = self._accumulate(batch, step, counts, scale)
         gradients = self._reduce(results.pop("gradients"), scale)
@@ -220,6 +228,7 @@ class TrainingStep:
             self.optimizer.apply(gradients, rate, finite)
         if self._statistics is not None:
             self._statistics.apply(statistics, finite)
+        self._method.after_update(step, results.pop("kept"))
         return results
 
     def _accumulate(
@@ -240,14 +249,23 @@ class TrainingStep:
         first = tf.nest.map_structure(lambda x: x[0], batch)
         results = self._compute(first, step, counts, scale)
         shown = {kind: results.pop(kind) for kind in ("histograms", "images")}
+        kept = {
+            name: tf.repeat(value[tf.newaxis], portions, axis=0)
+            for name, value in results.pop("kept").items()
+        }
         for index in tf.range(1, portions):
             portion = tf.nest.map_structure(lambda x: x[index], batch)  # noqa: B023
             more = self._compute(portion, step, counts, scale)
+            kept = {
+                name: _replace(values, index, more["kept"][name])
+                for name, values in kept.items()
+            }
             results = {
                 kind: tf.nest.map_structure(tf.add, results[kind], more[kind])
                 for kind in results
             }
-        return {**tf.nest.map_structure(lambda x: x / portions, results), **shown}
+        means = tf.nest.map_structure(lambda x: x / portions, results)
+        return {**means, **shown, "kept": kept}
 
     def _compute(
         self,
@@ -284,6 +302,7 @@ class TrainingStep:
             "monitors": dict(output.monitors),
             "histograms": dict(output.histograms),
             "images": self._render(output.panels),
+            "kept": dict(output.kept),
         }
 
     def _reduce(self, gradients: Tensors, scale: Optional[tf.Tensor]) -> Tensors:
@@ -317,6 +336,13 @@ class TrainingStep:
                 if variable.dtype.is_floating
             ]
         )
+
+
+def _replace(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """`values` [portions, ...] with `value` [...] as the one at `index`."""
+    shape = [-1] + [1] * value.shape.rank
+    is_there = tf.reshape(tf.range(values.shape[0]) == index, shape)
+    return tf.where(is_there, value, values)
 
 
 def _entries(monitors: Mapping[str, Union[tf.Tensor, Ratio]]) -> Tensors:
