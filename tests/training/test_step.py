@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training import tiny
+from wss import experiment
 from wss.methods.supervised import Supervised
 
 STEPS = 3
@@ -82,3 +83,76 @@ def test_xla_gives_the_same_losses_in_several_steps_of_one_call(batches):
         tolerance = 1e-2 * np.max(np.abs(change)) + 3e-7
         moved = compiled._variables[name] - start[name]
         np.testing.assert_allclose(moved, change, rtol=0, atol=tolerance, err_msg=name)
+
+
+def make_in(precision):
+    def make_method():
+        with experiment._policy(precision):
+            return tiny.make_method()
+
+    return tiny.make_step(method=make_method, scales_loss=precision == "mixed_float16")
+
+
+@pytest.fixture(scope="module")
+def exact(batches):
+    return tiny.train(make_in("float32"), batches)[0]
+
+
+# Relative; float16 has 11 digits in base 2, bfloat16 8.
+@pytest.mark.parametrize(
+    "precision, loss, norm",
+    [("mixed_float16", 1e-3, 4e-3), ("mixed_bfloat16", 8e-3, 3e-2)],
+)
+def test_half_precision_gives_nearly_the_same(batches, exact, precision, loss, norm):
+    curves, _ = tiny.train(make_in(precision), batches)
+    for tag in exact:
+        if tag.startswith("losses/"):
+            np.testing.assert_allclose(curves[tag], exact[tag], rtol=loss, err_msg=tag)
+    gradients = curves["monitors/gradient_norm"]
+    np.testing.assert_allclose(gradients, exact["monitors/gradient_norm"], rtol=norm)
+    assert np.any(curves["losses/total"] != exact["losses/total"])
+
+
+# Attention, Grad-CAM, fusion, losses, and what the weights become.
+DELICATE = {
+    "BatchMatMulV2",
+    "Einsum",
+    "Max",
+    "Pow",
+    "ResourceApplyMomentum",
+    "Rsqrt",
+    "Softmax",
+    "SoftmaxCrossEntropyWithLogits",
+    "SparseSoftmaxCrossEntropyWithLogits",
+}
+
+
+def test_what_is_delicate_stays_float32(batches):
+    step = make_in("mixed_bfloat16")
+    graph = step._distributed_step.get_concrete_function(first(batches)).graph
+    types, convolutions = {}, []
+    for operation in graph.get_operations():
+        if operation.type in DELICATE:
+            types.setdefault(operation.get_attr("T"), set()).add(operation.type)
+        if operation.type == "FusedBatchNormV3":
+            assert operation.get_attr("U") == tf.float32  # Of the statistics.
+        if operation.type == "Conv2D":
+            convolutions.append(operation.get_attr("T"))
+    assert set(types) == {tf.float32}
+    assert types[tf.float32] >= {"Softmax", "Max", "SoftmaxCrossEntropyWithLogits"}
+    assert convolutions.count(tf.bfloat16) > len(convolutions) / 2
+    assert {v.dtype for v in step._variables.values()} == {tf.float32}
+
+
+def test_a_gradient_that_overflows_is_left_out_and_halves_the_scale(batches):
+    step = make_in("mixed_float16")
+    step._loss_scale.value.assign(2.0**100)
+    first_batches = tf.nest.map_structure(lambda x: x[:1], batches)
+    _, changes = tiny.train(step, first_batches)
+    assert all(not np.any(change) for change in changes.values())
+    assert not any(np.any(slot) for slot in step.optimizer.accumulators.values())
+    assert float(step._loss_scale.value.numpy()) == 2.0**99
+    step._loss_scale.value.assign(2.0**10)
+    _, changes = tiny.train(step, first_batches)
+    assert np.any(changes["logits/semantic/weights"])
+    assert int(step.step.numpy()) == 2

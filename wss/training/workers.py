@@ -110,7 +110,9 @@ def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
 
 def _name_lost(strategy: tf.distribute.Strategy, message: str) -> str:
     """ "Worker 1 (host:port)" if the message of the failure says which one."""
-    found = re.search(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+) heartbeat", message)
+    # "Task /job... heartbeat timeout", or in current TensorFlow a list of "unhealthy".
+    place = r"(?:Task |unhealthy[^/]*)/job:(\w+)/replica:\d+/task:(\d+)"
+    found = re.search(place, message)
     if not found:
         return "Another worker"
     job, index = found[1], int(found[2])
