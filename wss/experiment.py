@@ -349,6 +349,7 @@ class Experiment:
             seed=self.seed,
             start_step=start_step,
             padding_value=self._padding_value,
+            strong_views=self.method.strong_views,
             input_context=input_context,
         )
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.data import records
 from wss.data import augment, geometry, policies
-from wss.data.policies import color_jitter, cutout, rand_augment
+from wss.data.policies import color_jitter, cutout, gaussian_blur, rand_augment
 from wss.errors import UserError
 
 BOTH_MODES = pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids="eg")
@@ -91,7 +91,7 @@ def test_color_jitter_of_strength_zero_changes_nothing():
 def test_policies_are_found_by_name():
     assert policies.get("color_jitter").kind == "photometric"
     assert policies.get("cutout").kind == "occlusion"
-    with pytest.raises(UserError, match="Unknown .* 'blur'. Known: color_jitter, cut"):
+    with pytest.raises(UserError, match="Unknown .* 'blur'. Known: blend_jitter, co"):
         policies.get("blur")
 
 
@@ -139,3 +139,74 @@ def test_image_labels():
     np.testing.assert_array_equal(augment.image_labels(label, 4, 2), [0, 0, 0])
     none = tf.zeros([0], tf.int32)
     np.testing.assert_array_equal(augment.image_labels(none, 3, 255), [0, 0])
+
+
+def policy_of(name, **settings):
+    """The share of changed images among 150, these, and the image."""
+    image = tf.cast(records.image(0), tf.float32)
+    policy = policies.get(name)
+    apply = tf.function(lambda seed: policy.function(image, seed, **settings))
+    results = [apply(tf.constant([7, seed])).numpy() for seed in range(150)]
+    changed = [result for result in results if np.abs(result - image).max() > 1e-3]
+    return len(changed) / 150, changed, image.numpy()
+
+
+def test_grayscale():
+    share, changed, image = policy_of("grayscale", probability=0.5)
+    assert 0.35 < share < 0.65
+    grey = image @ np.array([0.2989, 0.587, 0.114], np.float32)
+    for result in changed:
+        np.testing.assert_allclose(result, np.stack([grey] * 3, -1), atol=0.1)
+
+
+def test_gaussian_blur_keeps_the_mean_and_takes_detail():
+    share, changed, image = policy_of("gaussian_blur", min_sigma=1.0)
+    assert 0.35 < share < 0.65
+    for result in changed:
+        assert result.shape == image.shape
+        assert np.diff(result, axis=0).std() < 0.7 * np.diff(image, axis=0).std()
+        assert abs(result.mean() - image.mean()) < 5
+    impulse = np.zeros([21, 21, 3], np.float32)
+    impulse[10, 10] = 1.0
+    blurred = gaussian_blur.blur(tf.constant(impulse), tf.constant(1.5), 6).numpy()
+    rows, columns = np.mgrid[-10:11, -10:11]
+    bell = np.exp(-(rows**2 + columns**2) / (2 * 1.5**2))
+    np.testing.assert_allclose(blurred[..., 1], bell / bell.sum(), atol=1e-4)
+
+
+def test_blend_jitter():
+    share, changed, image = policy_of("blend_jitter")
+    assert 0.65 < share < 0.95
+    assert all(0 <= result.min() and result.max() <= 255.001 for result in changed)
+    nothing = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    share, _, _ = policy_of("blend_jitter", probability=1.0, **nothing)
+    assert share == 0
+    # Brightness multiplies: black stays black.
+    only = {**nothing, "brightness": 0.5}
+    _, changed, image = policy_of("blend_jitter", probability=1.0, **only)
+    factors = [np.median(result[image > 20] / image[image > 20]) for result in changed]
+    assert min(factors) < 0.7 and max(factors) > 1.1
+    middle = (image > 20) & (image < 120)
+    for result, factor in zip(changed, factors):
+        if factor < 1:
+            np.testing.assert_allclose(
+                result[middle], factor * image[middle], rtol=1e-3
+            )
+
+
+def test_further_strong_views_have_colours_of_their_own():
+    image, label = tf.constant(records.image(0)), tf.cast(records.label(0), tf.int32)
+    hidden = cutout.hole((33, 33), tf.constant([4, 30]), 5)
+    views = augment.weak_and_strong_views(
+        image, label, VIEW, CANVAS, lambda x: x, hidden, [lambda x: 0.5 * x]
+    )
+    shown = views["valid"].numpy() > 0
+    np.testing.assert_allclose(
+        views["strong_2"].numpy()[shown],
+        0.5 * views["strong"].numpy()[shown],
+        rtol=1e-6,
+    )
+    hole = np.asarray(hidden)[:, ::-1]
+    np.testing.assert_array_equal(
+        views["strong_2"].numpy()[hole], views["strong"].numpy()[hole]
+    )

@@ -55,20 +55,23 @@ def weak_and_strong_views(
     canvas: Canvas,
     distort: Callable[[tf.Tensor], tf.Tensor],
     hidden: tf.Tensor,
+    more_distortions: Sequence[Callable[[tf.Tensor], tf.Tensor]] = (),
 ) -> Dict[str, tf.Tensor]:
-    """The two views of an unlabeled image, aligned with each other.
+    """The views of an unlabeled image, aligned with each other.
 
     Args:
       image: [height, width, 3], uint8 or float32, 0..255.
       label: [height, width], int32; ignored pixels where nothing is known.
-      view: what was drawn, for both.
+      view: what was drawn, for all.
       canvas: size and padding.
       distort: changes the colours of the strong view, [height, width, 3], float32.
-      hidden: [*crop_size], bool, pixels that the strong view does not show.
+      hidden: [*crop_size], bool, pixels that no strong view shows.
+      more_distortions: as `distort`, of further strong views.
 
     Returns:
-      weak, strong [*crop_size, 3], float32; label [*crop_size], int32; valid
-      [*crop_size], float32; label and valid lack the padding and the hidden pixels.
+      weak, strong [*crop_size, 3], float32, and strong_2 and so on of further ones;
+      label [*crop_size], int32; valid [*crop_size], float32; label and valid lack the
+      padding and the hidden pixels.
     """
     image, label, size = _scale(image, label, view)
     parts = _place(image, label, size, view, canvas)
@@ -81,6 +84,10 @@ def weak_and_strong_views(
         canvas.ignore_label,
     )
     views = {"weak": parts["image"], "strong": strong, "label": label, "valid": valid}
+    for number, distort in enumerate(more_distortions, 2):
+        strong = _place_image(distort(image), view, canvas)
+        strong = tf.where(hidden[..., tf.newaxis], canvas.padding_value, strong)
+        views[f"strong_{number}"] = strong
     return {name: geometry.flip(part, view.flipped) for name, part in views.items()}
 
 

@@ -26,7 +26,8 @@ __all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
 
 GREY = (127.5, 127.5, 127.5)
 
-# What is drawn for an example, each with its own draws.
+# What is drawn for an example, each with its own draws; the second strong view's is the
+# number behind the first's.
 _VIEW, _STRONG = 0, 1
 
 
@@ -62,6 +63,7 @@ def training_batches(
     scale_step: float = 0.25,
     flip_probability: float = 0.5,
     strong_augmentation: Sequence[str] = ("color_jitter", "cutout"),
+    strong_views: int = 1,
     max_broken_records: int = 0,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
@@ -82,6 +84,8 @@ def training_batches(
       scale_step: distance of the factors that are drawn from; 0: any between the two.
       flip_probability: how often left and right change places.
       strong_augmentation: name of a policy of `wss.data.policies`, or several.
+      strong_views: strong views of each unlabeled image; the colours of each are drawn
+        anew, what is hidden is the same.
       max_broken_records: how many different records may be damaged before training
         stops. Each is named, and the next record takes its place.
       input_context: this worker's place among the input pipelines. Each worker walks
@@ -93,10 +97,10 @@ def training_batches(
         labeled: image [B, H, W, 3], float32, 0..255; label [B, H, W], int32; valid
           [B, H, W], float32, 0 on the padding; image_labels [B, classes - 1], float32;
           position [B], int64, the place in the stream: step * batch_size + row.
-        unlabeled: weak, strong [B, H, W, 3]; valid [B, H, W], 0 on the padding and
-          where the strong view is hidden; label [B, H, W], int32, the ignore label
-          there and where no mask is known; image_labels [B, classes - 1]; position
-          [B]. Only where `unlabeled` is given.
+        unlabeled: weak, strong (strong_2 and so on) [B, H, W, 3]; valid [B, H, W], 0 on
+          the padding and where the strong views are hidden; label [B, H, W], int32,
+          the ignore label there and where no mask is known; image_labels
+          [B, classes - 1]; position [B]. Only where `unlabeled` is given.
 
     Raises:
       UserError: shards are missing or broken, a policy is unknown, or the batch does
@@ -117,7 +121,10 @@ def training_batches(
     }
     labeled_example = functools.partial(_labeled_example, spec=spec, **views)
     unlabeled_example = functools.partial(
-        _unlabeled_example, **views, chosen=list(map(policies.get, strong_augmentation))
+        _unlabeled_example,
+        **views,
+        chosen=list(map(policies.get, strong_augmentation)),
+        strong_views=strong_views,
     )
     stream = functools.partial(
         _batches,
@@ -253,15 +260,21 @@ def _unlabeled_example(
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
     chosen: Sequence[policies.Policy],
+    strong_views: int,
 ) -> Dict[str, tf.Tensor]:
-    strong_seed = order.purpose_seed(seed, _STRONG)
+    seeds = [order.purpose_seed(seed, _STRONG + i) for i in range(strong_views)]
+    distort, *more_distortions = [
+        functools.partial(augment.distort_colors, chosen=chosen, seed=strong_seed)
+        for strong_seed in seeds
+    ]
     return augment.weak_and_strong_views(
         example["image"],
         example["label"],
         draw_view(order.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2]),
         canvas,
-        functools.partial(augment.distort_colors, chosen=chosen, seed=strong_seed),
-        augment.draw_hidden(canvas.crop_size, chosen, strong_seed),
+        distort,
+        augment.draw_hidden(canvas.crop_size, chosen, seeds[0]),
+        more_distortions,
     )
 
 

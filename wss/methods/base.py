@@ -61,6 +61,8 @@ class Method(tf.Module):
 
     # Whether batches carry "unlabeled" images beside the "labeled" ones.
     uses_unlabeled = False
+    # How many strong views of them: "strong", "strong_2" and so on.
+    strong_views = 1
 
     def __init__(self, model: DeepLabV3Plus, ignore_label: int):
         """Takes the model to train.

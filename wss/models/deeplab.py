@@ -208,7 +208,12 @@ class DeepLabV3Plus(tf.keras.Model):
 
     def features(self, end_points: EndPoints) -> tf.Tensor:
         """The backbone's last end point."""
-        return end_points[self.backbone.strides[16]]
+        return end_points[self.features_end_point]
+
+    @property
+    def features_end_point(self) -> str:
+        """Name of the backbone's last end point."""
+        return self.backbone.strides[16]
 
     def end_point(self, end_points: EndPoints, stride: int) -> tf.Tensor:
         """The end point that the original calls `stride`, e.g. 15 or 16.

@@ -9,6 +9,7 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
+from wss import draws
 from wss.models.batch_norm import BatchNorm
 
 EndPoints = Dict[str, tf.Tensor]
@@ -33,23 +34,12 @@ def build(layer: tf.keras.layers.Layer, channels: int) -> tf.keras.layers.Layer:
 def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tensor:
     """Draws what dropout multiplies by: 0, or 1 / keep for a share `keep`; float32.
 
-    The draw is the same on every device and under XLA, which would otherwise choose
-    another generator; and the same for an example in whatever batch it is.
-
     Args:
       shape: [batch, ...], static.
       keep: share that is kept.
       seeds: int32 [batch, 2], a seed for each example.
     """
-    bits = [
-        tf.random.stateless_uniform(
-            shape[1:], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
-        )
-        for seed in tf.unstack(seeds, num=shape[0])
-    ]
-    # XLA makes a float of other bits than TensorFlow, which takes the last 23.
-    last = tf.cast(tf.bitwise.bitwise_and(tf.stack(bits), 2**23 - 1), tf.int32)
-    return tf.cast(last < int(keep * 2**23), tf.float32) / keep
+    return tf.cast(draws.uniform(shape[1:], seeds) < keep, tf.float32) / keep
 
 
 class Convolution(tf.Module):

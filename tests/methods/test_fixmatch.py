@@ -1,0 +1,131 @@
+"""FixMatch and UniMatch on a tiny network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training import tiny
+from wss import losses
+from wss.methods import fixmatch
+from wss.methods.fixmatch import FixMatch, Target
+from wss.methods.unimatch import UniMatch
+from wss.models.batch_norm import collect_batch_statistics
+from wss.resize import resize_bilinear
+
+METHODS = pytest.mark.parametrize("method", [FixMatch, UniMatch])
+
+
+def batch_of(step=0, **replaced):
+    batches = tiny.make_batches(steps=step + 1)
+    batch = tf.nest.map_structure(lambda x: x[step], batches)
+    batch["unlabeled"]["strong_2"] = batch["unlabeled"]["strong"][:, ::-1]
+    batch["unlabeled"].update(replaced)
+    return batch
+
+
+def run(method, batch, wrap=lambda f: f):
+    def step(batch):
+        with collect_batch_statistics():
+            output = method.step(
+                batch, tf.constant(0, tf.int64), 0, method.counts(batch)
+            )
+        return output.losses, output.monitors
+
+    return wrap(step)(batch)
+
+
+def test_loss_counts_sure_pixels_over_all_valid_ones():
+    logits = tf.constant([[[[2.0, 0.0], [0.0, 1.0], [0.0, 0.0]]]])
+    target = Target(
+        label=tf.constant([[[0, 0, 1]]]),
+        confidence=tf.constant([[[0.95, 0.94, 0.99]]]),
+        valid=tf.constant([[[1.0, 1.0, 0.0]]]),
+    )
+    loss = fixmatch.unsupervised_loss(logits, target, threshold=0.95)
+    np.testing.assert_allclose(loss, np.log(1 + np.exp(-2.0)) / 2, rtol=1e-6)
+
+
+@METHODS
+@pytest.mark.parametrize(
+    "wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)]
+)
+def test_graphs_give_the_losses_of_eager_mode(method, wrap):
+    made = tiny.make_method(method, threshold=0.26)
+    batch = batch_of()
+    eager, _ = run(made, batch)
+    assert all(value > 0 for value in eager.values())
+    graph, _ = run(made, batch, wrap)
+    for name, value in eager.items():
+        np.testing.assert_allclose(graph[name], value, rtol=2e-4, err_msg=name)
+
+
+def test_without_boxes_fixmatch_is_what_the_paper_writes():
+    made = tiny.make_method(FixMatch, threshold=0.26, box_probability=0.0)
+    batch = batch_of()
+    found, _ = run(made, batch)
+    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+    with collect_batch_statistics():
+        images = tf.concat([labeled["image"], unlabeled["weak"]], 0)
+        seeds = [
+            fixmatch.draw_seeds(0, part, purpose)
+            for purpose, part in enumerate((labeled, unlabeled, unlabeled))
+        ]
+        backbone = made.model.backbone
+        both = made.model.segment(backbone(images, True), True, tf.concat(seeds[:2], 0))
+        strong = made.model.segment(backbone(unlabeled["strong"], True), True, seeds[2])
+    size = images.shape[1:3]
+    weak = tf.nn.softmax(resize_bilinear(both[tiny.BATCH :], size)).numpy()
+    shares = tf.nn.log_softmax(resize_bilinear(strong, size)).numpy()
+    pixels = -np.take_along_axis(shares, weak.argmax(-1)[..., np.newaxis], -1)[..., 0]
+    valid = unlabeled["valid"].numpy()
+    expected = np.sum(pixels * (weak.max(-1) >= 0.26) * valid) / np.sum(valid)
+    np.testing.assert_allclose(found["unsupervised"], 0.5 * expected, rtol=1e-4)
+    supervised = losses.softmax_cross_entropy(
+        both[: tiny.BATCH], labeled["label"], ignore_label=255
+    )
+    np.testing.assert_allclose(found["supervised"], 0.5 * supervised, rtol=1e-4)
+
+
+def test_what_is_not_sure_does_not_teach():
+    made = tiny.make_method(UniMatch, threshold=1.1)
+    found, monitors = run(made, batch_of())
+    assert found["strong"] == found["strong_2"] == found["features"] == 0
+    assert found["supervised"] > 0 and monitors["mask_ratio"].result() == 0
+
+
+@METHODS
+def test_pixels_that_the_truth_of_unlabeled_images_holds_change_nothing(method):
+    made = tiny.make_method(method, threshold=0.26)
+    found, _ = run(made, batch_of())
+    other, _ = run(
+        made, batch_of(label=tf.zeros([tiny.BATCH] + [tiny.SIDE] * 2, tf.int32))
+    )
+    assert {k: float(v) for k, v in found.items()} == {
+        k: float(v) for k, v in other.items()
+    }
+
+
+@METHODS
+def test_hard_pixels_of_labeled_images(method):
+    made = tiny.make_method(method, mines_hard_pixels=True)
+    batch = batch_of()
+    found, _ = run(made, batch)
+    plain, _ = run(tiny.make_method(method), batch)
+    # The 100000 that are kept are all pixels.
+    np.testing.assert_allclose(found["supervised"], plain["supervised"], rtol=1e-4)
+
+
+def test_perturbed_features_lack_half_of_the_channels():
+    made = tiny.make_method(UniMatch)
+    unlabeled = batch_of()["unlabeled"]
+    end_points = made.model.backbone(unlabeled["weak"])
+    ones = {name: tf.ones_like(tensor) for name, tensor in end_points.items()}
+    perturbed = made._perturb(ones, unlabeled, seed=0)
+    assert len(perturbed) == 2
+    for tensor in perturbed.values():
+        values = tensor.numpy()
+        assert set(np.unique(values)) == {0.0, 2.0}
+        np.testing.assert_array_equal(
+            values, np.broadcast_to(values[:, :1, :1], values.shape)
+        )
+        assert 0.2 < np.mean(values) / 2 < 0.8

@@ -1,0 +1,133 @@
+"""UniMatch: FixMatch with two strong views and one of perturbed features.
+
+Source: "Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segmentation"
+(Yang et al., CVPR 2023) and `unimatch.py` of its published code.
+"""
+
+import enum
+from typing import Mapping
+
+import gin
+import tensorflow as tf
+
+from wss import mixing
+from wss.methods.base import Batch, StepOutput, draw_seeds, segmentation_panels
+from wss.methods.fixmatch import (
+    FixMatch,
+    Images,
+    make_target,
+    pasted,
+    unsupervised_loss,
+)
+from wss.models.layers import EndPoints, dropout_mask
+
+
+class Draw(enum.IntEnum):
+    """What the random draws of a step are for."""
+
+    LABELED_DROPOUT = 0
+    WEAK_DROPOUT = 1
+    STRONG_DROPOUT = 2
+    STRONG_2_DROPOUT = 3
+    PERTURBED_DROPOUT = 4
+    BOX = 5
+    BOX_2 = 6
+    LOW_LEVEL_CHANNELS = 7
+    CHANNELS = 8
+
+
+@gin.configurable(denylist=["model", "ignore_label"])
+class UniMatch(FixMatch):
+    """L = 1/2 (L_supervised + 1/4 L_strong + 1/4 L_strong_2 + 1/2 L_features)."""
+
+    strong_views = 2
+    # Share of the channels that perturbed features keep.
+    kept_channels = 0.5
+
+    def step(
+        self,
+        batch: Batch,
+        step: tf.Tensor,
+        seed: int,
+        counts: Mapping[str, tf.Tensor],
+    ) -> StepOutput:
+        """See `Method.step`."""
+        labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+        logits, weak_logits, perturbed_logits = self._see_weak_and_perturbed(
+            labeled, unlabeled, seed
+        )
+        target = make_target(weak_logits, unlabeled["valid"])
+        boxes = [
+            self.draw_boxes(unlabeled, seed, purpose)
+            for purpose in (Draw.BOX, Draw.BOX_2)
+        ]
+        strong = [
+            mixing.paste(box, unlabeled[name])
+            for box, name in zip(boxes, ("strong", "strong_2"))
+        ]
+        strong_logits = self._see_strong(strong, unlabeled, seed)
+        strong_losses = [
+            unsupervised_loss(view, pasted(box, target), self.threshold)
+            for view, box in zip(strong_logits, boxes)
+        ]
+        features = unsupervised_loss(perturbed_logits, target, self.threshold)
+        supervised = self.supervised_loss(logits, labeled, step, counts)
+        output = StepOutput(
+            losses={
+                "supervised": 0.5 * supervised,
+                "strong": 0.125 * strong_losses[0],
+                "strong_2": 0.125 * strong_losses[1],
+                "features": 0.25 * features,
+            },
+            panels=segmentation_panels(labeled, logits),
+        )
+        self.monitor(unlabeled, target, strong[0], strong_logits[0], output)
+        return output
+
+    def _see_weak_and_perturbed(self, labeled: Images, unlabeled: Images, seed: int):
+        """Logits of labeled images and, at the images' size, of weak views, twice.
+
+        One pass through the backbone for labeled and weak, one through the decoder for
+        these and the weak views' perturbed features.
+        """
+        count = labeled["image"].shape[0]
+        images = tf.concat([labeled["image"], unlabeled["weak"]], 0)
+        end_points = self.model.backbone(images, training=True)
+        weak = {name: tensor[count:] for name, tensor in end_points.items()}
+        perturbed = self._perturb(weak, unlabeled, seed)
+        end_points = {
+            name: tf.concat([end_points[name], perturbed[name]], 0)
+            for name in perturbed
+        }
+        purposes = (Draw.WEAK_DROPOUT, Draw.PERTURBED_DROPOUT)
+        dropout_seeds = [draw_seeds(seed, labeled, Draw.LABELED_DROPOUT)]
+        dropout_seeds += [draw_seeds(seed, unlabeled, purpose) for purpose in purposes]
+        logits = self.model.segment(end_points, True, tf.concat(dropout_seeds, 0))
+        unlabeled_logits = self.upsampled(logits[count:], unlabeled["weak"])
+        return (logits[:count], *tf.split(unlabeled_logits, 2))
+
+    def _perturb(
+        self, end_points: EndPoints, unlabeled: Images, seed: int
+    ) -> EndPoints:
+        """What the decoder reads, without half of its channels; another half each."""
+        names = {
+            self.model.low_level_end_point: Draw.LOW_LEVEL_CHANNELS,
+            self.model.features_end_point: Draw.CHANNELS,
+        }
+        perturbed = {}
+        for name, purpose in names.items():
+            features = end_points[name]
+            shape = [features.shape[0], 1, 1, features.shape[-1]]
+            seeds = draw_seeds(seed, unlabeled, purpose)
+            mask = dropout_mask(shape, self.kept_channels, seeds)
+            perturbed[name] = features * tf.cast(mask, features.dtype)
+        return perturbed
+
+    def _see_strong(self, views: list, unlabeled: Images, seed: int) -> list:
+        """Logits of both strong views at the images' size, from one pass."""
+        purposes = (Draw.STRONG_DROPOUT, Draw.STRONG_2_DROPOUT)
+        dropout_seeds = [draw_seeds(seed, unlabeled, purpose) for purpose in purposes]
+        images = tf.concat(views, 0)
+        end_points = self.model.backbone(images, training=True)
+        logits = self.model.segment(end_points, True, tf.concat(dropout_seeds, 0))
+        return tf.split(self.upsampled(logits, images), 2)
