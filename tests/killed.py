@@ -10,6 +10,7 @@ all variables, curves and evaluations to the bit.
 import argparse
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def run_killed(command: Sequence[str], times: int, seconds: float, seed: int) ->
     """Runs a command to its end; returns how often it was killed on the way.
 
     Args:
-      command: prints lines that begin with "step" as it goes.
+      command: a training, which prints a line such as "step 3/80 ..." now and then.
       times: how often to kill it.
       seconds: at most so long after the first such line.
       seed: of the moments.
@@ -41,7 +42,7 @@ def run_killed(command: Sequence[str], times: int, seconds: float, seed: int) ->
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         with process:
             line = "start"
-            while line and not line.startswith("step  "):
+            while line and not re.match(r"step +\d+/", line):
                 line = process.stdout.readline()
             if killed < times:
                 time.sleep(moments.uniform(0.0, seconds))

@@ -62,6 +62,7 @@ def write_record(
         "command": versions.command(),
         "versions": versions.versions(),
         "seed": experiment.seed,
+        "deterministic": experiment.deterministic,
         "steps": step,
         "finished": step >= experiment.train_steps,
         "final": metrics if metrics.get("step") == step else None,

@@ -53,8 +53,9 @@ def work(model_dir: str, lost: str) -> None:
             variables = [tf.Variable(7.5 + index), tf.Variable([3 + index, 4])]
         workers.share(strategy, variables)
         values = [variable.numpy().tolist() for variable in variables]
+        any_last = workers.any_of(strategy, index == 1)
         print("chief")
-        print(values, folder, file=sys.stderr, flush=True)
+        print(values, any_last, folder, file=sys.stderr, flush=True)
         pathlib.Path(folder, f"file-{index}").write_text("")
         if lost == str(index):
             os._exit(9)

@@ -124,7 +124,8 @@ def test_a_full_disk_is_told_and_harms_no_other_checkpoint(tmp_path, monkeypatch
     def fail(self, path):
         # As TensorFlow's: a part is written.
         os.mkdir(f"{path}_temp")
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        message = "{{function_node __wrapped__SaveV2_}} No space left on device [Op:S]"
+        raise tf.errors.ResourceExhaustedError(None, None, message)
 
     with monkeypatch.context() as patch:
         patch.setattr(tf.train.Checkpoint, "write", fail)

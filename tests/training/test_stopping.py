@@ -28,11 +28,11 @@ def test_the_first_is_noted_and_the_second_ends(ended, capsys, number):
     before = signal.getsignal(number)
     signals = stopping.StopSignals()
     with signals.watch():
-        signals.check()
+        assert signals.received is None
         send(number)
         assert signals.received == number and not ended
         with pytest.raises(Stopped) as raised:
-            signals.check()
+            signals.stop()
         send(number)
         assert ended == [128 + number]
     assert raised.value.signal == number
@@ -58,7 +58,7 @@ def test_what_is_ignored_stays_ignored(ended):
         signals = stopping.StopSignals()
         with signals.watch():
             send(signal.SIGINT)
-            signals.check()
+            assert signals.received is None
     finally:
         signal.signal(signal.SIGINT, before)
     assert not ended

@@ -212,4 +212,6 @@ def _path(directory: str, kind: str, step: int) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # Without names of operations.
+    return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]", "", line)

@@ -115,6 +115,15 @@ class TrainingStep:
         ]
         workers.share(self._strategy, variables)
 
+    @property
+    def has_several_workers(self) -> bool:
+        """Whether other processes take part in each step."""
+        return workers.are_several(self._strategy)
+
+    def any_worker(self, flag: bool) -> bool:
+        """Whether it is so on any worker; all of them have to ask at the same step."""
+        return workers.any_of(self._strategy, flag)
+
     @tf.function
     def run(self, iterator: Any, count: tf.Tensor) -> Dict[str, Tensors]:
         """Takes `count` steps, scalar int32, at least one.

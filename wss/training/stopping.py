@@ -53,20 +53,20 @@ class StopSignals:
         """Inside, a signal raises `Stopped`: for what is done again anyway."""
         self._raises = True
         try:
-            self.check()
+            if self.received is not None:
+                self.stop()
             yield
         finally:
             self._raises = False
 
-    def check(self) -> None:
-        """Raises `Stopped` if a signal came."""
-        if self.received is not None:
-            raise Stopped(self.received)
+    def stop(self) -> None:
+        """Raises `Stopped`, with SIGTERM where no signal came here."""
+        raise Stopped(self.received or signal.SIGTERM)
 
     def _handle(self, number: int, frame: Any) -> None:
         self.received = self.received or number
         if self._raises:
-            self.check()
+            self.stop()
 
     def _listen(self, reader: socket.socket) -> None:
         """Reads the numbers of the signals as they come."""

@@ -142,9 +142,10 @@ class Trainer:
                 self._stopwatch.start(step)
                 self._input_clock.take()
             self._handle_events(step, results, is_first=step == first + 1)
-            if self._signals.received:
+            if self.training_step.any_worker(self._signals.received is not None):
                 self._save()
-                self._signals.check()
+                self.training_step.any_worker(True)  # No one leaves before all have.
+                self._signals.stop()
 
     def _handle_events(
         self, step: int, results: Mapping[str, Any], is_first: bool
@@ -193,8 +194,10 @@ class Trainer:
         )
         to_event = [interval - step % interval for interval in intervals if interval]
         to_event.append(self._profile.steps_to_next(step) or self.total_steps)
-        quick = int(_LOOP_SECONDS * (self._stopwatch.steps_per_second or 0.0))
-        loop = min(self.steps_per_loop, max(1, quick))
+        loop = self.steps_per_loop
+        if not self.training_step.has_several_workers:  # They come back together.
+            quick = int(_LOOP_SECONDS * (self._stopwatch.steps_per_second or 0.0))
+            loop = min(loop, max(1, quick))
         return min([*to_event, loop, self.total_steps - step])
 
     def _check_finite(self) -> None:

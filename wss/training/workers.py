@@ -1,10 +1,11 @@
 """Several processes that train together: they start alike, and one of them writes."""
 
 import contextlib
+import functools
 import os
 import re
 import tempfile
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -39,7 +40,7 @@ def together(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[str]:
     Raises:
       UserError: another worker is gone.
     """
-    if not _are_several(strategy):
+    if not are_several(strategy):
         yield model_dir
         return
     try:
@@ -69,7 +70,7 @@ def share(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) ->
 
     Only the chief has to find a checkpoint.
     """
-    if not _are_several(strategy):
+    if not are_several(strategy):
         return
 
     @tf.function
@@ -89,7 +90,26 @@ def share(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) ->
             variable.assign(strategy.experimental_local_results(value)[0])
 
 
-def _are_several(strategy: tf.distribute.Strategy) -> bool:
+def any_of(strategy: tf.distribute.Strategy, flag: bool) -> bool:
+    """Whether it is so on any worker; all of them have to ask at the same step."""
+    if not are_several(strategy):
+        return flag
+    return int(_counter(strategy)(tf.constant(int(flag)))) > 0
+
+
+@functools.lru_cache(maxsize=1)
+def _counter(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    @tf.function
+    def count(flag: tf.Tensor) -> tf.Tensor:
+        return strategy.reduce(
+            "SUM", strategy.run(tf.identity, args=(flag,)), axis=None
+        )
+
+    return count
+
+
+def are_several(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is one of several."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
