@@ -94,7 +94,7 @@ class Trainer:
         self._input_clock = InputClock()
         self._signals = StopSignals()
         self._profile = ProfileWindow(self.profile_steps, f"{self.model_dir}/train")
-        self.summaries = summaries.Summaries(f"{self.model_dir}/train")
+        self.summaries: Optional[summaries.Summaries] = None  # Once it trains.
 
     def train(self) -> None:
         """Trains to the last step.
@@ -108,7 +108,9 @@ class Trainer:
         if restored:
             print(f"Continuing from {self._checkpoints.latest}.", flush=True)
         step = int(self.training_step.step.numpy())
-        curves.forget_from(f"{self.model_dir}/train", step + 1 if restored else 0)
+        events = f"{self.model_dir}/train"
+        curves.forget_from(events, step + 1 if restored else 0)
+        self.summaries = summaries.Summaries(events)
         if self.begin is not None:
             self.begin(step)
         self.training_step.share()
