@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data import records
-from wss import faults, losses
+from wss import faults, files, losses
 from wss.errors import UserError
 
 EXPERIMENT = types.SimpleNamespace(
@@ -32,6 +32,16 @@ def test_out_of_memory_says_what_helps():
         "BATCH_SIZE (now 16)",
     ):
         assert setting in message
+
+
+@pytest.mark.parametrize("write", [files.write_text, lambda path, text: open(path)])
+def test_a_folder_that_is_gone(tmp_path, write):
+    gone = str(tmp_path / "gone")
+    message = rf"folder {gone} can not be written to .*No such .*--model_dir"
+    with pytest.raises(UserError, match=message), faults.explained_folder(gone):
+        write(f"{gone}/run.json", "text")
+    with pytest.raises(FileNotFoundError), faults.explained_folder(gone):
+        open(tmp_path / "other")
 
 
 def test_a_full_disk_is_not_out_of_memory():

@@ -412,7 +412,8 @@ def run(
             experiment.check_evaluation()
         if mode != "eval":
             experiment.check_training()
-            experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
+            with faults.explained_folder(model_dir):
+                experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
         elif is_chief:
             experiment.evaluate()
 

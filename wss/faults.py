@@ -39,6 +39,23 @@ def explained_memory(experiment: Any) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def explained_folder(folder: str) -> Iterator[None]:
+    """Turns a failure to write below a folder into a `UserError`."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if folder not in str(error):
+            raise
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+        raise UserError(
+            f"The folder {folder} can not be written to ({reason}). Is it still there, "
+            "is its disk mounted, and may you write to it? Name another: --model_dir. "
+            "Where the folder comes back, the same command goes on from its last "
+            "checkpoint."
+        ) from error
+
+
 def save_batch(experiment: Any, step: int, problem: str) -> str:
     """Writes down the images of a step's batch.
 
