@@ -1,4 +1,4 @@
-"""Rectangles that show another image."""
+"""Parts of images that show another image."""
 
 import numpy as np
 import pytest
@@ -52,3 +52,35 @@ def test_paste_shows_the_next_image():
     images = tf.tile(labels[..., tf.newaxis], [1, 1, 1, 3])
     pasted = mixing.paste(boxes, images).numpy()
     assert all(pasted[..., c].tolist() == expected for c in range(3))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_rectangles_cover_half_the_image_anywhere(jit_compile):
+    draw = tf.function(mixing.draw_half_boxes, jit_compile=jit_compile)
+    size = (31, 40)
+    boxes = draw(seeds_of(20), size).numpy()
+    for box in boxes:
+        rows, columns = np.any(box, 1), np.any(box, 0)
+        np.testing.assert_array_equal(box, rows[:, np.newaxis] & columns)
+        assert 21 <= columns.sum() < 40
+        # Rows are a whole number.
+        assert abs(box.sum() - 31 * 40 / 2) <= columns.sum() / 2
+    assert len({box.tobytes() for box in boxes}) >= 18
+
+
+def test_rectangles_reach_every_edge():
+    boxes = mixing.draw_half_boxes(seeds_of(60), (9, 12)).numpy()
+    for edge in (boxes[:, 0], boxes[:, -1], boxes[:, :, 0], boxes[:, :, -1]):
+        assert 0.1 < np.mean(np.any(edge, 1)) < 0.95
+
+
+def test_half_of_the_classes():
+    labels = np.full([60, 4, 5], 255, np.int32)
+    labels[:, :3] = np.arange(15).reshape(3, 5) % 5  # 5 of 7 classes.
+    parts = mixing.draw_half_classes(seeds_of(60), tf.constant(labels), 7).numpy()
+    assert not np.any(parts[:, 3])
+    chosen = [frozenset(image[part]) for image, part in zip(labels, parts)]
+    assert {len(classes) for classes in chosen} == {2}
+    assert len(set(chosen)) == 10  # Every pair comes up.
+    for image, part, classes in zip(labels, parts, chosen):
+        np.testing.assert_array_equal(part, np.isin(image, list(classes)))

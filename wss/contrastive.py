@@ -9,9 +9,13 @@ That code pairs anchors and prototypes by their place among the classes that occ
 queues by class id; here all three go by class id.
 """
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import gin
 import tensorflow as tf
+
+from wss.draws import uniform
+from wss.errors import UserError
 
 NEGATIVE_RULES = ("paper", "official")
 
@@ -245,3 +249,133 @@ def _normalized(vectors: tf.Tensor) -> tf.Tensor:
     """Vectors of length 1; the limit is that of PyTorch's cosine similarity."""
     squares = tf.reduce_sum(vectors**2, -1, keepdims=True)
     return vectors * tf.math.rsqrt(tf.maximum(squares, 1e-16))
+
+
+@gin.configurable(denylist=["num_classes"])
+class Contrast(tf.Module):
+    """All of the above in a step, and the memory banks that outlast it."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        depth: int = 256,
+        negative_rule: str = "paper",
+        low_rank: Optional[int] = None,
+        high_rank: int = 20,
+        queries: int = 256,
+        negatives: int = 50,
+        new_keys: int = 1024,
+        bank_capacity: int = 30000,
+        first_bank_capacity: int = 50000,
+    ):
+        """Creates empty banks.
+
+        Args:
+          num_classes: number of classes.
+          depth: of the representations.
+          negative_rule: see `assign_roles`.
+          low_rank: see `assign_roles`; unless given a seventh of the classes, 1 to 3.
+          high_rank: see `assign_roles`.
+          queries: anchors of each class in a step.
+          negatives: of each anchor.
+          new_keys: at most so many pixels of each class enter the banks from a part of
+            the batch.
+          bank_capacity: rows of a class's bank.
+          first_bank_capacity: rows of class 0's, the background or the road.
+
+        Raises:
+          UserError: unknown negative rule.
+        """
+        super().__init__()
+        if negative_rule not in NEGATIVE_RULES:
+            raise UserError(
+                f"Contrast.negative_rule = {negative_rule!r}: it is one of "
+                f"{', '.join(NEGATIVE_RULES)}."
+            )
+        self.depth = depth
+        self._num_classes = num_classes
+        self._rule = negative_rule
+        self._ranks = (low_rank or min(3, max(1, round(num_classes / 7))), high_rank)
+        self._queries = queries
+        self._negatives = negatives
+        self._new_keys = new_keys
+        capacities = [first_bank_capacity, *(num_classes - 1) * [bank_capacity]]
+        self.bank = MemoryBank(capacities, depth)
+
+    @property
+    def fill(self) -> tf.Tensor:
+        """Filled share of the banks, scalar float32, the mean over the classes."""
+        capacities = tf.constant(self.bank.capacities, tf.float32)
+        return tf.reduce_mean(tf.cast(self.bank.sizes, tf.float32) / capacities)
+
+    def compute(
+        self,
+        labels: tf.Tensor,
+        low_entropy: tf.Tensor,
+        high_entropy: tf.Tensor,
+        probabilities: tf.Tensor,
+        student: tf.Tensor,
+        teacher: tf.Tensor,
+        num_labeled: int,
+        seed: tf.Tensor,
+    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+        """The loss of a part of the batch, and what the banks are to get from it.
+
+        Args:
+          labels: [pixels], int32, of label or pseudo label; -1 where it is ignored.
+          low_entropy: [pixels], bool, as for `assign_roles`.
+          high_entropy: [pixels], bool, as for `assign_roles`.
+          probabilities: [pixels, classes], float32, as for `assign_roles`.
+          student: [pixels, depth], float32, its representations.
+          teacher: [pixels, depth], float32, its representations.
+          num_labeled: how many of the pixels, the first, are labeled.
+          seed: [2], int32, of all draws.
+
+        Returns:
+          Scalar, float32; "keys" [classes, keys, depth], float32, and "present"
+          [classes, keys], float32, 1 for those that are any.
+        """
+        low_rank, high_rank = self._ranks
+        roles = assign_roles(
+            tf.one_hot(labels, self._num_classes),
+            low_entropy,
+            high_entropy,
+            probabilities,
+            num_labeled,
+            low_rank=low_rank,
+            high_rank=high_rank,
+            negative_rule=self._rule,
+        )
+        shape = [self._num_classes, self._queries]
+        anchors = draw_members(roles.anchors, _uniform(shape, seed, 0))
+        loss = contrastive_loss(
+            tf.gather(student, anchors),
+            prototypes(teacher, roles.reliable),
+            self._draw_negatives([*shape, self._negatives], seed),
+            usable=tf.reduce_any(roles.anchors, 0) & (self.bank.sizes > 0),
+            present=tf.reduce_any(roles.reliable, 0),
+        )
+        priorities = _uniform(labels.shape, seed, 2)
+        pixels, present = select_keys(roles.negatives, priorities, self._new_keys)
+        keys = tf.gather(teacher, pixels)
+        return loss, {"keys": keys, "present": tf.cast(present, tf.float32)}
+
+    def push(self, keys: tf.Tensor, present: tf.Tensor) -> None:
+        """Fills the banks with what `compute` gave for all parts, [parts, ...] each."""
+        classes = self._num_classes
+        self.bank.push(
+            tf.reshape(tf.transpose(keys, [1, 0, 2, 3]), [classes, -1, self.depth]),
+            tf.reshape(tf.transpose(present, [1, 0, 2]), [classes, -1]) > 0,
+        )
+
+    def _draw_negatives(self, shape: List[int], seed: tf.Tensor) -> tf.Tensor:
+        last = tf.reshape(tf.maximum(self.bank.sizes - 1, 0), [-1, 1, 1])
+        ages = _uniform(shape, seed, 1) * tf.cast(last + 1, tf.float32)
+        return self.bank.take(tf.minimum(tf.cast(ages, tf.int64), last))
+
+
+def _uniform(shape: Sequence[int], seed: tf.Tensor, number: int) -> tf.Tensor:
+    # The default generator depends on the device.
+    seed = tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
+    return uniform(shape, seed[tf.newaxis])[0]

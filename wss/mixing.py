@@ -1,6 +1,7 @@
-"""Mixing the images of a batch: rectangles that show another image (CutMix).
+"""Mixing the images of a batch: parts that show another image (CutMix, ClassMix).
 
-Source of FixMatch's rectangle: `obtain_cutmix_box` of LiheYoung/UniMatch.
+Source of FixMatch's rectangle: `obtain_cutmix_box` of LiheYoung/UniMatch; of U2PL's
+parts: `generate_cutout_mask` and `generate_class_mask` of its published code.
 """
 
 from typing import Tuple
@@ -54,16 +55,59 @@ def draw_boxes(
     return rows & columns & (is_drawn & fits)[:, tf.newaxis, tf.newaxis]
 
 
-def paste(boxes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Shows in each image's rectangle what the next image of the batch has there.
+def draw_half_boxes(seeds: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
+    """A rectangle of half the area at a random place of each image.
 
     Args:
-      boxes: [batch, height, width], bool.
+      seeds: [batch, 2], int32.
+      size: height and width of the images.
+
+    Returns:
+      [batch, *size], bool, True inside the rectangle.
+    """
+    height, width = size
+    widths, top, left = tf.unstack(uniform([3], seeds), axis=1)
+    narrowest = width // 2 + 1
+    widths = narrowest + tf.floor(widths * (width - narrowest))
+    heights = tf.round(height * width / 2 / widths)
+    tops = tf.floor(top * (height - heights + 1))
+    lefts = tf.floor(left * (width - widths + 1))
+    rows = _between(height, tops, tops + heights)[:, :, tf.newaxis]
+    return rows & _between(width, lefts, lefts + widths)[:, tf.newaxis]
+
+
+def draw_half_classes(
+    seeds: tf.Tensor, labels: tf.Tensor, num_classes: int
+) -> tf.Tensor:
+    """The pixels of half of the classes of each image, rounded down.
+
+    Args:
+      seeds: [batch, 2], int32.
+      labels: [batch, height, width], int32; what is no class belongs to none.
+      num_classes: number of classes.
+
+    Returns:
+      [batch, height, width], bool.
+    """
+    shows = labels[..., tf.newaxis] == tf.range(num_classes)
+    present = tf.reduce_any(shows, [1, 2])
+    scores = tf.where(present, 1.0 + uniform([num_classes], seeds), 0.0)
+    place = tf.argsort(tf.argsort(scores, direction="DESCENDING"))
+    half = tf.reduce_sum(tf.cast(present, tf.int32), 1, keepdims=True) // 2
+    chosen = place < half
+    return tf.reduce_any(shows & chosen[:, tf.newaxis, tf.newaxis], -1)
+
+
+def paste(parts: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Shows in a part of each image what the next image of the batch has there.
+
+    Args:
+      parts: [batch, height, width], bool.
       images: [batch, height, width] or [batch, height, width, channels], of any dtype.
     """
     if images.shape.rank == 4:
-        boxes = boxes[..., tf.newaxis]
-    return tf.where(boxes, tf.roll(images, -1, axis=0), images)
+        parts = parts[..., tf.newaxis]
+    return tf.where(parts, tf.roll(images, -1, axis=0), images)
 
 
 def _between(length: int, starts: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:

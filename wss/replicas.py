@@ -42,6 +42,17 @@ def mean(values: Any) -> Any:
     return context.all_reduce("MEAN", values)
 
 
+def gather(values: Any) -> Any:
+    """Of each tensor [parts, ...] of a structure those of all replicas, joined.
+
+    All replicas have to call it, in the same order.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return values
+    return context.all_gather(values, axis=0)
+
+
 class _Mode(threading.local):
     """Per thread, for replicas are traced in threads."""
 

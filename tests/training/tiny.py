@@ -77,8 +77,8 @@ def make_method(method=PseudoSeg, variant="plain", **options):
             decoder_channels=16,
             batch_norm_decay=0.9,
         )
-    made = method(model, ignore_label=255, **options)
-    made.build()
+        made = method(model, ignore_label=255, **options)
+        made.build()
     return made
 
 

@@ -1,0 +1,394 @@
+"""U2PL: a teacher's sure pixels are pseudo labels, its unsure ones negatives.
+
+Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
+al., CVPR 2022) and `train_semi.py` of its published code.
+"""
+
+import enum
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import gin
+import tensorflow as tf
+
+from wss import contrastive, losses, metrics, replicas
+from wss import mixing as mixes
+from wss.draws import uniform
+from wss.errors import UserError
+from wss.methods.base import (
+    SHOWN_IMAGES,
+    Batch,
+    Method,
+    Panel,
+    StepOutput,
+    draw_seeds,
+    segmentation_panels,
+)
+from wss.models import moving_average
+from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+from wss.models.tf1_checkpoint import named_variables
+from wss.pseudo_labels import reliability
+from wss.replicas import Ratio
+from wss.resize import resize_bilinear, resize_nearest
+
+Images = Mapping[str, tf.Tensor]
+
+MIXINGS = ("cutmix", "classmix", "cutout", "none")
+TEACHER_STATISTICS = ("average", "own")
+
+
+class Draw(enum.IntEnum):
+    """What the random draws of a step are for."""
+
+    LABELED = 0  # The student's dropout, and so on.
+    UNLABELED = 1
+    TEACHER_LABELED = 2
+    TEACHER_UNLABELED = 3
+    WHETHER_MIXED = 4
+    MIXED_PARTS = 5
+    CONTRAST = 6
+
+
+class Prediction(NamedTuple):
+    """Logits [batch, h, w, classes] and representations [batch, h, w, depth]."""
+
+    logits: tf.Tensor
+    representations: tf.Tensor
+
+
+class View(NamedTuple):
+    """The mixed unlabeled images, with what they show.
+
+    Attributes:
+      images: [batch, height, width, 3], float32, 0..255.
+      label: [batch, height, width], int32, the teacher's; ignored in the padding.
+      truth: [batch, height, width], int32, for the monitors only.
+    """
+
+    images: tf.Tensor
+    label: tf.Tensor
+    truth: tf.Tensor
+
+
+class Network(tf.Module):
+    """A network with a head of representations beside its logits."""
+
+    def __init__(self, model: DeepLabV3Plus, depth: int):
+        super().__init__()
+        self.model = model
+        self.head = model.create_head("representation", depth)
+
+    def __call__(
+        self, images: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
+    ) -> Prediction:
+        end_points = self.model.backbone(images, training=training)
+        fused = self.model.fuse(end_points, training, dropout_seeds)
+        return Prediction(
+            self.model.read_logits(fused, training), self.head(fused, training)
+        )
+
+
+@gin.configurable(denylist=["model", "ignore_label"])
+class U2PL(Method):
+    """Three losses: supervised, unsupervised and contrastive."""
+
+    uses_unlabeled = True
+    # Its variables have the names of the student's, whom alone the optimizer trains.
+    _TF_MODULE_IGNORED_PROPERTIES = Method._TF_MODULE_IGNORED_PROPERTIES | {"teacher"}
+
+    def __init__(
+        self,
+        model: DeepLabV3Plus,
+        ignore_label: int,
+        *,
+        total_steps: int = 30000,
+        warm_up_steps: int = 1,
+        mixing: str = "cutmix",
+        mixing_probability: float = 0.5,
+        unreliable_percent: float = 20.0,
+        contrastive_weight: float = 0.1,
+        teacher_decay: float = 0.99,
+        teacher_statistics: str = "average",
+        mines_hard_pixels: bool = False,
+    ):
+        """Creates the method.
+
+        Args:
+          model: the network to train.
+          ignore_label: label of pixels without truth.
+          total_steps: length of the training, over which fewer and fewer pixels count
+            as unreliable.
+          warm_up_steps: so many steps, at least one, the labels alone teach, and the
+            teacher is the student.
+          mixing: "cutmix", "classmix", "cutout" or "none": what is done to the
+            unlabeled images that the student sees.
+          mixing_probability: how many steps mix.
+          unreliable_percent: of the pixels that are unreliable at the beginning; of as
+            many, the surest, come anchors and positives.
+          contrastive_weight: factor of the contrastive loss.
+          teacher_decay: largest share that the teacher keeps of itself in a step.
+          teacher_statistics: "average": the teacher averages the student's batch-norm
+            statistics too, and uses these; "own": it measures the batch, as the
+            published code does.
+          mines_hard_pixels: take the labeled images' hard pixels only
+            (`ohem_cross_entropy`), as for Cityscapes.
+
+        Raises:
+          UserError: a choice that is not offered.
+        """
+        super().__init__(model, ignore_label)
+        _check_choice("mixing", mixing, MIXINGS)
+        _check_choice("teacher_statistics", teacher_statistics, TEACHER_STATISTICS)
+        self.total_steps = total_steps
+        self.warm_up_steps = max(1, warm_up_steps)
+        self.mixing = mixing
+        self.mixing_probability = mixing_probability
+        self.unreliable_percent = unreliable_percent
+        self.contrastive_weight = contrastive_weight
+        self.teacher_decay = teacher_decay
+        self.teacher_measures = teacher_statistics == "own"
+        self.mines_hard_pixels = mines_hard_pixels
+        self.hole = mean_pixel(model.variant)  # What CutOut shows.
+
+    def build(self) -> None:
+        """Creates every variable."""
+        self.contrast = contrastive.Contrast(self.model.num_classes)
+        self.student = Network(self.model, self.contrast.depth)
+        self.teacher = Network(self.model.twin(), self.contrast.depth)
+
+    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
+        """See `Method.counts`."""
+        labels = batch["labeled"]["label"]
+        return {"labeled": losses.count_labeled(labels, self.ignore_label)}
+
+    def step(
+        self,
+        batch: Batch,
+        step: tf.Tensor,
+        seed: int,
+        counts: Mapping[str, tf.Tensor],
+    ) -> StepOutput:
+        """See `Method.step`."""
+        labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+        view = self._mix(unlabeled, self._pseudo_label(unlabeled), seed)
+        images = tf.concat([labeled["image"], view.images], 0)
+        dropout_seeds = _draw_seeds(seed, batch, Draw.LABELED, Draw.UNLABELED)
+        student = self.student(images, True, dropout_seeds)
+        if self.teacher_measures:
+            dropout_seeds = _draw_seeds(
+                seed, batch, Draw.TEACHER_LABELED, Draw.TEACHER_UNLABELED
+            )
+            teacher = self.teacher(images, True, dropout_seeds)
+        else:
+            teacher = self.teacher(images, False, None)
+        teacher = Prediction(*map(tf.stop_gradient, teacher))
+
+        logits = student.logits[: labeled["image"].shape[0]]
+        output = StepOutput(
+            losses={"supervised": self._supervised(logits, labeled, step, counts)},
+            panels=segmentation_panels(labeled, logits),
+        )
+        self._learn_unlabeled(batch, view, student, teacher, step, seed, output)
+        return output
+
+    def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:
+        """The teacher follows the student; the banks get the keys of all parts."""
+        decay = moving_average.decay_at(step, self.warm_up_steps, self.teacher_decay)
+        statistics_decay = None
+        if self.teacher_measures:
+            statistics_decay = tf.cast(decay > 0, tf.float32)
+        moving_average.follow(self.teacher, self.student, decay, statistics_decay)
+        self.contrast.push(**replicas.gather(dict(kept)))
+
+    @property
+    def regularized_variables(self) -> List[tf.Variable]:
+        """Kernels of all but the depthwise convolutions, the new head's too."""
+        named = named_variables(self)
+        return [named[name] for name in sorted(named) if name.endswith("/weights")]
+
+    @property
+    def other_variables(self) -> List[tf.Variable]:
+        """The teacher and the memory banks."""
+        teacher = named_variables(self.teacher)
+        bank = self.contrast.bank
+        return [*teacher.values(), bank.rows, bank.pushed]
+
+    @property
+    def evaluated_model(self) -> DeepLabV3Plus:
+        """The teacher."""
+        return self.teacher.model
+
+    def _pseudo_label(self, unlabeled: Images) -> tf.Tensor:
+        """The teacher's classes of the weak view, ignored in the padding."""
+        images = unlabeled["weak"]
+        logits = self.teacher.model(images, training=False)
+        logits = resize_bilinear(logits, tuple(images.shape[1:3]))
+        labels = tf.argmax(logits, -1, tf.int32)
+        return tf.where(unlabeled["valid"] > 0, labels, self.ignore_label)
+
+    def _mix(self, unlabeled: Images, label: tf.Tensor, seed: int) -> View:
+        view = View(unlabeled["weak"], label, unlabeled["label"])
+        if self.mixing == "none":
+            return view
+        seeds = draw_seeds(seed, unlabeled, Draw.MIXED_PARTS)
+        if self.mixing == "classmix":
+            parts = ~mixes.draw_half_classes(seeds, label, self.model.num_classes)
+        else:
+            parts = mixes.draw_half_boxes(seeds, tuple(label.shape[1:]))
+        # One draw for all, as in the published code.
+        whether = uniform([], draw_seeds(seed, unlabeled, Draw.WHETHER_MIXED)[:1])
+        parts &= whether < self.mixing_probability
+        if self.mixing != "cutout":
+            return View(*(mixes.paste(parts, part) for part in view))
+        images = tf.where(parts[..., tf.newaxis], self.hole, view.images)
+        return View(images, tf.where(parts, self.ignore_label, label), view.truth)
+
+    def _supervised(
+        self,
+        logits: tf.Tensor,
+        labeled: Images,
+        step: tf.Tensor,
+        counts: Mapping[str, tf.Tensor],
+    ) -> tf.Tensor:
+        labels = labeled["label"]
+        if self.mines_hard_pixels:
+            return losses.ohem_cross_entropy(
+                resize_bilinear(logits, tuple(labels.shape[1:])),
+                labels,
+                ignore_label=self.ignore_label,
+            )
+        return losses.softmax_cross_entropy(
+            logits,
+            labels,
+            ignore_label=self.ignore_label,
+            step=step,
+            count=counts.get("labeled"),
+        )
+
+    def _learn_unlabeled(
+        self,
+        batch: Batch,
+        view: View,
+        student: Prediction,
+        teacher: Prediction,
+        step: tf.Tensor,
+        seed: int,
+        output: StepOutput,
+    ) -> None:
+        """Adds the losses that begin behind the warm-up, and what the banks get."""
+        learns = tf.cast(step >= self.warm_up_steps, tf.float32)
+        progress = tf.minimum(tf.cast(step, tf.float32) / self.total_steps, 1.0)
+        percent = reliability.unreliable_percent(progress, self.unreliable_percent)
+        truth = batch["labeled"]["label"]
+        count, size = truth.shape[0], tuple(truth.shape[1:])
+        logits = resize_bilinear(teacher.logits[count:], size)
+        entropy = reliability.entropy(tf.nn.softmax(logits))
+        unsupervised, reliable, threshold = reliability.unsupervised_loss(
+            resize_bilinear(student.logits[count:], size),
+            view.label,
+            entropy,
+            100.0 - percent,
+            self.ignore_label,
+        )
+        output.losses["unsupervised"] = learns * unsupervised
+        known = view.label != self.ignore_label
+        low = known & (entropy <= reliability.percentile(entropy, known, percent))
+        high = known & (entropy >= threshold)
+        seeds = draw_seeds(seed, batch["unlabeled"], Draw.CONTRAST)
+        contrast, kept = self._contrast(
+            truth, view.label, low, high, student, teacher, seeds[0]
+        )
+        output.losses["contrastive"] = learns * self.contrastive_weight * contrast
+        output.kept = {**kept, "present": learns * kept["present"]}
+        output.histograms["entropy"] = entropy
+        predictions = student.logits[count:]
+        self._monitor(batch["unlabeled"], view, reliable, predictions, output)
+
+    def _contrast(
+        self,
+        truth: tf.Tensor,
+        pseudo_label: tf.Tensor,
+        low: tf.Tensor,
+        high: tf.Tensor,
+        student: Prediction,
+        teacher: Prediction,
+        seed: tf.Tensor,
+    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+        """`Contrast.compute` at the resolution of the representations."""
+        size = tuple(teacher.logits.shape[1:3])
+        labeled = truth != self.ignore_label
+        labels = tf.concat([truth, pseudo_label], 0)
+        labels, low, high = (
+            tf.reshape(resize_nearest(part, size, align_corners=True), [-1])
+            for part in (
+                tf.where(labels == self.ignore_label, -1, labels),
+                tf.cast(tf.concat([labeled, low], 0), tf.int32),
+                tf.cast(tf.concat([labeled, high], 0), tf.int32),
+            )
+        )
+        depth = self.contrast.depth
+        return self.contrast.compute(
+            labels,
+            low > 0,
+            high > 0,
+            tf.nn.softmax(tf.reshape(teacher.logits, [-1, self.model.num_classes])),
+            tf.reshape(student.representations, [-1, depth]),
+            tf.reshape(teacher.representations, [-1, depth]),
+            truth.shape[0] * size[0] * size[1],
+            seed,
+        )
+
+    def _monitor(
+        self,
+        unlabeled: Images,
+        view: View,
+        reliable: tf.Tensor,
+        logits: tf.Tensor,
+        output: StepOutput,
+    ) -> None:
+        """How good and how sure the pseudo labels are; panels to look at."""
+        size = tuple(logits.shape[1:3])
+        counted = tf.cast(reliable, tf.float32)
+        known = tf.cast(view.label != self.ignore_label, tf.float32)
+        truth, labels, kept = (
+            resize_nearest(part, size, align_corners=True)
+            for part in (view.truth, view.label, counted)
+        )
+        counts = (truth != self.ignore_label) & (labels != self.ignore_label)
+        for name, where in {
+            "pseudo_label_accuracy": counts,
+            "reliable_accuracy": counts & (kept > 0),
+        }.items():
+            output.monitors[name] = metrics.balanced_accuracy(
+                truth, labels, where, self.model.num_classes
+            )
+        learned = tf.reduce_sum(counted)
+        output.monitors["reliable_share"] = Ratio(learned, tf.reduce_sum(known))
+        output.monitors["mask_ratio"] = tf.reduce_mean(counted)
+        output.monitors["bank_fill"] = self.contrast.fill
+        shown = slice(0, SHOWN_IMAGES)
+        predicted = tf.argmax(logits[shown], -1, tf.int32)
+        for name, kind, images in (
+            ("weak", "rgb", unlabeled["weak"]),
+            ("mixed", "rgb", view.images),
+            ("label", "label", view.truth),
+            ("pseudo_label", "label", view.label),
+            ("reliable", "mask", counted),
+            ("prediction", "label", predicted),
+        ):
+            output.panels[f"unlabeled/{name}"] = Panel(kind, images[shown])
+
+
+def _draw_seeds(seed: int, batch: Batch, labeled: Draw, unlabeled: Draw) -> tf.Tensor:
+    """`draw_seeds` of the labeled and then the unlabeled images."""
+    return tf.concat(
+        [
+            draw_seeds(seed, batch["labeled"], labeled),
+            draw_seeds(seed, batch["unlabeled"], unlabeled),
+        ],
+        0,
+    )
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UserError(f"U2PL.{name} = {value!r}: it is one of {', '.join(choices)}.")
