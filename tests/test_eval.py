@@ -9,7 +9,7 @@ import tensorflow as tf
 from wss import evaluation
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.experiment import restore_model
+from wss.evaluation import restore_model
 from wss.models.deeplab import DeepLabV3Plus
 
 SPEC = DatasetSpec(name="toy", class_names=("ground", "cat", "dog", "bird"))

@@ -78,8 +78,7 @@ def test_train_resume_evaluate(data_dir, tmp_path, capsys):
     assert read_metrics(stopped)["step"] == 3
     undisturbed = read_variables(model_dir / "ckpt-3")
     for value, expected in zip(read_variables(stopped / "ckpt-3"), undisturbed):
-        # The threads of a convolution on the CPU add in an order of their own.
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(value, expected)
 
     (model_dir / "metrics.json").unlink()
     assert eval.main([f"--model_dir={model_dir}", "--checkpoint=best"]) == 0

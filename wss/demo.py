@@ -103,11 +103,11 @@ def _predictions(model_dir: str) -> List[list]:
     """The first evaluated images, their labels and predictions, in colours."""
     import tensorflow as tf
 
-    from wss import experiment
+    from wss import runs
     from wss.panels import colour_labels
     from wss.resize import resize_bilinear
 
-    trained = experiment.open_trained(model_dir)
+    trained = runs.open_trained(model_dir)
     model = trained.restored_model()
     rows = []
     for batch in trained.evaluation_batches().take(SHOWN_IMAGES):

@@ -22,10 +22,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def command() -> None:
         # TensorFlow takes seconds to import: late, so that --help answers at once.
-        from wss import experiment, following
+        from wss import following, runs
+        from wss.experiment import Experiment
 
-        def open_trained() -> experiment.Experiment:
-            return experiment.open_trained(
+        def open_trained() -> Experiment:
+            return runs.open_trained(
                 options.model_dir, options.gin_bindings, options.tpu
             )
 

@@ -11,9 +11,12 @@ from tqdm import tqdm
 from wss import charts, files
 from wss.data import parsing
 from wss.datasets.spec import DatasetSpec
+from wss.errors import UserError
 from wss.metrics import ConfusionMatrix, Scores
+from wss.models import tf1_checkpoint
+from wss.models.deeplab import DeepLabV3Plus
 from wss.resize import resize_bilinear
-from wss.training import curves
+from wss.training import checkpoints, curves
 from wss.training.summaries import Summaries
 
 METRICS_FILE = "metrics.json"
@@ -223,3 +226,41 @@ def table(scores: Scores, spec: DatasetSpec) -> str:
         share = 100 * count / max(1, pixels.sum())
         lines.append(f"{name:<{width}} {value}  {share:5.1f}%")
     return "\n".join(lines)
+
+
+def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
+    """Gives the model the weights of a checkpoint; returns its training step.
+
+    Where the checkpoint has a moving average of the network, that is what it gives.
+
+    Args:
+      model: the network.
+      checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
+
+    Raises:
+      UserError: there is no such checkpoint, it is damaged, or of another network.
+    """
+    reason = checkpoints.problem(tf1_checkpoint.find(checkpoint))
+    if reason is not None:
+        raise UserError(
+            f"The checkpoint {checkpoint} can not be read ({reason}). Choose another: "
+            "--checkpoint=latest, best or a path."
+        )
+    report = tf1_checkpoint.restore(checkpoint, model, average=True)
+    classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
+    absent = [
+        name
+        for name in (*report.skipped, *report.missing)
+        if not name.startswith(classifier)
+    ]
+    if absent:
+        raise UserError(
+            f"{checkpoint} is no checkpoint of this network: {len(absent)} variables "
+            f"are not in it or of another shape, such as {absent[0]}. Evaluate with "
+            "the configuration that it was trained with."
+        )
+    reader = tf.train.load_checkpoint(tf1_checkpoint.find(checkpoint))
+    for key in ("step/.ATTRIBUTES/VARIABLE_VALUE", "global_step"):
+        if reader.has_tensor(key):
+            return int(reader.get_tensor(key))
+    return 0

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
 import gin
 import tensorflow as tf
@@ -26,13 +26,13 @@ from wss import (
 )
 from wss.data import parsing, pipeline
 from wss.errors import UserError
-from wss.evaluation import Evaluator
+from wss.evaluation import Evaluator, restore_model
 from wss.methods.base import Method
 from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
-from wss.training import checkpoints, determinism, distribution, workers
+from wss.training import checkpoints, determinism
 from wss.training.step import TrainingStep
 from wss.training.summaries import Summaries
 from wss.training.trainer import Trainer
@@ -385,112 +385,6 @@ class Experiment:
             gin.markdown(config.operative_text()),
             int(trainer.training_step.step.numpy()),
         )
-
-
-def run(
-    mode: str,
-    model_dir: str,
-    tpu: Optional[str] = None,
-    profile_steps: Optional[Tuple[int, int]] = None,
-) -> None:
-    """Runs what gin has been configured to: "train", "eval" or "train_and_eval".
-
-    Args:
-      mode: one of the three.
-      model_dir: folder of the training.
-      tpu: name of a TPU.
-      profile_steps: steps between which TensorFlow's profiler runs.
-
-    Raises:
-      UserError: a mistake in the configuration or the data.
-    """
-    experiment = _create(model_dir, tpu)
-    is_chief = distribution.is_chief(experiment.strategy)
-    with workers.together(experiment.strategy, model_dir) as own_dir:
-        experiment.model_dir = own_dir
-        if mode != "train":
-            experiment.check_evaluation()
-        if mode != "eval":
-            experiment.check_training()
-            with faults.explained_folder(model_dir):
-                experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
-        elif is_chief:
-            experiment.evaluate()
-
-
-def open_trained(
-    model_dir: str, bindings: Sequence[str] = (), tpu: Optional[str] = None
-) -> Experiment:
-    """The experiment that was trained in `model_dir`, to be evaluated.
-
-    Args:
-      model_dir: folder of the training; its configuration is loaded.
-      bindings: gin statements that win over the training's.
-      tpu: name of a TPU.
-
-    Raises:
-      UserError: nothing was trained there, a mistake in the bindings or the data.
-    """
-    path = os.path.join(model_dir, config.CONFIG_FILE)
-    if not os.path.isfile(path):
-        raise UserError(
-            f"There is no {path}: {model_dir} is not the folder of a training. Train "
-            f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
-        )
-    config.load([os.path.abspath(path)], bindings)
-    experiment = _create(model_dir, tpu)
-    experiment.check_evaluation()
-    return experiment
-
-
-def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
-    """Gives the model the weights of a checkpoint; returns its training step.
-
-    Where the checkpoint has a moving average of the network, that is what it gives.
-
-    Args:
-      model: the network.
-      checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
-
-    Raises:
-      UserError: there is no such checkpoint, it is damaged, or of another network.
-    """
-    reason = checkpoints.problem(tf1_checkpoint.find(checkpoint))
-    if reason is not None:
-        raise UserError(
-            f"The checkpoint {checkpoint} can not be read ({reason}). Choose another: "
-            "--checkpoint=latest, best or a path."
-        )
-    report = tf1_checkpoint.restore(checkpoint, model, average=True)
-    classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
-    absent = [
-        name
-        for name in (*report.skipped, *report.missing)
-        if not name.startswith(classifier)
-    ]
-    if absent:
-        raise UserError(
-            f"{checkpoint} is no checkpoint of this network: {len(absent)} variables "
-            f"are not in it or of another shape, such as {absent[0]}. Evaluate with "
-            "the configuration that it was trained with."
-        )
-    reader = tf.train.load_checkpoint(tf1_checkpoint.find(checkpoint))
-    for key in ("step/.ATTRIBUTES/VARIABLE_VALUE", "global_step"):
-        if reader.has_tensor(key):
-            return int(reader.get_tensor(key))
-    return 0
-
-
-def _create(model_dir: str, tpu: Optional[str]) -> Experiment:
-    # None would override what gin binds.
-    strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
-    try:
-        return Experiment(model_dir, strategy)
-    except TypeError as error:
-        # Python's own sentence about the setting that has no value.
-        raise UserError(
-            f"{str(error).splitlines()[0]}. Set it in a gin file."
-        ) from error
 
 
 @contextlib.contextmanager

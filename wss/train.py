@@ -24,7 +24,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def command() -> None:
         # TensorFlow takes seconds to import: late, so that --help answers at once.
-        from wss import config, experiment
+        from wss import config, runs
         from wss.training.profiling import parse_window
 
         profile_steps = None
@@ -32,7 +32,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             profile_steps = parse_window(options.profile_steps)
         config.load(options.gin_file, options.gin_bindings)
         model_dir = options.model_dir or _default_model_dir(options.gin_file[-1])
-        experiment.run(options.mode, model_dir, options.tpu, profile_steps)
+        runs.run(options.mode, model_dir, options.tpu, profile_steps)
 
     return command_line.run(command, options.verbosity, resumable=True)
 

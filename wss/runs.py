@@ -1,0 +1,77 @@
+"""Starts what gin has been configured to, and opens what was trained before."""
+
+import os
+from typing import Optional, Sequence, Tuple
+
+from wss import config, faults
+from wss.errors import UserError
+from wss.experiment import Experiment
+from wss.training import distribution, workers
+
+
+def run(
+    mode: str,
+    model_dir: str,
+    tpu: Optional[str] = None,
+    profile_steps: Optional[Tuple[int, int]] = None,
+) -> None:
+    """Runs what gin has been configured to: "train", "eval" or "train_and_eval".
+
+    Args:
+      mode: one of the three.
+      model_dir: folder of the training.
+      tpu: name of a TPU.
+      profile_steps: steps between which TensorFlow's profiler runs.
+
+    Raises:
+      UserError: a mistake in the configuration or the data.
+    """
+    experiment = _create(model_dir, tpu)
+    is_chief = distribution.is_chief(experiment.strategy)
+    with workers.together(experiment.strategy, model_dir) as own_dir:
+        experiment.model_dir = own_dir
+        if mode != "train":
+            experiment.check_evaluation()
+        if mode != "eval":
+            experiment.check_training()
+            with faults.explained_folder(model_dir):
+                experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
+        elif is_chief:
+            experiment.evaluate()
+
+
+def open_trained(
+    model_dir: str, bindings: Sequence[str] = (), tpu: Optional[str] = None
+) -> Experiment:
+    """The experiment that was trained in `model_dir`, to be evaluated.
+
+    Args:
+      model_dir: folder of the training; its configuration is loaded.
+      bindings: gin statements that win over the training's.
+      tpu: name of a TPU.
+
+    Raises:
+      UserError: nothing was trained there, a mistake in the bindings or the data.
+    """
+    path = os.path.join(model_dir, config.CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise UserError(
+            f"There is no {path}: {model_dir} is not the folder of a training. Train "
+            f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
+        )
+    config.load([os.path.abspath(path)], bindings)
+    experiment = _create(model_dir, tpu)
+    experiment.check_evaluation()
+    return experiment
+
+
+def _create(model_dir: str, tpu: Optional[str]) -> Experiment:
+    # None would override what gin binds.
+    strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
+    try:
+        return Experiment(model_dir, strategy)
+    except TypeError as error:
+        # Python's own sentence about the setting that has no value.
+        raise UserError(
+            f"{str(error).splitlines()[0]}. Set it in a gin file."
+        ) from error
