@@ -5,11 +5,14 @@ test module is imported.
 """
 
 import os
+import signal
 
 import gin
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# A shell that runs the tests in the background has all its processes ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import wss  # noqa: E402, F401  (chooses the Keras version before TensorFlow starts)
 from wss.training import distribution  # noqa: E402

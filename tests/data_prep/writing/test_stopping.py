@@ -22,21 +22,12 @@ def start(folder):
     """Starts a conversion; returns when it has begun to write."""
     command = [sys.executable, "-m", "tests.data_prep.readers", str(folder)]
     process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=_hear_interrupts,
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     hidden = folder / ".train.partial"
     while not hidden.exists() and process.poll() is None:
         time.sleep(0.02)
     return process
-
-
-def _hear_interrupts():
-    # Whoever runs the tests in the background may have them ignored.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def workers(folder):
