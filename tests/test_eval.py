@@ -16,14 +16,19 @@ SPEC = DatasetSpec(name="toy", class_names=("ground", "cat", "dog", "bird"))
 
 
 class ReadsItsInput(tf.Module):
-    """A model whose prediction is the first channel of the image."""
+    """A network whose prediction is the first channel of the image, plus something."""
+
+    def __init__(self, plus=0):
+        super().__init__()
+        self.plus = plus
 
     def __call__(self, images, training):
         assert training is False
-        return tf.one_hot(tf.cast(images[..., 0], tf.int32), SPEC.num_classes)
+        classes = tf.cast(images[..., 0], tf.int32) + self.plus
+        return tf.one_hot(classes, SPEC.num_classes)
 
 
-def evaluate(labels, predictions, tmp_path):
+def evaluate(labels, predictions, tmp_path, networks=None):
     """Each image is a row of pixels."""
     images = tf.cast(tf.constant(predictions), tf.float32)[:, tf.newaxis, :, tf.newaxis]
     batches = tf.data.Dataset.from_tensor_slices(
@@ -33,7 +38,7 @@ def evaluate(labels, predictions, tmp_path):
         }
     ).batch(1)
     evaluator = evaluation.Evaluator(
-        ReadsItsInput(), batches, SPEC, "val", str(tmp_path)
+        networks or {"model": ReadsItsInput()}, batches, SPEC, "val", str(tmp_path)
     )
     evaluator.evaluate(10)
     return evaluator.evaluate(20)  # Nothing of the first evaluation stays.
@@ -58,6 +63,23 @@ def test_scores_of_two_images(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "cat     50.00   50.0%" in printed
     assert "step 20: mIoU 25.00 on val (2 images)" in printed
+
+
+def test_the_student_stands_beside_the_teacher(tmp_path, capsys):
+    networks = {"teacher": ReadsItsInput(), "student": ReadsItsInput(plus=1)}
+    scores = evaluate([[0, 0, 1, 1]], [[0, 0, 0, 1]], tmp_path, networks)
+    # The teacher: ground 2 of 3, cat 1 of 2. The student: ground 0 of 2, cat 1 of 4,
+    # and a dog that is not there.
+    assert scores.mean_iou == pytest.approx((2 / 3 + 1 / 2) / 2)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["network"] == "teacher"
+    assert metrics["mean_iou"] == scores.mean_iou
+    assert metrics["student"]["mean_iou"] == pytest.approx((0 + 1 / 4 + 0) / 3)
+    assert metrics["student"]["class_iou"]["cat"] == 0.25
+    remembered = json.loads((tmp_path / "evaluations.json").read_text())
+    assert [one["step"] for one in remembered] == [10, 20]
+    assert remembered[1]["student"] == metrics["student"]["mean_iou"]
+    assert "on val (1 images), student 8.33" in capsys.readouterr().out
 
 
 def test_labels_that_are_no_class_are_reported(tmp_path, capsys):

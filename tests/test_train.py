@@ -133,6 +133,19 @@ def test_mistakes_are_one_line_and_status_2(
     assert not (tmp_path / "run").exists()
 
 
+def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(data_dir, tmp_path):
+    model_dir = tmp_path / "run"
+    small = ["Contrast.depth = 8", "Contrast.queries = 8", "Contrast.negatives = 4"]
+    small += ["Contrast.bank_capacity = 20", "Contrast.first_bank_capacity = 20"]
+    assert run(data_dir, model_dir, *small, gin_file="shapes_u2pl.gin") == 0
+    metrics = read_metrics(model_dir)
+    assert metrics["network"] == "teacher"
+    (model_dir / "metrics.json").unlink()
+    assert eval.main([f"--model_dir={model_dir}"]) == 0
+    assert read_metrics(model_dir) == metrics
+    assert json.loads((model_dir / "run.json").read_text())["final"] == metrics
+
+
 def test_evaluating_what_was_never_trained(data_dir, tmp_path, capsys):
     assert eval.main([f"--model_dir={tmp_path}"]) == 2
     assert "is not the folder of a training" in capsys.readouterr().err

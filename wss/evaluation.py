@@ -1,4 +1,4 @@
-"""Mean IoU of a model on a split: on the screen, in metrics.json, in TensorBoard."""
+"""Mean IoU of networks on a split: on the screen, in metrics.json, in TensorBoard."""
 
 import json
 import os
@@ -24,14 +24,16 @@ EVALUATIONS_FILE = "evaluations.json"
 
 
 class Evaluator:
-    """Evaluates a model, any number of times while it trains.
+    """Evaluates a network and its average, any number of times while they train.
 
     As the original: every image whole, padded to one size, logits enlarged to that size
     before the best class is taken, ignored pixels left out, one confusion matrix over
     all images.
 
     Args:
-      model: gives logits [1, h, w, classes] of images [1, height, width, 3].
+      networks: by name, such as "teacher" and "student"; each gives logits [1, h, w,
+        classes] of images [1, height, width, 3]. The first is the method's result: its
+        are the scores, and its best checkpoint is kept. The others stand beside it.
       batches: of `wss.data.pipeline.evaluation_batches`, walked once per evaluation.
       spec: the data set's classes.
       split: name of the split, for the reports.
@@ -40,30 +42,37 @@ class Evaluator:
 
     def __init__(
         self,
-        model: tf.keras.Model,
+        networks: Mapping[str, tf.keras.Model],
         batches: tf.data.Dataset,
         spec: DatasetSpec,
         split: str,
         model_dir: str,
     ):
-        self._model = model
+        self._networks = dict(networks)
         self._batches = batches
         self._spec = spec
         self._split = split
         self._model_dir = model_dir
-        self._confusion = ConfusionMatrix(spec.num_classes, spec.ignore_label)
+        self._confusions = {
+            name: ConfusionMatrix(spec.num_classes, spec.ignore_label)
+            for name in networks
+        }
 
     def evaluate(self, step: int, print_table: bool = True) -> Scores:
-        """Evaluates the model as it is, and reports.
+        """Evaluates the networks as they are, and reports.
 
         Args:
-          step: the training step that the model is of.
+          step: the training step that they are of.
           print_table: print the classes' IoU too.
+
+        Returns:
+          The scores of the first.
 
         Raises:
           UserError: an image is larger than the evaluation's size, or broken.
         """
-        self._confusion.reset()
+        for confusion in self._confusions.values():
+            confusion.reset()
         images = 0
         with parsing.user_errors():
             # Without a terminal there is nobody to watch a bar.
@@ -72,13 +81,18 @@ class Evaluator:
             ):
                 self._count(batch["image"], batch["label"])
                 images += int(batch["image"].shape[0])
-        scores = self._confusion.result()
-        self._write(scores, step, images)
+        results = {name: matrix.result() for name, matrix in self._confusions.items()}
+        self._write(results, step, images)
+        scores = next(iter(results.values()))
         if print_table:
             print(table(scores, self._spec))
+        others = [
+            f", {name} {100 * of_other.mean_iou:.2f}"
+            for name, of_other in list(results.items())[1:]
+        ]
         print(
             f"step {step}: mIoU {100 * scores.mean_iou:.2f} on {self._split} "
-            f"({images} images)",
+            f"({images} images){''.join(others)}",
             flush=True,
         )
         if scores.invalid_pixels:
@@ -114,38 +128,45 @@ class Evaluator:
 
     @tf.function
     def _count(self, image: tf.Tensor, label: tf.Tensor) -> None:
-        logits = self._model(image, training=False)
-        logits = resize_bilinear(logits, tuple(image.shape[1:3]))
-        self._confusion.update(label, tf.argmax(logits, -1))
+        for name, network in self._networks.items():
+            logits = network(image, training=False)
+            logits = resize_bilinear(logits, tuple(image.shape[1:3]))
+            self._confusions[name].update(label, tf.argmax(logits, -1))
 
-    def _write(self, scores: Scores, step: int, images: int) -> None:
-        metrics = summary(scores, self._spec)
-        text = json.dumps(
-            {"step": step, "split": self._split, "images": images, **metrics}, indent=2
-        )
+    def _write(self, results: Mapping[str, Scores], step: int, images: int) -> None:
+        summaries = {name: summary(one, self._spec) for name, one in results.items()}
+        (first, metrics), *others = summaries.items()
+        content = {"step": step, "split": self._split, "images": images, **metrics}
+        remembered = {
+            "step": step,
+            "split": self._split,
+            "mean_iou": metrics["mean_iou"],
+            "pixel_accuracy": metrics["pixel_accuracy"],
+        }
+        if others:
+            content.update(network=first, **dict(others))
+            remembered.update(
+                network=first, **{name: one["mean_iou"] for name, one in others}
+            )
+        text = json.dumps(content, indent=2)
         files.write_text(os.path.join(self._model_dir, METRICS_FILE), text + "\n")
-        self._draw(scores, metrics["class_iou"], step)
+        self._draw(results[first], dict(others), step)
         # At last: what stands there is not evaluated again.
-        self._remember(
-            {
-                "step": step,
-                "split": self._split,
-                "mean_iou": scores.mean_iou,
-                "pixel_accuracy": scores.pixel_accuracy,
-            }
-        )
+        self._remember(remembered)
 
     def _draw(
-        self, scores: Scores, class_iou: Mapping[str, Optional[float]], step: int
+        self, scores: Scores, others: Mapping[str, Mapping[str, Any]], step: int
     ) -> None:
         """Curves and pictures in TensorBoard."""
         values = {
             "evaluation/iou/mIoU": scores.mean_iou,
             "evaluation/pixel_accuracy": scores.pixel_accuracy,
         }
-        for name, iou in class_iou.items():
+        for name, iou in summary(scores, self._spec)["class_iou"].items():
             if iou is not None:
                 values[f"evaluation/iou/{name}"] = iou
+        for name, metrics in others.items():
+            values[f"evaluation/{name}/mIoU"] = metrics["mean_iou"]
         events = Summaries(os.path.join(self._model_dir, "eval"))
         events.scalars(values, step)
         names = self._spec.class_names
@@ -228,14 +249,13 @@ def table(scores: Scores, spec: DatasetSpec) -> str:
     return "\n".join(lines)
 
 
-def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
+def restore_model(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -> int:
     """Gives the model the weights of a checkpoint; returns its training step.
-
-    Where the checkpoint has a moving average of the network, that is what it gives.
 
     Args:
       model: the network.
       checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
+      average: take the moving average of the network, where the checkpoint has one.
 
     Raises:
       UserError: there is no such checkpoint, it is damaged, or of another network.
@@ -246,7 +266,7 @@ def restore_model(model: DeepLabV3Plus, checkpoint: str) -> int:
             f"The checkpoint {checkpoint} can not be read ({reason}). Choose another: "
             "--checkpoint=latest, best or a path."
         )
-    report = tf1_checkpoint.restore(checkpoint, model, average=True)
+    report = tf1_checkpoint.restore(checkpoint, model, average=average)
     classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
     absent = [
         name

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from typing import Any, Callable, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
 
 import gin
 import tensorflow as tf
@@ -170,7 +170,7 @@ class Experiment:
         tf.io.gfile.makedirs(self.model_dir)
         files.write_text(self._path(config.CONFIG_FILE), config.text())
         method = self._build_method()
-        evaluator = self._build_evaluator(method.evaluated_model)
+        evaluator = self._build_evaluator(method.evaluated_networks)
 
         def begin(step: int) -> None:
             if step == 0:
@@ -210,13 +210,16 @@ class Experiment:
     def repeated_evaluation(self) -> Callable[[str], int]:
         """A function that evaluates a checkpoint and returns its step.
 
-        It builds the network once, for any number of checkpoints.
+        It builds the networks once, for any number of checkpoints.
         """
-        model = self._build_model()
-        evaluator = self._build_evaluator(model)
+        networks = {"model": self._build_model()}
+        if self.method.has_teacher:
+            networks = {"teacher": networks["model"], "student": self._build_model()}
+        evaluator = self._build_evaluator(networks)
 
         def evaluate(checkpoint: str) -> int:
-            step = restore_model(model, checkpoint)
+            for name, network in networks.items():
+                step = restore_model(network, checkpoint, average=name == "teacher")
             with faults.explained_memory(self):
                 evaluator.evaluate(step)
             return step
@@ -327,9 +330,13 @@ class Experiment:
                 render=functools.partial(panels.render, palette=self.spec.palette),
             )
 
-    def _build_evaluator(self, model: DeepLabV3Plus) -> Evaluator:
+    def _build_evaluator(self, networks: Mapping[str, DeepLabV3Plus]) -> Evaluator:
         return Evaluator(
-            model, self.evaluation_batches(), self.spec, self.eval_split, self.model_dir
+            networks,
+            self.evaluation_batches(),
+            self.spec,
+            self.eval_split,
+            self.model_dir,
         )
 
     def _training_batches(

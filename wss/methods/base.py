@@ -10,8 +10,10 @@ from typing import Dict, List, Mapping, Union
 
 import tensorflow as tf
 
+from wss import losses
 from wss.models.deeplab import DeepLabV3Plus
 from wss.replicas import Ratio
+from wss.resize import resize_bilinear
 
 Batch = Mapping[str, Mapping[str, tf.Tensor]]
 
@@ -63,6 +65,10 @@ class Method(tf.Module):
     uses_unlabeled = False
     # How many strong views of them: "strong", "strong_2" and so on.
     strong_views = 1
+    # Whether the labeled images' loss takes hard pixels only, as for Cityscapes.
+    mines_hard_pixels = False
+    # Whether it keeps a moving average of the network, `self.teacher.model`.
+    has_teacher = False
 
     def __init__(self, model: DeepLabV3Plus, ignore_label: int):
         """Takes the model to train.
@@ -88,7 +94,8 @@ class Method(tf.Module):
           Scalars by name, float32. `step` gets their mean over all parts of the global
           batch: divided by it, the mean of the parts' losses is the loss of the whole.
         """
-        return {}
+        labels = batch["labeled"]["label"]
+        return {"labeled": losses.count_labeled(labels, self.ignore_label)}
 
     @abc.abstractmethod
     def step(
@@ -120,6 +127,36 @@ class Method(tf.Module):
             has the portions in front, [portions, ...].
         """
 
+    def supervised_loss(
+        self,
+        logits: tf.Tensor,
+        labeled: Mapping[str, tf.Tensor],
+        step: tf.Tensor,
+        counts: Mapping[str, tf.Tensor],
+    ) -> tf.Tensor:
+        """The loss of the labeled images, scalar float32.
+
+        Args:
+          logits: [batch, h, w, classes], float32.
+          labeled: that part of the batch.
+          step: as for `step`.
+          counts: as for `step`.
+        """
+        labels = labeled["label"]
+        if self.mines_hard_pixels:
+            return losses.ohem_cross_entropy(
+                resize_bilinear(logits, tuple(labels.shape[1:3])),
+                labels,
+                ignore_label=self.ignore_label,
+            )
+        return losses.softmax_cross_entropy(
+            logits,
+            labels,
+            ignore_label=self.ignore_label,
+            step=step,
+            count=counts.get("labeled"),
+        )
+
     @property
     def regularized_variables(self) -> List[tf.Variable]:
         """The variables that weight decay shrinks."""
@@ -131,9 +168,11 @@ class Method(tf.Module):
         return []
 
     @property
-    def evaluated_model(self) -> DeepLabV3Plus:
-        """The network to evaluate: the trained one, or an average of it."""
-        return self.model
+    def evaluated_networks(self) -> Dict[str, DeepLabV3Plus]:
+        """The networks to evaluate; the first is the method's result."""
+        if self.has_teacher:
+            return {"teacher": self.teacher.model, "student": self.model}
+        return {"model": self.model}
 
 
 def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], purpose: int) -> tf.Tensor:

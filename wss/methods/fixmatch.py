@@ -7,7 +7,7 @@ LiheYoung/UniMatch (Yang et al., CVPR 2023).
 
 import enum
 import functools
-from typing import Dict, Mapping, NamedTuple
+from typing import Mapping, NamedTuple
 
 import gin
 import tensorflow as tf
@@ -113,11 +113,6 @@ class FixMatch(Method):
         self.box_probability = box_probability
         self.mines_hard_pixels = mines_hard_pixels
 
-    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
-        """See `Method.counts`."""
-        labels = batch["labeled"]["label"]
-        return {"labeled": losses.count_labeled(labels, self.ignore_label)}
-
     def step(
         self,
         batch: Batch,
@@ -178,29 +173,6 @@ class FixMatch(Method):
     def upsampled(self, logits: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """Logits at the size of the images."""
         return resize_bilinear(logits, tuple(images.shape[1:3]))
-
-    def supervised_loss(
-        self,
-        logits: tf.Tensor,
-        labeled: Images,
-        step: tf.Tensor,
-        counts: Mapping[str, tf.Tensor],
-    ) -> tf.Tensor:
-        """The loss of the labeled images, scalar float32."""
-        labels = labeled["label"]
-        if self.mines_hard_pixels:
-            return losses.ohem_cross_entropy(
-                self.upsampled(logits, labeled["image"]),
-                labels,
-                ignore_label=self.ignore_label,
-            )
-        return losses.softmax_cross_entropy(
-            logits,
-            labels,
-            ignore_label=self.ignore_label,
-            step=step,
-            count=counts.get("labeled"),
-        )
 
     def monitor(
         self,

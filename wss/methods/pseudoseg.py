@@ -102,12 +102,11 @@ class PseudoSeg(Method):
 
     def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
         """See `Method.counts`."""
-        labels, valid = batch["labeled"]["label"], batch["unlabeled"]["valid"]
-        size = self.model.logits_size(valid.shape[1:])
-        return {
-            "labeled": losses.count_labeled(labels, self.ignore_label),
-            "valid": tf.reduce_sum(resize_nearest(valid, size, align_corners=False)),
-        }
+        valid = batch["unlabeled"]["valid"]
+        valid = resize_nearest(
+            valid, self.model.logits_size(valid.shape[1:]), align_corners=False
+        )
+        return {**super().counts(batch), "valid": tf.reduce_sum(valid)}
 
     def step(
         self,
@@ -135,11 +134,7 @@ class PseudoSeg(Method):
             counts.get("valid"),
         )
         cross_entropy = functools.partial(
-            losses.softmax_cross_entropy,
-            labels=labeled["label"],
-            ignore_label=self.ignore_label,
-            step=step,
-            count=counts.get("labeled"),
+            self.supervised_loss, labeled=labeled, step=step, counts=counts
         )
         self._learn_labeled(labeled, seed, cross_entropy, output)
         self._monitor(unlabeled, pseudo_label, logits_strong, output)

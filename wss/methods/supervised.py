@@ -1,12 +1,11 @@
 """The supervised baseline: the labeled images alone."""
 
 import enum
-from typing import Dict, Mapping
+from typing import Mapping
 
 import gin
 import tensorflow as tf
 
-from wss import losses
 from wss.methods.base import (
     Batch,
     Method,
@@ -26,11 +25,6 @@ class Draw(enum.IntEnum):
 class Supervised(Method):
     """Cross entropy on the labeled images."""
 
-    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
-        """See `Method.counts`."""
-        labels = batch["labeled"]["label"]
-        return {"labeled": losses.count_labeled(labels, self.ignore_label)}
-
     def step(
         self,
         batch: Batch,
@@ -46,14 +40,7 @@ class Supervised(Method):
             training=True,
             dropout_seeds=draw_seeds(seed, labeled, Draw.LABELED_DROPOUT),
         )
-        supervised = losses.softmax_cross_entropy(
-            logits,
-            labeled["label"],
-            ignore_label=self.ignore_label,
-            step=step,
-            count=counts.get("labeled"),
-        )
         return StepOutput(
-            losses={"supervised": supervised},
+            losses={"supervised": self.supervised_loss(logits, labeled, step, counts)},
             panels=segmentation_panels(labeled, logits),
         )

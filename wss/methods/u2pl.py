@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 import gin
 import tensorflow as tf
 
-from wss import contrastive, losses, metrics, replicas
+from wss import contrastive, metrics, replicas
 from wss import mixing as mixes
 from wss.draws import uniform
 from wss.errors import UserError
@@ -92,6 +92,7 @@ class U2PL(Method):
     """Three losses: supervised, unsupervised and contrastive."""
 
     uses_unlabeled = True
+    has_teacher = True
     # Its variables have the names of the student's, whom alone the optimizer trains.
     _TF_MODULE_IGNORED_PROPERTIES = Method._TF_MODULE_IGNORED_PROPERTIES | {"teacher"}
 
@@ -155,11 +156,6 @@ class U2PL(Method):
         self.student = Network(self.model, self.contrast.depth)
         self.teacher = Network(self.model.twin(), self.contrast.depth)
 
-    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
-        """See `Method.counts`."""
-        labels = batch["labeled"]["label"]
-        return {"labeled": losses.count_labeled(labels, self.ignore_label)}
-
     def step(
         self,
         batch: Batch,
@@ -184,7 +180,7 @@ class U2PL(Method):
 
         logits = student.logits[: labeled["image"].shape[0]]
         output = StepOutput(
-            losses={"supervised": self._supervised(logits, labeled, step, counts)},
+            losses={"supervised": self.supervised_loss(logits, labeled, step, counts)},
             panels=segmentation_panels(labeled, logits),
         )
         self._learn_unlabeled(batch, view, student, teacher, step, seed, output)
@@ -212,11 +208,6 @@ class U2PL(Method):
         bank = self.contrast.bank
         return [*teacher.values(), bank.rows, bank.pushed]
 
-    @property
-    def evaluated_model(self) -> DeepLabV3Plus:
-        """The teacher."""
-        return self.teacher.model
-
     def _pseudo_label(self, unlabeled: Images) -> tf.Tensor:
         """The teacher's classes of the weak view, ignored in the padding."""
         images = unlabeled["weak"]
@@ -241,28 +232,6 @@ class U2PL(Method):
             return View(*(mixes.paste(parts, part) for part in view))
         images = tf.where(parts[..., tf.newaxis], self.hole, view.images)
         return View(images, tf.where(parts, self.ignore_label, label), view.truth)
-
-    def _supervised(
-        self,
-        logits: tf.Tensor,
-        labeled: Images,
-        step: tf.Tensor,
-        counts: Mapping[str, tf.Tensor],
-    ) -> tf.Tensor:
-        labels = labeled["label"]
-        if self.mines_hard_pixels:
-            return losses.ohem_cross_entropy(
-                resize_bilinear(logits, tuple(labels.shape[1:])),
-                labels,
-                ignore_label=self.ignore_label,
-            )
-        return losses.softmax_cross_entropy(
-            logits,
-            labels,
-            ignore_label=self.ignore_label,
-            step=step,
-            count=counts.get("labeled"),
-        )
 
     def _learn_unlabeled(
         self,
