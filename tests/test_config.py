@@ -1,7 +1,10 @@
 """Gin files: where they are found, and what each mistake in them says."""
 
+import shutil
+
 import gin
 import pytest
+import tensorflow as tf
 
 from wss import config
 from wss.errors import UserError
@@ -33,6 +36,15 @@ def test_includes_resolve_beside_their_file_from_anywhere(tmp_path, monkeypatch)
     monkeypatch.chdir("/")
     config.load([str(tmp_path / "paint.gin")])
     assert paint() == ("red", 3)
+
+
+def test_files_in_a_bucket(tmp_path):
+    # TensorFlow's file system in memory stands for gs:// and the like.
+    for name in ("paint.gin", "base/paint.gin"):
+        tf.io.gfile.copy(str(tmp_path / name), f"ram://bucket/{name}", overwrite=True)
+    shutil.rmtree(tmp_path / "base")
+    config.load(["ram://bucket/paint.gin"], ["WIDTH = 4"])
+    assert paint() == ("red", 4)
 
 
 def test_the_text_of_a_configuration_reads_back(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep import records, shapes
-from wss import config, eval, experiment, train  # noqa: F401  (for gin files)
+from wss import config, eval, runs, train
 
 TINY = [
     "CROP_SIZE = 33",
@@ -151,6 +151,14 @@ def test_evaluating_what_was_never_trained(data_dir, tmp_path, capsys):
     assert "is not the folder of a training" in capsys.readouterr().err
     assert run(data_dir, tmp_path, flags=["--mode=eval"]) == 2
     assert "There is no checkpoint in" in capsys.readouterr().err
+
+
+def test_a_training_in_a_bucket_is_opened(data_dir, tmp_path):
+    config.load(["shapes.gin"], [*TINY, f"DATA_DIR = '{data_dir}'"])
+    with tf.io.gfile.GFile("ram://bucket/run/config.gin", "w") as file:
+        file.write(config.text())
+    opened = runs.open_trained("ram://bucket/run", ["SEED = 5"])
+    assert (opened.model_dir, opened.seed) == ("ram://bucket/run", 5)
 
 
 def test_another_configuration_in_the_same_folder(data_dir, tmp_path, capsys):

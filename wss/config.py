@@ -14,6 +14,7 @@ import tokenize
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 import gin
+import tensorflow as tf
 from gin import config_parser
 
 import gin_configs
@@ -83,13 +84,15 @@ def find_file(path: str, folders: Iterable[str]) -> str:
     Raises:
       UserError: it is in none of them.
     """
-    if os.path.isabs(path):
+    if os.path.isabs(path) or "://" in path:
         folders = [""]
     else:
         folders = [*folders, CONFIG_DIR, os.path.dirname(CONFIG_DIR)]
     for folder in folders:
-        candidate = os.path.normpath(os.path.join(folder, path))
-        if os.path.isfile(candidate):
+        candidate = os.path.join(folder, path)
+        if "://" not in candidate:
+            candidate = os.path.normpath(candidate)
+        if tf.io.gfile.exists(candidate) and not tf.io.gfile.isdir(candidate):
             return candidate
     raise UserError(
         f"There is no gin file {path}.{_closest(os.path.basename(path), experiments())}"
@@ -110,7 +113,7 @@ class _Reader:
         self._used: Dict[str, str] = {}
 
     def read_file(self, path: str) -> None:
-        with open(path, encoding="utf-8") as file:
+        with tf.io.gfile.GFile(path) as file:
             self.read(file.read(), path)
 
     def read(self, source: str, path: Optional[str]) -> None:

@@ -36,7 +36,7 @@ def follow(
     """
     wait = _Wait(model_dir, timeout, sleep)
     path = os.path.join(model_dir, config.CONFIG_FILE)
-    wait.until(lambda: os.path.isfile(path))
+    wait.until(lambda: tf.io.gfile.exists(path))
     experiment = open_trained()
     evaluate = experiment.repeated_evaluation()
     last = None

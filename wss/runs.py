@@ -3,6 +3,8 @@
 import os
 from typing import Optional, Sequence, Tuple
 
+import tensorflow as tf
+
 from wss import config, faults
 from wss.errors import UserError
 from wss.experiment import Experiment
@@ -54,12 +56,12 @@ def open_trained(
       UserError: nothing was trained there, a mistake in the bindings or the data.
     """
     path = os.path.join(model_dir, config.CONFIG_FILE)
-    if not os.path.isfile(path):
+    if not tf.io.gfile.exists(path):
         raise UserError(
             f"There is no {path}: {model_dir} is not the folder of a training. Train "
             f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
         )
-    config.load([os.path.abspath(path)], bindings)
+    config.load([path], bindings)
     experiment = _create(model_dir, tpu)
     experiment.check_evaluation()
     return experiment
