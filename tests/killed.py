@@ -2,12 +2,15 @@
 
     python -m tests.killed --times=20
     python -m tests.killed --times=20 --gin_bindings="get_strategy.logical_cpus = 2"
+    python -m tests.killed --times=20 --gin_file=shapes_u2pl.gin \\
+        --gin_bindings="U2PL.warm_up_steps = 10"
 
 trains the synthetic shapes twice, once with so many interruptions, and compares
 all variables, curves and evaluations to the bit.
 """
 
 import argparse
+import glob
 import os
 import random
 import re
@@ -16,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Dict, List, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Set
 
 import tensorflow as tf
 from tensorboard.backend.event_processing import plugin_event_accumulator
@@ -27,18 +30,29 @@ from wss.training import checkpoints
 _MEASURED = ("performance/", "memory_gb/")
 
 
-def run_killed(command: Sequence[str], times: int, seconds: float, seed: int) -> int:
-    """Runs a command to its end; returns how often it was killed on the way.
+class Kills(NamedTuple):
+    """How often a training was killed, and how often that tore a checkpoint."""
+
+    times: int
+    torn: int
+
+
+def run_killed(
+    command: Sequence[str], folder: str, times: int, seconds: float, seed: int
+) -> Kills:
+    """Runs a command to its end and kills it on the way.
 
     Args:
       command: a training, which prints a line such as "step 3/80 ..." now and then.
-      times: how often to kill it.
-      seconds: at most so long after the first such line.
+      folder: where it writes its checkpoints.
+      times: how often to kill it; every fourth time while it writes a checkpoint.
+      seconds: at most so long after the first such line, or the next checkpoint later.
       seed: of the moments.
     """
     moments = random.Random(seed)
-    killed = 0
+    killed = torn = 0
     while True:
+        left = _unfinished(folder)  # Of an earlier kill.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         with process:
             line = "start"
@@ -46,12 +60,21 @@ def run_killed(command: Sequence[str], times: int, seconds: float, seed: int) ->
                 line = process.stdout.readline()
             if killed < times:
                 time.sleep(moments.uniform(0.0, seconds))
+                while killed % 4 == 3 and process.poll() is None:
+                    if _unfinished(folder) - left:
+                        break
                 process.send_signal(signal.SIGKILL)
             process.stdout.read()
         if process.returncode != -signal.SIGKILL:
             assert process.returncode == 0, process.returncode
-            return killed
+            return Kills(killed, torn)
         killed += 1
+        torn += bool(_unfinished(folder) - left)
+
+
+def _unfinished(folder: str) -> Set[str]:
+    """What TensorFlow has of checkpoints that are not whole yet."""
+    return set(glob.glob(os.path.join(folder, "ckpt-*_temp")))
 
 
 def differences(first: str, second: str) -> List[str]:
@@ -113,8 +136,8 @@ def _read(path: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser("tests.killed", description=__doc__)
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--gin_file", default="shapes.gin")
     parser.add_argument("--gin_bindings", action="append", default=[])
     options = parser.parse_args()
     folder = tempfile.mkdtemp()
@@ -124,22 +147,28 @@ def main() -> int:
     subprocess.run([*make, "--num_images=64", "--num_val=8"], check=True)
     bindings = [
         f"DATA_DIR = '{data_dir}'",
-        "TRAIN_STEPS = 80",
+        "TRAIN_STEPS = 100",
         "CHECKPOINT_INTERVAL = 2",
         "EVAL_INTERVAL = 10",
         "Trainer.log_interval = 5",
         "Trainer.image_interval = 10",
         *options.gin_bindings,
     ]
-    train = [*module, "wss.train", "--gin_file=shapes.gin"]
+    train = [*module, "wss.train", f"--gin_file={options.gin_file}"]
     train += [f"--gin_bindings={binding}" for binding in bindings]
     alone, killed = (os.path.join(folder, name) for name in ("alone", "killed"))
-    run_killed([*train, f"--model_dir={alone}"], 0, 0.0, 0)
-    times = run_killed(
-        [*train, f"--model_dir={killed}"], options.times, options.seconds, options.seed
+    start = time.monotonic()
+    run_killed([*train, f"--model_dir={alone}"], alone, 0, 0.0, 0)
+    # So that the last kill comes before the last step, whatever the pace.
+    seconds = 0.5 * (time.monotonic() - start) / max(options.times, 1)
+    kills = run_killed(
+        [*train, f"--model_dir={killed}"], killed, options.times, seconds, options.seed
     )
     found = differences(alone, killed)
-    print(f"{times} times killed, {len(found)} differences {found[:10]} in {folder}")
+    print(
+        f"{kills.times} times killed, {kills.torn} of them in a checkpoint's writing: "
+        f"{len(found)} differences {found[:10]} in {folder}"
+    )
     return int(bool(found))
 
 

@@ -35,12 +35,13 @@ def command(folder, steps):
 
 
 def test_a_killed_run_gives_the_numbers_of_an_undisturbed_one(tmp_path):
-    killed.run_killed(command(tmp_path / "alone", 400), times=0, seconds=0.0, seed=0)
-    times = killed.run_killed(
-        command(tmp_path / "killed", 400), times=3, seconds=1.0, seed=1
+    alone, stopped = str(tmp_path / "alone"), str(tmp_path / "killed")
+    killed.run_killed(command(alone, 400), alone, times=0, seconds=0.0, seed=0)
+    kills = killed.run_killed(
+        command(stopped, 400), stopped, times=4, seconds=1.0, seed=1
     )
-    assert times == 3
-    assert killed.differences(str(tmp_path / "alone"), str(tmp_path / "killed")) == []
+    assert kills.times == 4
+    assert killed.differences(alone, stopped) == []
 
 
 @pytest.mark.parametrize(
