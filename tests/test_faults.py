@@ -45,10 +45,13 @@ def test_a_folder_that_is_gone(tmp_path, write):
 
 
 def test_a_full_disk_is_not_out_of_memory():
-    full = tf.errors.ResourceExhaustedError(None, None, "x; No space left on device")
-    with pytest.raises(tf.errors.ResourceExhaustedError):
-        with faults.explained_memory(EXPERIMENT):
-            raise full
+    full = "runs/mine/run.json.tmp; No space left on device"
+    message = (
+        r"runs/mine can not be written to \(.*No space left.*Make room.* not harmed"
+    )
+    with pytest.raises(UserError, match=message):
+        with faults.explained_folder("runs/mine"), faults.explained_memory(EXPERIMENT):
+            raise tf.errors.ResourceExhaustedError(None, None, full)
 
 
 def test_the_images_of_a_batch_are_written_down(tmp_path):

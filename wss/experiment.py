@@ -220,7 +220,7 @@ class Experiment:
         def evaluate(checkpoint: str) -> int:
             for name, network in networks.items():
                 step = restore_model(network, checkpoint, average=name == "teacher")
-            with faults.explained_memory(self):
+            with faults.explained_folder(self.model_dir), faults.explained_memory(self):
                 evaluator.evaluate(step)
             return step
 

@@ -49,10 +49,10 @@ def explained_folder(folder: str) -> Iterator[None]:
             raise
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
-            f"The folder {folder} can not be written to ({reason}). Is it still there, "
-            "is its disk mounted, and may you write to it? Name another: --model_dir. "
-            "Where the folder comes back, the same command goes on from its last "
-            "checkpoint."
+            f"The folder {folder} can not be written to ({reason}). Is its disk full "
+            "or gone, and may you write to it? Make room, or name another --model_dir. "
+            "What was there before is not harmed: once the folder is there again, the "
+            "same command goes on from the last checkpoint."
         ) from error
 
 

@@ -3,13 +3,13 @@
 import json
 import os
 import textwrap
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 import gin
 
 from wss import config, cost, evaluation, files, versions
 from wss.methods.base import Method
-from wss.training import schedules
+from wss.training import distribution, schedules
 
 RUN_FILE = "run.json"
 _LABEL = 9  # Columns of a row's name.
@@ -34,7 +34,7 @@ def describe(experiment: Any, method: Method) -> str:
         **_network(experiment, method),
         "batch": _batch(experiment, method),
         **_schedule(experiment),
-        "devices": ", ".join(_devices(experiment)),
+        "devices": ", ".join(distribution.device_names(experiment.strategy)),
         "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
         "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
     }
@@ -76,7 +76,7 @@ def write_record(
             "replicas": replicas,
             "portions": experiment.accumulation_steps,
         },
-        "devices": _devices(experiment),
+        "devices": distribution.device_names(experiment.strategy),
         "operations_per_step": operations,
         "config": config.text(),
         "operative_config": config.operative_text(),
@@ -160,11 +160,6 @@ def _schedule(experiment: Any) -> Dict[str, str]:
         f"{experiment.seed}",
         "rate": ", ".join(rates),
     }
-
-
-def _devices(experiment: Any) -> List[str]:
-    devices = experiment.strategy.extended.worker_devices
-    return [device.split("device:")[-1] for device in devices]
 
 
 def _row(name: str, value: str) -> str:

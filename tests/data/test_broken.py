@@ -52,7 +52,7 @@ def test_none_is_tolerated_by_default(damaged):
 
 def test_each_is_named_once_and_the_next_takes_its_place(damaged, capsys):
     first = read(damaged, max_broken_records=3)
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     text = "\n".join(sorted(lines))
     for sentence in (
@@ -84,7 +84,7 @@ def test_one_more_than_the_limit_stops(damaged, capsys):
         "It is the 3. broken record, and training_batches.max_broken_records = 2"
         in (str(error.value))
     )
-    assert capsys.readouterr().out.count("warning: ") == 2
+    assert capsys.readouterr().err.count("warning: ") == 2
 
 
 def test_more_in_a_row_than_the_limit_stop(tmp_path):

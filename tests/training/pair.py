@@ -55,6 +55,7 @@ def work(model_dir: str, lost: str) -> None:
         values = [variable.numpy().tolist() for variable in variables]
         any_last = workers.any_of(strategy, index == 1)
         print("chief")
+        print(distribution.device_names(strategy), file=sys.stderr)
         print(values, any_last, folder, file=sys.stderr, flush=True)
         pathlib.Path(folder, f"file-{index}").write_text("")
         if lost == str(index):

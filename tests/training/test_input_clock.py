@@ -62,7 +62,7 @@ def test_a_stall_is_reported_while_it_lasts(capsys):
     clock = InputClock(stall_seconds=0.3)
     with clock.watch():
         consume(clock.timed(iter(slow(1.5)), tf.Variable(0)), tf.constant(1))
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert "warning: the step has waited for its batch for " in printed
     assert printed.count("warning") <= 3  # At 0.3, 0.6 and 1.2 seconds.
 
@@ -72,7 +72,7 @@ def test_without_stalls_nothing_is_said(capsys):
     with clock.watch():
         consume(clock.timed(iter(slow(0.0)), tf.Variable(0)), tf.constant(2))
         time.sleep(0.5)
-    assert "warning" not in capsys.readouterr().out
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_nothing_is_measured_where_tensorflow_has_no_clock(monkeypatch):

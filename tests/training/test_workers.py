@@ -1,6 +1,7 @@
 """Two workers: who writes, what they start with, and what happens if one is lost."""
 
 import os
+import re
 
 import tensorflow as tf
 
@@ -15,6 +16,8 @@ def test_the_chief_writes_and_all_start_from_its_state(tmp_path):
     assert (chief.stdout, other.stdout) == ("chief\n", "")
     for worker in (chief, other):
         assert "[7.5, [3, 4]] True" in worker.stderr
+        devices = r"\['localhost:\d+ CPU:0', 'localhost:\d+ CPU:0'\]"
+        assert re.search(devices, worker.stderr)
     assert os.listdir(tmp_path) == ["file-0"]
     folder = other.stderr.split()[-1]
     assert os.path.isabs(folder) and not os.path.exists(folder)

@@ -1,5 +1,6 @@
 """Records that can not be read, and the records of a batch by name."""
 
+import sys
 import threading
 from typing import Any, Callable, Dict, List
 
@@ -80,6 +81,7 @@ class Tolerance:
             print(
                 f"warning: {sentence} The next record takes its place ({count} of at "
                 f"most {self._limit}).",
+                file=sys.stderr,  # Each worker's own: only the chief prints.
                 flush=True,
             )
         return b""

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 import sys
-from typing import Optional
+from typing import List, Optional
 
 import gin
 import tensorflow as tf
@@ -42,6 +42,17 @@ def get_strategy(
     if len(gpus) > 1:
         return _mirrored(tuple(f"/gpu:{index}" for index in range(len(gpus))))
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def device_names(strategy: tf.distribute.Strategy) -> List[str]:
+    """Names of all replicas' devices, behind their workers' where these are several."""
+    own = [d.split("device:")[-1] for d in strategy.extended.worker_devices]
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return own
+    # TensorFlow takes all workers for alike.
+    jobs = strategy.cluster_resolver.cluster_spec().as_dict()
+    hosts = [host for job in ("chief", "worker") for host in jobs.get(job, [])]
+    return [f"{host} {device}" for host in hosts for device in own]
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

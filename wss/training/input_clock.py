@@ -1,6 +1,7 @@
 """How long training waits for its input, and a warning when it waits too long."""
 
 import contextlib
+import sys
 import threading
 import time
 from typing import Any, Iterator
@@ -87,6 +88,7 @@ class InputClock:
                 print(
                     f"warning: the step has waited for its batch for {waited:.0f} s. "
                     "Is the disk or the network that holds the data slow or gone?",
+                    file=sys.stderr,  # Each worker's own: only the chief prints.
                     flush=True,
                 )
 
