@@ -261,9 +261,14 @@ def _watch(
 def _summary(entry: dict[str, Any], written: str = "") -> str:
     """What was written, in a line that accounts for every item."""
     return (
-        f"{entry['examples']} images{written} ({entry['with_masks']} with masks), "
-        f"{len(entry.get('skipped', ()))} skipped, {entry['shards']} shards"
+        f"{_number(entry['examples'], 'image')}{written} ({entry['with_masks']} with "
+        f"masks), {len(entry.get('skipped', ()))} skipped, "
+        f"{_number(entry['shards'], 'shard')}"
     )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:

@@ -6,6 +6,7 @@ decoder may say about a broken file becomes one sentence that names it.
 
 import contextlib
 import io
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -69,6 +70,9 @@ def load(
     """
     try:
         if encoded is None:
+            if os.path.exists(path) and not os.path.isfile(path):
+                # Opening a pipe waits for someone who writes.
+                raise _unreadable(kind, path, "it is no regular file")
             with open(path, "rb") as file:
                 encoded = file.read()
     except OSError as error:

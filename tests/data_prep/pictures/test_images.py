@@ -1,6 +1,7 @@
 """Photos as users have them: read as training can read them, or refused."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -231,6 +232,14 @@ def test_what_is_said_about_damaged_images(tmp_path):
     at = twelve_bits.index(b"\xff\xc0") + 4
     twelve_bits = twelve_bits[:at] + b"\x0c" + twelve_bits[at + 1 :]
     assert "(it is none of" in broken(tmp_path, "a.jpg", twelve_bits)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(
+        UserError, match=r"a.jpg cannot be read \(it is no regular file"
+    ):
+        images.read_example("a", str(tmp_path / "a.jpg"))
 
 
 def test_images_that_are_too_large(tmp_path, monkeypatch):
