@@ -56,11 +56,12 @@ class InputClock:
             self._since.assign(now)
         return now
 
-    def stop(self, start: tf.Tensor) -> None:
+    def stop(self, start: tf.Tensor) -> tf.Operation:
         """Notes that the wait that began at `start` is over."""
         with tf.device("/cpu:0"):
-            self._waited.assign_add(tf.timestamp() - start)
-            self._since.assign(0.0)
+            waited = self._waited.assign_add(tf.timestamp() - start)
+            with tf.control_dependencies([waited, self._since.assign(0.0)]):
+                return tf.no_op()
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
@@ -111,5 +112,11 @@ class TimedIterator:
         with tf.control_dependencies([start]):
             batch = next(self._batches)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-            self._clock.stop(start)
-        return batch
+            stopped = self._clock.stop(start)
+
+        def behind(tensor: tf.Tensor) -> tf.Tensor:
+            # Otherwise a busy CPU begins the step first and looks at the clock late.
+            with tf.device(tensor.device), tf.control_dependencies([stopped]):
+                return tf.identity(tensor)
+
+        return tf.nest.map_structure(behind, batch, expand_composites=True)

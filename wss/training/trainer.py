@@ -243,6 +243,7 @@ class Trainer:
         }
         if images_per_second:
             scalars["performance/images_per_second"] = images_per_second
+            scalars["performance/seconds_per_step"] = 1.0 / pace
             scalars["performance/waiting_for_input"] = waiting
         self.summaries.scalars(scalars, step)
         self.summaries.flush()
