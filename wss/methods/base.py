@@ -126,6 +126,7 @@ class Method(tf.Module):
           kept: what `step` kept, of all portions of this replica's images: each tensor
             has the portions in front, [portions, ...].
         """
+        del step, kept  # Nothing is to be done, in most methods.
 
     def supervised_loss(
         self,

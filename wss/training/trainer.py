@@ -160,9 +160,7 @@ class Trainer:
             self._log(step, results)
         with self._stopwatch.pause():
             if self._is_due(step, self.image_interval):
-                self.summaries.histograms(results["histograms"], step)
-                self.summaries.images(_tagged("samples", results["images"]), step)
-                self._log_classes(step, results["classes"])
+                self._draw(step, results)
             if self._is_due(step, self.checkpoint_interval) or self._evaluates(step):
                 self._save()
             if self._evaluates(step):
@@ -248,12 +246,14 @@ class Trainer:
         self.summaries.scalars(scalars, step)
         self.summaries.flush()
 
-    def _log_classes(self, step: int, monitors: Mapping[str, tf.Tensor]) -> None:
-        """A curve for each class that the last step's batch had."""
+    def _draw(self, step: int, results: Mapping[str, Any]) -> None:
+        """Histograms, pictures, and a curve for each class that the last batch had."""
+        self.summaries.histograms(results["histograms"], step)
+        self.summaries.images(_tagged("samples", results["images"]), step)
         self.summaries.scalars(
             {
                 f"{monitor}/{name}": value
-                for monitor, entries in monitors.items()
+                for monitor, entries in results["classes"].items()
                 for name, value in zip(self.class_names, entries.numpy().tolist())
                 if math.isfinite(value)
             },
