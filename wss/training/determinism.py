@@ -11,8 +11,7 @@ def configure(deterministic: bool = False) -> None:
 
     Args:
       deterministic: choose kernels that give the same numbers each time, which may be
-        slower. For GPUs, and for the CPU's kernels of TensorFlow 2.15, which were found
-        to round otherwise once in some hundred steps; those of 2.21 were not.
+        slower. For GPUs; the CPU's were not found to differ.
     """
     _keep_order_of_sums()
     if deterministic:

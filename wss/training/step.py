@@ -1,7 +1,7 @@
 """One step of training: one batch, one gradient, one update, on every replica."""
 
 import contextlib
-from typing import Any, Callable, ContextManager, Dict, Mapping, Optional, Union
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Union
 
 import gin
 import tensorflow as tf
@@ -236,7 +236,10 @@ class TrainingStep:
             finite = tf.math.is_finite(norm)
             self.optimizer.apply(gradients, rate, finite)
         if self._statistics is not None:
-            self._statistics.apply(statistics, finite)
+            # No result of a pass in inference mode reaches the averages: some runs were
+            # seen to use the new ones in such a pass.
+            with tf.control_dependencies(_tensors(results)):
+                self._statistics.apply(statistics, finite)
         self._method.after_update(step, results.pop("kept"))
         return results
 
@@ -345,6 +348,10 @@ class TrainingStep:
                 if variable.dtype.is_floating
             ]
         )
+
+
+def _tensors(results: Any) -> List[tf.Tensor]:
+    return [value for value in tf.nest.flatten(results) if tf.is_tensor(value)]
 
 
 def _replace(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
