@@ -1,5 +1,7 @@
 """U2PL on a tiny network: schedules, teacher, banks, replicas, XLA, restarts."""
 
+import functools
+
 import gin
 import numpy as np
 import pytest
@@ -137,6 +139,29 @@ def test_choices(batch, options):
         assert abs(hidden - padding) < 0.3
 
 
+def test_an_auxiliary_head_learns_the_labels_alone(batch):
+    plain, method = make(), make(auxiliary_weight=0.4)
+    new = named_variables(method).keys() - named_variables(plain).keys()
+    assert {"auxiliary/conv/weights", "auxiliary/outputs/biases"} <= new
+    regularized = {v.ref() for v in method.regularized_variables}
+    assert named_variables(method)["auxiliary/conv/weights"].ref() in regularized
+    losses = run(method, batch).losses
+    assert set(losses) == LOSSES | {"auxiliary"}
+    # Logits near 0: all classes are about as likely.
+    np.testing.assert_allclose(
+        losses["auxiliary"], 0.4 * np.log(tiny.CLASSES), rtol=0.1
+    )
+    labeled = {**batch["labeled"]}
+    labeled["label"] = tf.fill(labeled["label"].shape, 255)
+    assert run(method, {**batch, "labeled": labeled}).losses["auxiliary"] == 0
+    with tf.GradientTape() as tape:
+        loss = run(method, batch).losses["auxiliary"]
+    named = named_variables(method)
+    names = ["auxiliary/conv/weights", "plain/conv3/weights", "plain/conv4/weights"]
+    gradients = tape.gradient(loss, [named[name] for name in names])
+    assert all(np.any(g) for g in gradients[:2]) and gradients[2] is None
+
+
 def test_unknown_choices_are_told():
     with pytest.raises(UserError, match="U2PL.mixing = 'mixup': it is one of cutmix"):
         make(mixing="mixup")
@@ -178,7 +203,8 @@ def test_graph_equals_eager(batch):
 
 
 def test_the_whole_step_is_one_computation_of_xla(batch):
-    assert lower(tiny.make_step(method=make), batch).count(" convolution(") > 60
+    make_all = functools.partial(make, auxiliary_weight=0.4)
+    assert lower(tiny.make_step(method=make_all), batch).count(" convolution(") > 60
 
 
 def test_portions_are_to_one_device_what_replicas_are_to_several(two_cpus):

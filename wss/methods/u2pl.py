@@ -25,6 +25,7 @@ from wss.methods.base import (
 )
 from wss.models import moving_average
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
 from wss.pseudo_labels import reliability
 from wss.replicas import Ratio
@@ -34,6 +35,8 @@ Images = Mapping[str, tf.Tensor]
 
 MIXINGS = ("cutmix", "classmix", "cutout", "none")
 TEACHER_STATISTICS = ("average", "own")
+# What the original calls the end point of the block before the last.
+AUXILIARY_STRIDE = 15
 
 
 class Draw(enum.IntEnum):
@@ -46,6 +49,8 @@ class Draw(enum.IntEnum):
     WHETHER_MIXED = 4
     MIXED_PARTS = 5
     CONTRAST = 6
+    AUXILIARY_LABELED = 7
+    AUXILIARY_UNLABELED = 8
 
 
 class Prediction(NamedTuple):
@@ -81,6 +86,12 @@ class Network(tf.Module):
         self, images: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
     ) -> Prediction:
         end_points = self.model.backbone(images, training=training)
+        return self.read(end_points, training, dropout_seeds)
+
+    def read(
+        self, end_points: EndPoints, training: bool, dropout_seeds: Optional[tf.Tensor]
+    ) -> Prediction:
+        """What the backbone's end points show."""
         fused = self.model.fuse(end_points, training, dropout_seeds)
         return Prediction(
             self.model.read_logits(fused, training), self.head(fused, training)
@@ -89,7 +100,7 @@ class Network(tf.Module):
 
 @gin.configurable(denylist=["model", "ignore_label"])
 class U2PL(Method):
-    """Three losses: supervised, unsupervised and contrastive."""
+    """Supervised, unsupervised and contrastive loss; an auxiliary one if asked for."""
 
     uses_unlabeled = True
     has_teacher = True
@@ -110,6 +121,7 @@ class U2PL(Method):
         teacher_decay: float = 0.99,
         teacher_statistics: str = "average",
         mines_hard_pixels: bool = False,
+        auxiliary_weight: float = 0.0,
     ):
         """Creates the method.
 
@@ -132,6 +144,8 @@ class U2PL(Method):
             published code does.
           mines_hard_pixels: take the labeled images' hard pixels only
             (`ohem_cross_entropy`), as for Cityscapes.
+          auxiliary_weight: factor of the labeled images' loss of a second head, which
+            sees an earlier end point of the student's backbone; 0 for no such head.
 
         Raises:
           UserError: a choice that is not offered.
@@ -148,6 +162,8 @@ class U2PL(Method):
         self.teacher_decay = teacher_decay
         self.teacher_measures = teacher_statistics == "own"
         self.mines_hard_pixels = mines_hard_pixels
+        self.auxiliary_weight = auxiliary_weight
+        self.auxiliary = None
         self.hole = mean_pixel(model.variant)  # What CutOut shows.
 
     def build(self) -> None:
@@ -155,6 +171,10 @@ class U2PL(Method):
         self.contrast = contrastive.Contrast(self.model.num_classes)
         self.student = Network(self.model, self.contrast.depth)
         self.teacher = Network(self.model.twin(), self.contrast.depth)
+        if self.auxiliary_weight:
+            self.auxiliary = self.model.create_auxiliary_head(
+                "auxiliary", AUXILIARY_STRIDE
+            )
 
     def step(
         self,
@@ -168,7 +188,8 @@ class U2PL(Method):
         view = self._mix(unlabeled, self._pseudo_label(unlabeled), seed)
         images = tf.concat([labeled["image"], view.images], 0)
         dropout_seeds = _draw_seeds(seed, batch, Draw.LABELED, Draw.UNLABELED)
-        student = self.student(images, True, dropout_seeds)
+        end_points = self.model.backbone(images, training=True)
+        student = self.student.read(end_points, True, dropout_seeds)
         if self.teacher_measures:
             dropout_seeds = _draw_seeds(
                 seed, batch, Draw.TEACHER_LABELED, Draw.TEACHER_UNLABELED
@@ -183,6 +204,15 @@ class U2PL(Method):
             losses={"supervised": self.supervised_loss(logits, labeled, step, counts)},
             panels=segmentation_panels(labeled, logits),
         )
+        if self.auxiliary is not None:
+            dropout_seeds = _draw_seeds(
+                seed, batch, Draw.AUXILIARY_LABELED, Draw.AUXILIARY_UNLABELED
+            )
+            end_point = self.model.end_point(end_points, AUXILIARY_STRIDE)
+            # Batch norm sees all images, the loss the labeled ones.
+            logits = self.auxiliary(end_point, dropout_seeds)[: logits.shape[0]]
+            loss = self.supervised_loss(logits, labeled, step, counts)
+            output.losses["auxiliary"] = self.auxiliary_weight * loss
         self._learn_unlabeled(batch, view, student, teacher, step, seed, output)
         return output
 

@@ -14,7 +14,13 @@ from wss.errors import UserError
 from wss.models import tf1_checkpoint
 from wss.models.backbone import create_backbone, mean_pixel
 from wss.models.batch_norm import BatchNorm
-from wss.models.heads import Decoder, Head, PyramidPooling, pixel_outputs
+from wss.models.heads import (
+    AuxiliaryHead,
+    Decoder,
+    Head,
+    PyramidPooling,
+    pixel_outputs,
+)
 from wss.models.layers import EndPoints, dropout_mask, truncated_normal
 
 __all__ = ["DeepLabV3Plus", "mean_pixel"]
@@ -111,6 +117,9 @@ class DeepLabV3Plus(tf.keras.Model):
             filters=decoder_channels,
             batch_norm=batch_norm,
         )
+        self._create_auxiliary_head = functools.partial(
+            AuxiliaryHead, classes=num_classes, batch_norm=batch_norm
+        )
 
     def twin(self) -> "DeepLabV3Plus":
         """A network of the same architecture with variables of its own."""
@@ -124,6 +133,21 @@ class DeepLabV3Plus(tf.keras.Model):
           depth: channels of its output.
         """
         return self._create_head(scope, depth=depth)
+
+    def create_auxiliary_head(self, scope: str, stride: int) -> AuxiliaryHead:
+        """Logits from an earlier end point, for a method's own use.
+
+        Args:
+          scope: TF1 scope of its variables, which are no part of this network.
+          stride: names the end point, as for `end_point`.
+
+        Raises:
+          UserError: the backbone has no such end point.
+        """
+        side = 2 * self.output_stride + 1
+        end_points = self.backbone(tf.zeros([1, side, side, 3]))
+        channels = self.end_point(end_points, stride).shape[-1]
+        return self._create_auxiliary_head(scope, channels)
 
     def _build_heads(
         self,

@@ -20,6 +20,8 @@ from wss.resize import resize_bilinear
 
 ASPP_KEEP = 0.9
 DECODER_PROJECTION_CHANNELS = 48
+AUXILIARY_CHANNELS = 256
+AUXILIARY_KEEP = 0.9
 
 
 def _convolution(scope: str, channels: int, filters: int, **kwargs) -> Convolution:
@@ -141,6 +143,37 @@ class Head(tf.Module):
         for convolution in self.convolutions:
             fused = convolution(fused, training)
         return self.outputs(fused)
+
+
+class AuxiliaryHead(tf.Module):
+    """Logits from an earlier end point, whose loss helps a deep backbone to learn.
+
+    Source: `Aux_Module` of U2PL's published code.
+    """
+
+    def __init__(
+        self, scope: str, channels: int, classes: int, batch_norm: functools.partial
+    ):
+        super().__init__()
+        filters = AUXILIARY_CHANNELS
+        self.convolution = _convolution(
+            f"{scope}/conv", channels, filters, kernel_size=3, batch_norm=batch_norm
+        )
+        self.outputs = pixel_outputs(
+            f"{scope}/outputs", filters, classes, truncated_normal(0.01)
+        )
+
+    def __call__(self, end_point: tf.Tensor, dropout_seeds: tf.Tensor) -> tf.Tensor:
+        """Maps an end point to [batch, h, w, classes], float32, in train mode.
+
+        Args:
+          end_point: [batch, h, w, channels].
+          dropout_seeds: int32 [batch, 2]; whole channels are dropped.
+        """
+        features = self.convolution(end_point, training=True)
+        shape = [features.shape[0], 1, 1, features.shape[-1]]
+        mask = dropout_mask(shape, AUXILIARY_KEEP, dropout_seeds)
+        return self.outputs(features * tf.cast(mask, features.dtype))
 
 
 def pixel_outputs(
