@@ -19,7 +19,23 @@ setup(
     "TensorFlow 2",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The wss authors",
     license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    keywords="semantic segmentation, semi-supervised learning, pseudo labels",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
     python_requires=">=3.9,<3.14",
     packages=find_packages(include=["wss*", "data_prep*", "gin_configs*"]),
     package_data={
@@ -51,5 +67,7 @@ setup(
         # SBD's masks for PASCAL VOC as they are published, in MATLAB's format.
         "sbd": ["scipy"],
         "test": ["pytest", "pytest-xdist"],
+        # The documentation as a site: make docs.
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5"],
     },
 )
