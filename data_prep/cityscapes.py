@@ -20,6 +20,7 @@ from data_prep.pictures import images, masks, relabel
 from data_prep.sources import layout
 from wss import datasets
 from wss.errors import UserError
+from wss.photos import finding
 
 SPEC = datasets.get("cityscapes")
 # Label ids of the classes, by train id; the others up to 33 belong to no class.
@@ -87,7 +88,7 @@ def find_items(
     if annotations is None:
         return [Item(name, found[name], None) for name in names]
     folder = _folder(cityscapes_dir, annotations, part)
-    found_masks = _by_id(images.scan(folder, f"_{annotations}_labelIds").paths)
+    found_masks = _by_id(finding.scan(folder, f"_{annotations}_labelIds").paths)
     layout.note_lonely(found_masks, found, folder)
     layout.refuse_without_mask(split, names, found_masks, folder)
     return [Item(name, found[name], found_masks[name]) for name in names]

@@ -35,6 +35,7 @@ from wss import files
 from wss.data import shards
 from wss.datasets import manifest as manifests
 from wss.errors import UserError
+from wss.photos import finding
 
 
 class Labeled(NamedTuple):
@@ -102,7 +103,7 @@ def read_masks(
     Raises:
       UserError: no masks, or not those of the list.
     """
-    found = images.scan(mask_dir, suffix).paths
+    found = finding.scan(mask_dir, suffix).paths
     ids = images.read_ids(ids_file) if ids_file else list(found)
     images.refuse_missing(
         [name for name in ids if name not in found],

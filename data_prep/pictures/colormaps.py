@@ -5,10 +5,11 @@ import os
 
 import numpy as np
 
-from data_prep.pictures import images, relabel
+from data_prep.pictures import relabel
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.photos import finding
 
 IGNORE = "ignore"
 # What the publishers' masks show where there is no class of the data set.
@@ -133,7 +134,7 @@ def _of_dataset(known: DatasetSpec, spec: DatasetSpec) -> Colormap:
 
 def _read(path: str, spec: DatasetSpec) -> Colormap:
     colours = {}
-    for number, line in images.read_lines(path):
+    for number, line in finding.read_lines(path):
         if line.startswith("#"):
             continue
         where = f"{path}, line {number}"

@@ -8,9 +8,10 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
-from data_prep.pictures import decoding, relabel
+from data_prep.pictures import relabel
 from data_prep.pictures.colormaps import Colormap
 from wss.errors import UserError
+from wss.photos import decoding
 
 # Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.
 _ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I", "F")

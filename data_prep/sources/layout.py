@@ -6,6 +6,7 @@ from typing import Optional
 
 from data_prep.pictures import images
 from wss.datasets.spec import DatasetSpec
+from wss.photos import finding
 
 
 def root(given: str, inner: Sequence[str], marker: str) -> Optional[str]:
@@ -43,9 +44,9 @@ def find_images(folder: str, ending: str = "") -> dict[str, str]:
     Raises:
       UserError: no folder, no image in it, or two with one id.
     """
-    found = images.scan(folder, ending)
+    found = finding.scan(folder, ending)
     if found.left_out:
-        print(images.describe_left_out(folder, found.left_out))
+        print(finding.describe_left_out(folder, found.left_out))
     return found.paths
 
 

@@ -9,6 +9,7 @@ from data_prep.pictures import images
 from data_prep.pictures.colormaps import class_of
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.photos import finding
 
 
 class Item(NamedTuple):
@@ -55,7 +56,7 @@ def choose_images(
     Raises:
       UserError: no such folder or list, an id that has no image or stands twice.
     """
-    found = images.scan(folder, suffix)
+    found = finding.scan(folder, suffix)
     paths, left_out = found.paths, found.left_out
     if not_suffix:
         paths = {
@@ -64,7 +65,7 @@ def choose_images(
         masks = re.compile(f".*{re.escape(not_suffix)}\\.[^.]*", re.DOTALL)
         left_out = [path for path in left_out if not masks.fullmatch(path)]
     if left_out:
-        print(images.describe_left_out(folder, left_out))
+        print(finding.describe_left_out(folder, left_out))
     chosen = Images(folder, paths, suffix, list(paths))
     if ids_file:
         chosen = chosen._replace(names=_resolve_list(ids_file, chosen))
@@ -89,9 +90,9 @@ def with_masks(
     Raises:
       UserError: no such folder; or images without mask, unless they are left out.
     """
-    paths, left_out = images.scan(folder, suffix)
+    paths, left_out = finding.scan(folder, suffix)
     if left_out and not suffix and folder != chosen.folder:
-        print(images.describe_left_out(folder, left_out))
+        print(finding.describe_left_out(folder, left_out))
     lonely = sorted(set(paths) - set(chosen.paths))
     if lonely:
         print(
@@ -156,7 +157,7 @@ def read_labels(path: str, spec: DatasetSpec, chosen: Images) -> dict[str, list[
       UserError: no such file, an image or a class that is not there, a line without
         class, an id twice.
     """
-    lines = images.read_lines(path)
+    lines = finding.read_lines(path)
     fields = [
         [field.strip() for field in re.split(r"[,\t]", line) if field.strip()]
         for _, line in lines
@@ -207,7 +208,7 @@ def _readings(text: str, suffix: str) -> Iterator[str]:
     for name in (text, os.path.normpath(text.replace("\\", "/"))):
         yield name
         stem, extension = os.path.splitext(name)
-        if extension.lower() in images.EXTENSIONS:
+        if extension.lower() in finding.EXTENSIONS:
             yield stem
             name = stem
         if suffix and name.endswith(suffix):

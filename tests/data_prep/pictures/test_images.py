@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data_prep.pictures import decoding, images
+from data_prep.pictures import images
 from data_prep.writing import examples
 from tests.data_prep import trees
 from tests.data_prep.pictures.test_masks import png_16_bits
 from wss.data import parsing
 from wss.errors import UserError
+from wss.photos import decoding
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 

@@ -7,6 +7,7 @@ import pytest
 from data_prep.pictures import images
 from tests.data_prep import trees
 from wss.errors import UserError
+from wss.photos import finding
 
 
 def test_scan_lists_images_below_a_folder(tmp_path):
@@ -16,28 +17,28 @@ def test_scan_lists_images_below_a_folder(tmp_path):
         (tmp_path / name).write_text("no image")
     trees.save_image(tmp_path / ".cache" / "b.jpg")
     trees.save_image(tmp_path / "__MACOSX" / "b.jpg")
-    found = images.scan(str(tmp_path))
+    found = finding.scan(str(tmp_path))
     assert list(found.paths) == ["b", "e.f", "sub/a", "sub/ü c", "x.png/d"]
-    assert list(images.find(str(tmp_path))) == list(found.paths)
-    text = images.describe_left_out(str(tmp_path), found.left_out)
+    assert list(finding.find(str(tmp_path))) == list(found.paths)
+    text = finding.describe_left_out(str(tmp_path), found.left_out)
     assert text.startswith(f"{tmp_path}: 7 files left out (4 hidden, ")
     for kind in ("1 .heic", "1 .txt", "1 without ending"):
         assert kind in text
 
 
 def test_one_file_left_out():
-    text = images.describe_left_out("photos", ["photos/a.heic"])
+    text = finding.describe_left_out("photos", ["photos/a.heic"])
     assert text == "photos: 1 file left out (1 .heic); the first is photos/a.heic."
 
 
 def test_scan_takes_what_ends_with_a_suffix(tmp_path):
     for name in ("a_mask.png", "a.jpg", "sub/b_mask.png", "_mask.png"):
         trees.save_image(tmp_path / name)
-    found = images.scan(str(tmp_path), "_mask")
+    found = finding.scan(str(tmp_path), "_mask")
     assert list(found.paths) == ["a", "sub/b"]
     assert str(tmp_path / "a.jpg") in found.left_out
     with pytest.raises(UserError, match="no image with names that end in '_label'"):
-        images.scan(str(tmp_path), "_label")
+        finding.scan(str(tmp_path), "_label")
 
 
 def test_scan_follows_links_but_not_in_circles(tmp_path):
@@ -47,14 +48,14 @@ def test_scan_follows_links_but_not_in_circles(tmp_path):
     (tmp_path / "photos" / "more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "photos" / "sub" / "again").symlink_to(tmp_path / "photos")
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "photos")
-    found = images.find(str(tmp_path / "photos"))
+    found = finding.find(str(tmp_path / "photos"))
     assert list(found) == ["b", "more/a"]
 
 
 def test_a_link_to_itself_is_left_to_the_reader(tmp_path):
     trees.save_image(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").symlink_to(tmp_path / "b.jpg")
-    found = images.find(str(tmp_path))
+    found = finding.find(str(tmp_path))
     assert list(found) == ["a", "b"]
     with pytest.raises(UserError, match="b.jpg cannot be read .Too many levels"):
         images.read_example("b", found["b"])
@@ -62,17 +63,17 @@ def test_a_link_to_itself_is_left_to_the_reader(tmp_path):
 
 def test_names_are_the_same_in_the_spellings_of_all_systems(tmp_path):
     trees.save_image(tmp_path / "u\u0308.jpg")  # As macOS writes it,
-    assert list(images.find(str(tmp_path))) == ["\u00fc"]
+    assert list(finding.find(str(tmp_path))) == ["\u00fc"]
     trees.save_image(tmp_path / "\u00fc.jpg")  # and the others.
     with pytest.raises(UserError, match="Two files have the id 'ü'"):
-        images.find(str(tmp_path))
+        finding.find(str(tmp_path))
 
 
 def test_names_that_are_no_text(tmp_path):
     trees.save_image(tmp_path / "a.jpg")
     os.rename(tmp_path / "a.jpg", os.fsencode(tmp_path) + b"/\xff.jpg")
     with pytest.raises(UserError, match=r"udcff.jpg' is not UTF-8. Rename it") as info:
-        images.find(str(tmp_path))
+        finding.find(str(tmp_path))
     str(info.value).encode()
 
 
@@ -80,14 +81,14 @@ def test_two_files_with_one_id(tmp_path):
     trees.save_image(tmp_path / "b.png")
     trees.save_image(tmp_path / "b.JPG")
     with pytest.raises(UserError, match="Two files have the id 'b': .*b.JPG and .*png"):
-        images.find(str(tmp_path))
+        finding.find(str(tmp_path))
 
 
 def test_find_without_images(tmp_path):
     with pytest.raises(UserError, match="no folder"):
-        images.find(str(tmp_path / "missing"))
+        finding.find(str(tmp_path / "missing"))
     with pytest.raises(UserError, match="no image in"):
-        images.find(str(tmp_path))
+        finding.find(str(tmp_path))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -96,7 +97,7 @@ def test_lists_of_all_systems(tmp_path, encoding, line_end):
     text = line_end.join(["a", "", " sub/u\u0308 b ", "c"])
     (tmp_path / "ids.txt").write_bytes(text.encode(encoding))
     assert images.read_ids(str(tmp_path / "ids.txt")) == ["a", "sub/\u00fc b", "c"]
-    lines = images.read_lines(str(tmp_path / "ids.txt"))
+    lines = finding.read_lines(str(tmp_path / "ids.txt"))
     assert [number for number, _ in lines] == [1, 3, 4]
 
 

@@ -1,0 +1,154 @@
+"""Finds the images in a folder and below, and reads lists."""
+
+import collections
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from wss.errors import UserError
+
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif"),
+    *(".tiff", ".ppm", ".pgm"),
+)
+
+
+class Found(NamedTuple):
+    """The files of a folder and below.
+
+    Attributes:
+      paths: {id: path} of the images, sorted; the id is the path below the folder
+        without suffix and ending.
+      left_out: the other files: hidden, or no images by their names.
+    """
+
+    paths: dict[str, str]
+    left_out: list[str]
+
+
+def scan(folder: str, suffix: str = "") -> Found:
+    """Finds the images in a folder and below; links are followed.
+
+    Args:
+      folder: where to look.
+      suffix: what the names of the images end with, before the dot; others are none.
+
+    Raises:
+      UserError: no folder, no image in it, two with one id, a name that is no text.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"There is no folder {folder}.")
+    found = collections.defaultdict(list)
+    left_out = []
+    for path in _walk(folder):
+        stem, extension = os.path.splitext(path)
+        is_image = (
+            extension.lower() in EXTENSIONS
+            and os.path.basename(stem)[1:].endswith(suffix)
+            and not _is_hidden(os.path.relpath(path, folder))
+        )
+        if is_image:
+            stem = stem[: len(stem) - len(suffix)]
+            found[_name(os.path.relpath(stem, folder), path)].append(path)
+        else:
+            left_out.append(path)
+    if not found:
+        ending = f" with names that end in '{suffix}'" if suffix else ""
+        raise UserError(
+            f"There is no image{ending} in {folder} ({', '.join(EXTENSIONS)})."
+        )
+    for name, paths in found.items():
+        if len(paths) > 1:
+            raise UserError(
+                f"Two files have the id '{name}': {' and '.join(sorted(paths))}. "
+                "Remove or rename one."
+            )
+    return Found({name: found[name][0] for name in sorted(found)}, sorted(left_out))
+
+
+def find(folder: str) -> dict[str, str]:
+    """The images in a folder and below, {id: path}; errors as of `scan`."""
+    return scan(folder).paths
+
+
+def describe_left_out(folder: str, left_out: Sequence[str]) -> str:
+    """A sentence about the files that `scan` left out."""
+    kinds = collections.Counter(_kind(path, folder) for path in left_out)
+    shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+    more = ", ..." if len(kinds) > 5 else ""
+    files = "file" if len(left_out) == 1 else "files"
+    return (
+        f"{folder}: {len(left_out)} {files} left out ({shown}{more}); the first is "
+        f"{left_out[0]}."
+    )
+
+
+def read_lines(path: str) -> list[tuple[int, str]]:
+    """Reads a text file of any system: its numbered lines, without the blank ones.
+
+    Raises:
+      UserError: no file, no text or nothing in it.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise UserError(f"The list {path} cannot be read ({error.strerror}).") from None
+    is_utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"The list {path} is no text. Save it as UTF-8.") from None
+    text = unicodedata.normalize("NFC", text)
+    lines = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line) for number, line in lines if line]
+    if not lines:
+        raise UserError(f"The list {path} is empty.")
+    return lines
+
+
+def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """The files in a folder and below. Links are followed, but not in circles."""
+    here = os.path.realpath(folder)
+    if here in above:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            entries = list(entries)
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} cannot be read ({error.strerror})."
+        ) from error
+    for entry in entries:
+        if _is_folder(entry):
+            yield from _walk(entry.path, (*above, here))
+        else:
+            yield entry.path
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link that leads to itself: whoever reads it tells of it.
+        return False
+
+
+def _is_hidden(path: str) -> bool:
+    parts = path.split(os.sep)
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _kind(path: str, folder: str) -> str:
+    if _is_hidden(os.path.relpath(path, folder)):
+        return "hidden"
+    return os.path.splitext(path)[1] or "without ending"
+
+
+def _name(stem: str, path: str) -> str:
+    """The id of a file; one for the same name in the spellings of all systems."""
+    try:
+        stem.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"The file name {path!a} is not UTF-8. Rename it.") from None
+    return unicodedata.normalize("NFC", stem.replace(os.sep, "/"))
