@@ -87,6 +87,13 @@ def test_labels_that_are_no_class_are_reported(tmp_path, capsys):
     assert "warning: 1 pixels of val are neither a class" in capsys.readouterr().out
 
 
+def test_a_split_without_labels_is_reported(tmp_path, capsys):
+    evaluate([[255, 255]], [[0, 1]], tmp_path)
+    assert "warning: not one pixel of val has the label" in capsys.readouterr().out
+    evaluate([[255, 0]], [[0, 1]], tmp_path)
+    assert "warning" not in capsys.readouterr().out
+
+
 def test_restoring_another_network_is_a_user_error(tmp_path):
     def network(classes):
         return DeepLabV3Plus(

@@ -44,6 +44,16 @@ def test_a_folder_that_is_gone(tmp_path, write):
         open(tmp_path / "other")
 
 
+def test_a_folder_that_can_not_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = str(tmp_path / "file" / "runs" / "mine")
+    message = rf"The folder {folder} can not be written to \(.*--model_dir"
+    with pytest.raises(UserError, match=message):
+        faults.make_folder(folder)
+    faults.make_folder(str(tmp_path / "new" / "mine"))
+    assert (tmp_path / "new" / "mine").is_dir()
+
+
 def test_a_full_disk_is_not_out_of_memory():
     full = "runs/mine/run.json.tmp; No space left on device"
     message = (

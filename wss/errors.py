@@ -1,5 +1,7 @@
 """The error that a user can mend."""
 
+import re
+
 
 class UserError(ValueError):
     """A mistake in what the user gave: the configuration, a path, the data.
@@ -33,3 +35,9 @@ class Stopped(BaseException):
     def __init__(self, signal: int):
         super().__init__(f"Stopped by signal {signal}.")
         self.signal = signal
+
+
+def first_line(error: Exception) -> str:
+    """What an error of TensorFlow or Python says, without names of operations."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]( name:.*)?", "", line)

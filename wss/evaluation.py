@@ -95,6 +95,13 @@ class Evaluator:
             f"({images} images){''.join(others)}",
             flush=True,
         )
+        if not scores.confusion.any():
+            print(
+                f"warning: not one pixel of {self._split} has the label of a class, so "
+                "its mean IoU says nothing. python -m data_prep.verify shows what the "
+                "masks hold.",
+                flush=True,
+            )
         if scores.invalid_pixels:
             print(
                 f"warning: {scores.invalid_pixels} pixels of {self._split} are neither "

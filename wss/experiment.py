@@ -167,7 +167,7 @@ class Experiment:
           UserError: broken data, a loss that is not finite, a full disk.
           Stopped: a signal came; the state is saved.
         """
-        tf.io.gfile.makedirs(self.model_dir)
+        faults.make_folder(self.model_dir)
         files.write_text(self._path(config.CONFIG_FILE), config.text())
         method = self._build_method()
         evaluator = self._build_evaluator(method.evaluated_networks)

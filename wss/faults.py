@@ -11,7 +11,7 @@ from wss import files
 from wss.data import order
 from wss.data.broken import records_of_step
 from wss.data.shards import Records
-from wss.errors import UserError
+from wss.errors import UserError, first_line
 
 
 @contextlib.contextmanager
@@ -47,13 +47,29 @@ def explained_folder(folder: str) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         if folder not in str(error):
             raise
-        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
-        raise UserError(
-            f"The folder {folder} can not be written to ({reason}). Is its disk full "
-            "or gone, and may you write to it? Make room, or name another --model_dir. "
-            "What was there before is not harmed: once the folder is there again, the "
-            "same command goes on from the last checkpoint."
-        ) from error
+        raise _not_writable(folder, error) from error
+
+
+def make_folder(folder: str) -> None:
+    """Makes a folder to write to, unless it is there.
+
+    Raises:
+      UserError: it can not be made; the failure may name any folder above it.
+    """
+    try:
+        tf.io.gfile.makedirs(folder)
+    except tf.errors.OpError as error:
+        raise _not_writable(folder, error) from error
+
+
+def _not_writable(folder: str, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or first_line(error)
+    return UserError(
+        f"The folder {folder} can not be written to ({reason}). Is its disk full "
+        "or gone, and may you write to it? Make room, or name another --model_dir. "
+        "What was there before is not harmed: once the folder is there again, the "
+        "same command goes on from the last checkpoint."
+    )
 
 
 def save_batch(experiment: Any, step: int, problem: str) -> str:

@@ -71,6 +71,13 @@ def test_cut_off_shard(tmp_path):
         shards.count_examples(str(tmp_path), "val")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_is_no_shard_and_not_waited_for(tmp_path, make):
+    make(tmp_path / "val.tfrecord")
+    with pytest.raises(UserError, match="val.tfrecord is no regular file"):
+        shards.count_examples(str(tmp_path), "val")
+
+
 def test_empty_split(tmp_path):
     records.write_split(tmp_path, "val", [0])
     with pytest.raises(UserError, match="are empty"):

@@ -113,7 +113,7 @@ def test_an_evaluation_that_was_owed_is_made_up_for(tmp_path):
 def test_a_loss_that_is_not_finite_is_named_and_never_saved(tmp_path):
     trainer, _ = make(tmp_path, poison_step=4, log_interval=100, checkpoint_interval=2)
     with pytest.raises(
-        UserError, match="loss 'regression' is not finite at step 4"
+        UserError, match="loss 'regression' is not finite in the step after step 4"
     ) as e:
         trainer.train()
     assert "last good checkpoint is" in str(e.value) and "ckpt-4" in str(e.value)
@@ -133,7 +133,9 @@ def test_the_batch_of_a_bad_step_is_written_down(tmp_path):
     trainer, _ = make(tmp_path, poison_step=4, save_batch=save_batch)
     with pytest.raises(UserError, match="are listed in batch.json. A smaller"):
         trainer.train()
-    assert calls == [(4, "The loss 'regression' is not finite at step 4.")]
+    assert calls == [
+        (4, "The loss 'regression' is not finite in the step after step 4.")
+    ]
 
 
 def test_what_happens_when(tmp_path, capsys):

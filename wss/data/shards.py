@@ -200,7 +200,15 @@ def open_unbuffered(path: str):
     """Opens a file to read headers far from each other.
 
     A buffered file reads a block ahead of every header, most of it in vain.
+
+    Raises:
+      UserError: it is a pipe or a folder; a pipe would be waited for.
     """
-    if os.path.exists(path):
+    if os.path.isfile(path):
         return open(path, "rb", buffering=0)
+    if os.path.exists(path):
+        raise UserError(
+            f"{path} is no regular file. Write the split again or remove what does "
+            "not belong to it."
+        )
     return tf.io.gfile.GFile(path, "rb")

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 import tensorflow as tf
 
 from wss import files
-from wss.errors import UserError
+from wss.errors import UserError, first_line
 
 LATEST, BEST = "ckpt", "best"  # ckpt-<step>, best-<step>
 _FILE = re.compile(rf"({LATEST}|{BEST})-(\d+)(\.index|\.data-.*|_temp/?)")
@@ -75,7 +75,7 @@ class Checkpoints:
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
                 f"The checkpoint {path} does not fit this configuration "
-                f"({_first_line(error)}). Continue with the configuration it was "
+                f"({first_line(error)}). Continue with the configuration it was "
                 f"written by ({self._directory}/config.gin), or train into another "
                 "--model_dir."
             ) from error
@@ -91,7 +91,7 @@ class Checkpoints:
             if self.latest:
                 kept = f"the last good checkpoint is {self.latest}"
             raise UserError(
-                f"The checkpoint {path} can not be written ({_first_line(error)}); "
+                f"The checkpoint {path} can not be written ({first_line(error)}); "
                 f"{kept}. Make room, or mend what is wrong with the folder; the same "
                 "command goes on from there."
             ) from error
@@ -137,7 +137,7 @@ def problem(path: str) -> Optional[str]:
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
-        return _first_line(error)
+        return first_line(error)
     return None
 
 
@@ -209,9 +209,3 @@ def _delete_others(directory: str, kind: str, steps: List[int]) -> None:
 
 def _path(directory: str, kind: str, step: int) -> str:
     return os.path.join(directory, f"{kind}-{step}")
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    # Without names of operations.
-    return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]", "", line)

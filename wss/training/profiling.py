@@ -4,7 +4,7 @@ from typing import Optional, Tuple
 
 import tensorflow as tf
 
-from wss.errors import UserError
+from wss.errors import UserError, first_line
 
 
 def parse_window(text: str) -> Tuple[int, int]:
@@ -55,7 +55,10 @@ class ProfileWindow:
                 tf.profiler.experimental.start(self._directory)
             except tf.errors.OpError as error:
                 self._window = None
-                print(f"warning: the profiler does not start: {error}", flush=True)
+                print(
+                    f"warning: the profiler does not start: {first_line(error)}",
+                    flush=True,
+                )
                 return
             self._runs = True
 
@@ -67,6 +70,8 @@ class ProfileWindow:
         try:
             tf.profiler.experimental.stop()
         except tf.errors.OpError as error:
-            print(f"warning: the profile was not written: {error}", flush=True)
+            print(
+                f"warning: the profile was not written: {first_line(error)}", flush=True
+            )
             return
         print(f"The profile is in {self._directory}/plugins/profile.", flush=True)

@@ -145,7 +145,8 @@ class TrainingStep:
             name = self._checked[int(self._bad_loss.numpy())]
             what = "gradient" if name == "gradient" else f"loss '{name}'"
             raise NotFiniteError(
-                f"The {what} is not finite at step {bad_step}.", bad_step
+                f"The {what} is not finite in the step after step {bad_step}.",
+                bad_step,
             )
         names = [name for name, v in self._variables.items() if v.dtype.is_floating]
         finite = self._variables_are_finite().numpy()
@@ -153,7 +154,7 @@ class TrainingStep:
             if not is_finite:
                 step = int(self.step.numpy())
                 raise NotFiniteError(
-                    f"The variable {name} is not finite at step {step}.", step - 1
+                    f"The variable {name} is not finite after step {step}.", step - 1
                 )
 
     @tf.function

@@ -7,6 +7,8 @@ from typing import Dict, Iterator, Mapping, Optional
 
 import tensorflow as tf
 
+from wss.errors import first_line
+
 # Below this share, waiting is what every pipeline does now and then.
 _WAITING_WORTH_A_LOOK = 0.05
 
@@ -71,10 +73,9 @@ class Summaries:
             if self._failed:
                 return
             self._failed = True
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             print(
                 f"warning: TensorBoard events can not be written to {self._directory} "
-                f"({reason}). The run goes on without them.",
+                f"({first_line(error)}). The run goes on without them.",
                 flush=True,
             )
 

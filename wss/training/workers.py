@@ -61,7 +61,8 @@ def together(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[str]:
             raise
         # It knows neither the checkpoints nor the file that lists the images.
         raise UserError(
-            f"Step {error.step} went wrong on all workers; the first one says how."
+            f"The step after step {error.step} went wrong on all workers; the first "
+            "one says how."
         ) from error
 
 
