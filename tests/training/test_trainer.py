@@ -138,6 +138,32 @@ def test_the_batch_of_a_bad_step_is_written_down(tmp_path):
     ]
 
 
+def test_slow_steps_come_back_as_often_as_the_workers_agree(tmp_path, monkeypatch):
+    trainer, _ = make(
+        tmp_path,
+        total_steps=12,
+        log_interval=4,
+        checkpoint_interval=0,
+        steps_per_loop=3,
+    )
+    step = trainer.training_step
+    run, asked, counts = step.run, [], []
+
+    def counted(iterator, count):
+        counts.append(int(count))
+        return run(iterator, count)
+
+    def agreed(quick):
+        asked.append(quick)
+        return {1: 1, 2: 2}.get(len(asked), 9)
+
+    monkeypatch.setattr(step, "run", counted)
+    monkeypatch.setattr(step, "mean_of_workers", agreed)
+    trainer.train()
+    assert asked[0] == 0 and asked[1] > 0  # Behind the first step there is no pace.
+    assert counts == [1, 1, 1, 1, 2, 2, 3, 1]
+
+
 def test_what_happens_when(tmp_path, capsys):
     calls = []
     trainer, _ = make(

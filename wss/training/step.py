@@ -115,14 +115,13 @@ class TrainingStep:
         ]
         workers.share(self._strategy, variables)
 
-    @property
-    def has_several_workers(self) -> bool:
-        """Whether other processes take part in each step."""
-        return workers.are_several(self._strategy)
-
     def any_worker(self, flag: bool) -> bool:
         """Whether it is so on any worker; all of them have to ask at the same step."""
         return workers.any_of(self._strategy, flag)
+
+    def mean_of_workers(self, number: int) -> int:
+        """The mean of all workers' numbers, rounded down; asked for as `any_worker`."""
+        return workers.mean_of(self._strategy, number)
 
     @tf.function
     def run(self, iterator: Any, count: tf.Tensor) -> Dict[str, Tensors]:

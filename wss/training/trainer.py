@@ -91,6 +91,7 @@ class Trainer:
             **self.items,
         )
         self._stopwatch = summaries.Stopwatch()
+        self._quick_steps = 0  # That take as long as a signal may wait.
         self._input_clock = InputClock()
         self._signals = StopSignals()
         self._profile = ProfileWindow(self.profile_steps, f"{self.model_dir}/train")
@@ -157,6 +158,10 @@ class Trainer:
         if is_first or self._is_due(step, self.log_interval):
             self._check_finite()
             self._stopwatch.lap(step)
+            pace = self._stopwatch.steps_per_second or 0.0
+            # The workers come back behind the same steps.
+            quick = self.training_step.mean_of_workers(int(_LOOP_SECONDS * pace))
+            self._quick_steps = quick
             self._log(step, results)
         with self._stopwatch.pause():
             if self._is_due(step, self.image_interval):
@@ -194,10 +199,7 @@ class Trainer:
         )
         to_event = [interval - step % interval for interval in intervals if interval]
         to_event.append(self._profile.steps_to_next(step) or self.total_steps)
-        loop = self.steps_per_loop
-        if not self.training_step.has_several_workers:  # They come back together.
-            quick = int(_LOOP_SECONDS * (self._stopwatch.steps_per_second or 0.0))
-            loop = min(loop, max(1, quick))
+        loop = min(self.steps_per_loop, max(1, self._quick_steps))
         return min([*to_event, loop, self.total_steps - step])
 
     def _check_finite(self) -> None:

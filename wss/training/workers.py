@@ -93,20 +93,32 @@ def share(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) ->
 
 def any_of(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     """Whether it is so on any worker; all of them have to ask at the same step."""
+    return _total(strategy, int(flag)) > 0
+
+
+def mean_of(strategy: tf.distribute.Strategy, number: int) -> int:
+    """The mean of the workers' numbers, rounded down; asked for as `any_of`."""
     if not are_several(strategy):
-        return flag
-    return int(_counter(strategy)(tf.constant(int(flag)))) > 0
+        return number
+    return _total(strategy, number) // strategy.num_replicas_in_sync
+
+
+def _total(strategy: tf.distribute.Strategy, number: int) -> int:
+    """The sum over the replicas, each with its worker's number."""
+    if not are_several(strategy):
+        return number
+    return int(_adder(strategy)(tf.constant(number)))
 
 
 @functools.lru_cache(maxsize=1)
-def _counter(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+def _adder(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
     @tf.function
-    def count(flag: tf.Tensor) -> tf.Tensor:
+    def add(number: tf.Tensor) -> tf.Tensor:
         return strategy.reduce(
-            "SUM", strategy.run(tf.identity, args=(flag,)), axis=None
+            "SUM", strategy.run(tf.identity, args=(number,)), axis=None
         )
 
-    return count
+    return add
 
 
 def are_several(strategy: tf.distribute.Strategy) -> bool:
