@@ -1,6 +1,7 @@
 # Two commands for a fresh machine; they make their own environment in .venv.
 #   make demo    trains the baseline and PseudoSeg on a synthetic data set, compares them
 #   make test    runs the tests
+#   make docs    writes the documentation as a site, and checks its links
 # Another Python: make demo PYTHON=python3.11     Another folder: make demo VENV=/tmp/venv
 
 VENV ?= .venv
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && $$p -c 'import venv, ensurepip' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: demo test smoke clean
+.PHONY: demo test smoke docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m wss.demo
@@ -24,6 +25,9 @@ test: $(VENV)/.installed-test
 # A few minutes' look at another Python: imports, one golden, two training steps.
 smoke: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q tests/test_smoke.py
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 $(VENV)/.installed: setup.py
 	@$(check_python)
@@ -37,8 +41,12 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache
+	rm -rf $(VENV) *.egg-info .pytest_cache site
 
 # One sentence for a machine without a suitable Python.
 define check_python

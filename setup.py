@@ -68,6 +68,6 @@ setup(
         "sbd": ["scipy"],
         "test": ["pytest", "pytest-xdist"],
         # The documentation as a site: make docs.
-        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5"],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10"],
     },
 )

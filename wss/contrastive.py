@@ -253,7 +253,7 @@ def _normalized(vectors: tf.Tensor) -> tf.Tensor:
 
 @gin.configurable(denylist=["num_classes"])
 class Contrast(tf.Module):
-    """All of the above in a step, and the memory banks that outlast it."""
+    """The contrastive loss of a step, and the memory banks that outlast it."""
 
     def __init__(
         self,
@@ -274,9 +274,11 @@ class Contrast(tf.Module):
         Args:
           num_classes: number of classes.
           depth: of the representations.
-          negative_rule: see `assign_roles`.
-          low_rank: see `assign_roles`; unless given a seventh of the classes, 1 to 3.
-          high_rank: see `assign_roles`.
+          negative_rule: "paper", or "official": what the published code does
+            (`assign_roles`).
+          low_rank: an unsure pixel is no negative of its so many likeliest classes;
+            unless given a seventh of the classes, 1 to 3.
+          high_rank: nor of the classes behind its so many likeliest.
           queries: anchors of each class in a step.
           negatives: of each anchor.
           new_keys: at most so many pixels of each class enter the banks from a part of

@@ -93,7 +93,8 @@ def fuse(
       temperature: of the sharpening of soft labels; 1 keeps them as they are.
       source: the "average" of both, or the "attention" alone.
       decoder_weight: share of the decoder in the average, the paper's gamma.
-      normalize_over: see `normalize_logits`; acts on the average only.
+      normalize_over: "batch", "pixel" or "none": over what the logits' norm is taken
+        (`normalize_logits`); acts on the average only.
       soft: learn the distribution; otherwise its most probable class.
       threshold: only pixels whose largest probability reaches it are learned.
 

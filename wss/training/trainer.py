@@ -20,14 +20,13 @@ _LOOP_SECONDS = 5.0
 
 
 @gin.configurable(
-    denylist=[
-        "training_step",
-        "batches",
-        "model_dir",
-        "total_steps",
-        "images_per_step",
-        "class_names",
-        "profile_steps",
+    allowlist=[
+        "checkpoint_interval",
+        "keep_checkpoints",
+        "eval_interval",
+        "log_interval",
+        "image_interval",
+        "steps_per_loop",
     ]
 )
 @dataclasses.dataclass

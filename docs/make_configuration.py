@@ -1,0 +1,236 @@
+"""Writes docs/configuration.md: everything that a gin file can set.
+
+    python -m docs.make_configuration
+
+The page is made from the code: what gin knows, its defaults, and the words of the
+docstrings. A test says when the page is older than the code.
+"""
+
+import importlib
+import inspect
+import os
+import pathlib
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
+
+from wss import command_line
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "configuration.md"
+
+# Headings, and the modules that stand below each.
+ROOMS = {
+    "The experiment": ("wss.experiment",),
+    "Methods": ("wss.methods", "wss.contrastive"),
+    "Pseudo labels": ("wss.pseudo_labels",),
+    "Losses": ("wss.losses",),
+    "Networks": ("wss.models",),
+    "Strong augmentations": ("wss.data.policies",),
+    "Images": ("wss.data",),
+    "Training": ("wss.training",),
+}
+
+_INTRODUCTION = """\
+# Configuration
+
+<!-- Made by `python -m docs.make_configuration`; change the docstrings instead. -->
+
+Everything that a gin file, or `--gin_bindings`, can set: first the [macros](#macros),
+by which the experiments are meant to be changed, then the arguments of every function
+and class that gin knows, by the names of both:
+
+```
+python -m wss.train --gin_file=gin_configs/shapes.gin \\
+    --gin_bindings="BATCH_SIZE = 4" --gin_bindings="learning_rate.base = 0.01"
+```
+
+What a run used, defaults included, lies in its `operative_config.gin`. How to write a
+file of your own: [Experiments](experiments.md#a-file-of-your-own).
+"""
+
+_MACROS = """\
+## Macros
+
+Names in capitals, each of which stands for one argument. A dash: the experiment's
+own file sets it.
+
+| Macro | Stands for | Value of `base/experiment.gin` | Meaning |
+| --- | --- | --- | --- |"""
+
+
+class Argument(NamedTuple):
+    """One argument that gin can bind; its default is `Parameter.empty` if none."""
+
+    name: str
+    default: Any
+    meaning: str
+
+
+class Configurable(NamedTuple):
+    """A function or class that gin knows."""
+
+    name: str
+    path: str
+    summary: str
+    arguments: Sequence[Argument]
+
+
+class Macro(NamedTuple):
+    """A name in capitals: what it stands for, and its value as gin writes it."""
+
+    target: str
+    value: Optional[str]
+
+
+def configurables() -> dict[str, list[Configurable]]:
+    """What gin knows of wss, by room, sorted by name."""
+    import gin
+
+    import wss
+
+    modules = {"wss"}
+    for module in pkgutil.walk_packages(wss.__path__, "wss."):
+        modules.add(module.name)
+        importlib.import_module(module.name)
+    found: dict[str, list[Configurable]] = {room: [] for room in ROOMS}
+    for _, entry in gin.config._REGISTRY.items():
+        if entry.wrapped.__module__ in modules:
+            found[_room(entry.wrapped.__module__)].append(_describe(entry))
+    return {room: sorted(entries) for room, entries in found.items()}
+
+
+def macros() -> dict[str, Macro]:
+    """The macros of the files in gin_configs/base, in the order in which they occur."""
+    from gin import config_parser
+
+    import gin_configs
+    from wss import config
+
+    targets: dict[str, str] = {}
+    values: dict[str, str] = {}
+    folder = pathlib.Path(gin_configs.__file__).parent / "base"
+    # The file that all experiments include comes first.
+    files = sorted(folder.glob("*.gin"), key=lambda path: path.stem != "experiment")
+    for path in files:
+        with open(path, encoding="utf-8") as file:
+            for statement in config_parser.ConfigParser(file, config._Delegate()):
+                if not isinstance(statement, config_parser.BindingStatement):
+                    continue
+                _, selector, argument, value, _ = statement
+                macro = re.fullmatch(r"%(\w+)", repr(value).strip("'"))
+                if argument and macro:
+                    targets.setdefault(macro.group(1), f"{selector}.{argument}")
+                elif not argument and path.stem == "experiment":
+                    values[selector] = repr(value)
+    return {name: Macro(target, values.get(name)) for name, target in targets.items()}
+
+
+def text() -> str:
+    """The whole page."""
+    rooms = configurables()
+    known = {entry.name: entry for entries in rooms.values() for entry in entries}
+    parts = [_INTRODUCTION, _MACROS]
+    for name, macro in macros().items():
+        meaning = _meaning(known, macro.target)
+        value = "-" if macro.value is None else f"`{macro.value}`"
+        parts.append(f"| `{name}` | `{macro.target}` | {value} | {meaning} |")
+    for room, entries in rooms.items():
+        parts.append(f"\n## {room}")
+        for entry in entries:
+            parts += _section(entry)
+    return "\n".join(parts) + "\n"
+
+
+def _section(entry: Configurable) -> Iterator[str]:
+    yield f"\n### {entry.name}\n\n{_markdown(entry.summary)} `{entry.path}`\n"
+    if not entry.arguments:
+        yield "Nothing to set."
+        return
+    yield "| Argument | Default | Meaning |\n| --- | --- | --- |"
+    for name, default, meaning in entry.arguments:
+        yield f"| `{name}` | {_default(default)} | {_markdown(meaning)} |"
+
+
+def _meaning(known: Mapping[str, Configurable], target: str) -> str:
+    name, argument = target.split(".")
+    meanings = {entry.name: entry.meaning for entry in known[name].arguments}
+    return _markdown(meanings[argument])
+
+
+def _room(module: str) -> str:
+    """The room whose module is the longest beginning of this one's name."""
+    prefixes = {prefix: room for room, all_ in ROOMS.items() for prefix in all_}
+    fitting = [p for p in prefixes if f"{module}.".startswith(f"{p}.")]
+    return prefixes[max(fitting, key=len)]
+
+
+def _describe(entry: Any) -> Configurable:
+    """What the page says of an entry of gin's register."""
+    wrapped = entry.wrapped
+    function = wrapped.__init__ if inspect.isclass(wrapped) else wrapped
+    words = _documented(inspect.getdoc(wrapped)) | _documented(inspect.getdoc(function))
+    arguments = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if entry.allowlist and name not in entry.allowlist:
+            continue
+        if name == "self" or name in (entry.denylist or ()):
+            continue
+        # What has no default is the caller's to give, but for the experiment's own.
+        if parameter.default is parameter.empty and entry.name != "Experiment":
+            continue
+        arguments.append(Argument(name, parameter.default, words[name]))
+    source = os.path.relpath(inspect.getsourcefile(wrapped), ROOT)
+    summary = inspect.getdoc(wrapped).split("\n\n")[0]
+    return Configurable(
+        entry.name, source, " ".join(summary.split()).rstrip(":"), arguments
+    )
+
+
+def _documented(docstring: str) -> dict[str, str]:
+    """What a docstring's `Args:` or `Attributes:` say, by name."""
+    section = re.search(
+        r"^(?:Args|Attributes):\n(.*?)(?=^\S|\Z)", docstring, re.M | re.S
+    )
+    if not section:
+        return {}
+    entries = re.findall(
+        r"^  (\w[\w, ]*): (.*?)(?=^  \w|\Z)", section.group(1), re.M | re.S
+    )
+    return {
+        name: " ".join(meaning.split())
+        for names, meaning in entries
+        for name in names.split(", ")
+    }
+
+
+def _default(value: Any) -> str:
+    if value is inspect.Parameter.empty:
+        return "has to be set"
+    if inspect.isclass(value) or inspect.isfunction(value):
+        return f"`@{value.__name__}`"
+    return f"`{value!r}`"
+
+
+def _markdown(words: str) -> str:
+    """Words of a docstring with what Markdown would take for its own escaped."""
+    pieces = words.split("`")
+    for index in range(0, len(pieces), 2):  # Every other one is code.
+        pieces[index] = re.sub(r"([*<\[\]])", r"\\\1", pieces[index])
+    return "`".join(pieces).replace("|", "\\|")
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Writes the page and returns the exit status."""
+    command_line.make_parser("docs.make_configuration", __doc__).parse_args(arguments)
+
+    def command() -> None:
+        PAGE.write_text(text(), encoding="utf-8")
+
+    return command_line.run(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
