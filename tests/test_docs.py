@@ -11,12 +11,14 @@ from unittest import mock
 import pytest
 
 from docs import make_configuration
+from wss import config
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")])
 # What these tell the reader to write is written in tests/test_extending.py.
 EXTENDING = sorted(ROOT.glob("docs/add_*.md"))
 
+BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```", re.M | re.S)
 WRITTEN_BY_A_RUN = ("config.gin", "operative_config.gin")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
@@ -30,9 +32,8 @@ other_pages = pytest.mark.parametrize(
 def commands(page):
     """The page's `python -m` commands: module, arguments, whether these are all."""
     text = page.read_text()
-    block = re.compile(r"^ *```\w*\n(.*?)^ *```", re.M | re.S)
-    lines = [line for code in block.findall(text) for line in unfolded(code)]
-    words = re.findall(r"`([^`]+)`", block.sub("", text))
+    lines = [line for code in BLOCK.findall(text) for line in unfolded(code)]
+    words = re.findall(r"`([^`]+)`", BLOCK.sub("", text))
     for line in [*lines, *map(unwrapped, words)]:
         found = re.search(
             r"(?:^|\s)python -m ((?:wss|data_prep|benchmarks|tests|docs)\.[\w.]+)"
@@ -102,6 +103,16 @@ def test_gin_names_are_known(page):
         assert argument in known.get(name, ()), f"{name}.{argument}"
     for macro in re.findall(r"\b([A-Z][A-Z_]+) = ", text):
         assert macro == "NAME" or macro in make_configuration.macros(), macro
+
+
+@other_pages
+def test_gin_files_that_a_page_shows_are_read(page, tmp_path):
+    make_configuration.configurables()  # All modules are imported.
+    for block in BLOCK.findall(page.read_text()):
+        if block.startswith("include"):
+            path = tmp_path / "shown.gin"
+            path.write_text(block)
+            config.load([str(path)])
 
 
 def test_the_configuration_page_is_that_of_the_code():

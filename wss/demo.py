@@ -19,6 +19,8 @@ from wss import command_line
 
 SHOWN_IMAGES = 6
 ZOOM = 2
+GAP = 2  # Pixels around each image, before the zoom.
+MARGIN = 72  # For the rows' names.
 METHODS = {"supervised": "shapes_supervised", "PseudoSeg": "shapes"}
 
 
@@ -73,7 +75,7 @@ def _table(model_dirs: Mapping[str, str]) -> str:
 
 
 def draw(path: str, model_dirs: Mapping[str, str]) -> None:
-    """Draws images, truth and the predictions of trained models side by side.
+    """Draws images, truth and the predictions of trained models, a row for each.
 
     Args:
       path: of the PNG file to write.
@@ -82,20 +84,21 @@ def draw(path: str, model_dirs: Mapping[str, str]) -> None:
     import numpy as np
     from PIL import Image, ImageDraw
 
-    columns = {"image": [], "truth": [], **{name: [] for name in model_dirs}}
+    rows = {"image": [], "truth": [], **{name: [] for name in model_dirs}}
     for name, model_dir in model_dirs.items():
-        images, truths, predictions = _predictions(model_dir)
-        columns["image"], columns["truth"] = images, truths
-        columns[name] = predictions
-    stacks = [np.concatenate(pictures) for pictures in columns.values()]
-    sheet = Image.fromarray(np.concatenate(stacks, axis=1))
+        rows["image"], rows["truth"], rows[name] = _predictions(model_dir)
+    gaps = [(GAP, GAP), (GAP, GAP), (0, 0)]
+    strips = [
+        np.concatenate([np.pad(one, gaps, constant_values=255) for one in row], axis=1)
+        for row in rows.values()
+    ]
+    sheet = Image.fromarray(np.concatenate(strips))
     sheet = sheet.resize((ZOOM * sheet.width, ZOOM * sheet.height), Image.NEAREST)
-    margin = 16
-    canvas = Image.new("RGB", (sheet.width, sheet.height + margin), "white")
-    canvas.paste(sheet, (0, margin))
-    for index, name in enumerate(columns):
-        left = index * sheet.width // len(columns) + 4
-        ImageDraw.Draw(canvas).text((left, 2), name, fill="black")
+    canvas = Image.new("RGB", (sheet.width + MARGIN, sheet.height), "white")
+    canvas.paste(sheet, (MARGIN, 0))
+    for index, name in enumerate(rows):
+        middle = (2 * index + 1) * sheet.height // (2 * len(rows))
+        ImageDraw.Draw(canvas).text((4, middle - 6), name, fill="black")
     canvas.save(path)
 
 
