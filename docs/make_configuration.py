@@ -31,6 +31,7 @@ ROOMS = {
     "Strong augmentations": ("wss.data.policies",),
     "Images": ("wss.data",),
     "Training": ("wss.training",),
+    "Evaluation": ("wss.evaluation", "wss.prediction"),
 }
 
 _INTRODUCTION = """\

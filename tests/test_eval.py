@@ -11,6 +11,7 @@ from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import restore_model
 from wss.models.deeplab import DeepLabV3Plus
+from wss.prediction import Predictor
 
 SPEC = DatasetSpec(name="toy", class_names=("ground", "cat", "dog", "bird"))
 
@@ -28,7 +29,7 @@ class ReadsItsInput(tf.Module):
         return tf.one_hot(classes, SPEC.num_classes)
 
 
-def evaluate(labels, predictions, tmp_path, networks=None):
+def evaluate(labels, predictions, tmp_path, networks=None, crop_size=None):
     """Each image is a row of pixels."""
     images = tf.cast(tf.constant(predictions), tf.float32)[:, tf.newaxis, :, tf.newaxis]
     batches = tf.data.Dataset.from_tensor_slices(
@@ -37,9 +38,12 @@ def evaluate(labels, predictions, tmp_path, networks=None):
             "label": tf.constant(labels)[:, tf.newaxis],
         }
     ).batch(1)
-    evaluator = evaluation.Evaluator(
-        networks or {"model": ReadsItsInput()}, batches, SPEC, "val", str(tmp_path)
-    )
+    crop_size = crop_size or (1, len(labels[0]))
+    predictors = {
+        name: Predictor(network, crop_size, (0.0, 0.0, 0.0))
+        for name, network in (networks or {"model": ReadsItsInput()}).items()
+    }
+    evaluator = evaluation.Evaluator(predictors, batches, SPEC, "val", str(tmp_path))
     evaluator.evaluate(10)
     return evaluator.evaluate(20)  # Nothing of the first evaluation stays.
 
@@ -110,3 +114,12 @@ def test_restoring_another_network_is_a_user_error(tmp_path):
         np.testing.assert_array_equal(value, expected)
     with pytest.raises(UserError, match="such as logits/semantic/"):
         restore_model(network(6), path)
+
+
+def test_larger_images_are_shrunk_and_counted(tmp_path, capsys):
+    labels = np.repeat([[0, 0, 1, 1]], 2, axis=1)
+    scores = evaluate(labels, labels, tmp_path, crop_size=(1, 4))
+    assert scores.confusion.sum() == 8  # At the images' own resolution.
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["protocol"]["shrunk_images"] == 1
+    assert "padded to 1 x 4; 1 larger images were shrunk" in capsys.readouterr().out

@@ -82,7 +82,8 @@ def test_train_resume_evaluate(data_dir, tmp_path, capsys):
 
     (model_dir / "metrics.json").unlink()
     assert eval.main([f"--model_dir={model_dir}", "--checkpoint=best"]) == 0
-    assert read_metrics(model_dir) == metrics
+    best = f"{model_dir}/best-3"
+    assert read_metrics(model_dir) == {**metrics, "checkpoint": best}
     capsys.readouterr()
     assert run(data_dir, model_dir) == 0
     assert "This run is finished: it took its 3 steps." in capsys.readouterr().out
@@ -142,7 +143,8 @@ def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(data_dir, tmp_p
     assert metrics["network"] == "teacher"
     (model_dir / "metrics.json").unlink()
     assert eval.main([f"--model_dir={model_dir}"]) == 0
-    assert read_metrics(model_dir) == metrics
+    last = f"{model_dir}/ckpt-3"
+    assert read_metrics(model_dir) == {**metrics, "checkpoint": last}
     assert json.loads((model_dir / "run.json").read_text())["final"] == metrics
 
 

@@ -11,7 +11,18 @@ import inspect
 import io
 import os
 import tokenize
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 import gin
 import tensorflow as tf
@@ -242,3 +253,32 @@ def _closest(name: str, known: Iterable[str]) -> str:
 def _first_line(error: Exception) -> str:
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     return (message or type(error).__name__).strip().splitlines()[0].strip()
+
+
+def require_positive(macro: str, value: Any) -> None:
+    """Raises a UserError unless the value is a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"{macro} = {value!r}: it has to be a whole number above 0.")
+
+
+def crop_size(
+    macro: str, size: Union[int, Sequence[int]], output_stride: int
+) -> Tuple[int, int]:
+    """(height, width) of a crop, given as a side or both.
+
+    Raises:
+      UserError: a side does not fit the output stride.
+    """
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2:
+        raise UserError(f"{macro} = {size!r}: give a side or (height, width).")
+    for side in sides:
+        require_positive(macro, side)
+        if (side - 1) % output_stride:
+            below = max(1, (side - 1) // output_stride) * output_stride + 1
+            raise UserError(
+                f"{macro} = {size!r}: {side} is no multiple of the output stride "
+                f"{output_stride} plus one. The next ones are {below} and "
+                f"{below + output_stride}."
+            )
+    return sides

@@ -66,7 +66,7 @@ def _run(module: str, *flags: str) -> None:
 
 
 def _table(model_dirs: Mapping[str, str]) -> str:
-    from wss.evaluation import read_metrics
+    from wss.results import read_metrics
 
     rows = ["method      mIoU (%)"]
     for name, model_dir in model_dirs.items():
@@ -108,19 +108,17 @@ def _predictions(model_dir: str) -> List[list]:
 
     from wss import runs
     from wss.panels import colour_labels
-    from wss.resize import resize_bilinear
 
     trained = runs.open_trained(model_dir)
-    model = trained.restored_model()
+    predictor = trained.predictor(trained.restored_model())
     rows = []
     for batch in trained.evaluation_batches().take(SHOWN_IMAGES):
-        logits = model(batch["image"])
-        logits = resize_bilinear(logits, tuple(batch["image"].shape[1:3]))
+        labels = predictor.labels(batch["image"][0])[tf.newaxis]
         rows.append(
             (
                 tf.cast(batch["image"], tf.uint8)[0].numpy(),
                 colour_labels(batch["label"], trained.spec.palette)[0].numpy(),
-                colour_labels(tf.argmax(logits, -1), trained.spec.palette)[0].numpy(),
+                colour_labels(labels, trained.spec.palette)[0].numpy(),
             )
         )
     return [list(column) for column in zip(*rows)]

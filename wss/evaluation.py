@@ -1,100 +1,169 @@
-"""Mean IoU of networks on a split: on the screen, in metrics.json, in TensorBoard."""
+"""Scores of networks on a split: on the screen, in metrics.json, in TensorBoard."""
 
-import json
 import os
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional
 
+import gin
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from wss import charts, files
-from wss.data import parsing
+from wss import charts, results
+from wss.boundaries import BoundaryScore
+from wss.data import augment, parsing
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.metrics import ConfusionMatrix, Scores
+from wss.metrics import ConfusionMatrix, Scores, multi_label_scores
 from wss.models import tf1_checkpoint
 from wss.models.deeplab import DeepLabV3Plus
-from wss.resize import resize_bilinear
+from wss.prediction import Predictor
 from wss.training import checkpoints, curves
 from wss.training.summaries import Summaries
 
-METRICS_FILE = "metrics.json"
-EVALUATIONS_FILE = "evaluations.json"
 
-
+@gin.configurable(allowlist=["boundary", "image_labels"])
 class Evaluator:
     """Evaluates a network and its average, any number of times while they train.
 
-    As the original: every image whole, padded to one size, logits enlarged to that size
-    before the best class is taken, ignored pixels left out, one confusion matrix over
-    all images.
+    As the original: the best class of each pixel at the image's own resolution, ignored
+    pixels left out, one confusion matrix over all images. How a network sees an image
+    is the predictor's: whole, at one scale, unless that is configured otherwise.
 
     Args:
-      networks: by name, such as "teacher" and "student"; each gives logits [1, h, w,
-        classes] of images [1, height, width, 3]. The first is the method's result: its
-        are the scores, and its best checkpoint is kept. The others stand beside it.
+      predictors: of networks by name, such as "teacher" and "student". The first is the
+        method's result: its are the scores, and its best checkpoint is kept. The others
+        stand beside it.
       batches: of `wss.data.pipeline.evaluation_batches`, walked once per evaluation.
       spec: the data set's classes.
       split: name of the split, for the reports.
       model_dir: where metrics.json and the TensorBoard events go.
+      boundary: report the F-score of boundaries too, see `wss.boundaries`.
+      image_labels: report the network's classifier too: accuracy, precision and recall
+        of "the image shows class c". It costs another pass through the backbone.
     """
 
     def __init__(
         self,
-        networks: Mapping[str, tf.keras.Model],
+        predictors: Mapping[str, Predictor],
         batches: tf.data.Dataset,
         spec: DatasetSpec,
         split: str,
         model_dir: str,
+        boundary: bool = False,
+        image_labels: bool = False,
     ):
-        self._networks = dict(networks)
+        self._predictors = dict(predictors)
         self._batches = batches
         self._spec = spec
         self._split = split
         self._model_dir = model_dir
+        self._boundary = boundary
+        self._image_labels = image_labels
+        first = next(iter(self._predictors.values()))
+        self._protocol = first.protocol()
         self._confusions = {
             name: ConfusionMatrix(spec.num_classes, spec.ignore_label)
-            for name in networks
+            for name in predictors
         }
 
-    def evaluate(self, step: int, print_table: bool = True) -> Scores:
+    def evaluate(
+        self, step: int, print_table: bool = True, checkpoint: Optional[str] = None
+    ) -> Scores:
         """Evaluates the networks as they are, and reports.
 
         Args:
           step: the training step that they are of.
           print_table: print the classes' IoU too.
+          checkpoint: where they come from, for the report; None in a training.
 
         Returns:
           The scores of the first.
 
         Raises:
-          UserError: an image is larger than the evaluation's size, or broken.
+          UserError: an image is broken.
         """
-        for confusion in self._confusions.values():
-            confusion.reset()
-        images = 0
+        measures = {
+            name: _Measures(confusion, self._spec, self._boundary, self._image_labels)
+            for name, confusion in self._confusions.items()
+        }
+        images = shrunk = 0
         with parsing.user_errors():
             # Without a terminal there is nobody to watch a bar.
             for batch in tqdm(
                 self._batches, desc="evaluation", unit=" images", disable=None
             ):
-                self._count(batch["image"], batch["label"])
-                images += int(batch["image"].shape[0])
-        results = {name: matrix.result() for name, matrix in self._confusions.items()}
-        self._write(results, step, images)
-        scores = next(iter(results.values()))
+                image, label = batch["image"][0], batch["label"][0]
+                for name, predictor in self._predictors.items():
+                    measures[name].add(predictor, image, label)
+                images += 1
+                shrunk += predictor.shrinks(image)
+        scores = {name: one.scores() for name, one in measures.items()}
+        summaries = {name: one.summary() for name, one in measures.items()}
+        about = {
+            "step": step,
+            "split": self._split,
+            "images": images,
+            "network": next(iter(summaries)),
+            "checkpoint": checkpoint,
+            "protocol": {**self._protocol, "shrunk_images": shrunk},
+        }
+        self._write(about, scores, summaries)
+        first = next(iter(scores.values()))
         if print_table:
-            print(table(scores, self._spec))
-        others = [
-            f", {name} {100 * of_other.mean_iou:.2f}"
-            for name, of_other in list(results.items())[1:]
+            print(table(first, self._spec))
+        self._print(about, summaries, details=print_table)
+        self._warn(first)
+        return first
+
+    def has_evaluated(self, step: int) -> bool:
+        """Whether this split was evaluated at this step, by the same protocol."""
+        return any(
+            one["step"] == step and self._is_comparable(one)
+            for one in results.read_evaluations(self._model_dir)
+        )
+
+    def best_step(self) -> int:
+        """The step of the highest mean IoU so far; something has been evaluated."""
+        text = self._protocol["text"]
+        return results.best(self._model_dir, self._split, text)["step"]
+
+    def forget_after(self, step: int) -> None:
+        """Forgets the evaluations that a run which goes on from a step makes again."""
+        evaluations = results.read_evaluations(self._model_dir)
+        kept = [
+            e for e in evaluations if e["step"] <= step or not self._is_comparable(e)
         ]
+        if len(kept) < len(evaluations):
+            results.write_evaluations(self._model_dir, kept)
+        first = step + 1 if self.has_evaluated(step) else step
+        curves.forget_from(self._events_dir(), first)
+
+    def _is_comparable(self, evaluated: Mapping[str, Any]) -> bool:
+        mine = (self._split, self._protocol["text"])
+        return (evaluated["split"], evaluated.get("protocol")) == mine
+
+    def _print(
+        self,
+        about: Mapping[str, Any],
+        summaries: Mapping[str, Mapping[str, Any]],
+        details: bool,
+    ) -> None:
+        """The lines that say what came out, and how."""
+        (_, metrics), *others = summaries.items()
+        text = "".join(f", {name} {100 * one['mean_iou']:.2f}" for name, one in others)
         print(
-            f"step {step}: mIoU {100 * scores.mean_iou:.2f} on {self._split} "
-            f"({images} images){''.join(others)}",
+            f"step {about['step']}: mIoU {100 * metrics['mean_iou']:.2f} on "
+            f"{self._split} ({about['images']} images){text}",
             flush=True,
         )
+        if not details:
+            return
+        print(f"  {_line(metrics)}")
+        shrunk = about["protocol"]["shrunk_images"]
+        note = f"; {shrunk} larger images were shrunk to it" if shrunk else ""
+        print(f"  {about['protocol']['text']}{note}", flush=True)
+
+    def _warn(self, scores: Scores) -> None:
         if not scores.confusion.any():
             print(
                 f"warning: not one pixel of {self._split} has the label of a class, so "
@@ -109,72 +178,48 @@ class Evaluator:
                 f"{self._spec.ignore_label}; they were left out.",
                 flush=True,
             )
-        return scores
 
-    def has_evaluated(self, step: int) -> bool:
-        """Whether the model of this step has been evaluated on this split."""
-        return any(
-            one["step"] == step and one["split"] == self._split
-            for one in read_evaluations(self._model_dir)
-        )
-
-    def best_step(self) -> int:
-        """The step of the highest mean IoU so far; something has been evaluated."""
-        return best(self._model_dir, self._split)["step"]
-
-    def forget_after(self, step: int) -> None:
-        """Forgets the evaluations that a run which goes on from a step makes again."""
-        evaluations = read_evaluations(self._model_dir)
-        kept = [
-            e for e in evaluations if e["step"] <= step or e["split"] != self._split
-        ]
-        if len(kept) < len(evaluations):
-            _write_evaluations(self._model_dir, kept)
-        first = step + 1 if self.has_evaluated(step) else step
-        curves.forget_from(os.path.join(self._model_dir, "eval"), first)
-
-    @tf.function
-    def _count(self, image: tf.Tensor, label: tf.Tensor) -> None:
-        for name, network in self._networks.items():
-            logits = network(image, training=False)
-            logits = resize_bilinear(logits, tuple(image.shape[1:3]))
-            self._confusions[name].update(label, tf.argmax(logits, -1))
-
-    def _write(self, results: Mapping[str, Scores], step: int, images: int) -> None:
-        summaries = {name: summary(one, self._spec) for name, one in results.items()}
+    def _write(
+        self,
+        about: Mapping[str, Any],
+        scores: Mapping[str, Scores],
+        summaries: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         (first, metrics), *others = summaries.items()
-        content = {"step": step, "split": self._split, "images": images, **metrics}
+        results.write_metrics(self._model_dir, {**about, **metrics, **dict(others)})
+        self._draw(scores[first], summaries, about["step"])
         remembered = {
-            "step": step,
-            "split": self._split,
+            **{key: about[key] for key in ("step", "split", "network")},
+            "protocol": about["protocol"]["text"],
             "mean_iou": metrics["mean_iou"],
             "pixel_accuracy": metrics["pixel_accuracy"],
+            **{name: one["mean_iou"] for name, one in others},
         }
-        if others:
-            content.update(network=first, **dict(others))
-            remembered.update(
-                network=first, **{name: one["mean_iou"] for name, one in others}
-            )
-        text = json.dumps(content, indent=2)
-        files.write_text(os.path.join(self._model_dir, METRICS_FILE), text + "\n")
-        self._draw(results[first], dict(others), step)
         # At last: what stands there is not evaluated again.
-        self._remember(remembered)
+        results.remember(self._model_dir, remembered)
+
+    def _events_dir(self) -> str:
+        """Each protocol has curves of its own."""
+        first = next(iter(self._predictors.values()))
+        return os.path.join(self._model_dir, "_".join(["eval", *first.variations]))
 
     def _draw(
-        self, scores: Scores, others: Mapping[str, Mapping[str, Any]], step: int
+        self, scores: Scores, summaries: Mapping[str, Mapping[str, Any]], step: int
     ) -> None:
         """Curves and pictures in TensorBoard."""
-        values = {
-            "evaluation/iou/mIoU": scores.mean_iou,
-            "evaluation/pixel_accuracy": scores.pixel_accuracy,
-        }
-        for name, iou in summary(scores, self._spec)["class_iou"].items():
+        (_, metrics), *others = summaries.items()
+        values = {"evaluation/iou/mIoU": metrics["mean_iou"]}
+        for name, iou in metrics["class_iou"].items():
             if iou is not None:
                 values[f"evaluation/iou/{name}"] = iou
-        for name, metrics in others.items():
-            values[f"evaluation/{name}/mIoU"] = metrics["mean_iou"]
-        events = Summaries(os.path.join(self._model_dir, "eval"))
+        for name in ("pixel_accuracy", "mean_class_accuracy", "boundary_f_score"):
+            if metrics.get(name) is not None:
+                values[f"evaluation/{name}"] = metrics[name]
+        for name, value in metrics.get("image_labels", {}).items():
+            values[f"evaluation/image_labels/{name}"] = value
+        for name, of_other in others:
+            values[f"evaluation/{name}/mIoU"] = of_other["mean_iou"]
+        events = Summaries(self._events_dir())
         events.scalars(values, step)
         names = self._spec.class_names
         bars = charts.iou_bars(
@@ -191,57 +236,84 @@ class Evaluator:
         )
         events.flush()
 
-    def _remember(self, evaluated: Dict[str, Any]) -> None:
-        """Adds an evaluation to the list; a repeated one replaces the earlier."""
-        same = ("step", "split")
-        others = [
-            other
-            for other in read_evaluations(self._model_dir)
-            if any(other[key] != evaluated[key] for key in same)
-        ]
-        ordered = sorted([*others, evaluated], key=lambda one: one["step"])
-        _write_evaluations(self._model_dir, ordered)
+
+class _Measures:
+    """What is measured of one network in one evaluation."""
+
+    def __init__(
+        self,
+        confusion: ConfusionMatrix,
+        spec: DatasetSpec,
+        boundary: bool,
+        image_labels: bool,
+    ):
+        confusion.reset()
+        self._confusion = confusion
+        self._spec = spec
+        self._boundary = None
+        if boundary:
+            self._boundary = BoundaryScore(spec.num_classes, spec.ignore_label)
+        self._image_labels = [] if image_labels else None
+
+    def add(self, predictor: Predictor, image: tf.Tensor, label: tf.Tensor) -> None:
+        """Adds an image [height, width, 3] with its label [height, width]."""
+        predicted = predictor.labels(image)
+        self._confusion.update(label, predicted)
+        if self._boundary:
+            self._boundary.update(label.numpy(), predicted.numpy())
+        if self._image_labels is not None:
+            shown = augment.image_labels(
+                label, self._spec.num_classes, self._spec.ignore_label
+            )
+            logits = predictor.image_logits(image)
+            self._image_labels.append((shown.numpy(), logits.numpy()))
+
+    def scores(self) -> Scores:
+        """Those of the confusion matrix."""
+        return self._confusion.result()
+
+    def summary(self) -> Dict[str, Any]:
+        """What metrics.json says of the network; None where there is nothing."""
+        scores = self.scores()
+        content = {
+            "mean_iou": scores.mean_iou,
+            "pixel_accuracy": scores.pixel_accuracy,
+            "mean_class_accuracy": scores.mean_class_accuracy,
+            "class_iou": self._by_class(scores.class_iou),
+        }
+        if self._boundary:
+            values = self._boundary.result()
+            known = values[~np.isnan(values)]
+            content["boundary_f_score"] = float(known.mean()) if known.size else None
+            content["class_boundary_f_score"] = self._by_class(values)
+        if self._image_labels:
+            truth, logits = map(np.stack, zip(*self._image_labels))
+            names = ("accuracy", "precision", "recall")
+            values = multi_label_scores(truth, logits)
+            content["image_labels"] = dict(zip(names, values))
+        return content
+
+    def _by_class(self, values: np.ndarray) -> Dict[str, Optional[float]]:
+        return {
+            name: None if np.isnan(value) else float(value)
+            for name, value in zip(self._spec.class_names, values)
+        }
 
 
-def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
-    """The last evaluation's metrics.json, None before the first."""
-    path = os.path.join(model_dir, METRICS_FILE)
-    if not tf.io.gfile.exists(path):
-        return None
-    with tf.io.gfile.GFile(path) as file:
-        return json.load(file)
-
-
-def read_evaluations(model_dir: str) -> List[Dict[str, Any]]:
-    """Step, split and scores of all evaluations so far, in the order of the steps."""
-    path = os.path.join(model_dir, EVALUATIONS_FILE)
-    if not tf.io.gfile.exists(path):
-        return []
-    with tf.io.gfile.GFile(path) as file:
-        return json.load(file)
-
-
-def _write_evaluations(model_dir: str, evaluations: Sequence[Dict[str, Any]]) -> None:
-    path = os.path.join(model_dir, EVALUATIONS_FILE)
-    files.write_text(path, json.dumps(evaluations, indent=2) + "\n")
-
-
-def best(model_dir: str, split: str) -> Optional[Dict[str, Any]]:
-    """The evaluation on `split` of the highest mean IoU, the earliest of several."""
-    evaluations = [e for e in read_evaluations(model_dir) if e["split"] == split]
-    return max(evaluations, key=lambda one: one["mean_iou"], default=None)
-
-
-def summary(scores: Scores, spec: DatasetSpec) -> Dict[str, Any]:
-    """What metrics.json says; None for a class without a labeled pixel."""
-    return {
-        "mean_iou": scores.mean_iou,
-        "pixel_accuracy": scores.pixel_accuracy,
-        "class_iou": {
-            name: None if np.isnan(iou) else float(iou)
-            for name, iou in zip(spec.class_names, scores.class_iou)
-        },
+def _line(metrics: Mapping[str, Any]) -> str:
+    """The other scores, in percent."""
+    values = {
+        "pixel accuracy": metrics["pixel_accuracy"],
+        "mean class accuracy": metrics["mean_class_accuracy"],
+        "boundary F": metrics.get("boundary_f_score"),
     }
+    for name, value in metrics.get("image_labels", {}).items():
+        values[f"image labels' {name}"] = value
+    return ", ".join(
+        f"{name} {100 * value:.2f}"
+        for name, value in values.items()
+        if value is not None
+    )
 
 
 def table(scores: Scores, spec: DatasetSpec) -> str:

@@ -32,6 +32,7 @@ from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+from wss.prediction import Predictor
 from wss.training import checkpoints, determinism
 from wss.training.step import TrainingStep
 from wss.training.summaries import Summaries
@@ -101,13 +102,15 @@ class Experiment:
         self.spec = datasets.get(self.dataset, self.data_dir)
         self._padding_value = mean_pixel(self.model_variant)
         self._operations = None  # Of a step; known behind the first.
-        self.crop_size = _size("CROP_SIZE", self.crop_size, self.output_stride)
-        self.eval_crop_size = _size(
+        self.crop_size = config.crop_size(
+            "CROP_SIZE", self.crop_size, self.output_stride
+        )
+        self.eval_crop_size = config.crop_size(
             "EVAL_CROP_SIZE", self.eval_crop_size, self.output_stride
         )
-        _require_positive("BATCH_SIZE", self.batch_size)
-        _require_positive("TRAIN_STEPS", self.train_steps)
-        _require_positive("ACCUMULATION_STEPS", self.accumulation_steps)
+        config.require_positive("BATCH_SIZE", self.batch_size)
+        config.require_positive("TRAIN_STEPS", self.train_steps)
+        config.require_positive("ACCUMULATION_STEPS", self.accumulation_steps)
         if self.precision not in PRECISIONS:
             raise UserError(
                 f"PRECISION = {self.precision!r}: it is one of {', '.join(PRECISIONS)}."
@@ -205,7 +208,7 @@ class Experiment:
 
     def evaluate(self, checkpoint: str = "latest") -> None:
         """Evaluates a checkpoint of this experiment; errors as of `restored_model`."""
-        self.repeated_evaluation()(self._find_checkpoint(checkpoint))
+        self.repeated_evaluation()(checkpoints.find(self.model_dir, checkpoint))
 
     def repeated_evaluation(self) -> Callable[[str], int]:
         """A function that evaluates a checkpoint and returns its step.
@@ -221,7 +224,7 @@ class Experiment:
             for name, network in networks.items():
                 step = restore_model(network, checkpoint, average=name == "teacher")
             with faults.explained_folder(self.model_dir), faults.explained_memory(self):
-                evaluator.evaluate(step)
+                evaluator.evaluate(step, checkpoint=checkpoint)
             return step
 
         return evaluate
@@ -235,10 +238,14 @@ class Experiment:
         Raises:
           UserError: there is none, it is damaged, or of another network.
         """
-        checkpoint = self._find_checkpoint(checkpoint)
+        checkpoint = checkpoints.find(self.model_dir, checkpoint)
         model = self._build_model()
         restore_model(model, checkpoint)
         return model
+
+    def predictor(self, model: DeepLabV3Plus) -> Predictor:
+        """Predictions of a network for images of any size, as evaluation sees them."""
+        return Predictor(model, self.eval_crop_size, self._padding_value)
 
     def evaluation_batches(self) -> tf.data.Dataset:
         """The images to evaluate on, as `pipeline.evaluation_batches` gives them."""
@@ -246,8 +253,6 @@ class Experiment:
             self.data_dir,
             self.eval_split,
             spec=self.spec,
-            crop_size=self.eval_crop_size,
-            padding_value=self._padding_value,
         )
 
     def count_images(self, macro: str, split: str, needs_masks: bool) -> int:
@@ -285,19 +290,6 @@ class Experiment:
     def _path(self, name: str) -> str:
         return os.path.join(self.model_dir, name)
 
-    def _find_checkpoint(self, checkpoint: str) -> str:
-        finders = {"latest": checkpoints.find_latest, "best": checkpoints.find_best}
-        if checkpoint not in finders:
-            return checkpoint
-        path = finders[checkpoint](self.model_dir)
-        if path is None:
-            kind = "best checkpoint" if checkpoint == "best" else "checkpoint"
-            raise UserError(
-                f"There is no {kind} in {self.model_dir}. Train first: python -m "
-                f"wss.train --gin_file=... --model_dir={self.model_dir}"
-            )
-        return path
-
     def _build_model(self) -> DeepLabV3Plus:
         determinism.configure(self.deterministic)
         tf.keras.utils.set_random_seed(self.seed)  # Of the initial weights.
@@ -332,7 +324,7 @@ class Experiment:
 
     def _build_evaluator(self, networks: Mapping[str, DeepLabV3Plus]) -> Evaluator:
         return Evaluator(
-            networks,
+            {name: self.predictor(network) for name, network in networks.items()},
             self.evaluation_batches(),
             self.spec,
             self.eval_split,
@@ -403,25 +395,3 @@ def _policy(precision: str) -> Iterator[None]:
         yield
     finally:
         tf.keras.mixed_precision.set_global_policy(outer)
-
-
-def _require_positive(macro: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{macro} = {value!r}: it has to be a whole number above 0.")
-
-
-def _size(macro: str, size: Size, output_stride: int) -> Tuple[int, int]:
-    """(height, width) of a crop that fits the output stride."""
-    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(sides) != 2:
-        raise UserError(f"{macro} = {size!r}: give a side or (height, width).")
-    for side in sides:
-        _require_positive(macro, side)
-        if (side - 1) % output_stride:
-            below = max(1, (side - 1) // output_stride) * output_stride + 1
-            raise UserError(
-                f"{macro} = {size!r}: {side} is no multiple of the output stride "
-                f"{output_stride} plus one. The next ones are {below} and "
-                f"{below + output_stride}."
-            )
-    return sides

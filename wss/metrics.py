@@ -21,6 +21,8 @@ class Scores:
         is predicted but never labeled counts as 0.
       class_iou: [classes], NaN for a class without a labeled pixel.
       pixel_accuracy: share of the counted pixels that are right.
+      mean_class_accuracy: mean over the labeled classes of the share of their pixels
+        that is right.
       confusion: [classes, classes], int64, row = label, column = prediction.
       ignored_pixels: pixels with the ignore label.
       invalid_pixels: pixels whose label is no class and not the ignore label. They are
@@ -30,6 +32,7 @@ class Scores:
     mean_iou: float
     class_iou: np.ndarray
     pixel_accuracy: float
+    mean_class_accuracy: float
     confusion: np.ndarray
     ignored_pixels: int
     invalid_pixels: int
@@ -43,15 +46,20 @@ def scores(confusion: np.ndarray, ignored: int = 0, invalid: int = 0) -> Scores:
     union = labeled + confusion.sum(axis=0) - hits
     with np.errstate(divide="ignore", invalid="ignore"):
         iou = hits / union
-    occurs = union > 0
+        accuracy = hits / labeled
     return Scores(
-        mean_iou=float(iou[occurs].mean()) if occurs.any() else 0.0,
+        mean_iou=_mean(iou[union > 0]),
         class_iou=np.where(labeled > 0, iou, np.nan),
         pixel_accuracy=float(hits.sum() / max(1, confusion.sum())),
+        mean_class_accuracy=_mean(accuracy[labeled > 0]),
         confusion=confusion,
         ignored_pixels=int(ignored),
         invalid_pixels=int(invalid),
     )
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else 0.0
 
 
 class ConfusionMatrix(tf.Module):

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 import gin
 
-from wss import config, cost, evaluation, files, versions
+from wss import config, cost, files, results, versions
 from wss.methods.base import Method
 from wss.training import distribution, schedules
 
@@ -56,7 +56,7 @@ def write_record(
     Returns:
       The file's path.
     """
-    metrics = evaluation.read_metrics(experiment.model_dir) or {}
+    metrics = results.read_metrics(experiment.model_dir) or {}
     replicas = experiment.strategy.num_replicas_in_sync
     content: Dict[str, Any] = {
         "command": versions.command(),
@@ -66,7 +66,11 @@ def write_record(
         "steps": step,
         "finished": step >= experiment.train_steps,
         "final": metrics if metrics.get("step") == step else None,
-        "best": evaluation.best(experiment.model_dir, experiment.eval_split),
+        "best": results.best(
+            experiment.model_dir,
+            experiment.eval_split,
+            metrics.get("protocol", {}).get("text"),
+        ),
         "dataset": experiment.dataset,
         "method": experiment.method.__name__,
         "model": experiment.model_variant,

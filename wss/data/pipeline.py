@@ -147,14 +147,12 @@ def training_batches(
     return dataset.apply(endless).with_options(_options())
 
 
-@gin.configurable(denylist=["data_dir", "split", "spec", "crop_size", "padding_value"])
+@gin.configurable(denylist=["data_dir", "split", "spec"])
 def evaluation_batches(
     data_dir: str,
     split: str,
     *,
     spec: DatasetSpec,
-    crop_size: Tuple[int, int],
-    padding_value: Tuple[float, float, float] = GREY,
     min_resize: Optional[int] = None,
     max_resize: Optional[int] = None,
     resize_factor: Optional[int] = None,
@@ -165,22 +163,19 @@ def evaluation_batches(
       data_dir: folder of the shards.
       split: name of the split.
       spec: the data set's classes.
-      crop_size: height and width that images are padded to.
-      padding_value: what lies beside the image, 0..255 (the network's mean).
       min_resize: if given, images are resized to this length of the shorter side,
       max_resize: but to at most this length of the longer one,
       resize_factor: and to multiples of this plus one.
 
     Returns:
-      Dataset of image [1, H, W, 3], float32, 0..255; label [1, H, W], int32, the ignore
-      label on the padding; name [1], string.
+      Dataset of image [1, H, W, 3], float32, 0..255; label [1, H, W], int32; name [1],
+      string. Height and width are the image's own.
 
     Raises:
       UserError: shards are missing or broken.
-      tf.errors.InvalidArgumentError: while the dataset is read; an image is larger than
-        `crop_size` or broken. `parsing.user_errors` makes it a UserError.
+      tf.errors.InvalidArgumentError: while the dataset is read; an image is broken.
+        `parsing.user_errors` makes it a UserError.
     """
-    canvas = Canvas(tuple(crop_size), tuple(padding_value), spec.ignore_label)
     records = Records(data_dir, split, spec.name)
 
     def example(index):
@@ -190,7 +185,6 @@ def evaluation_batches(
             image, label = geometry.resize_to_range(
                 image, label, min_resize, max_resize, resize_factor
             )
-        image, label = _pad_to_fit(image, label, parsed["name"], canvas)
         return {"image": image, "label": label, "name": parsed["name"]}
 
     return (
@@ -329,36 +323,6 @@ def _with_image_labels(
         ),
     )
     return {**parts, "image_labels": labels}
-
-
-def _pad_to_fit(
-    image: tf.Tensor, label: tf.Tensor, name: tf.Tensor, canvas: Canvas
-) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Pads a whole image and its label to the canvas, which it must not exceed."""
-    size = tf.shape(image)
-    height, width = canvas.crop_size
-    fits = parsing.ensure(
-        (size[0] <= height) & (size[1] <= width),
-        *(
-            "Image ",
-            name,
-            " has ",
-            size[0],
-            " x ",
-            size[1],
-            " pixels (height x width), ",
-        ),
-        f"which is more than EVAL_CROP_SIZE = ({height}, {width}). Enlarge "
-        "EVAL_CROP_SIZE so that it holds the largest image of the split.",
-    )
-    with tf.control_dependencies([fits]):
-        image, label = tf.identity(image), tf.identity(label)
-    image = geometry.pad_image(image, canvas.crop_size, canvas.padding_value)
-    label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)
-    return (
-        tf.ensure_shape(image, [height, width, 3]),
-        tf.ensure_shape(label, [height, width]),
-    )
 
 
 def _options() -> tf.data.Options:

@@ -69,6 +69,8 @@ class Method(tf.Module):
     mines_hard_pixels = False
     # Whether it keeps a moving average of the network, `self.teacher.model`.
     has_teacher = False
+    # Whether the network's classifier of whole images learns something.
+    trains_classifier = False
 
     def __init__(self, model: DeepLabV3Plus, ignore_label: int):
         """Takes the model to train.

@@ -47,6 +47,7 @@ class PseudoSeg(Method):
     """Four losses: supervised, classifier, attention and consistency."""
 
     uses_unlabeled = True
+    trains_classifier = True
 
     def __init__(
         self,

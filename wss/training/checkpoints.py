@@ -130,6 +130,25 @@ def find_best(directory: str) -> Optional[str]:
     return _find(directory, BEST)
 
 
+def find(directory: str, which: str) -> str:
+    """Path of the checkpoint that "latest", "best" or a path names.
+
+    Raises:
+      UserError: there is no such one of the training in `directory`.
+    """
+    finders = {"latest": find_latest, "best": find_best}
+    if which not in finders:
+        return which
+    path = finders[which](directory)
+    if path is None:
+        kind = "best checkpoint" if which == "best" else "checkpoint"
+        raise UserError(
+            f"There is no {kind} in {directory}. Train first: python -m wss.train "
+            f"--gin_file=... --model_dir={directory}"
+        )
+    return path
+
+
 def problem(path: str) -> Optional[str]:
     """Why a checkpoint can not be read, None if it can: all of it is read."""
     try:

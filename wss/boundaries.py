@@ -1,0 +1,109 @@
+"""How well the boundaries of a prediction follow those of the label.
+
+Csurka et al., "What is a good evaluation measure for semantic segmentation?" (BMVC
+2013): for each class of an image, the F-score of the boundary pixels that have one of
+the other map within 0.75 % of the image's diagonal.
+"""
+
+import math
+from typing import Optional
+
+import numpy as np
+
+TOLERANCE = 0.0075
+
+
+class BoundaryScore:
+    """Boundary F-scores of classes, averaged over images.
+
+    An image counts for the classes that its label shows. What the paper leaves open:
+    the border of the image is no boundary, that of an ignored region is one of the
+    label. A predicted boundary on ignored pixels can be right, but not wrong.
+    """
+
+    def __init__(self, num_classes: int, ignore_label: int):
+        self._ignore_label = ignore_label
+        self._sums = np.zeros(num_classes)
+        self._images = np.zeros(num_classes, np.int64)
+
+    def update(self, label: np.ndarray, prediction: np.ndarray) -> None:
+        """Adds an image: two maps of class ids, [height, width]."""
+        label, prediction = np.asarray(label), np.asarray(prediction)
+        tolerance = TOLERANCE * math.hypot(*label.shape)
+        for number in range(len(self._sums)):
+            if number == self._ignore_label or not (label == number).any():
+                continue
+            score = f_score(
+                boundary(label == number),
+                boundary(prediction == number),
+                tolerance,
+                label != self._ignore_label,
+            )
+            if score is not None:
+                self._sums[number] += score
+                self._images[number] += 1
+
+    def result(self) -> np.ndarray:
+        """[classes], float64: mean over the images; NaN for a class without any."""
+        with np.errstate(invalid="ignore"):
+            return self._sums / self._images
+
+
+def boundary(mask: np.ndarray) -> np.ndarray:
+    """Pixels of a mask [height, width], bool, next to one that is not in it."""
+    padded = np.pad(mask, 1, mode="edge")
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside
+
+
+def f_score(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    tolerance: float,
+    counted: np.ndarray,
+) -> Optional[float]:
+    """F-score of two boundaries, [height, width], bool; None if there are none.
+
+    Args:
+      truth: the label's boundary.
+      predicted: the prediction's.
+      tolerance: largest distance of two pixels that match.
+      counted: where a predicted boundary pixel can be wrong.
+    """
+    right = near(truth, predicted, tolerance)
+    recalled = near(predicted, truth, tolerance)
+    counted = right | counted[predicted]
+    if not recalled.size and not counted.any():
+        return None
+    if not right.any():
+        return 0.0
+    precision, recall = right.sum() / counted.sum(), recalled.mean()
+    return float(2 * precision * recall / (precision + recall))
+
+
+def near(targets: np.ndarray, points: np.ndarray, tolerance: float) -> np.ndarray:
+    """Which points, in the order of `np.nonzero`, have a target within `tolerance`.
+
+    Args:
+      targets: [height, width], bool.
+      points: [height, width], bool.
+      tolerance: Euclidean distance in pixels.
+    """
+    above = _distance_down(targets)
+    below = _distance_down(targets[::-1])[::-1]
+    reach = int(tolerance)
+    vertical = np.minimum(above, below)
+    vertical = np.pad(vertical, ((0, 0), (reach, reach)), constant_values=np.inf)
+    rows, columns = np.nonzero(points)
+    found = np.zeros(len(rows), bool)
+    for shift in range(-reach, reach + 1):
+        distance = np.hypot(vertical[rows, columns + reach + shift], shift)
+        found |= distance <= tolerance
+    return found
+
+
+def _distance_down(targets: np.ndarray) -> np.ndarray:
+    """[height, width]: rows since the last target above or here, inf without one."""
+    rows = np.arange(len(targets), dtype=np.float32)[:, np.newaxis]
+    last = np.maximum.accumulate(np.where(targets, rows, -np.inf), axis=0)
+    return rows - last
