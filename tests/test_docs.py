@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 
+import wss
 from docs import make_configuration
 from wss import config
 
@@ -137,3 +138,11 @@ def test_all_macros_are_found():
     assert macros["SEED"] == ("Experiment.seed", "0")
     assert macros["TRAIN_STEPS"] == ("Experiment.train_steps", None)
     assert macros["UNLABELED_SPLIT"].target == "Experiment.unlabeled_split"
+
+
+def test_one_version():
+    for path in ("setup.py", "CITATION.cff"):
+        found = re.search(
+            r"^ *version[=:] *\"?([\d.]+)", (ROOT / path).read_text(), re.M
+        )
+        assert found[1] == wss.__version__, path
