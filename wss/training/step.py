@@ -296,7 +296,8 @@ class TrainingStep:
             losses["weight_decay"] = self._weight_decay * tf.add_n(
                 [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
             )
-            losses["total"] = tf.add_n(list(losses.values()))
+            # `tf.add_n` was seen to add in another order in another process.
+            losses["total"] = tf.reduce_sum(tf.stack(list(losses.values())))
             loss = losses["total"] / self._strategy.num_replicas_in_sync
             if scale is not None:
                 loss *= scale
