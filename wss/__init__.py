@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import typing
 
 # The models are Keras 2 models. From TensorFlow 2.16 on Keras 2 lives in `tf_keras`
 # and has to be asked for before TensorFlow is imported; asking for it where it is not
@@ -10,3 +11,29 @@ if importlib.util.find_spec("tf_keras") is not None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 __version__ = "0.1.0"
+
+if typing.TYPE_CHECKING:
+    from wss.segmenter import Segmenter
+
+
+def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
+    """Loads what was trained, to predict photos of any size.
+
+        model = wss.load("runs/my_voc")
+        first, second = model.predict_masks(["street.jpg", "garden.png"])
+
+    The data that it learned from need not be there.
+
+    Args:
+      model_dir: folder of the training.
+      checkpoint: "latest", "best" (of the highest mean IoU), or a path.
+
+    Returns:
+      A `tf.keras.Model`: see `wss.segmenter.Segmenter`.
+
+    Raises:
+      UserError: nothing was trained there, or the checkpoint is damaged.
+    """
+    from wss import runs  # Whoever only asks for the version does not wait.
+
+    return runs.load(model_dir, checkpoint)

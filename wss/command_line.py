@@ -22,6 +22,17 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
     )
 
 
+def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that chooses among the checkpoints of a training."""
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="latest|best|PATH",
+        help="the last one in --model_dir (default), that of the highest mean IoU, or "
+        "a path",
+    )
+
+
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that training and evaluation have in common."""
     parser.add_argument(

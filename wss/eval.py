@@ -43,13 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_dir", required=True, metavar="DIR", help="folder of the training"
     )
-    parser.add_argument(
-        "--checkpoint",
-        default="latest",
-        metavar="latest|best|PATH",
-        help="the last one in --model_dir (default), that of the highest mean IoU, or "
-        "a path",
-    )
+    command_line.add_checkpoint_flag(parser)
     parser.add_argument(
         "--continuous",
         action="store_true",

@@ -39,10 +39,11 @@ from wss.training.summaries import Summaries
 from wss.training.trainer import Trainer
 
 Size = Union[int, Tuple[int, int]]
+CLASSES_FILE = "classes.json"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-@gin.configurable(denylist=["model_dir", "strategy"])
+@gin.configurable(denylist=["model_dir", "strategy", "spec"])
 @dataclasses.dataclass
 class Experiment:
     """One training with its evaluation.
@@ -75,6 +76,7 @@ class Experiment:
       seed: decides every random draw.
       deterministic: choose kernels that give the same numbers in every run, see
         `wss.training.determinism`.
+      spec: the classes; looked up, with the data's help, unless given.
     """
 
     model_dir: str
@@ -97,9 +99,11 @@ class Experiment:
     initialize_last_layer: bool = False
     seed: int = 0
     deterministic: bool = False
+    spec: Optional[datasets.DatasetSpec] = None
 
     def __post_init__(self):
-        self.spec = datasets.get(self.dataset, self.data_dir)
+        if self.spec is None:
+            self.spec = datasets.get(self.dataset, self.data_dir)
         self._padding_value = mean_pixel(self.model_variant)
         self._operations = None  # Of a step; known behind the first.
         self.crop_size = config.crop_size(
@@ -172,6 +176,7 @@ class Experiment:
         """
         faults.make_folder(self.model_dir)
         files.write_text(self._path(config.CONFIG_FILE), config.text())
+        self.spec.write(self._path(CLASSES_FILE))
         method = self._build_method()
         evaluator = self._build_evaluator(method.evaluated_networks)
 

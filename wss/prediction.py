@@ -72,7 +72,7 @@ class Predictor(tf.Module):
             raise UserError(f"Predictor.stride = {stride!r}: it is above 0, up to 1.")
         self.window = window
         self.stride = stride
-        self._network = network
+        self.network = network
         self._padding_value = padding_value
         # Else the network's own logits decide, without the rounding of a softmax.
         self._averages_views = self.scales != (1.0,) or self.flip
@@ -212,7 +212,7 @@ class Predictor(tf.Module):
         images = self._padded(image)
         if not self._averages_views:
             scores = resize_bilinear(
-                self._network(images, training=False), self.crop_size
+                self.network(images, training=False), self.crop_size
             )
         else:
             views = self._view_probabilities(images)
@@ -221,8 +221,8 @@ class Predictor(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.float32)])
     def _image_logits(self, image: tf.Tensor) -> tf.Tensor:
-        end_points = self._network.backbone(self._padded(image), training=False)
-        return self._network.classify(end_points)[0]
+        end_points = self.network.backbone(self._padded(image), training=False)
+        return self.network.classify(end_points)[0]
 
     def _padded(self, image: tf.Tensor) -> tf.Tensor:
         padded = geometry.pad_image(image, self.crop_size, self._padding_value)
@@ -235,12 +235,12 @@ class Predictor(tf.Module):
             size = tuple(int((side - 1) * scale + 1) for side in self.crop_size)
             for mirrored in (False, True) if self.flip else (False,):
                 scaled = tf.reverse(images, [2]) if mirrored else images
-                logits = self._network(resize_bilinear(scaled, size), training=False)
+                logits = self.network(resize_bilinear(scaled, size), training=False)
                 if mirrored:
                     logits = tf.reverse(logits, [2])
                 if scale < 1:
                     # So does the original; it differs from one enlargement.
-                    grid = self._network.logits_size(self.crop_size)
+                    grid = self.network.logits_size(self.crop_size)
                     logits = resize_bilinear(logits, grid)
                 views.append(tf.nn.softmax(resize_bilinear(logits, self.crop_size)))
         return views

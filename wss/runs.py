@@ -6,8 +6,10 @@ from typing import Optional, Sequence, Tuple
 import tensorflow as tf
 
 from wss import config, faults
+from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.experiment import Experiment
+from wss.experiment import CLASSES_FILE, Experiment
+from wss.segmenter import Segmenter
 from wss.training import distribution, workers
 
 
@@ -55,6 +57,39 @@ def open_trained(
     Raises:
       UserError: nothing was trained there, a mistake in the bindings or the data.
     """
+    _configure(model_dir, bindings)
+    experiment = _create(model_dir, tpu)
+    experiment.check_evaluation()
+    return experiment
+
+
+def load(
+    model_dir: str,
+    checkpoint: str = "latest",
+    bindings: Sequence[str] = (),
+    tpu: Optional[str] = None,
+) -> Segmenter:
+    """What was trained in `model_dir`, for photos; the data need not be there.
+
+    Args:
+      model_dir: folder of the training.
+      checkpoint: "latest", "best" or a path.
+      bindings: gin statements that win over the training's.
+      tpu: name of a TPU.
+
+    Raises:
+      UserError: nothing was trained there, a mistake in the bindings, a damaged
+        checkpoint.
+    """
+    _configure(model_dir, bindings)
+    path = os.path.join(model_dir, CLASSES_FILE)
+    spec = DatasetSpec.read(path) if tf.io.gfile.exists(path) else None
+    experiment = _create(model_dir, tpu, spec)
+    predictor = experiment.predictor(experiment.restored_model(checkpoint))
+    return Segmenter(predictor, experiment.spec)
+
+
+def _configure(model_dir: str, bindings: Sequence[str]) -> None:
     path = os.path.join(model_dir, config.CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         raise UserError(
@@ -62,16 +97,15 @@ def open_trained(
             f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
         )
     config.load([path], bindings)
-    experiment = _create(model_dir, tpu)
-    experiment.check_evaluation()
-    return experiment
 
 
-def _create(model_dir: str, tpu: Optional[str]) -> Experiment:
+def _create(
+    model_dir: str, tpu: Optional[str], spec: Optional[DatasetSpec] = None
+) -> Experiment:
     # None would override what gin binds.
     strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
     try:
-        return Experiment(model_dir, strategy)
+        return Experiment(model_dir, strategy, spec=spec)
     except TypeError as error:
         # Python's own sentence about the setting that has no value.
         raise UserError(

@@ -123,3 +123,52 @@ def test_lists_that_are_not_there(tmp_path):
         images.read_ids(str(tmp_path / "missing.txt"))
     with pytest.raises(UserError, match="cannot be read .Is a directory"):
         images.read_ids(str(tmp_path))
+
+
+def save_all(folder, *names):
+    for name in names:
+        trees.save_image(folder / name)
+
+
+def test_collect_names_photos_by_their_place_below_the_folder(tmp_path, monkeypatch):
+    save_all(tmp_path, "photos/a.jpg", "photos/sub/ü c.PNG", "photos/.cache/b.jpg")
+    (tmp_path / "photos" / "notes.md").write_text("no image")
+    monkeypatch.chdir(tmp_path)
+    found = {"a": "photos/a.jpg", "sub/ü c": "photos/sub/ü c.PNG"}
+    assert finding.collect(["photos"]) == found
+    assert finding.collect(["photos/**/*.*"]) == found
+    absolute = str(tmp_path / "photos" / "sub" / ".." / "a.jpg")
+    assert finding.collect([absolute]) == {"a": absolute}
+    assert finding.collect(["photos", "photos/a.jpg"]) == found
+
+
+def test_names_of_a_list_lead_out_of_no_folder(tmp_path, monkeypatch):
+    save_all(tmp_path, "x/1.jpg", "y/z/2.jpg", "here/3.jpg")
+    (tmp_path / "list.txt").write_text(f"../x/1.jpg\n{tmp_path}/y/z/2.jpg\n")
+    monkeypatch.chdir(tmp_path / "here")
+    found = finding.collect(["../list.txt", "3.jpg"])
+    assert found == {
+        "3": "3.jpg",
+        "x/1": "../x/1.jpg",
+        "y/z/2": f"{tmp_path}/y/z/2.jpg",
+    }
+
+
+def test_photos_of_one_name_keep_their_ending(tmp_path):
+    save_all(tmp_path, "a.jpg", "a.png", "b.jpg")
+    assert list(finding.collect([str(tmp_path)])) == ["a.jpg", "a.png", "b"]
+
+
+def test_collect_refuses(tmp_path):
+    save_all(tmp_path, "x/a.jpg", "y/a.jpg")
+    with pytest.raises(
+        UserError, match="would both be called 'a.jpg'. Name them in tw"
+    ):
+        finding.collect([str(tmp_path / "x"), str(tmp_path / "y")])
+    with pytest.raises(UserError, match="no image or folder .*missing.jpg"):
+        finding.collect([str(tmp_path / "missing.jpg")])
+    with pytest.raises(UserError, match=r"no image in .*\*.png"):
+        finding.collect([str(tmp_path / "x" / "*.png")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no image in .*empty"):
+        finding.collect([str(tmp_path / "empty")])

@@ -81,6 +81,19 @@ def parse_example(
     }
 
 
+def decode_image(encoded: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Decodes JPEG or PNG bytes as those of a record: [height, width, 3], uint8.
+
+    Args:
+      encoded: scalar string.
+      where: scalar string, what they are of, for messages.
+
+    Raises:
+      tf.errors.InvalidArgumentError: as of `parse_example`.
+    """
+    return _decode(encoded, 3, ENCODED, where)
+
+
 def record_name(serialized: tf.Tensor, source: tf.Tensor = "") -> tf.Tensor:
     """The name in a record, as `parse_example` gives it, without decoding its image."""
     return _parse_features(serialized, source)[FILENAME]

@@ -1,6 +1,7 @@
 """What training and evaluation need to know about a data set."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -51,6 +52,36 @@ class DatasetSpec:
                 f"{palette.shape}"
             )
         object.__setattr__(self, "palette", palette)
+
+    def write(self, path: str) -> None:
+        """Writes the classes, with their colours, as a JSON file."""
+        from wss import files  # Who only reads specifications needs no TensorFlow.
+
+        classes = {
+            "name": self.name,
+            "ignore_label": self.ignore_label,
+            "classes": [
+                {"id": number, "name": name, "colour": colour}
+                for number, (name, colour) in enumerate(
+                    zip(self.class_names, self.palette.tolist())
+                )
+            ],
+        }
+        files.write_text(path, json.dumps(classes, indent=2))
+
+    @classmethod
+    def read(cls, path: str) -> "DatasetSpec":
+        """Reads what `write` wrote."""
+        import tensorflow as tf
+
+        with tf.io.gfile.GFile(path) as file:
+            written = json.load(file)
+        return cls(
+            name=written["name"],
+            class_names=tuple(one["name"] for one in written["classes"]),
+            palette=np.array([one["colour"] for one in written["classes"]], np.uint8),
+            ignore_label=written["ignore_label"],
+        )
 
     @property
     def num_classes(self) -> int:

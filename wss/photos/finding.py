@@ -1,10 +1,11 @@
 """Finds the images in a folder and below, and reads lists."""
 
 import collections
+import glob
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from wss.errors import UserError
 
@@ -42,13 +43,8 @@ def scan(folder: str, suffix: str = "") -> Found:
     found = collections.defaultdict(list)
     left_out = []
     for path in _walk(folder):
-        stem, extension = os.path.splitext(path)
-        is_image = (
-            extension.lower() in EXTENSIONS
-            and os.path.basename(stem)[1:].endswith(suffix)
-            and not _is_hidden(os.path.relpath(path, folder))
-        )
-        if is_image:
+        stem = os.path.splitext(path)[0]
+        if _is_image(path, folder) and os.path.basename(stem)[1:].endswith(suffix):
             stem = stem[: len(stem) - len(suffix)]
             found[_name(os.path.relpath(stem, folder), path)].append(path)
         else:
@@ -82,6 +78,76 @@ def describe_left_out(folder: str, left_out: Sequence[str]) -> str:
         f"{folder}: {len(left_out)} {files} left out ({shown}{more}); the first is "
         f"{left_out[0]}."
     )
+
+
+def collect(sources: Sequence[str]) -> dict[str, str]:
+    """The images that a command line names, {name: path}, sorted by name.
+
+    Args:
+      sources: images, folders (with all that lies below), patterns such as
+        `photos/**/*.jpg`, or text files (.txt) with a path on each line.
+
+    Returns:
+      Names that no two images share and that lead out of no folder: an image's path
+      below its folder, or below what all images of its pattern or list have in common,
+      without its ending; with it, where two would have one name.
+
+    Raises:
+      UserError: there is no such file or folder, no image in it, or two images of one
+        name in two sources.
+    """
+    found: dict[str, list[str]] = collections.defaultdict(list)
+    paths = set()
+    for source in sources:
+        for name, path in _named(source):
+            if os.path.abspath(path) not in paths:
+                paths.add(os.path.abspath(path))
+                found[name].append(path)
+    unique: dict[str, str] = {}
+    for name, same in found.items():
+        for path in same:
+            ending = os.path.splitext(path)[1] if len(same) > 1 else ""
+            if name + ending in unique:
+                raise UserError(
+                    f"{unique[name + ending]} and {path} would both be called "
+                    f"'{name + ending}'. Name them in two calls with an --output_dir "
+                    "each."
+                )
+            unique[name + ending] = path
+    return dict(sorted(unique.items()))
+
+
+def _named(source: str) -> list[tuple[str, str]]:
+    """Names and paths of the images of a source."""
+    if os.path.isdir(source):
+        return _below(source, [p for p in _walk(source) if _is_image(p, source)])
+    if source.lower().endswith(".txt"):
+        return _below(None, [line for _, line in read_lines(source)])
+    if os.path.lexists(source) or not glob.has_magic(source):
+        if not os.path.lexists(source):
+            raise UserError(f"There is no image or folder {source}.")
+        return _below(None, [source])
+    files = [
+        path for path in glob.glob(source, recursive=True) if not os.path.isdir(path)
+    ]
+    return _below(None, [path for path in files if _is_image(path, "")], source)
+
+
+def _below(
+    folder: Optional[str], paths: Sequence[str], source: Optional[str] = None
+) -> list[tuple[str, str]]:
+    """Names of the paths below a folder, by default the one that all lie in."""
+    if not paths:
+        raise UserError(
+            f"There is no image in {folder or source} ({', '.join(EXTENSIONS)})."
+        )
+    if folder is None:
+        folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+        folder = os.path.commonpath(folders)
+    return [
+        (_name(os.path.relpath(os.path.splitext(path)[0], folder), path), path)
+        for path in sorted(paths)
+    ]
 
 
 def read_lines(path: str) -> list[tuple[int, str]]:
@@ -125,6 +191,14 @@ def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield from _walk(entry.path, (*above, here))
         else:
             yield entry.path
+
+
+def _is_image(path: str, folder: str) -> bool:
+    """Whether a file looks like an image and nothing between it and `folder` hides."""
+    extension = os.path.splitext(path)[1]
+    return extension.lower() in EXTENSIONS and not _is_hidden(
+        os.path.relpath(path, folder) if folder else os.path.basename(path)
+    )
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -1,0 +1,158 @@
+"""Photos in, masks out: the command and `wss.load`."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import wss
+from data_prep import folder
+from tests import trained
+from wss import eval, predict
+from wss.datasets.spec import pascal_palette
+from wss.errors import UserError
+
+CLASSES = 5
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    trained.make(path)
+    return path
+
+
+def save_photo(path, height, width, mode="RGB", seed=0, **options):
+    """Blobs of colour."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    small = np.random.RandomState(seed).randint(0, 256, [4, 4, 3]).astype(np.uint8)
+    image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+    image.convert(mode).save(path, **options)
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # By a quarter.
+    return {"exif": exif}
+
+
+def run(model_dir, images, output_dir, *flags):
+    return predict.main(
+        [
+            f"--model_dir={model_dir}",
+            "--images",
+            *map(str, images),
+            f"--output_dir={output_dir}",
+            *flags,
+        ]
+    )
+
+
+def read(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_predictions_are_what_evaluation_counts(
+    model_dir, tmp_path, capsys, monkeypatch
+):
+    """Of odd sizes, grey, turned, transparent and larger than the crop."""
+    photos = tmp_path / "photos"
+    save_photo(str(photos / "a.jpg"), 33, 33)
+    save_photo(str(photos / "odd.png"), 17, 30, seed=1)
+    save_photo(str(photos / "sub" / "grey.jpg"), 21, 32, "L", seed=2)
+    save_photo(str(photos / "turned.jpg"), 20, 31, seed=3, **turned())
+    save_photo(str(photos / "clear.png"), 25, 25, "RGBA", seed=4)
+    save_photo(str(photos / "large.jpg"), 90, 61, seed=5)
+    out = tmp_path / "out"
+    assert run(model_dir, [photos], out, "--probabilities") == 0
+    assert "6 photos predicted, 0 left out" in capsys.readouterr().out
+    assert read(out / "masks" / "turned.png").shape == (31, 20)
+    assert read(out / "overlays" / "sub" / "grey.jpg").shape == (21, 32, 3)
+    probabilities = np.load(out / "probabilities" / "large.npy")
+    assert probabilities.shape == (90, 61, CLASSES)
+    np.testing.assert_allclose(probabilities.sum(-1), 1.0, atol=5e-3)
+    mask = read(out / "masks" / "large.png")
+    assert len(np.unique(mask)) > 1
+    shown = np.take_along_axis(probabilities, mask[..., np.newaxis], -1)[..., 0]
+    np.testing.assert_allclose(shown, probabilities.max(-1), atol=1e-3)
+    classes = json.loads((out / "classes.json").read_text())["classes"]
+    assert classes[3] == {"id": 3, "name": "triangle", "colour": [128, 128, 0]}
+
+    # As truth of the same photos, the masks are right everywhere.
+    masks, data_dir = out / "masks", tmp_path / "data"
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(["background", "disk", "square", "triangle", "star"]))
+    arguments = [f"--images={photos}", f"--masks={masks}", f"--class_names={names}"]
+    arguments += ["--split=val", f"--output_dir={data_dir}"]
+    monkeypatch.setattr(sys, "argv", ["folder", *arguments])
+    folder.main()
+    bindings = ["Experiment.dataset = 'folder'", f"DATA_DIR = '{data_dir}'"]
+    flags = [f"--gin_bindings={binding}" for binding in bindings]
+    assert eval.main([f"--model_dir={model_dir}", *flags]) == 0
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    assert metrics["images"] == 6 and metrics["pixel_accuracy"] == 1.0
+
+
+def test_masks_show_the_classes_colours(model_dir, tmp_path):
+    save_photo(str(tmp_path / "a.jpg"), 33, 33)
+    assert run(model_dir, [tmp_path / "a.jpg"], tmp_path / "out", "--no-overlays") == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["classes.json", "masks"]
+    with Image.open(tmp_path / "out" / "masks" / "a.png") as mask:
+        colours = np.asarray(mask.convert("RGB"))
+        ids = np.asarray(mask)
+    np.testing.assert_array_equal(colours, pascal_palette(CLASSES)[ids])
+
+
+def test_a_photo_that_cannot_be_read_is_told_and_left_out(model_dir, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for name in ("a.jpg", "b.jpg"):
+        save_photo(str(photos / name), 20, 20)
+    content = (photos / "a.jpg").read_bytes()
+    (photos / "broken.jpg").write_bytes(content[: len(content) // 2])
+    listed = tmp_path / "list.txt"
+    paths = [*sorted(photos.iterdir()), photos / ("x" * 300 + ".jpg")]
+    listed.write_text("\n".join(map(str, paths)))
+    out = tmp_path / "out"
+    assert run(model_dir, [listed], out) == 0
+    printed = capsys.readouterr()
+    assert "2 photos predicted, 2 left out" in printed.out
+    assert "broken.jpg cannot be read" in printed.err
+    assert "File name too long" in printed.err
+    assert sorted(os.listdir(out / "masks")) == ["a.png", "b.png"]
+    assert run(model_dir, [photos / "broken.jpg"], out) == 2
+    assert "None of the photos could be read" in capsys.readouterr().err
+
+
+def test_mistakes_are_one_line(model_dir, tmp_path, capsys):
+    save_photo(str(tmp_path / "a.jpg"), 20, 20)
+    (tmp_path / "file").write_text("")
+    for arguments, message in (
+        ((model_dir, [tmp_path / "b.jpg"], tmp_path), "no image or folder"),
+        ((tmp_path, [tmp_path / "a.jpg"], tmp_path), "not the folder of a training"),
+        ((model_dir, [tmp_path / "a.jpg"], tmp_path / "file" / "x"), "Can not write"),
+    ):
+        assert run(*arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("error: ") == 1
+
+
+def test_a_loaded_model_predicts_files_and_arrays(model_dir, tmp_path):
+    model = wss.load(str(model_dir))
+    assert model.spec.class_names[1] == "disk"
+    path = str(tmp_path / "a.png")
+    save_photo(path, 20, 29)
+    from_file, from_array = model.predict_masks([path, read(path)])
+    assert from_file.dtype == np.uint8 and from_file.shape == (20, 29)
+    np.testing.assert_array_equal(from_file, from_array)
+    batch = np.stack([read(path), read(path)[::-1]])
+    masks = model.predict_masks(batch)
+    assert masks.shape == (2, 20, 29)
+    np.testing.assert_array_equal(masks[0], from_file)
+    probabilities = model(batch).numpy()
+    np.testing.assert_array_equal(np.argmax(probabilities, -1), masks)
+    with pytest.raises(UserError, match="takes a list of photos"):
+        model.predict_masks(path)

@@ -1,0 +1,92 @@
+"""A trained network as one would like to have it: photos in, masks out."""
+
+from typing import List, Sequence, Union
+
+import numpy as np
+import tensorflow as tf
+
+from wss.data import parsing
+from wss.datasets.spec import DatasetSpec
+from wss.errors import UserError
+from wss.photos import reading
+from wss.prediction import Predictor
+
+Photo = Union[str, np.ndarray, tf.Tensor]
+
+
+class Segmenter(tf.keras.Model):
+    """A network with its classes, for images of any size.
+
+        model = wss.load("runs/my_voc")
+        mask, = model.predict_masks(["photo.jpg"])
+
+    Predictions are those of `wss.eval`, pixel for pixel.
+
+    Attributes:
+      network: the `DeepLabV3Plus`.
+      predictor: how it sees an image: whole, in windows, at which scales.
+      spec: the classes, with `class_names` and `palette`.
+    """
+
+    def __init__(self, predictor: Predictor, spec: DatasetSpec):
+        """Takes what was trained.
+
+        Args:
+          predictor: with its network.
+          spec: the classes.
+        """
+        super().__init__(autocast=False)
+        self.predictor = predictor
+        self.network = predictor.network
+        self.spec = spec
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        """The probability of each class.
+
+        Args:
+          images: [batch, height, width, 3] in 0..255.
+
+        Returns:
+          [batch, height, width, classes], float32.
+        """
+        return tf.stack([self.predictor.probabilities(image) for image in images])
+
+    def predict_masks(
+        self, images: Union[Photo, Sequence[Photo]]
+    ) -> Union[np.ndarray, List[np.ndarray]]:
+        """The class of each pixel.
+
+        Args:
+          images: a list of photos of any sizes, each the path of a file or an array
+            [height, width, 3] in 0..255; or an array [batch, height, width, 3].
+
+        Returns:
+          A list of [height, width], uint8, of class ids; an array [batch, height,
+          width] for an array.
+
+        Raises:
+          UserError: a file is no image, or an array has another shape.
+        """
+        if isinstance(images, str):
+            raise UserError(
+                f"predict_masks takes a list of photos: predict_masks([{images!r}])."
+            )
+        is_batch = not isinstance(images, (list, tuple))
+        masks = [self.predict_mask(image) for image in images]
+        return np.stack(masks) if is_batch else masks
+
+    def predict_mask(self, image: Photo) -> np.ndarray:
+        """The class of each pixel of one photo, [height, width], uint8."""
+        if isinstance(image, str):
+            image = read_image(image)
+        return self.predictor.labels(image).numpy().astype(np.uint8)
+
+
+def read_image(path: str) -> np.ndarray:
+    """A photo as training saw it: [height, width, 3], uint8, upright.
+
+    Raises:
+      UserError: the file is no image, or is damaged.
+    """
+    with parsing.user_errors():
+        return parsing.decode_image(reading.read(path).encode(), path).numpy()
