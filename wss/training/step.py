@@ -296,7 +296,8 @@ class TrainingStep:
             losses["weight_decay"] = self._weight_decay * tf.add_n(
                 [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
             )
-            # `tf.add_n` was seen to add in another order in another process.
+            # `tf.add_n` begins with an input that nothing else needs any more: here an
+            # order that depends on the other threads.
             losses["total"] = tf.reduce_sum(tf.stack(list(losses.values())))
             loss = losses["total"] / self._strategy.num_replicas_in_sync
             if scale is not None:
