@@ -1,0 +1,169 @@
+"""What does a training step cost? Time, memory, and the share of the machine's limit.
+
+    python -m benchmarks.training_step
+    python -m benchmarks.training_step --crops 129 257 --classes 21 81 --batch 2
+    python -m benchmarks.training_step --methods PseudoSeg UniMatch --jit_compile
+    TF_NUM_INTRAOP_THREADS=2 TF_NUM_INTEROP_THREADS=2 python -m benchmarks.training_step
+
+takes whole steps - losses, gradients, momentum, moving averages - on made-up images, of
+every combination of what the flags list. The cases take turns, each in a process of its
+own. "share" is what the step's convolutions and matrix products would take at the rate
+of one large float32 matrix product, divided by what the step took.
+"""
+
+import argparse
+import functools
+import importlib
+import itertools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import measuring
+
+METHODS = ("Supervised", "PseudoSeg", "FixMatch", "UniMatch", "U2PL")
+
+
+def make_step(
+    method: str,
+    variant: str,
+    crop: int,
+    classes: int,
+    batch: int,
+    precision: str,
+    jit_compile: bool,
+    accumulation_steps: int = 1,
+) -> Callable[[], Any]:
+    """A function that takes one step; for `measuring.measure`."""
+    start = time.perf_counter()
+    import tensorflow as tf
+
+    imported = time.perf_counter()
+    from wss import cost, panels
+    from wss.datasets.spec import pascal_palette
+    from wss.models import tf1_checkpoint
+    from wss.models.batch_norm import collect_batch_statistics
+    from wss.models.deeplab import DeepLabV3Plus
+    from wss.training.step import TrainingStep
+
+    tf.keras.mixed_precision.set_global_policy(precision)
+    strategy = tf.distribute.get_strategy()
+    model = DeepLabV3Plus(classes, variant=variant)
+    learner = _find(method)(model, 255)
+    learner.build()
+    training_step = TrainingStep(
+        learner,
+        tf1_checkpoint.named_variables(learner),
+        strategy,
+        total_steps=10**6,
+        accumulation_steps=accumulation_steps,
+        jit_compile=jit_compile,
+        collect_statistics=collect_batch_statistics,
+        scales_loss=precision == "mixed_float16",
+        render=functools.partial(panels.render, palette=pascal_palette(classes)),
+    )
+    batches = tf.data.Dataset.from_tensors(make_batch(batch, crop, classes)).repeat()
+    iterator = iter(batches)
+    built = time.perf_counter()
+    traced = training_step.run.get_concrete_function(iterator, tf.constant(1))
+
+    def run():
+        results = training_step.run(iterator, tf.constant(1))
+        return results["losses"]["total"].numpy()
+
+    run.facts = {
+        "gigaflops": cost.of_function(traced, accumulation_steps - 1).operations / 1e9,
+        "import_seconds": imported - start,
+        "build_seconds": built - imported,
+        "trace_seconds": time.perf_counter() - built,
+    }
+    return run
+
+
+def _find(method: str) -> Callable[..., Any]:
+    module = importlib.import_module(f"wss.methods.{method.lower()}")
+    return getattr(module, method)
+
+
+def make_batch(batch: int, crop: int, classes: int) -> dict[str, Any]:
+    """Images of blobs with labels of as many kinds as there are classes."""
+    import tensorflow as tf
+
+    def images(seed: int) -> tf.Tensor:
+        coarse = tf.random.stateless_uniform([batch, 9, 9, 3], [seed, 0], 0.0, 255.0)
+        return tf.image.resize(coarse, [crop, crop])
+
+    def part(seed: int, first: int, *names: str) -> dict[str, tf.Tensor]:
+        coarse = tf.random.stateless_uniform(
+            [batch, 9, 9, 1], [seed, 1], 0, classes, tf.int32
+        )
+        label = tf.image.resize(coarse, [crop, crop], "nearest")[..., 0]
+        shown = tf.reduce_max(tf.one_hot(label, classes), [1, 2])[:, 1:]
+        return {
+            **{name: images(seed + i) for i, name in enumerate(names)},
+            "label": label,
+            "valid": tf.ones([batch, crop, crop]),
+            "image_labels": shown,
+            "position": tf.range(first, first + batch, dtype=tf.int64),
+        }
+
+    return {
+        "labeled": part(0, 0, "image"),
+        "unlabeled": part(10, batch, "weak", "strong", "strong_2"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=["PseudoSeg"], metavar="METHOD"
+    )
+    parser.add_argument("--variants", nargs="+", default=["xception_65"])
+    parser.add_argument("--crops", nargs="+", type=int, default=[129])
+    parser.add_argument("--classes", nargs="+", type=int, default=[21])
+    parser.add_argument("--batch", type=int, default=2, help="labeled; as many without")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--jit_compile", action="store_true", help="slow on a CPU")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--one_by_one", action="store_true", help="where memory is short: no turns"
+    )
+    parser.add_argument("--output", default="runs/training_step.json")
+    flags = parser.parse_args()
+    axes = itertools.product(flags.methods, flags.variants, flags.crops, flags.classes)
+    cases = {
+        f"{method}, {variant}, {crop}, {classes}": dict(
+            method=method,
+            variant=variant,
+            crop=crop,
+            classes=classes,
+            batch=flags.batch,
+            precision=flags.precision,
+            jit_compile=flags.jit_compile,
+        )
+        for method, variant, crop, classes in axes
+    }
+    ceilings = measuring.ceilings()
+    found = measuring.measure(
+        make_step, cases, flags.repeats, together=not flags.one_by_one
+    )
+    rows = []
+    for name, one in found.items():
+        one["share"] = (
+            one["gigaflops"] / ceilings["gigaflops_per_second"] / one["seconds"]
+        )
+        keys = ("seconds", "cpu_seconds", "gigaflops", "share", "gigabytes")
+        rows.append([name, *(one[key] for key in keys), one["start_seconds"]])
+    print(f"limit: {ceilings['gigaflops_per_second']:.0f} GFLOP/s in a matrix product")
+    measuring.print_table(
+        ["case", "s", "CPU s", "GFLOP", "share", "peak GB", "s to the first"], rows
+    )
+    measuring.write_json(flags.output, {"ceilings": ceilings, "cases": found})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()

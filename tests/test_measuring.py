@@ -1,0 +1,75 @@
+"""How the benchmarks measure, and the step that one of them takes."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks import measuring, training_step
+
+
+def sleep(seconds, megabytes=1):
+    """Something to time: its first call takes three times as long."""
+    kept = np.ones(megabytes * 2**20, np.uint8)
+    calls = []
+
+    def run():
+        calls.append(kept[0])
+        time.sleep(seconds * (3 if len(calls) == 1 else 1))
+
+    run.facts = {"gigaflops": 2.0}
+    return run
+
+
+def fail():
+    raise ValueError("no such case")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_medians_peaks_and_starts(together):
+    cases = {
+        "short": {"seconds": 0.02},
+        "long": {"seconds": 0.06, "megabytes": 200},
+    }
+    found = measuring.measure(sleep, cases, repeats=3, together=together)
+    for name, case in cases.items():
+        one = found[name]
+        assert len(one["all"]) == 3 and one["gigaflops"] == 2.0
+        assert one["seconds"] == sorted(one["all"])[1] >= case["seconds"]
+        assert one["first_call_seconds"] >= 3 * case["seconds"]
+        assert one["start_seconds"] > one["first_call_seconds"]
+        assert one["cpu_seconds"] < one["seconds"]
+    assert found["long"]["gigabytes"] - found["short"]["gigabytes"] > 0.15
+
+
+def test_a_case_that_fails_is_named():
+    with pytest.raises(RuntimeError, match="The case 'bad' failed"):
+        measuring.measure(fail, {"bad": {}}, repeats=1)
+
+
+def test_a_result_names_the_machine(tmp_path, capsys):
+    path = tmp_path / "sub" / "found.json"
+    measuring.write_json(str(path), {"cases": {}})
+    machine = json.loads(path.read_text())["machine"]
+    assert machine["cores"] > 0 and "tensorflow" in machine["versions"]
+    measuring.print_table(["case", "s"], [["a", 0.12345], ["b", 2]])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "| case | s |" and printed[2:] == [
+        "| a | 0.123 |",
+        "| b | 2 |",
+    ]
+
+
+def test_a_step_of_each_method_is_found():
+    for method in training_step.METHODS:
+        assert training_step._find(method).__name__ == method
+
+
+def test_the_step_that_is_timed_learns():
+    run = training_step.make_step(
+        "Supervised", "resnet_v1_18_quarter_beta", 33, 3, 2, "float32", False
+    )
+    assert run.facts["gigaflops"] > 0.05
+    losses = [run() for _ in range(4)]
+    assert np.all(np.isfinite(losses)) and len(set(losses)) == 4
