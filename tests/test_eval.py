@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from wss import evaluation
+from wss import evaluation, results
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import restore_model
@@ -29,8 +29,17 @@ class ReadsItsInput(tf.Module):
         return tf.one_hot(classes, SPEC.num_classes)
 
 
-def evaluate(labels, predictions, tmp_path, networks=None, crop_size=None):
-    """Each image is a row of pixels."""
+def evaluate(
+    labels,
+    predictions,
+    tmp_path,
+    networks=None,
+    crop_size=None,
+    scales=(1.0,),
+    steps=(10, 20),  # Nothing of the first evaluation stays.
+    **options,
+):
+    """Scores of the last step; each image is a row of pixels."""
     images = tf.cast(tf.constant(predictions), tf.float32)[:, tf.newaxis, :, tf.newaxis]
     batches = tf.data.Dataset.from_tensor_slices(
         {
@@ -40,12 +49,13 @@ def evaluate(labels, predictions, tmp_path, networks=None, crop_size=None):
     ).batch(1)
     crop_size = crop_size or (1, len(labels[0]))
     predictors = {
-        name: Predictor(network, crop_size, (0.0, 0.0, 0.0))
+        name: Predictor(network, crop_size, (0.0, 0.0, 0.0), scales)
         for name, network in (networks or {"model": ReadsItsInput()}).items()
     }
-    evaluator = evaluation.Evaluator(predictors, batches, SPEC, "val", str(tmp_path))
-    evaluator.evaluate(10)
-    return evaluator.evaluate(20)  # Nothing of the first evaluation stays.
+    evaluator = evaluation.Evaluator(
+        predictors, batches, SPEC, "val", str(tmp_path), **options
+    )
+    return [evaluator.evaluate(step) for step in steps][-1]
 
 
 def test_scores_of_two_images(tmp_path, capsys):
@@ -123,3 +133,104 @@ def test_larger_images_are_shrunk_and_counted(tmp_path, capsys):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["protocol"]["shrunk_images"] == 1
     assert "padded to 1 x 4; 1 larger images were shrunk" in capsys.readouterr().out
+
+
+def reference_scores(pairs):
+    """Class by class and pixel by pixel, as the definitions say."""
+    labels = np.concatenate([label.ravel() for label, _ in pairs])
+    predictions = np.concatenate([prediction.ravel() for _, prediction in pairs])
+    counted = labels != 255
+    labels, predictions = labels[counted], predictions[counted]
+    ious, class_ious, accuracies = [], [], []
+    for number in range(SPEC.num_classes):
+        truth, predicted = labels == number, predictions == number
+        if (truth | predicted).any():
+            ious.append((truth & predicted).sum() / (truth | predicted).sum())
+        if truth.any():
+            class_ious.append(ious[-1])
+            accuracies.append((truth & predicted).sum() / truth.sum())
+    return {
+        "mean_iou": np.mean(ious),
+        "class_iou": class_ious,
+        "pixel_accuracy": (labels == predictions).mean(),
+        "mean_class_accuracy": np.mean(accuracies),
+    }
+
+
+def test_scores_against_plain_numpy_on_images_of_all_sizes(tmp_path):
+    random = np.random.RandomState(0)
+    pairs = []
+    for size in ((7, 9), (1, 1), (12, 5), (11, 13)):
+        label = random.choice([0, 1, 2, 255], size, p=[0.5, 0.2, 0.2, 0.1])
+        pairs.append((label, random.choice([0, 1, 2], size)))
+    pairs.append((np.full([3, 4], 255), np.zeros([3, 4], int)))  # Nothing counts.
+    batches = [
+        {
+            "image": tf.constant(np.repeat(p[np.newaxis, ..., np.newaxis], 3, -1)),
+            "label": tf.constant(label[np.newaxis], tf.int32),
+        }
+        for label, p in pairs
+    ]
+    predictor = Predictor(ReadsItsInput(), (12, 13), (0.0, 0.0, 0.0))
+    evaluator = evaluation.Evaluator(
+        {"model": predictor}, batches, SPEC, "val", str(tmp_path)
+    )
+    evaluator.evaluate(1, checkpoint="runs/ckpt-1")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    for name, expected in reference_scores(pairs).items():
+        actual = metrics[name]
+        if name == "class_iou":
+            assert actual.pop("bird") is None  # It never occurs.
+            actual = list(actual.values())
+        assert actual == pytest.approx(expected, abs=1e-6)
+    assert metrics["images"] == 5 and metrics["checkpoint"] == "runs/ckpt-1"
+    assert metrics["protocol"] == {**predictor.protocol(), "shrunk_images": 0}
+
+
+class SeesACat(ReadsItsInput):
+    """Finds class 1 in every image, and class 3 in dark ones."""
+
+    def backbone(self, images, training):
+        return tf.reduce_mean(images, [1, 2, 3])
+
+    def classify(self, end_points):
+        cat, dog = tf.ones_like(end_points), -tf.ones_like(end_points)
+        return tf.stack([cat, dog, 1.0 - end_points], axis=1)
+
+
+def test_boundaries_and_image_labels(tmp_path):
+    labels = [[0, 0, 1, 1], [0, 0, 2, 2], [3, 3, 255, 255]]
+    images = [[0, 0, 1, 1], [0, 0, 0, 0], [3, 3, 3, 3]]
+    options = {"boundary": True, "image_labels": True}
+    evaluate(labels, images, tmp_path, {"model": SeesACat()}, **options)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    # Ground: its boundary is found in one image of two. Cat: found. Dog: missed. Bird:
+    # the boundary to what is ignored is missed.
+    assert metrics["class_boundary_f_score"] == {
+        "ground": 0.5,
+        "cat": 1.0,
+        "dog": 0.0,
+        "bird": 0.0,
+    }
+    assert metrics["boundary_f_score"] == pytest.approx(1.5 / 4)
+    # The means are 0.5, 0 and 3: cat and bird, cat and bird, cat are seen; cat, dog,
+    # bird are shown.
+    expected = {"accuracy": 3 / 9, "precision": 1 / 5, "recall": 1 / 3}
+    assert metrics["image_labels"] == pytest.approx(expected)
+
+
+def test_protocols_do_not_mix(tmp_path):
+    labels = [[0, 0, 1, 1]]
+    for step, options in ((1, {}), (1, {"scales": (1.0, 2.0)}), (2, {})):
+        scores = evaluate(labels, labels, tmp_path, steps=[step], **options)
+        assert scores.mean_iou == 1.0
+    found = results.read_evaluations(str(tmp_path))
+    plain, scaled = "whole images padded to 1 x 4", ", scales 1 2"
+    assert [(one["step"], one["protocol"]) for one in found] == [
+        (1, plain),
+        (1, plain + scaled),
+        (2, plain),
+    ]
+    best = results.best(str(tmp_path), "val", plain + scaled)
+    assert best["step"] == 1 and results.best(str(tmp_path), "train", plain) is None
+    assert (tmp_path / "eval").exists() and (tmp_path / "eval_scales").exists()

@@ -84,6 +84,17 @@ def test_train_resume_evaluate(data_dir, tmp_path, capsys):
     assert eval.main([f"--model_dir={model_dir}", "--checkpoint=best"]) == 0
     best = f"{model_dir}/best-3"
     assert read_metrics(model_dir) == {**metrics, "checkpoint": best}
+    flags = ["--scales", "0.75", "1", "--flip", "--sliding_window", "--boundary"]
+    smaller = "--gin_bindings=EVAL_CROP_SIZE = (25, 33)"
+    flags += ["--image_labels", smaller, f"--model_dir={model_dir}"]
+    assert eval.main(flags) == 0
+    protocol = "windows of 25 x 33, stride 0.6667, scales 0.75 1, mirrored too"
+    assert read_metrics(model_dir)["protocol"]["text"] == protocol
+    assert set(read_metrics(model_dir)["image_labels"]) == {
+        "accuracy",
+        "precision",
+        "recall",
+    }
     capsys.readouterr()
     assert run(data_dir, model_dir) == 0
     assert "This run is finished: it took its 3 steps." in capsys.readouterr().out
@@ -120,6 +131,7 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog):
         ("UNLABELED_SPLIT = None", "Set UNLABELED_SPLIT."),
         ("STRONG_AUGMENTATION = 'blur'", "Unknown strong augmentation 'blur'."),
         ("INIT_CHECKPOINT = 'nowhere'", "There is no checkpoint nowhere."),
+        ("Predictor.window = 'tiles'", "it is 'whole' or 'sliding'."),
         ("Experiment.dataset = 'shape'", "There is no data set 'shape'."),
     ],
 )
@@ -134,7 +146,9 @@ def test_mistakes_are_one_line_and_status_2(
     assert not (tmp_path / "run").exists()
 
 
-def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(data_dir, tmp_path):
+def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(
+    data_dir, tmp_path, capsys
+):
     model_dir = tmp_path / "run"
     small = ["Contrast.depth = 8", "Contrast.queries = 8", "Contrast.negatives = 4"]
     small += ["Contrast.bank_capacity = 20", "Contrast.first_bank_capacity = 20"]
@@ -145,6 +159,8 @@ def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(data_dir, tmp_p
     assert eval.main([f"--model_dir={model_dir}"]) == 0
     last = f"{model_dir}/ckpt-3"
     assert read_metrics(model_dir) == {**metrics, "checkpoint": last}
+    assert eval.main([f"--model_dir={model_dir}", "--image_labels"]) == 2
+    assert "U2PL trains no classifier of whole images" in capsys.readouterr().err
     assert json.loads((model_dir / "run.json").read_text())["final"] == metrics
 
 

@@ -4,6 +4,11 @@
     python -m wss.eval --model_dir=runs/voc_1-16 --checkpoint=best \\
         --gin_bindings="EVAL_SPLIT = 'train'"
 
+As papers report it with multi-scale testing:
+
+    python -m wss.eval --model_dir=runs/voc_1-16 --flip \\
+        --scales 0.5 0.75 1.0 1.25 1.5 1.75
+
 Beside a training with --mode=train, which may start later:
 
     python -m wss.eval --model_dir=runs/voc_1-16 --continuous
@@ -11,7 +16,7 @@ Beside a training with --mode=train, which may start later:
 
 import argparse
 import sys
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from wss import command_line
 
@@ -26,9 +31,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         from wss.experiment import Experiment
 
         def open_trained() -> Experiment:
-            return runs.open_trained(
-                options.model_dir, options.gin_bindings, options.tpu
-            )
+            bindings = [*_protocol(options), *options.gin_bindings]
+            return runs.open_trained(options.model_dir, bindings, options.tpu)
 
         if options.continuous:
             following.follow(open_trained, options.model_dir, options.timeout)
@@ -38,12 +42,29 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return command_line.run(command, options.verbosity)
 
 
+def _protocol(options: argparse.Namespace) -> List[str]:
+    """The gin bindings that the flags of the protocol stand for."""
+    bindings = []
+    if options.scales:
+        bindings.append(f"Predictor.scales = {tuple(options.scales)}")
+    if options.flip:
+        bindings.append("Predictor.flip = True")
+    if options.sliding_window:
+        bindings.append("Predictor.window = 'sliding'")
+    if options.boundary:
+        bindings.append("Evaluator.boundary = True")
+    if options.image_labels:
+        bindings.append("Evaluator.image_labels = True")
+    return bindings
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("wss.eval", __doc__)
     parser.add_argument(
         "--model_dir", required=True, metavar="DIR", help="folder of the training"
     )
     command_line.add_checkpoint_flag(parser)
+    _add_protocol(parser)
     parser.add_argument(
         "--continuous",
         action="store_true",
@@ -58,6 +79,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     command_line.add_shared_flags(parser)
     return parser
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say how to measure."""
+    group = parser.add_argument_group(
+        "protocol",
+        "Without these flags as the original: whole images, one scale, not mirrored. "
+        "docs/evaluation.md says what each costs.",
+    )
+    group.add_argument(
+        "--scales",
+        type=float,
+        nargs="+",
+        metavar="FACTOR",
+        help="average the probabilities over scaled images (default: 1.0)",
+    )
+    group.add_argument(
+        "--flip", action="store_true", help="average over mirrored images too"
+    )
+    group.add_argument(
+        "--sliding_window",
+        action="store_true",
+        help="take images larger than EVAL_CROP_SIZE in overlapping windows, instead "
+        "of shrinking them",
+    )
+    group.add_argument(
+        "--boundary",
+        action="store_true",
+        help="measure how well the boundaries are met, too",
+    )
+    group.add_argument(
+        "--image_labels",
+        action="store_true",
+        help="measure the classifier of whole images, too",
+    )
 
 
 if __name__ == "__main__":

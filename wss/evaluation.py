@@ -58,7 +58,7 @@ class Evaluator:
         self._split = split
         self._model_dir = model_dir
         self._boundary = boundary
-        self._image_labels = image_labels
+        self.image_labels = image_labels
         first = next(iter(self._predictors.values()))
         self._protocol = first.protocol()
         self._confusions = {
@@ -83,7 +83,7 @@ class Evaluator:
           UserError: an image is broken.
         """
         measures = {
-            name: _Measures(confusion, self._spec, self._boundary, self._image_labels)
+            name: _Measures(confusion, self._spec, self._boundary, self.image_labels)
             for name, confusion in self._confusions.items()
         }
         images = shrunk = 0

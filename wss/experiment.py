@@ -4,11 +4,10 @@ The only place where all rooms meet. What can be wrong in a configuration is fou
 before the network is built.
 """
 
-import contextlib
 import dataclasses
 import functools
 import os
-from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 import gin
 import tensorflow as tf
@@ -32,6 +31,7 @@ from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+from wss.models.layers import precision_policy
 from wss.prediction import Predictor
 from wss.training import checkpoints, determinism
 from wss.training.step import TrainingStep
@@ -124,9 +124,11 @@ class Experiment:
         """Finds what can be wrong with an evaluation, without building a network.
 
         Raises:
-          UserError: missing shards, images without masks.
+          UserError: missing shards, images without masks, a protocol that makes no
+            sense or that the method can not be measured by.
         """
         self.count_images("EVAL_SPLIT", self.eval_split, needs_masks=True)
+        self._build_evaluator({"model": None})  # Reads no image.
 
     def check_training(self) -> None:
         """Finds what can be wrong with a training, without building a network.
@@ -248,7 +250,7 @@ class Experiment:
         restore_model(model, checkpoint)
         return model
 
-    def predictor(self, model: DeepLabV3Plus) -> Predictor:
+    def predictor(self, model: Optional[DeepLabV3Plus]) -> Predictor:
         """Predictions of a network for images of any size, as evaluation sees them."""
         return Predictor(model, self.eval_crop_size, self._padding_value)
 
@@ -298,7 +300,7 @@ class Experiment:
     def _build_model(self) -> DeepLabV3Plus:
         determinism.configure(self.deterministic)
         tf.keras.utils.set_random_seed(self.seed)  # Of the initial weights.
-        with self.strategy.scope(), _policy(self.precision):
+        with self.strategy.scope(), precision_policy(self.precision):
             return DeepLabV3Plus(
                 self.spec.num_classes,
                 variant=self.model_variant,
@@ -308,7 +310,7 @@ class Experiment:
     def _build_method(self) -> Method:
         """The network and the method, with all their variables."""
         model = self._build_model()
-        with self.strategy.scope(), _policy(self.precision):
+        with self.strategy.scope(), precision_policy(self.precision):
             method = self.method(model, self.spec.ignore_label)
             method.build()
         return method
@@ -327,14 +329,22 @@ class Experiment:
                 render=functools.partial(panels.render, palette=self.spec.palette),
             )
 
-    def _build_evaluator(self, networks: Mapping[str, DeepLabV3Plus]) -> Evaluator:
-        return Evaluator(
+    def _build_evaluator(
+        self, networks: Mapping[str, Optional[DeepLabV3Plus]]
+    ) -> Evaluator:
+        evaluator = Evaluator(
             {name: self.predictor(network) for name, network in networks.items()},
             self.evaluation_batches(),
             self.spec,
             self.eval_split,
             self.model_dir,
         )
+        if evaluator.image_labels and not self.method.trains_classifier:
+            raise UserError(
+                f"{self.method.__name__} trains no classifier of whole images: leave "
+                "out --image_labels (Evaluator.image_labels)."
+            )
+        return evaluator
 
     def _training_batches(
         self,
@@ -389,14 +399,3 @@ class Experiment:
             gin.markdown(config.operative_text()),
             int(trainer.training_step.step.numpy()),
         )
-
-
-@contextlib.contextmanager
-def _policy(precision: str) -> Iterator[None]:
-    """Layers that are made inside compute in this precision."""
-    outer = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(precision)
-    try:
-        yield
-    finally:
-        tf.keras.mixed_precision.set_global_policy(outer)

@@ -5,7 +5,8 @@ constructed. Every layer that owns weights has its full TF1 scope as its name, f
 which `wss.models.tf1_checkpoint` reads the TF1 names of its variables.
 """
 
-from typing import Callable, Dict, Optional, Sequence, Tuple
+import contextlib
+from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -158,3 +159,14 @@ class SeparableConvolution(tf.Module):
     ) -> tf.Tensor:
         outputs = self.depthwise(inputs, training, end_points)
         return self.pointwise(outputs, training, end_points)
+
+
+@contextlib.contextmanager
+def precision_policy(precision: str) -> Iterator[None]:
+    """Layers that are made inside compute in this precision, such as "float32"."""
+    outer = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(precision)
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(outer)
