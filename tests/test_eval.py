@@ -132,7 +132,7 @@ def test_larger_images_are_shrunk_and_counted(tmp_path, capsys):
     assert scores.confusion.sum() == 8  # At the images' own resolution.
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["protocol"]["shrunk_images"] == 1
-    assert "padded to 1 x 4; 1 larger images were shrunk" in capsys.readouterr().out
+    assert "padded to 1 x 4; images shrunk to it: 1" in capsys.readouterr().out
 
 
 def reference_scores(pairs):

@@ -156,12 +156,12 @@ class Evaluator:
             f"{self._split} ({about['images']} images){text}",
             flush=True,
         )
-        if not details:
-            return
-        print(f"  {_line(metrics)}")
+        if details:
+            print(f"  {_line(metrics)}")
         shrunk = about["protocol"]["shrunk_images"]
-        note = f"; {shrunk} larger images were shrunk to it" if shrunk else ""
-        print(f"  {about['protocol']['text']}{note}", flush=True)
+        note = f"; images shrunk to it: {shrunk}" if shrunk else ""
+        if details or shrunk:
+            print(f"  {about['protocol']['text']}{note}", flush=True)
 
     def _warn(self, scores: Scores) -> None:
         if not scores.confusion.any():

@@ -64,7 +64,8 @@ class Experiment:
       model_variant: the backbone.
       output_stride: image pixels per pixel of the backbone's features: 8, 16 or 32.
       crop_size: side, or (height, width), of the training crops, in pixels.
-      eval_crop_size: side, or (height, width), that holds every evaluated image.
+      eval_crop_size: side, or (height, width), that evaluated images are padded to;
+        larger ones are shrunk to it or taken by windows, see `Predictor`.
       batch_size: labeled images in a step, over all replicas; as many unlabeled ones
         come with them.
       accumulation_steps: portions into which each replica divides its images of a
@@ -257,9 +258,7 @@ class Experiment:
     def evaluation_batches(self) -> tf.data.Dataset:
         """The images to evaluate on, as `pipeline.evaluation_batches` gives them."""
         return pipeline.evaluation_batches(
-            self.data_dir,
-            self.eval_split,
-            spec=self.spec,
+            self.data_dir, self.eval_split, spec=self.spec
         )
 
     def count_images(self, macro: str, split: str, needs_masks: bool) -> int:
