@@ -31,7 +31,7 @@ from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
-from wss.models.layers import precision_policy
+from wss.models.layers import PRECISIONS, precision_policy
 from wss.prediction import Predictor
 from wss.training import checkpoints, determinism
 from wss.training.step import TrainingStep
@@ -40,7 +40,6 @@ from wss.training.trainer import Trainer
 
 Size = Union[int, Tuple[int, int]]
 CLASSES_FILE = "classes.json"
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])

@@ -16,6 +16,8 @@ from wss.models.batch_norm import BatchNorm
 EndPoints = Dict[str, tf.Tensor]
 Initializer = tf.keras.initializers.Initializer
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
 
 def truncated_normal(stddev: float) -> Initializer:
     """slim's initialiser: a normal cut at two standard deviations of 0.
@@ -163,7 +165,7 @@ class SeparableConvolution(tf.Module):
 
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
-    """Layers that are made inside compute in this precision, such as "float32"."""
+    """Layers that are made inside compute in this precision, one of `PRECISIONS`."""
     outer = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(precision)
     try:
