@@ -99,7 +99,7 @@ def test_predictions_are_what_evaluation_counts(
 
 def test_masks_show_the_classes_colours(model_dir, tmp_path):
     save_photo(str(tmp_path / "a.jpg"), 33, 33)
-    assert run(model_dir, [tmp_path / "a.jpg"], tmp_path / "out", "--no-overlays") == 0
+    assert run(model_dir, [tmp_path / "a.jpg"], tmp_path / "out", "--no_overlays") == 0
     assert sorted(os.listdir(tmp_path / "out")) == ["classes.json", "masks"]
     with Image.open(tmp_path / "out" / "masks" / "a.png") as mask:
         colours = np.asarray(mask.convert("RGB"))

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Callable
+from typing import Callable, List
 
 import absl.logging
 
@@ -31,6 +31,38 @@ def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
         help="the last one in --model_dir (default), that of the highest mean IoU, or "
         "a path",
     )
+
+
+def add_view_flags(group: argparse._ActionsContainer) -> None:
+    """Adds the flags that say how the network sees an image."""
+    group.add_argument(
+        "--scales",
+        type=float,
+        nargs="+",
+        metavar="FACTOR",
+        help="average the probabilities over scaled images (default: 1.0)",
+    )
+    group.add_argument(
+        "--flip", action="store_true", help="average over mirrored images too"
+    )
+    group.add_argument(
+        "--sliding_window",
+        action="store_true",
+        help="take images larger than EVAL_CROP_SIZE in overlapping windows, instead "
+        "of shrinking them",
+    )
+
+
+def view_bindings(options: argparse.Namespace) -> List[str]:
+    """The gin bindings that the flags of `add_view_flags` stand for."""
+    bindings = []
+    if options.scales:
+        bindings.append(f"Predictor.scales = {tuple(options.scales)}")
+    if options.flip:
+        bindings.append("Predictor.flip = True")
+    if options.sliding_window:
+        bindings.append("Predictor.window = 'sliding'")
+    return bindings
 
 
 def add_shared_flags(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,8 @@ from wss import config
 # What of a training may be changed on the way: no step depends on it.
 _WITHOUT_EFFECT = {
     "Trainer",
+    "Evaluator",
+    "Predictor",
     "InputClock",
     "Experiment.data_dir",
     "training_batches.max_broken_records",

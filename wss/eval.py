@@ -44,13 +44,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _protocol(options: argparse.Namespace) -> List[str]:
     """The gin bindings that the flags of the protocol stand for."""
-    bindings = []
-    if options.scales:
-        bindings.append(f"Predictor.scales = {tuple(options.scales)}")
-    if options.flip:
-        bindings.append("Predictor.flip = True")
-    if options.sliding_window:
-        bindings.append("Predictor.window = 'sliding'")
+    bindings = command_line.view_bindings(options)
     if options.boundary:
         bindings.append("Evaluator.boundary = True")
     if options.image_labels:
@@ -88,22 +82,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
         "Without these flags as the original: whole images, one scale, not mirrored. "
         "docs/evaluation.md says what each costs.",
     )
-    group.add_argument(
-        "--scales",
-        type=float,
-        nargs="+",
-        metavar="FACTOR",
-        help="average the probabilities over scaled images (default: 1.0)",
-    )
-    group.add_argument(
-        "--flip", action="store_true", help="average over mirrored images too"
-    )
-    group.add_argument(
-        "--sliding_window",
-        action="store_true",
-        help="take images larger than EVAL_CROP_SIZE in overlapping windows, instead "
-        "of shrinking them",
-    )
+    command_line.add_view_flags(group)
     group.add_argument(
         "--boundary",
         action="store_true",

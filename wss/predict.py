@@ -14,8 +14,8 @@ writes, for photos/street/1.jpg,
 
 A photo is turned as its EXIF data say, as viewers do, and so are its results. One that
 cannot be read is told and left out. The masks are those that wss.eval counts. A photo
-larger than the EVAL_CROP_SIZE of the training is shrunk to it for the network; with
---gin_bindings="Predictor.window = 'sliding'" the network goes over it instead.
+larger than the EVAL_CROP_SIZE of the training is shrunk to it for the network, or
+taken piece by piece with --sliding_window.
 """
 
 import argparse
@@ -48,9 +48,8 @@ def predict(options: argparse.Namespace) -> None:
     # TensorFlow takes seconds to import: late, so that --help answers at once.
     from wss import runs
 
-    model = runs.load(
-        options.model_dir, options.checkpoint, options.gin_bindings, options.tpu
-    )
+    bindings = [*command_line.view_bindings(options), *options.gin_bindings]
+    model = runs.load(options.model_dir, options.checkpoint, bindings, options.tpu)
     try:
         os.makedirs(options.output_dir, exist_ok=True)
         model.spec.write(os.path.join(options.output_dir, "classes.json"))
@@ -128,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", required=True, metavar="DIR")
     command_line.add_checkpoint_flag(parser)
     parser.add_argument(
-        "--no-overlays",
+        "--no_overlays",
         dest="overlays",
         action="store_false",
         help="write no photos with colours",
@@ -138,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the probability of each class (float16), too; these are large",
     )
+    command_line.add_view_flags(parser)
     command_line.add_shared_flags(parser)
     return parser
 
