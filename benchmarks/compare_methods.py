@@ -27,7 +27,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from benchmarks import line_chart
+from wss import line_chart
 
 METHODS = {
     "supervised": "_supervised",
@@ -169,14 +169,10 @@ def _evaluation(
 
 def seconds_per_step(model_dir: str) -> float:
     """The median over the training's log."""
-    import tensorflow as tf
-    from tensorboard.backend.event_processing import plugin_event_accumulator
+    from wss.training import curves
 
-    events = plugin_event_accumulator.EventAccumulator(
-        os.path.join(model_dir, "train"), {"tensors": 0}
-    )
-    points = events.Reload().Tensors("performance/seconds_per_step")
-    return statistics.median(float(tf.make_ndarray(p.tensor_proto)) for p in points)
+    points = curves.read(os.path.join(model_dir, "train"), "performance")
+    return statistics.median(value for _, value in points["seconds_per_step"])
 
 
 def collect(trainings: Sequence[Training], test_split: str) -> list[dict[str, Any]]:

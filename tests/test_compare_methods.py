@@ -1,11 +1,8 @@
 """The comparison of methods: its plan, its numbers and what it writes."""
 
 import argparse
-import xml.dom.minidom
 
-import pytest
-
-from benchmarks import compare_methods, line_chart
+from benchmarks import compare_methods
 
 
 def flags(**options):
@@ -62,18 +59,3 @@ def test_a_block_of_the_document_is_added_once_and_replaced_later():
     document = compare_methods.insert(f"{document}\nWords.\n", "shapes", "new \\1")
     assert document.count("<!-- shapes -->") == 1
     assert "new \\1" in document and "old" not in document and "Words." in document
-
-
-@pytest.mark.parametrize(
-    "low, high, expected",
-    [(0, 1000, [0, 200, 400, 600, 800, 1000]), (41.3, 62.9, [40, 45, 50, 55, 60, 65])],
-)
-def test_ticks_are_round_and_hold_the_values(low, high, expected):
-    assert line_chart.ticks(low, high) == expected
-
-
-def test_the_chart_is_valid_and_names_its_lines():
-    picture = line_chart.draw({"a < b": [(0, 1), (10, 2)]}, "step", "mIoU (%)")
-    document = xml.dom.minidom.parseString(picture)
-    texts = [e.firstChild.data for e in document.getElementsByTagName("text")]
-    assert {"a < b", "step", "mIoU (%)", "0", "10"} <= set(texts)

@@ -39,6 +39,20 @@ def test_a_new_start_drops_all(tmp_path):
     assert shown(tmp_path) == []
 
 
+def test_curves_are_read_back(tmp_path):
+    draw(tmp_path, {0: 4.0, 10: 3.0}, 1000000000)
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    with writer.as_default():
+        for step in (0, 10, 20):
+            tf.summary.scalar("losses/total", step / 4, step)
+            tf.summary.image("losses/picture", tf.zeros([1, 2, 2, 3]), step)
+    writer.close()
+    assert curves.read(str(tmp_path), "losses") == {
+        "total": [(0, 0.0), (10, 2.5), (20, 5.0)]
+    }
+    assert curves.read(str(tmp_path / "other"), "losses") == {}
+
+
 def test_a_folder_that_is_not_there_is_not_made(tmp_path):
     curves.forget_from(str(tmp_path / "train"), 0)
     assert not (tmp_path / "train").exists()

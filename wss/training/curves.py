@@ -1,4 +1,6 @@
-"""TensorBoard's curves of a run that was stopped and started again."""
+"""TensorBoard's curves: of a run that was started again, and to be read back."""
+
+from typing import Dict, List, Tuple
 
 import tensorflow as tf
 
@@ -26,3 +28,32 @@ def forget_from(directory: str, step: int) -> None:
         writer.close()
     except (tf.errors.OpError, OSError):
         return
+
+
+def read(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]]:
+    """The curves that TensorBoard shows of a directory.
+
+    Args:
+      directory: of events.
+      group: what comes before the slash of their tags, such as "losses".
+
+    Returns:
+      Points (step, value) by the rest of the tag; none where there are no events.
+    """
+    if not tf.io.gfile.isdir(directory):
+        return {}
+    # Late, for it takes a while, and training does without it.
+    from tensorboard.backend.event_processing import plugin_event_accumulator
+
+    events = plugin_event_accumulator.EventAccumulator(
+        directory, {"tensors": 1}, tensor_size_guidance={"scalars": 0}
+    )
+    tags = events.Reload().PluginTagToContent("scalars")
+    return {
+        tag[len(group) + 1 :]: [
+            (event.step, float(tf.make_ndarray(event.tensor_proto)))
+            for event in events.Tensors(tag)
+        ]
+        for tag in tags
+        if tag.startswith(f"{group}/")
+    }

@@ -61,6 +61,9 @@ def draw(
     for number, (name, line) in enumerate(lines.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         parts += [_path([place(x, y) for x, y in line], colour, 2)]
+        if len(line) == 1:  # A path of one point is not seen.
+            x, y = place(*line[0])
+            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>']
         x, y = _WIDTH - _RIGHT + 16, _TOP + 10 + 20 * number
         parts += [_path([(x, y), (x + 18, y)], colour, 2)]
         parts += [_text(x + 24, y + 4, name, "start")]
@@ -68,11 +71,13 @@ def draw(
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Four to nine round numbers that hold `low` and `high` between them."""
-    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-9)))
+    """Two to nine round numbers that hold `low` and `high` between them."""
+    # One value alone gets a scale of its own size around it.
+    spread = max(high - low, 1e-3 * max(abs(low), abs(high)), 1e-9)
+    step = 10.0 ** math.floor(math.log10(spread))
     for factor in (0.2, 0.5, 1.0):
         first = math.floor(low / (step * factor))
-        last = math.ceil(high / (step * factor))
+        last = max(math.ceil(high / (step * factor)), first + 1)
         if last - first <= 8:
             break
     return [round(step * factor * number, 10) for number in range(first, last + 1)]
