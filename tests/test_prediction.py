@@ -232,3 +232,26 @@ def test_settings_that_make_no_sense(options, message):
 def test_what_is_no_image():
     with pytest.raises(UserError, match=r"\[5, 5\].*Convert it to RGB"):
         Predictor(Toy(), CROP, GREY).labels(np.zeros([5, 5]))
+
+
+@pytest.mark.parametrize("size", [(20, 30), (33, 41), (66, 40)], ids=str)
+def test_what_a_function_sees_of_a_whole_image(size):
+    image, calls = make_image(*size), []
+
+    def function(images, valid):
+        calls.append((images.numpy(), valid.numpy()))
+        return {"same": images, "half": images[:, ::2, ::2]}
+
+    outputs = Predictor(Toy(), CROP, GREY).of_whole(image, function)
+    ((images, valid),) = calls
+    rows, columns = (33, 20) if size[0] > CROP[0] else size
+    assert images.shape == (1, *CROP, 3) and valid.shape == (1, *CROP)
+    assert valid[0, :rows, :columns].all() and valid.sum() == rows * columns
+    np.testing.assert_array_equal(
+        images[valid == 0], np.broadcast_to(GREY, [int((1 - valid).sum()), 3])
+    )
+    np.testing.assert_array_equal(outputs["same"], images[0, :rows, :columns])
+    if (rows, columns) == size:
+        np.testing.assert_array_equal(outputs["same"], image)
+    expected = reference_resize(images[0, ::2, ::2].astype(np.float64), CROP)
+    np.testing.assert_allclose(outputs["half"], expected[:rows, :columns], atol=1e-3)

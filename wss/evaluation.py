@@ -13,6 +13,7 @@ from wss.boundaries import BoundaryScore
 from wss.data import augment, parsing
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.methods.base import Method
 from wss.metrics import ConfusionMatrix, Scores, multi_label_scores
 from wss.models import tf1_checkpoint
 from wss.models.deeplab import DeepLabV3Plus
@@ -363,3 +364,26 @@ def restore_model(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -
         if reader.has_tensor(key):
             return int(reader.get_tensor(key))
     return 0
+
+
+def restore_method(method: Method, checkpoint: str) -> int:
+    """As `restore_model`, for a network and what its method learned beside it.
+
+    Raises:
+      UserError: as of `restore_model`; or the checkpoint is of another method.
+    """
+    step = restore_model(method.model, checkpoint)
+    network = tf1_checkpoint.named_variables(method.model)
+    beside = set(tf1_checkpoint.named_variables(method)).difference(network)
+    if beside:
+        report = tf1_checkpoint.restore(checkpoint, method)
+        absent = beside.intersection((*report.skipped, *report.missing))
+        if absent:
+            raise UserError(
+                f"{checkpoint} is no checkpoint of {type(method).__name__}: "
+                f"{len(absent)} variables are not in it or of another shape, such as "
+                f"{min(absent)}. Use the configuration that it was trained with."
+            )
+        # Where a teacher is the result, the network is its student's by now.
+        restore_model(method.model, checkpoint)
+    return step

@@ -25,7 +25,7 @@ from wss import (
 )
 from wss.data import parsing, pipeline
 from wss.errors import UserError
-from wss.evaluation import Evaluator, restore_model
+from wss.evaluation import Evaluator, restore_method, restore_model
 from wss.methods.base import Method
 from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
@@ -249,6 +249,15 @@ class Experiment:
         model = self._build_model()
         restore_model(model, checkpoint)
         return model
+
+    def restored_method(self, checkpoint: str = "latest") -> Tuple[Method, int]:
+        """The method, its network being the one to evaluate, and the training step.
+
+        Arguments and errors as of `restored_model`.
+        """
+        checkpoint = checkpoints.find(self.model_dir, checkpoint)
+        method = self._build_method()
+        return method, restore_method(method, checkpoint)
 
     def predictor(self, model: Optional[DeepLabV3Plus]) -> Predictor:
         """Predictions of a network for images of any size, as evaluation sees them."""

@@ -5,7 +5,7 @@ for scales and mirrored images, `evaluate` of supervised.py of LiheYoung/UniMatc
 the sliding window.
 """
 
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import gin
 import numpy as np
@@ -151,6 +151,30 @@ class Predictor(tf.Module):
         The network is a `DeepLabV3Plus`; a larger image is shrunk to the crop.
         """
         return self._image_logits(self._fitted(_check_image(image)))
+
+    def of_whole(
+        self, image: np.ndarray, function: Callable[..., Dict[str, tf.Tensor]]
+    ) -> Dict[str, tf.Tensor]:
+        """What a function of images gives for a whole image.
+
+        Args:
+          image: [height, width, 3] in 0..255, any number type.
+          function: takes images [1, *crop_size, 3], float32, padded, and valid
+            [1, *crop_size], float32, 0 in the padding; gives tensors [1, h, w, depth],
+            whose corners lie on the images', by name.
+
+        Returns:
+          The tensors, [rows, columns, depth]: enlarged to the crop, without the
+          padding. A larger image is shrunk to the crop, others keep their size.
+        """
+        fitted = self._fitted(_check_image(image))
+        rows, columns = fitted.shape[:2]
+        valid = geometry.pad_image(tf.ones([rows, columns, 1]), self.crop_size, (0.0,))
+        outputs = function(self._padded(fitted), valid[tf.newaxis, ..., 0])
+        return {
+            name: resize_bilinear(output, self.crop_size)[0, :rows, :columns]
+            for name, output in outputs.items()
+        }
 
     def _slides(self, image: np.ndarray) -> bool:
         return self.window == SLIDING and not self.fits(image)

@@ -1,5 +1,6 @@
 """Steps of the methods on a tiny network."""
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -113,6 +114,37 @@ def test_labels_of_unlabeled_images_reach_no_loss():
     after = run(method, batch).losses
     for name in LOSSES:
         assert float(before[name]) == float(after[name])
+
+
+@pytest.mark.parametrize("options", [{}, {"weakly": True}], ids=str)
+def test_what_pseudoseg_sees_is_what_it_trains_with(options):
+    # Version 1 has no batch norm, whose statistics differ between step and look.
+    with gin.unlock_config():
+        gin.bind_parameter("SelfAttention.version", 1)
+    method, unlabeled = make(**options), make_batch()["unlabeled"]
+    unlabeled["image_labels"] = tf.constant([[1.0, 0.0, 1.0]] * BATCH)
+    panels = run(method, {**make_batch(), "unlabeled": unlabeled}).panels
+    seen = method.class_scores(
+        unlabeled["weak"], unlabeled["valid"], unlabeled["image_labels"]
+    )
+    for name, panel in (("CAM", "cam"), ("attention", "attention")):
+        np.testing.assert_array_equal(
+            np.argmax(seen[name], -1), panels[f"unlabeled/{panel}"].tensor
+        )
+    assert options == {} or not seen["CAM"][..., 2].numpy().any()
+    for scores in (seen["attention"], seen["pseudo label"]):
+        np.testing.assert_allclose(tf.reduce_sum(scores, -1), 1.0, atol=1e-5)
+
+
+def test_the_decoder_alone_teaches_without_attention():
+    method, images = make(use_attention=False), make_batch()["unlabeled"]["weak"]
+    valid, image_labels = tf.ones([BATCH, SIDE, SIDE]), tf.ones([BATCH, CLASSES - 1])
+    seen = method.class_scores(images, valid, image_labels)
+    assert list(seen) == ["pseudo label"]
+    squares = tf.nn.softmax(method.model(images)).numpy() ** 2  # Temperature 0.5.
+    expected = squares / squares.sum(-1, keepdims=True)
+    np.testing.assert_allclose(seen["pseudo label"], expected, atol=1e-6)
+    assert make(Supervised).class_scores(images, valid, image_labels) == {}
 
 
 @pytest.mark.parametrize("name", ["consistency", "attention", "classifier"])

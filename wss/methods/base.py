@@ -130,6 +130,26 @@ class Method(tf.Module):
         """
         del step, kept  # Nothing is to be done, in most methods.
 
+    def class_scores(
+        self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
+    ) -> Dict[str, tf.Tensor]:
+        """What else than its prediction the method sees in images, to be looked at.
+
+        In inference mode, so that what an image gives does not depend on others.
+
+        Args:
+          images: [batch, height, width, 3], float32, in 0..255.
+          valid: [batch, height, width], float32, 0 in the padding.
+          image_labels: [batch, classes - 1], float32, 1 for what the images show. A
+            method that has them in training may use them.
+
+        Returns:
+          By the name to show, scores of the classes in 0..1, [batch, h, w, classes],
+          float32. Most methods have none.
+        """
+        del images, valid, image_labels
+        return {}
+
     def supervised_loss(
         self,
         logits: tf.Tensor,

@@ -6,7 +6,7 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 
 import enum
 import functools
-from typing import Callable, Dict, Mapping, Optional, Sequence
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
@@ -141,6 +141,23 @@ class PseudoSeg(Method):
         self._monitor(unlabeled, pseudo_label, logits_strong, output)
         return output
 
+    def class_scores(
+        self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
+    ) -> Dict[str, tf.Tensor]:
+        """The pseudo label, and the Grad-CAM and attention that it was fused from."""
+        end_points = self.model.backbone(images, training=False)
+        logits = self.model.segment(end_points)
+        attention_logits, sources = None, {}
+        if self.attention is not None:
+            maps, attention_logits = self._refine(
+                end_points, image_labels, _at_logits(valid, logits), training=False
+            )
+            sources = {"CAM": maps, "attention": tf.nn.softmax(attention_logits)}
+        return {
+            "pseudo label": fuse(logits, attention_logits).probabilities,
+            **sources,
+        }
+
     def _weight(self, step: tf.Tensor) -> tf.Tensor:
         """The factor of the consistency loss at a step."""
         if not self.ramp_up_steps:
@@ -184,22 +201,36 @@ class PseudoSeg(Method):
         self, unlabeled: Images, logits: tf.Tensor, output: StepOutput
     ) -> tf.Tensor:
         """Grad-CAM of the inference-mode classifier, refined, at the logits' size."""
-        end_points = self.model.backbone(unlabeled["weak"], training=False)
-        if self.weakly:
-            image_labels = unlabeled["image_labels"]
-        else:
-            image_logits = self.model.classify(end_points)
-            image_labels = tf.cast(tf.sigmoid(image_logits) >= 0.5, tf.float32)
-        maps, attention_logits = self._attend(
-            end_points, image_labels, _at_logits(unlabeled["valid"], logits)
+        maps, attention_logits = self._refine(
+            self.model.backbone(unlabeled["weak"], training=False),
+            unlabeled["image_labels"],
+            _at_logits(unlabeled["valid"], logits),
         )
-        size = tuple(logits.shape[1:3])
-        attention_logits = resize_bilinear(attention_logits, size)
-        output.panels["unlabeled/cam"] = _argmax_panel(
-            resize_bilinear(cam.with_background(maps), size)
-        )
+        output.panels["unlabeled/cam"] = _argmax_panel(maps)
         output.panels["unlabeled/attention"] = _argmax_panel(attention_logits)
         return attention_logits
+
+    def _refine(
+        self,
+        end_points: Mapping[str, tf.Tensor],
+        image_labels: tf.Tensor,
+        valid: tf.Tensor,
+        training: bool = True,
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Grad-CAM, the background's score first, and its refinement to logits.
+
+        Both [batch, h, w, classes] at the size of `valid`. Without `weakly` the
+        classifier decides what the images show.
+        """
+        if not self.weakly:
+            image_logits = self.model.classify(end_points)
+            image_labels = tf.cast(tf.sigmoid(image_logits) >= 0.5, tf.float32)
+        maps, logits = self._attend(end_points, image_labels, valid, training=training)
+        size = tuple(valid.shape[1:3])
+        return (
+            resize_bilinear(cam.with_background(maps), size),
+            resize_bilinear(logits, size),
+        )
 
     def _learn_labeled(
         self,
@@ -248,6 +279,7 @@ class PseudoSeg(Method):
         image_labels: tf.Tensor,
         valid: tf.Tensor,
         dropout_mask: Optional[tf.Tensor] = None,
+        training: bool = True,
     ):
         """Maps [batch, h, w, classes - 1] and refined logits [batch, h, w, classes]."""
         hypercolumn = self._hypercolumn(end_points)
@@ -263,7 +295,7 @@ class PseudoSeg(Method):
                 lambda c: tf.gradients(image_logits[:, c], features)[0],
                 image_labels,
             )
-        return maps, self.attention(hypercolumn, maps, valid)
+        return maps, self.attention(hypercolumn, maps, valid, training)
 
     def _hypercolumn(self, end_points: Mapping[str, tf.Tensor]):
         return [self.model.end_point(end_points, s) for s in self.attention_strides]
