@@ -32,6 +32,22 @@ def test_the_chart_is_valid_and_names_its_lines():
     assert not document.getElementsByTagName("circle")
 
 
+def test_without_its_legend_the_picture_ends_with_the_lines():
+    lines = {"one": [(0, 1), (10, 2)], "two": [(5, 1)]}
+    whole, bare = (
+        xml.dom.minidom.parseString(line_chart.draw(lines, "x", "y", legend=legend))
+        for legend in (True, False)
+    )
+    texts = [e.firstChild.data for e in bare.getElementsByTagName("text")]
+    assert "one" not in texts and {"x", "y"} <= set(texts)
+    points = [e.getAttribute("points") for e in bare.getElementsByTagName("polyline")]
+    all_points = [
+        e.getAttribute("points") for e in whole.getElementsByTagName("polyline")
+    ]
+    assert set(points) < set(all_points)
+    assert bare.documentElement.getAttribute("viewBox") == "0 0 466 360"
+
+
 def test_a_single_point_is_seen():
     picture = line_chart.draw({"one": [(10, 50.0)]}, "step", "mIoU (%)")
     assert len(xml.dom.minidom.parseString(picture).getElementsByTagName("circle")) == 1

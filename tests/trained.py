@@ -15,17 +15,20 @@ TINY = [
 ]
 
 
-def make(model_dir, *bindings, data_dir="nowhere", step=7):
+def make(
+    model_dir, *bindings, data_dir="nowhere", step=7, gin_file="shapes_supervised.gin"
+):
     """A folder with a checkpoint of a tiny network that tells pixels apart."""
     os.makedirs(model_dir, exist_ok=True)
-    config.load(
-        ["shapes_supervised.gin"], [*TINY, f"DATA_DIR = '{data_dir}'", *bindings]
-    )
+    config.load([gin_file], [*TINY, f"DATA_DIR = '{data_dir}'", *bindings])
     experiment = runs._create(str(model_dir), None)
-    model = experiment._build_model()
+    method = experiment._build_method()
+    model = method.model
     for layer in (model.semantic_logits, model.classifier):
         layer.kernel.assign(100.0 * layer.kernel)
-    saved = tf.train.Checkpoint(model=model, step=tf.Variable(step, dtype=tf.int64))
+    saved = tf.train.Checkpoint(
+        model=model, method=method, step=tf.Variable(step, dtype=tf.int64)
+    )
     manager = tf.train.CheckpointManager(saved, str(model_dir), max_to_keep=1)
     manager.save(step)
     with open(os.path.join(model_dir, config.CONFIG_FILE), "w") as file:

@@ -1,11 +1,12 @@
 """Lines in one picture, as SVG."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from xml.sax import saxutils
 
 _WIDTH, _HEIGHT = 640, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 190, 16, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 16, 44
+_LEGEND = 174  # Its width.
 # Okabe and Ito's colours, which colour-blind people tell apart.
 _COLOURS = (
     "#000000",
@@ -20,15 +21,21 @@ _COLOURS = (
 
 
 def draw(
-    lines: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_name: str
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    x_name: str,
+    y_name: str,
+    legend: bool = True,
 ) -> str:
-    """An SVG picture of lines with a legend.
+    """An SVG picture of lines.
 
     Args:
       lines: points (x, y) in the order of x, by the name of the line.
       x_name: what x is.
       y_name: what y is.
+      legend: name the lines beside them; otherwise the picture ends there.
     """
+    width = _WIDTH if legend else _WIDTH - _LEGEND
+    end = _WIDTH - _LEGEND - _RIGHT  # Of the axis of x.
     points = [point for line in lines.values() for point in line]
     x_ticks = ticks(0, max(x for x, _ in points))
     y_ticks = ticks(min(y for _, y in points), max(y for _, y in points))
@@ -37,15 +44,40 @@ def draw(
         across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
         return (
-            _LEFT + across * (_WIDTH - _LEFT - _RIGHT),
+            _LEFT + across * (end - _LEFT),
             _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM),
         )
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {_HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
+        f'<rect width="{width}" height="{_HEIGHT}" fill="white"/>',
     ]
+    parts += _grid(x_ticks, y_ticks, place)
+    middle = (_LEFT + end) / 2
+    parts += [_text(middle, _HEIGHT - 8, x_name, "middle")]
+    turned = f'transform="rotate(-90 14 {_HEIGHT / 2})"'
+    parts += [_text(14, _HEIGHT / 2, y_name, "middle", turned)]
+    for number, (name, line) in enumerate(lines.items()):
+        ink = colour(number)
+        parts += [_path([place(x, y) for x, y in line], ink, 2)]
+        if len(line) == 1:  # A path of one point is not seen.
+            x, y = place(*line[0])
+            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{ink}"/>']
+        if legend:
+            x, y = end + 16, _TOP + 10 + 20 * number
+            parts += [_path([(x, y), (x + 18, y)], ink, 2)]
+            parts += [_text(x + 24, y + 4, name, "start")]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _grid(
+    x_ticks: Sequence[float],
+    y_ticks: Sequence[float],
+    place: Callable[[float, float], tuple[float, float]],
+) -> list[str]:
+    """The numbers of both axes and the lines that lead there."""
+    parts = []
     for tick in x_ticks:
         (x, bottom), (_, top) = place(tick, y_ticks[0]), place(tick, y_ticks[-1])
         parts += [_path([(x, bottom), (x, top)], "#e0e0e0", 1)]
@@ -54,20 +86,12 @@ def draw(
         (left, y), (right, _) = place(x_ticks[0], tick), place(x_ticks[-1], tick)
         parts += [_path([(left, y), (right, y)], "#e0e0e0", 1)]
         parts += [_text(left - 6, y + 4, f"{tick:g}", "end")]
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts += [_text(middle, _HEIGHT - 8, x_name, "middle")]
-    turned = f'transform="rotate(-90 14 {_HEIGHT / 2})"'
-    parts += [_text(14, _HEIGHT / 2, y_name, "middle", turned)]
-    for number, (name, line) in enumerate(lines.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        parts += [_path([place(x, y) for x, y in line], colour, 2)]
-        if len(line) == 1:  # A path of one point is not seen.
-            x, y = place(*line[0])
-            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>']
-        x, y = _WIDTH - _RIGHT + 16, _TOP + 10 + 20 * number
-        parts += [_path([(x, y), (x + 18, y)], colour, 2)]
-        parts += [_text(x + 24, y + 4, name, "start")]
-    return "\n".join([*parts, "</svg>", ""])
+    return parts
+
+
+def colour(number: int) -> str:
+    """That of a line, the first being 0."""
+    return _COLOURS[number % len(_COLOURS)]
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -48,6 +48,12 @@ def write_overlay(
         overlay.save(file, "JPEG", quality=_OVERLAY_QUALITY, subsampling=0)
 
 
+def write_picture(path: str, pixels: np.ndarray) -> None:
+    """Writes [height, width, 3], uint8, as a PNG; folders on the way are made."""
+    with _whole(path) as file:
+        Image.fromarray(pixels).save(file, "PNG")
+
+
 def write_probabilities(path: str, probabilities: np.ndarray) -> None:
     """Writes [height, width, classes] as a float16 array for `numpy.load`."""
     with _whole(path) as file:

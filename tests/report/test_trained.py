@@ -1,0 +1,77 @@
+"""What is opened, measured and seen of a training, against its parts."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep import records, shapes
+from tests import trained as folders
+from wss import runs
+from wss.errors import UserError
+from wss.metrics import ConfusionMatrix
+from wss.models.tf1_checkpoint import named_variables
+from wss.report import trained
+
+IMAGES = 5
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Of PseudoSeg, opened."""
+    folder = tmp_path_factory.mktemp("trained")
+    data_dir = str(folder / "data")
+    writer = records.Writer(data_dir)
+    shapes.write(writer, 32, IMAGES, difficulty=shapes.Difficulty(size=40))
+    folders.make(folder / "run", data_dir=data_dir, gin_file="shapes.gin")
+    (run,) = trained.open_all({"one": str(folder / "run")}, "latest")
+    return run
+
+
+def test_images_are_scored_one_by_one_and_together(run):
+    measured = run.measure()
+    assert [image.name for image in measured.images] == run.names()
+    assert len(measured.images) == IMAGES == measured.shrunk_images
+    total = ConfusionMatrix(run.spec.num_classes, run.spec.ignore_label)
+    for place, sight in run.look(range(IMAGES)):
+        one = ConfusionMatrix(run.spec.num_classes, run.spec.ignore_label)
+        for matrix in (one, total):
+            matrix.update(sight.truth, sight.prediction)
+        assert measured.images[place].mean_iou == one.result().mean_iou
+    np.testing.assert_array_equal(measured.total.confusion, total.result().confusion)
+    assert measured.total.mean_iou == total.result().mean_iou
+
+
+def test_a_look_at_one_image(run):
+    ((place, sight),) = run.look([3], probabilities=True)
+    assert place == 3 and sight.image.shape == (40, 40, 3)
+    assert sight.image.dtype == np.uint8 and sight.truth.shape == (40, 40)
+    np.testing.assert_array_equal(np.argmax(sight.probabilities, -1), sight.prediction)
+    np.testing.assert_array_equal(np.max(sight.probabilities, -1), sight.confidence)
+    shapes_seen = {name: one.shape for name, one in sight.class_scores.items()}
+    # As large as the crop.
+    assert shapes_seen == dict.fromkeys(
+        ["pseudo label", "CAM", "attention"], (33, 33, 5)
+    )
+
+
+def test_what_the_method_learned_is_restored(run, tmp_path):
+    path = tf.train.latest_checkpoint(run.model_dir)
+    reader = tf.train.load_checkpoint(path)
+    saved = {
+        tuple(reader.get_tensor(key).ravel())
+        for key in reader.get_variable_to_shape_map()
+        if "attention" in key and "VARIABLE_VALUE" in key
+    }
+    method, step = runs.open_trained(run.model_dir).restored_method()
+    assert step == 7
+    beside = set(named_variables(method)) - set(named_variables(method.model))
+    assert "hyper_column/key/weights" in beside
+    restored = {tuple(named_variables(method)[n].numpy().ravel()) for n in beside}
+    assert restored == saved
+
+
+def test_a_checkpoint_of_another_method_is_told(run, tmp_path):
+    folders.make(tmp_path, data_dir="nowhere")
+    checkpoint = tf.train.latest_checkpoint(str(tmp_path))
+    with pytest.raises(UserError, match="no checkpoint of PseudoSeg: 6 variables"):
+        trained.open_all({"one": run.model_dir}, checkpoint)

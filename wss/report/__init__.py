@@ -1,0 +1,1 @@
+"""Pictures of what trainings learned, and the page that shows them."""

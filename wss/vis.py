@@ -1,0 +1,261 @@
+"""Shows what trainings learned: panels of images, and a page with all about them.
+
+    python -m wss.vis --model_dir=runs/my_voc --output_dir=looks/my_voc
+    python -m wss.vis --model_dir=runs/my_voc --output_dir=looks/cats \\
+        --images 2007_000033 2007_000042 --classes cat dog
+
+or side by side, for trainings on the same classes:
+
+    python -m wss.vis --model_dir runs/baseline runs/pseudoseg runs/pseudoseg_weakly \\
+        --names baseline PseudoSeg "with image labels" --output_dir=looks/compared
+
+evaluates the trainings on their EVAL_SPLIT and writes
+
+    report.html     scores, curves, classes, confusion, configuration, images; one file
+    figure.png      the images: truth, and the prediction of each training
+    panels/         the same pictures, and all others, one by one
+
+By default these are the images of the highest and of the lowest mean IoU.
+"""
+
+import argparse
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence
+
+from wss import command_line
+from wss.errors import UserError
+
+if TYPE_CHECKING:
+    from wss.report.page import Shown
+    from wss.report.trained import Measured, TrainedRun
+
+_SHOWN_BY_DEFAULT = 4  # Of the best, and of the worst.
+_MOST_IMAGES = 200  # More make a page that no browser likes.
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line and returns its exit status."""
+    options = _parser().parse_args(arguments)
+    return command_line.run(lambda: show(options), options.verbosity)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Evaluates the trainings and writes page, figure and panels.
+
+    Raises:
+      UserError: nothing was trained, trainings that do not fit together, an unknown
+        image or class, or the folder can not be written.
+    """
+    model_dirs = name_runs(options.model_dir, options.names)
+    # TensorFlow takes seconds to import: late, so that --help answers at once.
+    from wss.report import choice, trained
+
+    wanted = choice.Wanted(options.images, options.first, options.best, options.worst)
+    if not wanted.count:
+        wanted = choice.Wanted(best=_SHOWN_BY_DEFAULT, worst=_SHOWN_BY_DEFAULT)
+    if wanted.count > _MOST_IMAGES:
+        raise UserError(
+            f"{wanted.count} images are too many for a page: choose at most "
+            f"{_MOST_IMAGES} with --images, --first, --best and --worst."
+        )
+    try:
+        os.makedirs(options.output_dir, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(options.output_dir, error) from error
+    runs = trained.open_all(
+        model_dirs,
+        options.checkpoint,
+        [*command_line.view_bindings(options), *options.gin_bindings],
+        options.tpu,
+    )
+    classes = class_ids(options.classes, runs[0].spec)
+    if wanted.names:
+        choice.check_names(wanted.names, runs[0].names(), runs[0].split)
+    measured = [run.measure() for run in runs]
+    check_images(runs, measured)
+    chosen = choice.choose(wanted, [one.images for one in measured])
+    groups = _look(runs, measured, chosen, classes)
+    try:
+        _write(options.output_dir, runs, measured, groups)
+    except OSError as error:
+        raise _cannot_write(options.output_dir, error) from error
+    for run, one in zip(runs, measured):
+        print(f"{run.name}: mIoU {100 * one.total.mean_iou:.2f} at step {run.step}")
+    print(f"page    {os.path.join(options.output_dir, 'report.html')}")
+
+
+def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]:
+    """The folders by the names to show: given, or those of the folders.
+
+    Raises:
+      UserError: not as many names as folders, or two that are the same.
+    """
+    if names and len(names) != len(model_dirs):
+        raise UserError(
+            f"--names has {len(names)} names for {len(model_dirs)} folders of "
+            "--model_dir. Give each a name."
+        )
+    if not names:
+        names = [os.path.basename(os.path.normpath(path)) for path in model_dirs]
+        if len(set(names)) < len(names):
+            names = [os.path.normpath(path) for path in model_dirs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise UserError(
+            f"Two trainings are called '{twice}'. Give each a name: --names"
+        )
+    return dict(zip(names, model_dirs))
+
+
+def class_ids(classes: Sequence[str], spec) -> List[int]:
+    """The ids of classes that are given by name or id.
+
+    Raises:
+      UserError: there is no such class.
+    """
+    known = {name: number for number, name in enumerate(spec.class_names)}
+    known.update({str(number): number for number in range(spec.num_classes)})
+    for name in classes:
+        if name not in known:
+            raise UserError(
+                f"{spec.name} has no class '{name}'. It has "
+                f"{', '.join(spec.class_names)}."
+            )
+    return [known[name] for name in classes]
+
+
+def check_images(runs: Sequence["TrainedRun"], measured: Sequence["Measured"]) -> None:
+    """Raises a UserError where two trainings were evaluated on different images."""
+    names = [[image.name for image in one.images] for one in measured]
+    for run, other in zip(runs, names):
+        if other != names[0]:
+            raise UserError(
+                f"{runs[0].name} and {run.name} have different images in {run.split} "
+                f"({len(names[0])} and {len(other)}). Name one folder of data for all: "
+                '--gin_bindings="DATA_DIR = ..."'
+            )
+
+
+def _look(
+    runs: Sequence["TrainedRun"],
+    measured: Sequence["Measured"],
+    chosen: Mapping[str, Sequence[int]],
+    classes: Sequence[int],
+) -> Dict[str, List["Shown"]]:
+    """The images to show, by title."""
+    from wss.report import page, pictures
+
+    places = [place for group in chosen.values() for place in group]
+    shared, own = {}, {place: {} for place in places}
+    for run in runs if places else ():
+        for place, sight in run.look(places, probabilities=bool(classes)):
+            shared[place] = pictures.shared_panels(sight, run.spec)
+            own[place][run.name] = pictures.own_panels(sight, run.spec, classes)
+    return {
+        title: [
+            page.Shown(
+                name=measured[0].images[place].name,
+                mean_iou=[one.images[place].mean_iou for one in measured],
+                shared=shared[place],
+                own=own[place],
+            )
+            for place in group
+        ]
+        for title, group in chosen.items()
+    }
+
+
+def _write(
+    output_dir: str,
+    runs: Sequence["TrainedRun"],
+    measured: Sequence["Measured"],
+    groups: Mapping[str, Sequence["Shown"]],
+) -> None:
+    from wss import files
+    from wss.photos import writing
+    from wss.report import page, pictures
+
+    shown = [one for group in groups.values() for one in group]
+    for one in shown:
+        folder = os.path.join(output_dir, "panels", _slug(one.name))
+        for title, panel in one.shared.items():
+            path = os.path.join(folder, f"{_slug(title)}.png")
+            writing.write_picture(path, panel.pixels)
+        for name, panels in one.own.items():
+            for title, panel in panels.items():
+                path = os.path.join(folder, _slug(name), f"{_slug(title)}.png")
+                writing.write_picture(path, panel.pixels)
+    if shown:
+        rows = [
+            [*one.shared.values(), *(own["prediction"] for own in one.own.values())]
+            for one in shown
+        ]
+        titles = [*shown[0].shared, *(run.name for run in runs)]
+        path = os.path.join(output_dir, "figure.png")
+        writing.write_picture(path, pictures.sheet(rows, titles))
+    html = page.render(runs, measured, groups)
+    files.write_text(os.path.join(output_dir, "report.html"), html)
+
+
+def _slug(name: str) -> str:
+    """A name that is one safe part of a path."""
+    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"
+
+
+def _cannot_write(output_dir: str, error: OSError) -> UserError:
+    return UserError(
+        f"Can not write into {output_dir} ({error.strerror}). Make room, or choose "
+        "another --output_dir."
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser("wss.vis", __doc__)
+    parser.add_argument(
+        "--model_dir",
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="folders of the trainings",
+    )
+    parser.add_argument("--output_dir", required=True, metavar="DIR")
+    parser.add_argument(
+        "--names",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="what to call the trainings (default: their folders)",
+    )
+    command_line.add_checkpoint_flag(parser)
+    parser.add_argument(
+        "--images", nargs="+", default=[], metavar="NAME", help="show these images"
+    )
+    for kind, text in (
+        ("first", "show the first N images of the split"),
+        ("best", "show the N images of the highest mean IoU"),
+        ("worst", "show the N images of the lowest mean IoU"),
+    ):
+        parser.add_argument(f"--{kind}", type=_count, default=0, metavar="N", help=text)
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="show the scores of these classes, by name or id, as maps, too",
+    )
+    command_line.add_view_flags(parser)
+    command_line.add_shared_flags(parser)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
