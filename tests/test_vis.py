@@ -111,3 +111,9 @@ def test_names_of_trainings():
     assert list(vis.name_runs(["x/a", "y/a"], [])) == ["x/a", "y/a"]
     with pytest.raises(UserError, match="Two trainings are called 'a'"):
         vis.name_runs(folders, ["a", "a"])
+
+
+def test_no_two_panels_have_one_file():
+    names = ["a/b", "a_b", "..", "../../etc", "a b", "é" * 200]
+    parts = vis._parts_of_paths(names)
+    assert parts == ["a_b", "a_b_2", "_", "_.._etc", "a_b_3", "é" * 80]

@@ -22,13 +22,14 @@ import argparse
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from wss import command_line
 from wss.errors import UserError
 
 if TYPE_CHECKING:
     from wss.report.page import Shown
+    from wss.report.pictures import Panel
     from wss.report.trained import Measured, TrainedRun
 
 _SHOWN_BY_DEFAULT = 4  # Of the best, and of the worst.
@@ -173,20 +174,20 @@ def _write(
     measured: Sequence["Measured"],
     groups: Mapping[str, Sequence["Shown"]],
 ) -> None:
-    from wss import files
     from wss.photos import writing
     from wss.report import page, pictures
 
-    shown = [one for group in groups.values() for one in group]
-    for one in shown:
-        folder = os.path.join(output_dir, "panels", _slug(one.name))
-        for title, panel in one.shared.items():
-            path = os.path.join(folder, f"{_slug(title)}.png")
+    def write(panels: Mapping[str, "Panel"], *folders: str) -> None:
+        for title, panel in zip(_parts_of_paths(panels), panels.values()):
+            path = os.path.join(output_dir, "panels", *folders, f"{title}.png")
             writing.write_picture(path, panel.pixels)
-        for name, panels in one.own.items():
-            for title, panel in panels.items():
-                path = os.path.join(folder, _slug(name), f"{_slug(title)}.png")
-                writing.write_picture(path, panel.pixels)
+
+    shown = [one for group in groups.values() for one in group]
+    run_folders = _parts_of_paths([run.name for run in runs])
+    for folder, one in zip(_parts_of_paths([one.name for one in shown]), shown):
+        write(one.shared, folder)
+        for run_folder, panels in zip(run_folders, one.own.values()):
+            write(panels, folder, run_folder)
     if shown:
         rows = [
             [*one.shared.values(), *(own["prediction"] for own in one.own.values())]
@@ -195,13 +196,21 @@ def _write(
         titles = [*shown[0].shared, *(run.name for run in runs)]
         path = os.path.join(output_dir, "figure.png")
         writing.write_picture(path, pictures.sheet(rows, titles))
-    html = page.render(runs, measured, groups)
-    files.write_text(os.path.join(output_dir, "report.html"), html)
+    with writing.whole(os.path.join(output_dir, "report.html")) as file:
+        file.write(page.render(runs, measured, groups).encode())
 
 
-def _slug(name: str) -> str:
-    """A name that is one safe part of a path."""
-    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"
+def _parts_of_paths(names: Iterable[str]) -> List[str]:
+    """The names as files may be called, no two alike."""
+    parts: List[str] = []
+    for name in names:
+        plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:80] or "_"
+        part, number = plain, 1
+        while part in parts:
+            number += 1
+            part = f"{plain}_{number}"
+        parts.append(part)
+    return parts
 
 
 def _cannot_write(output_dir: str, error: OSError) -> UserError:
@@ -237,7 +246,9 @@ def _parser() -> argparse.ArgumentParser:
         ("best", "show the N images of the highest mean IoU"),
         ("worst", "show the N images of the lowest mean IoU"),
     ):
-        parser.add_argument(f"--{kind}", type=_count, default=0, metavar="N", help=text)
+        parser.add_argument(
+            f"--{kind}", type=_number, default=0, metavar="N", help=text
+        )
     parser.add_argument(
         "--classes",
         nargs="+",
@@ -250,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
+def _number(text: str) -> int:
     number = int(text)
     if number < 0:
         raise ValueError

@@ -75,3 +75,17 @@ def test_a_checkpoint_of_another_method_is_told(run, tmp_path):
     checkpoint = tf.train.latest_checkpoint(str(tmp_path))
     with pytest.raises(UserError, match="no checkpoint of PseudoSeg: 6 variables"):
         trained.open_all({"one": run.model_dir}, checkpoint)
+
+
+def test_the_teacher_is_the_result(run, tmp_path):
+    data_dir = f"{run.model_dir}/../data"
+    folders.make(tmp_path, data_dir=data_dir, gin_file="shapes_u2pl.gin")
+    method, _ = runs.open_trained(str(tmp_path)).restored_method()
+    reader = tf.train.load_checkpoint(str(tmp_path))
+    teacher, student = (
+        reader.get_tensor(f"{path}/semantic_logits/kernel/.ATTRIBUTES/VARIABLE_VALUE")
+        for path in ("method/teacher/model", "model")
+    )
+    kernel = method.model.semantic_logits.kernel.numpy()
+    np.testing.assert_array_equal(kernel, teacher)
+    assert (kernel != student).any()

@@ -22,7 +22,7 @@ def write_mask(path: str, labels: np.ndarray, palette: np.ndarray) -> None:
     """
     mask = Image.fromarray(np.asarray(labels, np.uint8))
     mask.putpalette(np.asarray(palette, np.uint8).tobytes())
-    with _whole(path) as file:
+    with whole(path) as file:
         mask.save(file, "PNG")
 
 
@@ -44,24 +44,24 @@ def write_overlay(
     """
     colours = np.asarray(palette, np.uint8)[np.asarray(labels)]
     overlay = Image.blend(Image.fromarray(image), Image.fromarray(colours), opacity)
-    with _whole(path) as file:
+    with whole(path) as file:
         overlay.save(file, "JPEG", quality=_OVERLAY_QUALITY, subsampling=0)
 
 
 def write_picture(path: str, pixels: np.ndarray) -> None:
     """Writes [height, width, 3], uint8, as a PNG; folders on the way are made."""
-    with _whole(path) as file:
+    with whole(path) as file:
         Image.fromarray(pixels).save(file, "PNG")
 
 
 def write_probabilities(path: str, probabilities: np.ndarray) -> None:
     """Writes [height, width, classes] as a float16 array for `numpy.load`."""
-    with _whole(path) as file:
+    with whole(path) as file:
         np.save(file, np.asarray(probabilities, np.float16))
 
 
 @contextlib.contextmanager
-def _whole(path: str) -> Iterator[BinaryIO]:
+def whole(path: str) -> Iterator[BinaryIO]:
     """A file that appears under its name when it is complete."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)

@@ -13,7 +13,7 @@ _SHEET = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem 1.25rem 3rem; max-width: 76rem; color: #1d2430;
-  background: #fff; font: 1rem/1.5 system-ui, sans-serif; }
+  background: #fff; font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; padding-bottom: .25rem;
   border-bottom: 1px solid #d8dde6; }
@@ -39,7 +39,8 @@ td:first-child { white-space: nowrap; }
 .panels { display: grid; gap: .6rem;
   grid-template-columns: repeat(auto-fill, minmax(min(9rem, 30%), 1fr));
   margin-bottom: .6rem; }
-figure { margin: 0; min-width: 0; }
+figure { margin: 0; }
+figure, section { min-width: 0; }
 figure img { display: block; width: 100%; border: 1px solid #d8dde6; }
 figcaption { font-size: .8rem; line-height: 1.3; padding-top: .15rem;
   overflow-wrap: anywhere; }
