@@ -111,6 +111,19 @@ def test_scales_and_mirrored_images(scales, flip, size):
     assert_best(predictor.labels(image), expected)
 
 
+@pytest.mark.parametrize("size", [CROP, (17, 23), (33, 90), (70, 10)])
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0)])
+def test_a_batch_in_a_graph_has_the_numbers_of_its_images(size, scales):
+    predictor = Predictor(Toy(), CROP, GREY, scales=scales)
+    images = np.stack([make_image(*size, seed) for seed in range(3)])
+    shape = tf.TensorSpec([None, None, None, 3], tf.uint8)
+    labels, probabilities = tf.function(predictor.predict_batch, [shape])(images)
+    for i, image in enumerate(images):
+        expected = predictor.probabilities(image)
+        np.testing.assert_allclose(probabilities[i], expected, atol=1e-6)
+        assert_best(labels[i], expected.numpy())
+
+
 def test_the_mirrored_image_of_a_symmetric_one():
     # The columns' grid ends with the crop, so that mirroring keeps it.
     half = make_image(33, 20)
@@ -173,7 +186,8 @@ def test_one_window_is_the_whole_image():
 def test_a_large_image_is_shrunk_and_its_logits_enlarged(size, small):
     network, image = Toy(), make_image(*size)
     predictor = Predictor(network, CROP, GREY)
-    assert predictor.shrinks(image) and prediction.fitting_size(size, CROP) == small
+    assert predictor.shrinks(image)
+    np.testing.assert_array_equal(prediction.fitting_size(size, CROP), small)
     shrunk = tf.image.resize(image, small, antialias=True)
     padded = np.full([1, *CROP, 3], GREY, np.float32)
     padded[0, : small[0], : small[1]] = shrunk

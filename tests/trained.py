@@ -16,7 +16,12 @@ TINY = [
 
 
 def make(
-    model_dir, *bindings, data_dir="nowhere", step=7, gin_file="shapes_supervised.gin"
+    model_dir,
+    *bindings,
+    data_dir="nowhere",
+    step=7,
+    gin_file="shapes_supervised.gin",
+    sharpness=100.0,
 ):
     """A folder with a checkpoint of a tiny network that tells pixels apart."""
     os.makedirs(model_dir, exist_ok=True)
@@ -25,7 +30,7 @@ def make(
     method = experiment._build_method()
     model = method.model
     for layer in (model.semantic_logits, model.classifier):
-        layer.kernel.assign(100.0 * layer.kernel)
+        layer.kernel.assign(sharpness * layer.kernel)
     saved = tf.train.Checkpoint(
         model=model, method=method, step=tf.Variable(step, dtype=tf.int64)
     )

@@ -65,8 +65,13 @@ def view_bindings(options: argparse.Namespace) -> List[str]:
     return bindings
 
 
-def add_shared_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that training and evaluation have in common."""
+def add_shared_flags(parser: argparse.ArgumentParser, tpu: bool = True) -> None:
+    """Adds the flags that the commands have in common.
+
+    Args:
+      parser: of a command that works with a configuration.
+      tpu: whether it may use a TPU.
+    """
     parser.add_argument(
         "--gin_bindings",
         action="append",
@@ -74,9 +79,10 @@ def add_shared_flags(parser: argparse.ArgumentParser) -> None:
         metavar="BINDING",
         help='gin statement such as "BATCH_SIZE = 8"; repeatable, wins over the files',
     )
-    parser.add_argument(
-        "--tpu", metavar="NAME", help="name of a TPU; 'local' on a TPU VM"
-    )
+    if tpu:
+        parser.add_argument(
+            "--tpu", metavar="NAME", help="name of a TPU; 'local' on a TPU VM"
+        )
     parser.add_argument(
         "--verbosity", type=int, choices=(0, 1), default=0, help="1: log details"
     )

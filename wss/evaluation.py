@@ -359,11 +359,7 @@ def restore_model(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -
             f"are not in it or of another shape, such as {absent[0]}. Evaluate with "
             "the configuration that it was trained with."
         )
-    reader = tf.train.load_checkpoint(tf1_checkpoint.find(checkpoint))
-    for key in ("step/.ATTRIBUTES/VARIABLE_VALUE", "global_step"):
-        if reader.has_tensor(key):
-            return int(reader.get_tensor(key))
-    return 0
+    return tf1_checkpoint.step_of(checkpoint)
 
 
 def restore_method(method: Method, checkpoint: str) -> int:

@@ -31,6 +31,7 @@ class Predictor(tf.Module):
 
     Attributes:
       crop_size: height and width that the network sees at scale 1.
+      padding_value: what lies beside a smaller image, per channel.
       scales, flip, window, stride: as given.
     """
 
@@ -73,7 +74,7 @@ class Predictor(tf.Module):
         self.window = window
         self.stride = stride
         self.network = network
-        self._padding_value = padding_value
+        self.padding_value = padding_value
         # Else the network's own logits decide, without the rounding of a softmax.
         self._averages_views = self.scales != (1.0,) or self.flip
 
@@ -145,12 +146,59 @@ class Predictor(tf.Module):
         rows = [self._as_probabilities(rows, image) for rows in self._scores(image)]
         return tf.concat(rows, 0)
 
+    def predict_batch(self, images: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """`labels` and `probabilities` of whole images, as one graph can have them.
+
+        Args:
+          images: [batch, height, width, 3] in 0..255, any number type.
+
+        Returns:
+          The class of each pixel, int32 [batch, height, width], and the probabilities,
+          float32 [batch, height, width, classes].
+        """
+        size = tf.shape(images)[1:3]
+        fits = tf.reduce_all(size <= self.crop_size)
+        fitted = tf.cond(
+            fits,
+            lambda: tf.cast(images, tf.float32),
+            lambda: geometry.scale_image(images, fitting_size(size, self.crop_size)),
+        )
+        scores = self._crop_scores(fitted)
+        scores = tf.cond(
+            fits,
+            lambda: scores,
+            lambda: _enlarged_rows(scores, size, tf.range(size[0])),
+        )
+        probabilities = scores if self._averages_views else tf.nn.softmax(scores)
+        return _best(scores), probabilities
+
+    def predict_crops(self, images: tf.Tensor) -> tf.Tensor:
+        """Probabilities [batch, *crop_size, classes] of padded images of that size."""
+        scores = self._padded_scores(images)
+        return scores if self._averages_views else tf.nn.softmax(scores)
+
+    def fitted(self, image: np.ndarray) -> tf.Tensor:
+        """The image [height, width, 3], float32, shrunk to the crop if it is larger."""
+        if self.fits(image):
+            return tf.cast(image, tf.float32)
+        # As the input pipeline of training scales.
+        size = fitting_size(image.shape[:2], self.crop_size)
+        return geometry.scale_image(image, size)
+
+    def padded(self, images: tf.Tensor) -> tf.Tensor:
+        """Images [batch, h, w, 3], float32, that fit, padded to the crop's size."""
+        below = tf.constant(self.crop_size) - tf.shape(images)[1:3]
+        paddings = tf.pad(below[:, tf.newaxis], [[1, 1], [1, 0]])
+        value = tf.constant(self.padding_value, images.dtype)
+        padded = tf.pad(images - value, paddings) + value
+        return tf.ensure_shape(padded, [None, *self.crop_size, 3])
+
     def image_logits(self, image: np.ndarray) -> tf.Tensor:
         """Logits [classes - 1], float32, of what the whole image shows.
 
         The network is a `DeepLabV3Plus`; a larger image is shrunk to the crop.
         """
-        return self._image_logits(self._fitted(_check_image(image)))
+        return self._image_logits(self.fitted(_check_image(image))[tf.newaxis])[0]
 
     def of_whole(
         self, image: np.ndarray, function: Callable[..., Dict[str, tf.Tensor]]
@@ -167,10 +215,10 @@ class Predictor(tf.Module):
           The tensors, [rows, columns, depth]: enlarged to the crop, without the
           padding. A larger image is shrunk to the crop, others keep their size.
         """
-        fitted = self._fitted(_check_image(image))
+        fitted = self.fitted(_check_image(image))
         rows, columns = fitted.shape[:2]
         valid = geometry.pad_image(tf.ones([rows, columns, 1]), self.crop_size, (0.0,))
-        outputs = function(self._padded(fitted), valid[tf.newaxis, ..., 0])
+        outputs = function(self.padded(fitted[tf.newaxis]), valid[tf.newaxis, ..., 0])
         return {
             name: resize_bilinear(output, self.crop_size)[0, :rows, :columns]
             for name, output in outputs.items()
@@ -193,17 +241,10 @@ class Predictor(tf.Module):
         if self._slides(image):
             yield from self._slide(image)
         elif self.fits(image):
-            yield self._crop_scores(self._fitted(image))
+            yield self._crop_scores(self.fitted(image)[tf.newaxis])[0]
         else:
-            small = self._crop_scores(self._fitted(image))
+            small = self._crop_scores(self.fitted(image)[tf.newaxis])[0]
             yield from _enlarged(small, image.shape[:2])
-
-    def _fitted(self, image: np.ndarray) -> tf.Tensor:
-        """The image, float32, shrunk to the crop if it is larger."""
-        if self.fits(image):
-            return tf.cast(image, tf.float32)
-        # As the input pipeline of training scales.
-        return geometry.scale_image(image, fitting_size(image.shape, self.crop_size))
 
     def _slide(self, image: np.ndarray) -> Iterator[tf.Tensor]:
         """Averaged probabilities, as `_scores` gives them."""
@@ -218,7 +259,8 @@ class Predictor(tf.Module):
         for top, following in zip(tops, [*tops[1:], height]):
             for left in lefts:
                 part = image[top : top + rows, left : left + columns]
-                scores = self._crop_scores(tf.cast(part, tf.float32))
+                part = tf.cast(part, tf.float32)[tf.newaxis]
+                scores = self._crop_scores(part)[0]
                 if not self._averages_views:
                     scores = tf.nn.softmax(scores)
                 if sums is None:
@@ -229,31 +271,26 @@ class Predictor(tf.Module):
             sums[: rows - done] = sums[done:]
             sums[rows - done :] = 0.0
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.float32)])
-    def _crop_scores(self, image: tf.Tensor) -> tf.Tensor:
-        """Scores [height, width, classes] of an image that fits into the crop."""
-        size = tf.shape(image)
-        images = self._padded(image)
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def _crop_scores(self, images: tf.Tensor) -> tf.Tensor:
+        """Scores [batch, height, width, classes] of images that fit into the crop."""
+        size = tf.shape(images)
+        return self._padded_scores(self.padded(images))[:, : size[1], : size[2]]
+
+    def _padded_scores(self, images: tf.Tensor) -> tf.Tensor:
         if not self._averages_views:
-            scores = resize_bilinear(
-                self.network(images, training=False), self.crop_size
-            )
-        else:
-            views = self._view_probabilities(images)
-            scores = tf.add_n(views) / len(views)
-        return scores[0, : size[0], : size[1]]
+            logits = self.network(images, training=False)
+            return resize_bilinear(logits, self.crop_size)
+        views = self._view_probabilities(images)
+        return tf.add_n(views) / len(views)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.float32)])
-    def _image_logits(self, image: tf.Tensor) -> tf.Tensor:
-        end_points = self.network.backbone(self._padded(image), training=False)
-        return self.network.classify(end_points)[0]
-
-    def _padded(self, image: tf.Tensor) -> tf.Tensor:
-        padded = geometry.pad_image(image, self.crop_size, self._padding_value)
-        return tf.ensure_shape(padded, [*self.crop_size, 3])[tf.newaxis]
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def _image_logits(self, images: tf.Tensor) -> tf.Tensor:
+        end_points = self.network.backbone(self.padded(images), training=False)
+        return self.network.classify(end_points)
 
     def _view_probabilities(self, images: tf.Tensor) -> List[tf.Tensor]:
-        """[1, *crop_size, classes] of each scale, and of each mirrored image."""
+        """[batch, *crop_size, classes] of each scale, and of each mirrored image."""
         views = []
         for scale in self.scales:
             size = tuple(int((side - 1) * scale + 1) for side in self.crop_size)
@@ -270,31 +307,40 @@ class Predictor(tf.Module):
         return views
 
 
-def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> Tuple[int, int]:
-    """Height and width of the largest picture of this aspect inside the crop."""
-    (height, width), (rows, columns) = size[:2], crop_size
-    if height * columns >= width * rows:
-        return rows, max(1, width * rows // height)
-    return max(1, height * columns // width), columns
+def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
+    """Size of the largest picture of this aspect inside the crop: [2], int32."""
+    size, crop_size = tf.convert_to_tensor(size), tf.convert_to_tensor(crop_size)
+    sides = size * crop_size[::-1] // size[::-1]
+    return tf.clip_by_value(sides, 1, crop_size)
 
 
 def _enlarged(scores: tf.Tensor, size: Sequence[int]) -> Iterator[tf.Tensor]:
-    """Enlarges [h, w, classes] to `size`, some rows at a time.
+    """Enlarges [h, w, classes] to `size`, some rows at a time."""
+    height, width = size
+    step = max(1, _STRIPE_NUMBERS // (width * scores.shape[-1]))
+    for first in range(0, height, step):
+        rows = tf.range(first, min(first + step, height))
+        yield _enlarged_rows(scores, size, rows)
+
+
+def _enlarged_rows(
+    scores: tf.Tensor, size: Sequence[int], rows: tf.Tensor
+) -> tf.Tensor:
+    """Some rows of [..., h, w, classes] enlarged to `size`.
 
     Bilinear with the pixels' centres where `geometry.scale_image` sees them.
     """
-    (height, width), small_height = size, scores.shape[0]
-    step = max(1, _STRIPE_NUMBERS // (width * scores.shape[-1]))
-    for first in range(0, height, step):
-        places = np.arange(first, min(first + step, height)) + 0.5
-        places = np.clip(places * small_height / height - 0.5, 0, small_height - 1)
-        above = places.astype(np.int32)
-        below = np.minimum(above + 1, small_height - 1)
-        share = (places - above).astype(np.float32)[:, np.newaxis, np.newaxis]
-        rows = tf.gather(scores, above) * (1 - share)
-        rows += tf.gather(scores, below) * share
-        # The height stays: this enlarges the width.
-        yield tf.image.resize(rows, [len(places), width])
+    height = tf.cast(size[0], tf.float64)
+    small_height = tf.cast(tf.shape(scores)[-3], tf.float64)
+    places = (tf.cast(rows, tf.float64) + 0.5) * small_height / height - 0.5
+    places = tf.clip_by_value(places, 0, small_height - 1)
+    above = tf.floor(places)
+    below = tf.minimum(above + 1, small_height - 1)
+    share = tf.cast(places - above, tf.float32)[:, tf.newaxis, tf.newaxis]
+    enlarged = tf.gather(scores, tf.cast(above, tf.int32), axis=-3) * (1 - share)
+    enlarged += tf.gather(scores, tf.cast(below, tf.int32), axis=-3) * share
+    # The height stays: this enlarges the width.
+    return tf.image.resize(enlarged, tf.stack([tf.shape(rows)[0], size[1]]))
 
 
 def _window_starts(length: int, window: int, stride: float) -> List[int]:

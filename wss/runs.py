@@ -81,10 +81,29 @@ def load(
       UserError: nothing was trained there, a mistake in the bindings, a damaged
         checkpoint.
     """
+    return segmenter(reopen(model_dir, bindings, tpu), checkpoint)
+
+
+def reopen(
+    model_dir: str,
+    bindings: Sequence[str] = (),
+    tpu: Optional[str] = None,
+    strategy: Optional[tf.distribute.Strategy] = None,
+) -> Experiment:
+    """As `open_trained`, but the data need not be there.
+
+    Args:
+      model_dir, bindings, tpu: as of `open_trained`.
+      strategy: which devices, unless they are to be chosen by what is there.
+    """
     _configure(model_dir, bindings)
     path = os.path.join(model_dir, CLASSES_FILE)
     spec = DatasetSpec.read(path) if tf.io.gfile.exists(path) else None
-    experiment = _create(model_dir, tpu, spec)
+    return _create(model_dir, tpu, spec, strategy)
+
+
+def segmenter(experiment: Experiment, checkpoint: str) -> Segmenter:
+    """What was trained, as a checkpoint has it; errors as of `load`."""
     predictor = experiment.predictor(experiment.restored_model(checkpoint))
     return Segmenter(predictor, experiment.spec)
 
@@ -100,10 +119,14 @@ def _configure(model_dir: str, bindings: Sequence[str]) -> None:
 
 
 def _create(
-    model_dir: str, tpu: Optional[str], spec: Optional[DatasetSpec] = None
+    model_dir: str,
+    tpu: Optional[str],
+    spec: Optional[DatasetSpec] = None,
+    strategy: Optional[tf.distribute.Strategy] = None,
 ) -> Experiment:
-    # None would override what gin binds.
-    strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
+    if strategy is None:
+        # None would override what gin binds.
+        strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
     try:
         return Experiment(model_dir, strategy, spec=spec)
     except TypeError as error:

@@ -1,6 +1,6 @@
 """A trained network as one would like to have it: photos in, masks out."""
 
-from typing import List, Sequence, Union
+from typing import Any, Dict, List, Mapping, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +8,7 @@ import tensorflow as tf
 from wss.data import parsing
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.models.deeplab import DeepLabV3Plus
 from wss.photos import reading
 from wss.prediction import Predictor
 
@@ -39,6 +40,30 @@ class Segmenter(tf.keras.Model):
         self.predictor = predictor
         self.network = predictor.network
         self.spec = spec
+        self.built = True  # Every variable exists.
+
+    def get_config(self) -> Dict[str, Any]:
+        """What rebuilds the model, as JSON can have it."""
+        predictor = self.predictor
+        return {
+            "network": self.network.get_config(),
+            "predictor": {
+                "crop_size": list(predictor.crop_size),
+                "padding_value": list(predictor.padding_value),
+                "scales": list(predictor.scales),
+                "flip": predictor.flip,
+                "window": predictor.window,
+                "stride": predictor.stride,
+            },
+            "classes": self.spec.to_json(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Segmenter":
+        """A model as `get_config` describes it."""
+        network = DeepLabV3Plus.from_config(config["network"])
+        predictor = Predictor(network, **config["predictor"])
+        return cls(predictor, DatasetSpec.from_json(config["classes"]))
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """The probability of each class.

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,19 @@ class DatasetSpec:
         """Writes the classes, with their colours, as a JSON file."""
         from wss import files  # Who only reads specifications needs no TensorFlow.
 
-        classes = {
+        files.write_text(path, json.dumps(self.to_json(), indent=2))
+
+    @classmethod
+    def read(cls, path: str) -> "DatasetSpec":
+        """Reads what `write` wrote."""
+        import tensorflow as tf
+
+        with tf.io.gfile.GFile(path) as file:
+            return cls.from_json(json.load(file))
+
+    def to_json(self) -> dict[str, Any]:
+        """The classes, with their colours, as JSON has them."""
+        return {
             "name": self.name,
             "ignore_label": self.ignore_label,
             "classes": [
@@ -67,15 +80,10 @@ class DatasetSpec:
                 )
             ],
         }
-        files.write_text(path, json.dumps(classes, indent=2))
 
     @classmethod
-    def read(cls, path: str) -> "DatasetSpec":
-        """Reads what `write` wrote."""
-        import tensorflow as tf
-
-        with tf.io.gfile.GFile(path) as file:
-            written = json.load(file)
+    def from_json(cls, written: Mapping[str, Any]) -> "DatasetSpec":
+        """What `to_json` gave."""
         return cls(
             name=written["name"],
             class_names=tuple(one["name"] for one in written["classes"]),

@@ -5,9 +5,19 @@ Segmentation" (arXiv:1802.02611); constants of core/model.py of googleinterns/ws
 """
 
 import functools
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    MutableMapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from wss.errors import UserError
@@ -21,7 +31,12 @@ from wss.models.heads import (
     PyramidPooling,
     pixel_outputs,
 )
-from wss.models.layers import EndPoints, dropout_mask, truncated_normal
+from wss.models.layers import (
+    EndPoints,
+    dropout_mask,
+    precision_policy,
+    truncated_normal,
+)
 
 __all__ = ["DeepLabV3Plus", "mean_pixel"]
 
@@ -111,6 +126,7 @@ class DeepLabV3Plus(tf.keras.Model):
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
         self._build_heads(aspp_channels, decoder_channels, atrous_rates, batch_norm)
+        self.built = True
         self._create_head = functools.partial(
             Head,
             channels=self.decoder.fused_channels,
@@ -124,6 +140,32 @@ class DeepLabV3Plus(tf.keras.Model):
     def twin(self) -> "DeepLabV3Plus":
         """A network of the same architecture with variables of its own."""
         return self._create_twin()
+
+    def get_config(self) -> Dict[str, Any]:
+        """What rebuilds the network, as JSON can have it."""
+        keywords = self._create_twin.keywords
+        return {
+            "num_classes": self.num_classes,
+            "precision": self.dtype_policy.name,
+            **keywords,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "DeepLabV3Plus":
+        """A network as `get_config` describes it."""
+        arguments = dict(config)
+        with precision_policy(arguments.pop("precision")):
+            return cls(**arguments)
+
+    def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
+        """Gives Keras all values by TF1 name: it would find those of layers alone."""
+        for name, variable in tf1_checkpoint.named_variables(self).items():
+            store[name] = variable.numpy()
+
+    def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
+        """Takes what `save_own_variables` gave."""
+        for name, variable in tf1_checkpoint.named_variables(self).items():
+            variable.assign(store[name])
 
     def create_head(self, scope: str, depth: int) -> Head:
         """Another head beside the logits, for a method's own use.

@@ -25,6 +25,7 @@ _LEAVES = {
     "moving_mean": "moving_mean",
     "moving_variance": "moving_variance",
 }
+_GLOBAL_STEP, _OWN_STEP = "global_step", "step/.ATTRIBUTES/VARIABLE_VALUE"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # The attribute under which a method holds the moving average of its network. Both have
 # the same TF1 names.
@@ -116,20 +117,39 @@ def restore(
     return report
 
 
-def export(path: str, module: tf.Module) -> None:
+def export(path: str, module: tf.Module, step: int = 0) -> None:
     """Writes the module's variables as a checkpoint of TF1 names.
 
     Args:
       path: prefix of the files, e.g. "model.ckpt"; `.index` and `.data-...` are added.
       module: model or method; all variables exist.
+      step: the training step that they are of; TF1 code wants to restore one.
     """
-    names, variables = zip(*sorted(named_variables(module).items()))
+    values = {
+        name: tf.convert_to_tensor(variable)
+        for name, variable in named_variables(module).items()
+    }
+    values[_GLOBAL_STEP] = tf.constant(step, tf.int64)
+    names = sorted(values)
     tf.raw_ops.SaveV2(
         prefix=path,
-        tensor_names=list(names),
+        tensor_names=names,
         shape_and_slices=[""] * len(names),
-        tensors=[tf.convert_to_tensor(variable) for variable in variables],
+        tensors=[values[name] for name in names],
     )
+
+
+def step_of(path: str) -> int:
+    """The training step that a checkpoint, of TF1 or ours, notes; 0 if it notes none.
+
+    Args:
+      path: of a checkpoint that can be read, or its directory.
+    """
+    reader = tf.train.load_checkpoint(find(path))
+    for key in (_OWN_STEP, _GLOBAL_STEP):
+        if reader.has_tensor(key):
+            return int(reader.get_tensor(key))
+    return 0
 
 
 def find(path: str) -> str:

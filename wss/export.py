@@ -1,0 +1,173 @@
+"""Exports a trained network for other programs, and proves that it is the same.
+
+    python -m wss.export --model_dir=runs/my_voc --output_dir=exported \\
+        --formats savedmodel tflite keras tf1
+
+writes
+
+    exported/saved_model/           savedmodel: takes images of any size, uint8, and
+                                    gives masks and probabilities; needs no wss
+    exported/model.tflite           tflite: the network for one padded image of
+                                    EVAL_CROP_SIZE
+    exported/model_float16.tflite   tflite_float16: the same with weights of half size
+    exported/model.keras            keras: for tf.keras.models.load_model
+    exported/tf1/                   tf1: a checkpoint for the original code
+    exported/classes.json           which id is which class, in which colour
+
+Each of them is read again and predicts images: some that are made up, of odd sizes,
+grey, and larger than EVAL_CROP_SIZE, and some of the evaluation split, where the data
+are there. Only what gives the probabilities of wss.predict gets its name.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from typing import Iterator, Optional, Sequence, Tuple
+
+import absl.logging
+
+from wss import command_line, formats
+from wss.errors import UserError
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line and returns its exit status."""
+    options = _parser().parse_args(arguments)
+    return command_line.run(lambda: export(options), options.verbosity)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes and compares all formats that were asked for.
+
+    Raises:
+      UserError: nothing was trained, the folder can not be written, or some formats
+        were not exported; the others are there.
+    """
+    # TensorFlow takes seconds to import: late, so that --help answers at once.
+    import tensorflow as tf
+
+    from wss import runs
+    from wss.formats import comparison
+    from wss.models import tf1_checkpoint
+    from wss.training import checkpoints
+
+    # Else GPUs round what they multiply to 10 bits, each program in another order.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # One device: an exported network knows no others.
+    strategy = tf.distribute.get_strategy()
+    experiment = runs.reopen(options.model_dir, options.gin_bindings, strategy=strategy)
+    checkpoint = checkpoints.find(options.model_dir, options.checkpoint)
+    model = runs.segmenter(experiment, checkpoint)
+    if model.predictor.window != "whole":
+        raise UserError(
+            "Exported networks see whole images. Leave out Predictor.window = "
+            f"{model.predictor.window!r}."
+        )
+    step = tf1_checkpoint.step_of(checkpoint)
+    images = comparison.made_up_images(model.predictor.crop_size)
+    images += comparison.evaluation_images(experiment)
+    failures = []
+    with _writable(options.output_dir), _quiet(options.verbosity):
+        model.spec.write(os.path.join(options.output_dir, "classes.json"))
+        for name in dict.fromkeys(options.formats):
+            try:
+                path, result = _export(name, model, step, images, options.output_dir)
+            except UserError as error:
+                failures.append(f"{name}: {error}")
+                continue
+            print(f"{name}: {path}, {_size(path)}; {result}", flush=True)
+            note = formats.create(name).note(model)
+            if note:
+                print(f"  {note}", flush=True)
+    if failures:
+        raise UserError(f"Not exported: {' '.join(failures)}")
+
+
+def _export(
+    name: str, model, step: int, images: Sequence, output_dir: str
+) -> Tuple[str, str]:
+    """Writes one format; returns its path and what the comparison found.
+
+    Raises:
+      UserError: it can not be written, or differs. Nothing has its name then, but what
+        had it before.
+    """
+    from wss.formats import comparison
+
+    kind = formats.create(name)
+    final = os.path.join(output_dir, kind.file_name)
+    # Beside its place, so that it only has to be renamed.
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as folder:
+        path = os.path.join(folder, kind.file_name)
+        kind.write(model, path, step)
+        result = comparison.compare(kind, path, model, images)
+        result.check(kind.tolerance)
+        if os.path.isdir(final):  # A folder is no place to rename another to.
+            os.rename(final, os.path.join(folder, "before"))
+        os.replace(path, final)
+    return final, str(result)
+
+
+@contextlib.contextmanager
+def _writable(output_dir: str) -> Iterator[None]:
+    """Makes the folder; what TensorFlow or Python say about the disk is one line."""
+    import tensorflow as tf
+
+    try:
+        os.makedirs(output_dir, exist_ok=True)
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"Can not write into {output_dir} ({reason}). Make room, or choose another "
+            "--output_dir."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet(verbosity: int) -> Iterator[None]:
+    """Drops what TensorFlow tells of each file that is written and read."""
+    before = absl.logging.get_verbosity()
+    if not verbosity:
+        absl.logging.set_verbosity(absl.logging.WARNING)
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(before)
+
+
+def _size(path: str) -> str:
+    """How much a file or a folder holds."""
+    files = [path]
+    if os.path.isdir(path):
+        files = [
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(path)
+            for name in names
+        ]
+    return f"{sum(map(os.path.getsize, files)) / 2**20:.1f} MiB"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser("wss.export", __doc__)
+    parser.add_argument(
+        "--model_dir", required=True, metavar="DIR", help="folder of the training"
+    )
+    parser.add_argument("--output_dir", required=True, metavar="DIR")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        default=["savedmodel"],
+        choices=formats.NAMES,
+        metavar="FORMAT",
+        help=f"some of: {', '.join(formats.NAMES)} (default: savedmodel)",
+    )
+    command_line.add_checkpoint_flag(parser)
+    command_line.add_shared_flags(parser, tpu=False)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
