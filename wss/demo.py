@@ -51,6 +51,9 @@ def demonstrate(options: argparse.Namespace) -> None:
     print(f"\n{_table(model_dirs)}\n")
     print(f"picture  {picture} (image, truth, {', '.join(METHODS)})")
     print(f"curves   tensorboard --logdir={options.output_dir}")
+    looks = os.path.join(options.output_dir, "looks")
+    folders = shlex.join(model_dirs.values())
+    print(f"more     python -m wss.vis --model_dir {folders} --output_dir={looks}")
 
 
 def _run(module: str, *flags: str) -> None:
