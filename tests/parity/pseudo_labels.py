@@ -231,7 +231,7 @@ class _GivenNetworks:
     def features(self, end_points):
         return end_points
 
-    def attention(self, hypercolumn, maps, valid):
+    def attention(self, hypercolumn, maps, valid, training):
         name = "labeled" if hypercolumn[0] == "seg" else "weak"
         self.used_valid[name] = valid
         return self.inputs[f"att_cam_{name}"]

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tests.training import tiny
-from wss import experiment
 from wss.methods.supervised import Supervised
+from wss.models import layers
 
 STEPS = 3
 
@@ -87,7 +87,7 @@ def test_xla_gives_the_same_losses_in_several_steps_of_one_call(batches):
 
 def make_in(precision):
     def make_method():
-        with experiment._policy(precision):
+        with layers.precision_policy(precision):
             return tiny.make_method()
 
     return tiny.make_step(method=make_method, scales_loss=precision == "mixed_float16")
