@@ -176,9 +176,7 @@ class Experiment:
           UserError: broken data, a loss that is not finite, a full disk.
           Stopped: a signal came; the state is saved.
         """
-        faults.make_folder(self.model_dir)
-        files.write_text(self._path(config.CONFIG_FILE), config.text())
-        self.spec.write(self._path(CLASSES_FILE))
+        self._describe_folder()
         method = self._build_method()
         evaluator = self._build_evaluator(method.evaluated_networks)
 
@@ -211,6 +209,7 @@ class Experiment:
         print(run_card.describe(self, method), flush=True)
         with parsing.user_errors(), faults.explained_memory(self):
             trainer.train()
+        self._describe_folder()  # It may have been emptied on the way.
         run_card.write_record(self, self.train_steps, self._operations)
 
     def evaluate(self, checkpoint: str = "latest") -> None:
@@ -300,6 +299,12 @@ class Experiment:
                 f"{'; '.join(changes)}. Go on with the settings of {path}, or train "
                 "into another --model_dir."
             )
+
+    def _describe_folder(self) -> None:
+        """Writes what the folder's checkpoints are to be read with."""
+        faults.make_folder(self.model_dir)
+        files.write_text(self._path(config.CONFIG_FILE), config.text())
+        self.spec.write(self._path(CLASSES_FILE))
 
     def _path(self, name: str) -> str:
         return os.path.join(self.model_dir, name)

@@ -1,6 +1,7 @@
 """Checkpoints that were torn, damaged or lost, and a disk that is full."""
 
 import os
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -42,6 +43,18 @@ def flip(path, position):
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
+
+
+def test_a_folder_that_vanishes_is_told_and_saved_to_again(tmp_path, capsys):
+    folder = tmp_path / "run"
+    run = Run(folder).save(2)
+    shutil.rmtree(folder)
+    run.save(4)
+    printed = capsys.readouterr().out
+    assert f"warning: {folder}/ckpt-2 is gone. Has {folder} been emptied?" in printed
+    assert Run(folder).restored_step() == 4
+    run.save(6)
+    assert "is gone" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,12 @@ class Checkpoints:
         path = _path(self._directory, LATEST, step)
         if path == self.latest:
             return
+        if self.latest and not tf.io.gfile.exists(f"{self.latest}.index"):
+            print(
+                f"warning: {self.latest} is gone. Has {self._directory} been emptied? "
+                "The training goes on and saves there; the curves so far are lost.",
+                flush=True,
+            )
         self._write(path)
         # Later ones could not be read, or this run would have begun there.
         steps = [s for s in _steps(self._directory, LATEST) if s <= step][-self._keep :]
