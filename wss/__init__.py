@@ -19,8 +19,11 @@ if typing.TYPE_CHECKING:
 def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
     """Loads what was trained, to predict photos of any size.
 
-        model = wss.load("runs/my_voc")
-        first, second = model.predict_masks(["street.jpg", "garden.png"])
+    >>> import wss
+    >>> model = wss.load("runs/shapes")
+    >>> street, garden = model.predict_masks(["street.jpg", "garden.png"])
+    >>> print(street.shape, street.dtype)
+    (50, 120) uint8
 
     The data that it learned from need not be there.
 

@@ -19,6 +19,14 @@ class BoundaryScore:
     An image counts for the classes that its label shows. What the paper leaves open:
     the border of the image is no boundary, that of an ignored region is one of the
     label. A predicted boundary on ignored pixels can be right, but not wrong.
+
+    >>> label = np.zeros([8, 8], np.uint8)
+    >>> label[:, 4:] = 1
+    >>> score = BoundaryScore(num_classes=2, ignore_label=255)
+    >>> score.update(label, label)
+    >>> score.update(label, np.roll(label, 1, axis=1))
+    >>> print(score.result())  # So small an image allows no distance.
+    [0.5 0.5]
     """
 
     def __init__(self, num_classes: int, ignore_label: int):
@@ -50,7 +58,11 @@ class BoundaryScore:
 
 
 def boundary(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a mask [height, width], bool, next to one that is not in it."""
+    """Pixels of a mask [height, width], bool, next to one that is not in it.
+
+    >>> print(boundary(np.array([[True, True, True, False]])).astype(int))
+    [[0 0 1 0]]
+    """
     padded = np.pad(mask, 1, mode="edge")
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inside
@@ -69,6 +81,12 @@ def f_score(
       predicted: the prediction's.
       tolerance: largest distance of two pixels that match.
       counted: where a predicted boundary pixel can be wrong.
+
+    >>> truth = np.array([[True, False, False, False]])
+    >>> predicted = np.array([[False, True, False, True]])
+    >>> score = f_score(truth, predicted, tolerance=1.0, counted=np.ones([1, 4], bool))
+    >>> print(f"{score:.3f}")  # Precision 1/2, recall 1.
+    0.667
     """
     right = near(truth, predicted, tolerance)
     recalled = near(predicted, truth, tolerance)
@@ -88,6 +106,11 @@ def near(targets: np.ndarray, points: np.ndarray, tolerance: float) -> np.ndarra
       targets: [height, width], bool.
       points: [height, width], bool.
       tolerance: Euclidean distance in pixels.
+
+    >>> targets = np.array([[True, False, False, False]])
+    >>> points = np.array([[False, True, False, True]])
+    >>> print(near(targets, points, tolerance=1.0))
+    [ True False]
     """
     above = _distance_down(targets)
     below = _distance_down(targets[::-1])[::-1]

@@ -65,6 +65,12 @@ def softmax_cross_entropy(
 
     Raises:
       UserError: not one class weight for each class.
+
+    >>> logits = tf.constant([[[[2.0, 0.0], [0.0, 2.0]]]])  # One row of two pixels.
+    >>> labels = tf.constant([[[0, 255]]])  # The second has no truth.
+    >>> loss = softmax_cross_entropy(logits, labels, ignore_label=255)
+    >>> print(f"{loss:.4f}")
+    0.1269
     """
     classes = logits.shape[-1]
     if upsample_logits:
@@ -133,6 +139,12 @@ def ohem_cross_entropy(
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.
+
+    >>> logits = tf.constant([[[[9.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]])
+    >>> labels = tf.constant([[[0, 0, 0]]])
+    >>> loss = ohem_cross_entropy(logits, labels, ignore_label=255, min_kept=1)
+    >>> print(f"{loss:.4f}")  # Of the last pixel; the others are not hard.
+    1.3133
     """
     labels = tf.reshape(labels, [-1])
     logits = tf.reshape(logits, [-1, logits.shape[-1]])
@@ -169,6 +181,13 @@ def consistency(
       valid: [batch, h, w], float32, 0 in the padding and in what CutOut removed.
       count: the mean of the sum of `valid` over the parts of the global batch; this
         part's own unless given.
+
+    >>> logits = tf.zeros([1, 1, 2, 2])
+    >>> pseudo_label = tf.constant([[[[1.0, 0.0], [0.8, 0.2]]]])
+    >>> confident = tf.constant([[[1.0, 0.0]]])
+    >>> loss = consistency(logits, pseudo_label, confident, tf.ones([1, 1, 2]))
+    >>> print(f"{loss:.4f}")  # log 2 of one pixel of two.
+    0.3466
     """
     pixel_losses = tf.nn.softmax_cross_entropy_with_logits(
         tf.stop_gradient(pseudo_label), logits
@@ -184,6 +203,10 @@ def image_label_loss(image_logits: tf.Tensor, image_labels: tf.Tensor) -> tf.Ten
     Args:
       image_logits: [batch, classes - 1], float32; no background.
       image_labels: [batch, classes - 1], float32, 1 where the image shows the class.
+
+    >>> loss = image_label_loss(tf.zeros([1, 3]), tf.constant([[1.0, 0.0, 0.0]]))
+    >>> print(f"{loss:.4f}")
+    0.6931
     """
     return tf.reduce_mean(
         tf.nn.sigmoid_cross_entropy_with_logits(image_labels, image_logits)

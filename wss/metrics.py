@@ -39,7 +39,12 @@ class Scores:
 
 
 def scores(confusion: np.ndarray, ignored: int = 0, invalid: int = 0) -> Scores:
-    """Computes the scores of a confusion matrix [classes, classes]."""
+    """Computes the scores of a confusion matrix [classes, classes].
+
+    >>> result = scores([[3, 1], [0, 4]])  # Row: label, column: prediction.
+    >>> print(f"{result.mean_iou:.3f}", result.class_iou, result.pixel_accuracy)
+    0.775 [0.75 0.8 ] 0.875
+    """
     confusion = np.asarray(confusion, np.int64)
     hits = np.diag(confusion).astype(np.float64)
     labeled = confusion.sum(axis=1)
@@ -63,7 +68,13 @@ def _mean(values: np.ndarray) -> float:
 
 
 class ConfusionMatrix(tf.Module):
-    """Counts label-prediction pairs over the pixels that are not ignored."""
+    """Counts label-prediction pairs over the pixels that are not ignored.
+
+    >>> matrix = ConfusionMatrix(num_classes=2, ignore_label=255)
+    >>> matrix.update(labels=[0, 1, 1, 255], predictions=[0, 1, 0, 0])
+    >>> print(matrix.result().confusion.tolist(), matrix.result().ignored_pixels)
+    [[1, 0], [1, 1]] 1
+    """
 
     def __init__(self, num_classes: int, ignore_label: int):
         super().__init__(name="confusion_matrix")
@@ -115,6 +126,10 @@ def multi_label_scores(
     Args:
       image_labels: [images, classes - 1], 1 where the image shows the class.
       image_logits: [images, classes - 1], unnormalised.
+
+    >>> scores = multi_label_scores([[1, 0, 1]], [[2.0, 1.0, -1.0]])
+    >>> print(np.round(scores, 2))
+    [0.33 0.5  0.5 ]
     """
     truth = np.asarray(image_labels) > 0
     # sigmoid(x) >= 0.5 where x >= 0.
@@ -146,6 +161,11 @@ def balanced_accuracy(
     Returns:
       Pixels that are right and pixels, [classes] each; the result is 0 where nothing
       was counted.
+
+    >>> labels, predictions = tf.constant([0, 0, 0, 1]), tf.constant([0, 0, 0, 0])
+    >>> right = balanced_accuracy(labels, predictions, labels < 255, num_classes=2)
+    >>> print(right.result().numpy())  # All of the one class, none of the other.
+    0.5
     """
     weight = tf.reshape(tf.cast(counted, tf.float32), [-1])
     one_hot = tf.one_hot(tf.reshape(labels, [-1]), num_classes) * weight[:, tf.newaxis]

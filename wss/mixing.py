@@ -35,6 +35,10 @@ def draw_boxes(
 
     Returns:
       [batch, *size], bool, True inside the rectangle.
+
+    >>> boxes = draw_boxes(tf.constant([[1, 2], [3, 4]]), (9, 9), probability=1.0)
+    >>> print(boxes.shape, boxes.dtype.name)
+    (2, 9, 9) bool
     """
     height, width = size
     draws = uniform([2 + 3 * _TRIES], seeds)
@@ -64,6 +68,10 @@ def draw_half_boxes(seeds: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
 
     Returns:
       [batch, *size], bool, True inside the rectangle.
+
+    >>> boxes = draw_half_boxes(tf.constant([[1, 2]]), (32, 32))
+    >>> print(f"{tf.reduce_mean(tf.cast(boxes, tf.float32)):.1f}")
+    0.5
     """
     height, width = size
     widths, top, left = tf.unstack(uniform([3], seeds), axis=1)
@@ -88,6 +96,11 @@ def draw_half_classes(
 
     Returns:
       [batch, height, width], bool.
+
+    >>> labels = tf.constant([[[0, 0, 1, 2]]])  # Three classes, so one is taken.
+    >>> parts = draw_half_classes(tf.constant([[1, 2]]), labels, num_classes=3)
+    >>> print(len(set(labels[parts].numpy())))
+    1
     """
     shows = labels[..., tf.newaxis] == tf.range(num_classes)
     present = tf.reduce_any(shows, [1, 2])
@@ -104,6 +117,11 @@ def paste(parts: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     Args:
       parts: [batch, height, width], bool.
       images: [batch, height, width] or [batch, height, width, channels], of any dtype.
+
+    >>> images = tf.constant([[[1, 1]], [[2, 2]]])
+    >>> parts = tf.constant([[[True, False]], [[False, False]]])
+    >>> print(paste(parts, images).numpy().tolist())
+    [[[2, 1]], [[2, 2]]]
     """
     if images.shape.rank == 4:
         parts = parts[..., tf.newaxis]

@@ -33,6 +33,15 @@ class Predictor(tf.Module):
       crop_size: height and width that the network sees at scale 1.
       padding_value: what lies beside a smaller image, per channel.
       scales, flip, window, stride: as given.
+
+    >>> network = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
+    >>> predictor = Predictor(network, crop_size=(65, 65), padding_value=(0, 0, 0))
+    >>> photo = np.zeros([50, 120, 3], np.uint8)
+    >>> print(predictor.labels(photo).shape, predictor.probabilities(photo).shape)
+    (50, 120) (50, 120, 3)
+    >>> labels, confidence = predictor.labels_and_confidence(photo)
+    >>> print(predictor.shrinks(photo), predictor.protocol()["text"])
+    True whole images padded to 65 x 65
     """
 
     def __init__(
@@ -308,7 +317,11 @@ class Predictor(tf.Module):
 
 
 def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
-    """Size of the largest picture of this aspect inside the crop: [2], int32."""
+    """Size of the largest picture of this aspect inside the crop: [2], int32.
+
+    >>> print(fitting_size((50, 120), crop_size=(65, 65)).numpy())
+    [27 65]
+    """
     size, crop_size = tf.convert_to_tensor(size), tf.convert_to_tensor(crop_size)
     sides = size * crop_size[::-1] // size[::-1]
     return tf.clip_by_value(sides, 1, crop_size)

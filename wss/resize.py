@@ -18,6 +18,10 @@ def resize_bilinear(tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
 
     Returns:
       [batch, *size, channels], dtype of `tensor`.
+
+    >>> row = tf.constant([[[[0.0], [2.0]]]])
+    >>> print(resize_bilinear(row, (1, 5)).numpy().ravel())
+    [0.  0.5 1.  1.5 2. ]
     """
     if tuple(tensor.shape[1:3]) == tuple(size):
         return tensor
@@ -32,6 +36,10 @@ def resize_nearest(
 
     The original resizes labels with aligned corners where a loss reads them at the
     resolution of the logits, and valid masks (and the labels of its monitors) without.
+
+    >>> row = tf.constant([[[1, 2]]])
+    >>> print(resize_nearest(row, (1, 4), align_corners=False).numpy().ravel())
+    [1 1 2 2]
     """
     resized = tf.raw_ops.ResizeNearestNeighbor(
         images=tensor[..., tf.newaxis], size=size, align_corners=align_corners

@@ -18,8 +18,11 @@ Photo = Union[str, np.ndarray, tf.Tensor]
 class Segmenter(tf.keras.Model):
     """A network with its classes, for images of any size.
 
-        model = wss.load("runs/my_voc")
-        mask, = model.predict_masks(["photo.jpg"])
+    >>> model = wss.load("runs/shapes")
+    >>> print(model.spec.class_names)
+    ('background', 'disk', 'square', 'triangle', 'star')
+    >>> print(model(tf.zeros([1, 40, 60, 3])).shape)  # Probabilities.
+    (1, 40, 60, 5)
 
     Predictions are those of `wss.eval`, pixel for pixel.
 
@@ -81,6 +84,12 @@ class Segmenter(tf.keras.Model):
     ) -> Union[np.ndarray, List[np.ndarray]]:
         """The class of each pixel.
 
+        >>> model = wss.load("runs/shapes")
+        >>> (mask,) = model.predict_masks(["street.jpg"])
+        >>> shown = [model.spec.class_names[i] for i in np.unique(mask)]
+        >>> print(model.predict_masks(np.zeros([2, 40, 60, 3], np.uint8)).shape)
+        (2, 40, 60)
+
         Args:
           images: a list of photos of any sizes, each the path of a file or an array
             [height, width, 3] in 0..255; or an array [batch, height, width, 3].
@@ -101,7 +110,11 @@ class Segmenter(tf.keras.Model):
         return np.stack(masks) if is_batch else masks
 
     def predict_mask(self, image: Photo) -> np.ndarray:
-        """The class of each pixel of one photo, [height, width], uint8."""
+        """The class of each pixel of one photo, [height, width], uint8.
+
+        >>> print(wss.load("runs/shapes").predict_mask("street.jpg").shape)
+        (50, 120)
+        """
         if isinstance(image, str):
             image = read_image(image)
         return self.predictor.labels(image).numpy().astype(np.uint8)
@@ -109,6 +122,9 @@ class Segmenter(tf.keras.Model):
 
 def read_image(path: str) -> np.ndarray:
     """A photo as training saw it: [height, width, 3], uint8, upright.
+
+    >>> print(read_image("street.jpg").shape)
+    (50, 120, 3)
 
     Raises:
       UserError: the file is no image, or is damaged.

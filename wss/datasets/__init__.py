@@ -18,7 +18,11 @@ _NOT_DATASETS = ("spec", "manifest")
 
 
 def names() -> list[str]:
-    """The known data sets."""
+    """The known data sets.
+
+    >>> "voc" in names()
+    True
+    """
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted([FOLDER, *(name for name in modules if name not in _NOT_DATASETS)])
 
@@ -35,6 +39,9 @@ def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
     Raises:
       UserError: no such data set, no description of a folder, or the shards were
         written for other classes.
+
+    >>> print(get("voc").class_names[:3])
+    ('background', 'aeroplane', 'bicycle')
     """
     known = names()
     if name not in known:

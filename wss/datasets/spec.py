@@ -13,6 +13,9 @@ def pascal_palette(num_classes: int) -> np.ndarray:
 
     Returns:
       [num_classes, 3], uint8; class 0 is black.
+
+    >>> print(pascal_palette(3).tolist())
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
     """
     ids = np.arange(num_classes)
     palette = np.zeros((num_classes, 3), np.uint8)
@@ -34,6 +37,10 @@ class DatasetSpec:
       palette: [num_classes, 3], uint8, a colour for each class; None: PASCAL's.
       ignore_label: label of pixels that neither training nor evaluation counts.
       split_sizes: published number of images by split; may be empty.
+
+    >>> roads = DatasetSpec("roads", ("background", "road"))
+    >>> print(roads.num_classes, roads.ignore_label)
+    2 255
     """
 
     name: str

@@ -57,6 +57,10 @@ class DeepLabV3Plus(tf.keras.Model):
       backbone: maps images [batch, height, width, 3], float32 in 0..255, to end points
         by the original's names: `model.backbone(images, training=False)`.
       num_classes, output_stride: as given.
+
+    >>> model = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
+    >>> print(model(tf.zeros([1, 65, 65, 3])).shape)  # At an output stride of 4.
+    (1, 17, 17, 3)
     """
 
     def __init__(

@@ -28,6 +28,12 @@ class SelfAttention(tf.Module):
 
     Variables carry the original's names: `hyper_column/{key,query}/weights`,
     `pixel_normalization/weights` and its batch norm (v2) or biases (v1).
+
+    >>> attention = SelfAttention(num_classes=3)
+    >>> attention.build(depth=8, values=2)
+    >>> features, maps = tf.zeros([1, 5, 5, 8]), tf.zeros([1, 9, 9, 2])
+    >>> print(attention([features], maps, valid=tf.ones([1, 33, 33])).shape)
+    (1, 9, 9, 3)
     """
 
     def __init__(

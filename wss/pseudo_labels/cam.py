@@ -33,6 +33,13 @@ def class_activation_maps(
 
     Returns:
       [batch, height, width, classes - 1], float32 in 0..1; no gradient flows back.
+
+    >>> features = tf.constant([[[[0.0, 1.0], [4.0, 1.0]]]])  # One row of two places.
+    >>> kernel = tf.constant([[1.0, 0.0], [0.0, 1.0]])  # Of the image classifier.
+    >>> maps = class_activation_maps(features, kernel, tf.constant([[1.0, 0.0]]))
+    >>> print(maps.numpy()[0, 0])  # The image does not show the second class.
+    [[0. 0.]
+     [1. 0.]]
     """
     height, width, depth = features.shape[1:]
     weights = tf.cast(classifier_kernel, tf.float32) / float(height * width)
@@ -64,6 +71,12 @@ def gradient_class_activation_maps(
 
     Returns:
       As `class_activation_maps`.
+
+    >>> features = tf.constant([[[[0.0], [4.0]]]])
+    >>> gradients = lambda index: tf.ones_like(features)
+    >>> maps = gradient_class_activation_maps(features, gradients, tf.ones([1, 1]))
+    >>> print(maps.numpy().ravel())
+    [0. 1.]
     """
     features = tf.cast(features, tf.float32)
     maps = []
@@ -82,6 +95,10 @@ def _normalize(maps: tf.Tensor, image_labels: tf.Tensor) -> tf.Tensor:
 
 
 def with_background(maps: tf.Tensor) -> tf.Tensor:
-    """Puts a background score of 1 - max before the maps: [..., classes]."""
+    """Puts a background score of 1 - max before the maps: [..., classes].
+
+    >>> print(with_background(tf.constant([[0.25, 0.5]])).numpy())
+    [[0.5  0.25 0.5 ]]
+    """
     background = 1.0 - tf.reduce_max(maps, axis=-1, keepdims=True)
     return tf.concat([background, maps], axis=-1)

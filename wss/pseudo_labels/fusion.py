@@ -46,6 +46,11 @@ def normalize_logits(
 
     Raises:
       UserError: `over` is unknown.
+
+    >>> decoder, attention = tf.constant([[3.0, 0.0]]), tf.constant([[0.0, 4.0]])
+    >>> a, b = normalize_logits(decoder, attention, over="pixel")
+    >>> print(a.numpy().round(2), b.numpy().round(2))
+    [[0.6 0. ]] [[0.  0.8]]
     """
     if over == "none":
         return decoder, attention
@@ -65,7 +70,11 @@ def normalize_logits(
 
 
 def sharpen(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
-    """p_i^(1/T) / sum_j p_j^(1/T): towards one-hot for temperatures below 1."""
+    """p_i^(1/T) / sum_j p_j^(1/T): towards one-hot for temperatures below 1.
+
+    >>> print(sharpen(tf.constant([0.75, 0.25]), temperature=0.5).numpy().round(2))
+    [0.9 0.1]
+    """
     if temperature == 1.0:
         return probabilities
     powers = tf.pow(probabilities, 1.0 / temperature)
@@ -104,6 +113,12 @@ def fuse(
     Raises:
       UserError: `source` or `normalize_over` is unknown, or `temperature` is not
         positive.
+
+    >>> decoder = tf.constant([[[[4.0, 0.0]]]])  # Sure of the first class.
+    >>> attention = tf.constant([[[[0.0, 1.0]]]])  # Leans to the second.
+    >>> label = fuse(decoder, attention, temperature=0.5, normalize_over="none")
+    >>> print(label.average.numpy().round(2), label.probabilities.numpy().round(2))
+    [[[[0.63 0.37]]]] [[[[0.74 0.26]]]]
     """
     if temperature <= 0:
         raise UserError(f"fuse.temperature must be positive, not {temperature}")

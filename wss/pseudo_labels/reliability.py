@@ -15,7 +15,11 @@ Scalar = Union[float, tf.Tensor]
 
 
 def entropy(probabilities: tf.Tensor) -> tf.Tensor:
-    """Entropy in nats, [...], of distributions [..., classes], float32."""
+    """Entropy in nats, [...], of distributions [..., classes], float32.
+
+    >>> print(entropy(tf.constant([[0.5, 0.5], [0.8, 0.2]])).numpy().round(4))
+    [0.6931 0.5004]
+    """
     return -tf.reduce_sum(probabilities * tf.math.log(probabilities + 1e-10), -1)
 
 
@@ -25,6 +29,9 @@ def unreliable_percent(progress: Scalar, start: float = 20.0) -> tf.Tensor:
     Args:
       progress: share of the training that is done, 0..1.
       start: the percentage at the beginning; it falls linearly to 0.
+
+    >>> print(f"{unreliable_percent(0.25):.1f}")
+    15.0
     """
     return start * (1.0 - tf.cast(progress, tf.float32))
 
@@ -40,6 +47,10 @@ def percentile(values: tf.Tensor, counted: tf.Tensor, percent: Scalar) -> tf.Ten
     Returns:
       What `np.percentile(values[counted], percent)` gives; infinity where nothing
       counts.
+
+    >>> values = tf.constant([3.0, 1.0, 99.0, 2.0])
+    >>> print(percentile(values, values < 50.0, 75.0).numpy())
+    2.5
     """
     ordered = tf.sort(tf.reshape(tf.where(counted, values, float("inf")), [-1]))
     last = tf.reduce_sum(tf.cast(counted, tf.int32)) - 1
@@ -74,6 +85,14 @@ def unsupervised_loss(
     Returns:
       The loss, scalar; the reliable pixels [batch, height, width], bool; the entropy
       that separates them from the others, scalar.
+
+    >>> logits, pseudo_label = tf.zeros([1, 1, 4, 2]), tf.zeros([1, 1, 4], tf.int32)
+    >>> unsure = tf.constant([[[0.1, 0.2, 0.3, 0.6]]])
+    >>> loss, reliable, threshold = unsupervised_loss(
+    ...     logits, pseudo_label, unsure, percent=50.0, ignore_label=255
+    ... )
+    >>> print(f"{loss:.4f} {threshold:.2f}", reliable.numpy().ravel())
+    1.3863 0.25 [ True  True False False]
     """
     known = pseudo_label != ignore_label
     threshold = percentile(teacher_entropy, known, percent)

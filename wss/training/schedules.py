@@ -20,6 +20,10 @@ def polynomial_decay(
 
     Returns:
       Scalar float32.
+
+    >>> rate = polynomial_decay(tf.constant(50), 0.1, 0.0, power=1.0, decay_steps=100.0)
+    >>> print(f"{rate:.2f}")
+    0.05
     """
     share = tf.minimum(tf.cast(step, tf.float32), decay_steps) / decay_steps
     return (base - end) * tf.pow(1.0 - share, power) + end
@@ -28,7 +32,11 @@ def polynomial_decay(
 def staircase_decay(
     step: tf.Tensor, base: float, factor: float, interval: int
 ) -> tf.Tensor:
-    """base * factor^floor(step / interval), scalar float32."""
+    """base * factor^floor(step / interval), scalar float32.
+
+    >>> print(f"{staircase_decay(tf.constant(250), 1.0, 0.1, interval=100):.2f}")
+    0.01
+    """
     stairs = tf.floor(tf.cast(step, tf.float32) / float(interval))
     return base * tf.pow(tf.constant(factor, tf.float32), stairs)
 
@@ -72,6 +80,9 @@ def learning_rate(
 
     Raises:
       UserError: unknown policy or burn-in.
+
+    >>> print(f"{learning_rate(tf.constant(0), 1000):.3f}")
+    0.007
     """
     decaying_step = tf.maximum(step - slow_start_steps, 0)
     if policy == "poly":
