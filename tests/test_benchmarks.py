@@ -1,9 +1,11 @@
-"""What the benchmarks of input and evaluation time, on small things."""
+"""What the benchmarks time, on small things."""
+
+import json
 
 import numpy as np
 import pytest
 
-from benchmarks import convert, evaluation, input_pipeline
+from benchmarks import convert, evaluation, export, input_pipeline, prediction, start
 
 
 def test_a_pair_costs_what_both_take_more(capsys):
@@ -32,3 +34,39 @@ def test_the_evaluation_that_is_timed_predicts():
     labels = run()
     assert labels.shape == (32, 48) and np.max(labels) < 3
     assert run.facts["gigaflops"] > 0.01
+
+
+@pytest.mark.parametrize("window", ["whole", "sliding"])
+def test_the_prediction_that_is_timed_writes_files(window, tmp_path):
+    case = dict(variant="resnet_v1_18_quarter_beta", crop=33, classes=3, window=window)
+    make = prediction.make_prediction
+    size = prediction.parse_size("50x60")
+    alone = make(str(tmp_path), size, **case, whole_way=False)
+    assert alone().shape == (50, 60)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".jpg"]
+    whole_way = make(str(tmp_path), size, **case, whole_way=True)
+    assert whole_way().shape == (50, 60)
+    kinds = sorted(path.name.lstrip("0123456789") for path in tmp_path.iterdir())
+    assert kinds == [".jpg", "_mask.png", "_overlay.jpg"]
+
+
+@pytest.mark.parametrize("name", ["wss", "keras", "savedmodel"])
+def test_the_export_that_is_timed_predicts(name, tmp_path):
+    variant = "resnet_v1_18_quarter_beta"
+    run = export.make_exported(str(tmp_path), name, variant, 33, 3)
+    labels, probabilities = run()
+    assert labels.shape == (33, 33) and probabilities.shape == (33, 33, 3)
+    assert (run.facts["megabytes"] > 1) == (name != "wss")
+
+
+def test_a_start_has_phases(tmp_path, monkeypatch, capsys):
+    small = ["--methods", "Supervised", "--variant", "resnet_v1_18_quarter_beta"]
+    path = tmp_path / "start.json"
+    flags = ["start", *small, "--crop", "33", "--repeats", "1", f"--output={path}"]
+    monkeypatch.setattr("sys.argv", flags)
+    start.main()
+    (found,) = json.loads(path.read_text())["cases"].values()
+    assert set(found) == {f"{phase}_seconds" for phase in start.PHASES}
+    whole = found.pop("start_seconds")
+    assert sum(found.values()) < whole
+    assert "| Supervised |" in capsys.readouterr().out

@@ -1,0 +1,103 @@
+"""How long does an export take, how large is it, and how fast is what it gives?
+
+    python -m benchmarks.export
+    python -m benchmarks.export --variant resnet_v1_18_beta --crop 257 --formats tflite
+
+writes each format, reads it again as another program would, and predicts one made-up
+image of the crop's size: classes and probabilities. "wss" is the same network in
+Python, which is also what `keras` and `tf1` are read into; there classes and
+probabilities are a pass of the network each. The formats take turns, each in a process
+of its own.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measuring
+from wss import formats
+
+OURS = "wss"
+
+
+def make_exported(
+    folder: str, name: str, variant: str, crop: int, classes: int
+) -> Callable[[], Any]:
+    """A function that predicts with what was exported; for `measuring.measure`."""
+    from wss.datasets.spec import DatasetSpec
+    from wss.formats import base
+    from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+    from wss.prediction import Predictor
+    from wss.segmenter import Segmenter
+
+    network = DeepLabV3Plus(classes, variant=variant)
+    predictor = Predictor(network, (crop, crop), mean_pixel(variant))
+    spec = DatasetSpec("made_up", tuple(f"class_{i}" for i in range(classes)))
+    model = Segmenter(predictor, spec)
+    image = np.random.default_rng(0).integers(0, 256, [crop, crop, 3], np.uint8)
+    facts = {"write_seconds": 0.0, "megabytes": 0.0}
+    if name == OURS:
+        predict = base.from_segmenter(model)
+    else:
+        kind = formats.create(name)
+        path = os.path.join(folder, kind.file_name)
+        start = time.perf_counter()
+        kind.write(model, path, step=0)
+        facts["write_seconds"] = time.perf_counter() - start
+        facts["megabytes"] = size(path) / 1e6
+        predict = kind.read(path, model)
+        image = kind.seen(model, image)
+
+    def run():
+        return predict(image)
+
+    run.facts = facts
+    return run
+
+
+def size(path: str) -> int:
+    """Bytes of a file, or of all in a folder."""
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    return sum(size(entry.path) for entry in os.scandir(path))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--variant", default="resnet_v1_18_beta")
+    parser.add_argument("--crop", type=int, default=257, help="EVAL_CROP_SIZE")
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=formats.NAMES,
+        default=list(formats.NAMES),
+        metavar="FORMAT",
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--output", default="runs/export.json")
+    flags = parser.parse_args()
+    case = {name: getattr(flags, name) for name in ("variant", "crop", "classes")}
+    with tempfile.TemporaryDirectory() as folder:
+        cases = {
+            name: dict(case, folder=folder, name=name)
+            for name in (OURS, *flags.formats)
+        }
+        found = measuring.measure(make_exported, cases, flags.repeats)
+    keys = ("write_seconds", "megabytes", "seconds", "cpu_seconds", "gigabytes")
+    rows = [[name, *(one[key] for key in keys)] for name, one in found.items()]
+    header = ["format", "s to write", "MB", "s/image", "CPU s/image", "peak GB"]
+    measuring.print_table(header, rows)
+    measuring.write_json(flags.output, {"cases": found})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()

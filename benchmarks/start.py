@@ -1,0 +1,65 @@
+"""How long does a training take from nothing to the end of its first step?
+
+    python -m benchmarks.start
+    python -m benchmarks.start --methods Supervised PseudoSeg U2PL --classes 81
+
+starts a new process for each repeat: imports, builds network and method, traces the
+step's graph, takes the first step. The methods take turns; medians count. Times are in
+seconds.
+"""
+
+import argparse
+import os
+import statistics
+
+from benchmarks import measuring, training_step
+
+PHASES = ("import", "build", "trace", "first_call", "start")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=training_step.METHODS,
+        default=["PseudoSeg"],
+        metavar="METHOD",
+    )
+    parser.add_argument("--variant", default="xception_65")
+    parser.add_argument("--crop", type=int, default=129)
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--batch", type=int, default=2, help="labeled; as many without")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", default="runs/start.json")
+    flags = parser.parse_args()
+    case = dict(precision="float32", jit_compile=False)
+    for name in ("variant", "crop", "classes", "batch"):
+        case[name] = getattr(flags, name)
+    cases = {method: {"method": method, **case} for method in flags.methods}
+    repeats = [
+        measuring.measure(
+            training_step.make_step, cases, repeats=1, warm_up=1, together=False
+        )
+        for _ in range(flags.repeats)
+    ]
+    found = {
+        method: {
+            f"{phase}_seconds": statistics.median(
+                one[method][f"{phase}_seconds"] for one in repeats
+            )
+            for phase in PHASES
+        }
+        for method in cases
+    }
+    rows = [[method, *one.values()] for method, one in found.items()]
+    header = ["method", "import", "build", "trace", "first step", "all"]
+    measuring.print_table(header, rows)
+    measuring.write_json(flags.output, {"cases": found})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
