@@ -38,14 +38,14 @@ class BoundaryScore:
         """Adds an image: two maps of class ids, [height, width]."""
         label, prediction = np.asarray(label), np.asarray(prediction)
         tolerance = TOLERANCE * math.hypot(*label.shape)
+        counted = label != self._ignore_label
+        truth, predicted = boundary(label), boundary(prediction)
         for number in range(len(self._sums)):
-            if number == self._ignore_label or not (label == number).any():
+            shown = label == number
+            if number == self._ignore_label or not shown.any():
                 continue
             score = f_score(
-                boundary(label == number),
-                boundary(prediction == number),
-                tolerance,
-                label != self._ignore_label,
+                truth & shown, predicted & (prediction == number), tolerance, counted
             )
             if score is not None:
                 self._sums[number] += score
@@ -57,15 +57,20 @@ class BoundaryScore:
             return self._sums / self._images
 
 
-def boundary(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a mask [height, width], bool, next to one that is not in it.
+def boundary(classes: np.ndarray) -> np.ndarray:
+    """Pixels next to one of another class, bool, of a map [height, width].
 
-    >>> print(boundary(np.array([[True, True, True, False]])).astype(int))
-    [[0 0 1 0]]
+    >>> print(boundary(np.array([[0, 0, 0, 1]])).astype(int))
+    [[0 0 1 1]]
     """
-    padded = np.pad(mask, 1, mode="edge")
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
+    found = np.zeros(classes.shape, bool)
+    below = classes[1:] != classes[:-1]
+    found[1:] |= below
+    found[:-1] |= below
+    beside = classes[:, 1:] != classes[:, :-1]
+    found[:, 1:] |= beside
+    found[:, :-1] |= beside
+    return found
 
 
 def f_score(
@@ -112,21 +117,17 @@ def near(targets: np.ndarray, points: np.ndarray, tolerance: float) -> np.ndarra
     >>> print(near(targets, points, tolerance=1.0))
     [ True False]
     """
-    above = _distance_down(targets)
-    below = _distance_down(targets[::-1])[::-1]
-    reach = int(tolerance)
-    vertical = np.minimum(above, below)
-    vertical = np.pad(vertical, ((0, 0), (reach, reach)), constant_values=np.inf)
+    reach, (height, width) = int(tolerance), targets.shape
+    # How many targets lie to the left, so that a difference tells of a part of a row.
+    counts = np.zeros([height + 2 * reach, width + 1], np.int32)
+    np.cumsum(targets, axis=1, out=counts[reach : reach + height, 1:])
     rows, columns = np.nonzero(points)
     found = np.zeros(len(rows), bool)
-    for shift in range(-reach, reach + 1):
-        distance = np.hypot(vertical[rows, columns + reach + shift], shift)
-        found |= distance <= tolerance
+    for shift in sorted(range(-reach, reach + 1), key=abs):
+        (left,) = np.nonzero(~found)  # The nearest rows find most.
+        extent = int(math.sqrt(tolerance**2 - shift**2))
+        first = np.maximum(columns[left] - extent, 0)
+        last = np.minimum(columns[left] + extent + 1, width)
+        row = rows[left] + reach + shift
+        found[left] = counts[row, last] > counts[row, first]
     return found
-
-
-def _distance_down(targets: np.ndarray) -> np.ndarray:
-    """[height, width]: rows since the last target above or here, inf without one."""
-    rows = np.arange(len(targets), dtype=np.float32)[:, np.newaxis]
-    last = np.maximum.accumulate(np.where(targets, rows, -np.inf), axis=0)
-    return rows - last
