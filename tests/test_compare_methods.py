@@ -38,6 +38,9 @@ def test_the_ablation_changes_pseudoseg_only():
     assert training.gin_file == "gin_configs/shapes.gin"
     assert "PseudoSeg.use_attention = False" in training.bindings
     assert "SEED = 3" in training.bindings
+    rows = ["PseudoSeg"]
+    unchanged = compare_methods.plan(flags(ablation=True, rows=rows))
+    assert unchanged == compare_methods.plan(flags(rows=rows))
 
 
 def test_the_table_has_mean_and_sample_deviation():
