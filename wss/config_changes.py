@@ -2,11 +2,14 @@
 
 import inspect
 import io
+import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
+import tensorflow as tf
 from gin import config_parser
 
 from wss import config
+from wss.errors import UserError
 
 # What of a training may be changed on the way: no step depends on it.
 _WITHOUT_EFFECT = {
@@ -17,6 +20,28 @@ _WITHOUT_EFFECT = {
     "Experiment.data_dir",
     "training_batches.max_broken_records",
 }
+
+
+def check(model_dir: str) -> None:
+    """Finds out what would have the last steps learn other than the first.
+
+    Args:
+      model_dir: folder of a training that is to go on as gin is configured now.
+
+    Raises:
+      UserError: it was begun with another configuration.
+    """
+    path = os.path.join(model_dir, config.CONFIG_FILE)
+    if not tf.io.gfile.exists(path):
+        return
+    with tf.io.gfile.GFile(path) as file:
+        changes = find(file.read(), config.text())
+    if changes:
+        raise UserError(
+            f"{model_dir} holds a training with another configuration: "
+            f"{'; '.join(changes)}. Go on with the settings of {path}, or train into "
+            "another --model_dir."
+        )
 
 
 def find(old: str, new: str) -> List[str]:

@@ -161,7 +161,8 @@ class Experiment:
         if self.init_checkpoint:
             tf1_checkpoint.find(self.init_checkpoint)
         self._training_batches(start_step=0)  # Builds the graph, reads nothing.
-        self._check_configuration()
+        if checkpoints.exist(self.model_dir):
+            config_changes.check(self.model_dir)
 
     def train(
         self, evaluates: bool, profile_steps: Optional[Tuple[int, int]] = None
@@ -285,20 +286,6 @@ class Experiment:
                     "labels and evaluating need a split whose images all have."
                 )
         return images
-
-    def _check_configuration(self) -> None:
-        """Finds out what would have the last steps learn other than the first."""
-        path = self._path(config.CONFIG_FILE)
-        if not checkpoints.exist(self.model_dir) or not tf.io.gfile.exists(path):
-            return
-        with tf.io.gfile.GFile(path) as file:
-            changes = config_changes.find(file.read(), config.text())
-        if changes:
-            raise UserError(
-                f"{self.model_dir} holds a training with another configuration: "
-                f"{'; '.join(changes)}. Go on with the settings of {path}, or train "
-                "into another --model_dir."
-            )
 
     def _describe_folder(self) -> None:
         """Writes what the folder's checkpoints are to be read with."""
