@@ -2,6 +2,7 @@
 #   make demo    trains the baseline and PseudoSeg on a synthetic data set, compares them
 #   make test    runs the tests
 #   make docs    writes the documentation as a site, and checks its links
+#   make guard   fails where something has become much slower
 # Another Python: make demo PYTHON=python3.11     Another folder: make demo VENV=/tmp/venv
 
 VENV ?= .venv
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && $$p -c 'import venv, ensurepip' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: demo test smoke docs clean
+.PHONY: demo test smoke guard docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m wss.demo
@@ -25,6 +26,9 @@ test: $(VENV)/.installed-test
 # A few minutes' look at another Python: imports, one golden, two training steps.
 smoke: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q tests/test_smoke.py
+
+guard: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.guard
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

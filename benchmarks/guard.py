@@ -20,10 +20,10 @@ from benchmarks import evaluation, input_pipeline, measuring, training_step
 # take: about 1.6 times what was measured when the limits were set. Raise one only for a
 # cost that is wanted.
 LIMITS = {
-    "PseudoSeg": ("convolutions", 9.9),
-    "U2PL": ("convolutions", 9.9),
-    "input": ("decoding", 9.9),
-    "evaluation": ("prediction", 1.1),
+    "PseudoSeg": ("convolutions", 5.5),
+    "U2PL": ("convolutions", 16.0),
+    "input": ("decoding", 15.0),
+    "evaluation": ("prediction", 1.6),
 }
 _VARIANT = "resnet_v1_18_quarter_beta"
 _BATCH, _BATCHES = 4, 4
@@ -77,6 +77,7 @@ def make_decoding(folder: str) -> Callable[[], Any]:
         for path in paths[: _BATCH * _BATCHES]:
             image = tf.io.decode_jpeg(tf.io.read_file(os.path.join(folder, path)))
             tf.image.resize(image, (513, 513)).numpy()
+        return len(paths)
 
     return run
 

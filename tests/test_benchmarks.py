@@ -5,7 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import convert, evaluation, export, input_pipeline, prediction, start
+from benchmarks import (
+    convert,
+    evaluation,
+    export,
+    guard,
+    input_pipeline,
+    measuring,
+    prediction,
+    start,
+)
 
 
 def test_a_pair_costs_what_both_take_more(capsys):
@@ -70,3 +79,32 @@ def test_a_start_has_phases(tmp_path, monkeypatch, capsys):
     whole = found.pop("start_seconds")
     assert sum(found.values()) < whole
     assert "| Supervised |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("slow, status", [(None, 0), ("input", 1)])
+def test_the_guard_compares_with_what_takes_turns(
+    slow, status, tmp_path, monkeypatch, capsys
+):
+    def measure(make, cases, repeats):
+        assert make is guard.make and repeats == 3
+        case, reference = cases
+        limit = guard.LIMITS[case][1]
+        assert guard.LIMITS[case][0] == reference and limit > 1
+        ours = 2.0 * limit * (1.01 if case == slow else 0.99)
+        return {case: {"cpu_seconds": ours}, reference: {"cpu_seconds": 2.0}}
+
+    monkeypatch.setattr(measuring, "measure", measure)
+    monkeypatch.setattr(input_pipeline, "write_photos", lambda where: None)
+    path = tmp_path / "guard.json"
+    monkeypatch.setattr("sys.argv", ["guard", "--repeats=3", f"--output={path}"])
+    assert guard.main() == status
+    assert set(json.loads(path.read_text())["ratios"]) == set(guard.LIMITS)
+    error = capsys.readouterr().err
+    assert ("slower than LIMITS allows: input" in error) == bool(slow)
+
+
+def test_what_the_guard_compares_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(input_pipeline, "_PHOTOS", 4)
+    input_pipeline.write_photos(str(tmp_path))
+    assert np.isfinite(guard.make("convolutions", str(tmp_path))()).all()
+    assert guard.make("decoding", str(tmp_path))() == 4
