@@ -1,8 +1,9 @@
 """What does a training step cost? Time, memory, and the share of the machine's limit.
 
     python -m benchmarks.training_step
-    python -m benchmarks.training_step --crops 129 257 --classes 21 81 --batch 2
-    python -m benchmarks.training_step --methods PseudoSeg UniMatch --jit_compile
+    python -m benchmarks.training_step --crop 129 257 --classes 21 81
+    python -m benchmarks.training_step --method PseudoSeg UniMatch --jit_compile
+    python -m benchmarks.training_step --precision float32 mixed_bfloat16 --batch 4 8
     TF_NUM_INTRAOP_THREADS=2 TF_NUM_INTEROP_THREADS=2 python -m benchmarks.training_step
 
 takes whole steps - losses, gradients, momentum, moving averages - on made-up images, of
@@ -33,6 +34,7 @@ def make_step(
     batch: int,
     precision: str,
     jit_compile: bool,
+    output_stride: int = 16,
     accumulation_steps: int = 1,
 ) -> Callable[[], Any]:
     """A function that takes one step; for `measuring.measure`."""
@@ -49,7 +51,7 @@ def make_step(
 
     tf.keras.mixed_precision.set_global_policy(precision)
     strategy = tf.distribute.get_strategy()
-    model = DeepLabV3Plus(classes, variant=variant)
+    model = DeepLabV3Plus(classes, variant, output_stride)
     learner = _find(method)(model, 255)
     learner.build()
     training_step = TrainingStep(
@@ -114,18 +116,52 @@ def make_batch(batch: int, crop: int, classes: int) -> dict[str, Any]:
     }
 
 
+# What a case is made of: the name of make_step's argument, its type and default.
+AXES = {
+    "method": (str, "PseudoSeg"),
+    "variant": (str, "xception_65"),
+    "output_stride": (int, 16),
+    "crop": (int, 129),
+    "classes": (int, 21),
+    "batch": (int, 2),
+    "precision": (str, "float32"),
+    "accumulation_steps": (int, 1),
+}
+
+
+def combinations(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The arguments of every case, by what tells it from the others."""
+    axes = {name: getattr(flags, name) for name in AXES}
+    told = [name for name, values in axes.items() if len(values) > 1] or ["method"]
+    cases = [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+    return {
+        ", ".join(
+            str(case[name]) if name in ("method", "variant") else f"{name} {case[name]}"
+            for name in told
+        ): {**case, "jit_compile": flags.jit_compile}
+        for case in cases
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=["PseudoSeg"], metavar="METHOD"
-    )
-    parser.add_argument("--variants", nargs="+", default=["xception_65"])
-    parser.add_argument("--crops", nargs="+", type=int, default=[129])
-    parser.add_argument("--classes", nargs="+", type=int, default=[21])
-    parser.add_argument("--batch", type=int, default=2, help="labeled; as many without")
-    parser.add_argument("--precision", default="float32")
+    explained = {
+        "method": f"of {', '.join(METHODS)}",
+        "batch": "labeled images; as many without labels",
+    }
+    for name, (kind, default) in AXES.items():
+        choices = METHODS if name == "method" else None
+        parser.add_argument(
+            f"--{name}",
+            nargs="+",
+            type=kind,
+            default=[default],
+            choices=choices,
+            metavar=name.upper(),
+            help=f"{explained.get(name, '')} (default: {default})".strip(),
+        )
     parser.add_argument("--jit_compile", action="store_true", help="slow on a CPU")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
@@ -133,22 +169,9 @@ def main() -> None:
     )
     parser.add_argument("--output", default="runs/training_step.json")
     flags = parser.parse_args()
-    axes = itertools.product(flags.methods, flags.variants, flags.crops, flags.classes)
-    cases = {
-        f"{method}, {variant}, {crop}, {classes}": dict(
-            method=method,
-            variant=variant,
-            crop=crop,
-            classes=classes,
-            batch=flags.batch,
-            precision=flags.precision,
-            jit_compile=flags.jit_compile,
-        )
-        for method, variant, crop, classes in axes
-    }
     ceilings = measuring.ceilings()
     found = measuring.measure(
-        make_step, cases, flags.repeats, together=not flags.one_by_one
+        make_step, combinations(flags), flags.repeats, together=not flags.one_by_one
     )
     rows = []
     for name, one in found.items():

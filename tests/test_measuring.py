@@ -1,5 +1,7 @@
 """How the benchmarks measure, and the step that one of them takes."""
 
+import argparse
+import inspect
 import json
 import time
 
@@ -64,6 +66,25 @@ def test_a_result_names_the_machine(tmp_path, capsys):
 def test_a_step_of_each_method_is_found():
     for method in training_step.METHODS:
         assert training_step._find(method).__name__ == method
+
+
+def test_cases_are_named_by_what_tells_them_apart():
+    axes = {name: [default] for name, (_, default) in training_step.AXES.items()}
+    flags = argparse.Namespace(jit_compile=False, **axes)
+    assert list(training_step.combinations(flags)) == ["PseudoSeg"]
+    flags.method, flags.crop = ["PseudoSeg", "U2PL"], [129, 257]
+    cases = training_step.combinations(flags)
+    assert list(cases) == [
+        "PseudoSeg, crop 129",
+        "PseudoSeg, crop 257",
+        "U2PL, crop 129",
+        "U2PL, crop 257",
+    ]
+    assert cases["U2PL, crop 257"] == {
+        **{name: default for name, (_, default) in training_step.AXES.items()},
+        **{"method": "U2PL", "crop": 257, "jit_compile": False},
+    }
+    inspect.signature(training_step.make_step).bind(**cases["U2PL, crop 257"])
 
 
 def test_the_step_that_is_timed_learns():
