@@ -19,6 +19,7 @@ _WITHOUT_EFFECT = {
     "InputClock",
     "Experiment.data_dir",
     "training_batches.max_broken_records",
+    "training_batches.data_service",
 }
 
 

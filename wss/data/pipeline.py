@@ -15,7 +15,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 import gin
 import tensorflow as tf
 
-from wss.data import augment, geometry, order, parsing, policies
+from wss.data import augment, geometry, order, parsing, policies, service
 from wss.data.augment import Canvas
 from wss.data.broken import Tolerance
 from wss.data.shards import Records, count_examples
@@ -46,6 +46,7 @@ class Split(NamedTuple):
         "flip_probability",
         "strong_augmentation",
         "max_broken_records",
+        "data_service",
     ]
 )
 def training_batches(
@@ -65,6 +66,7 @@ def training_batches(
     strong_augmentation: Sequence[str] = ("color_jitter", "cutout"),
     strong_views: int = 1,
     max_broken_records: int = 0,
+    data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
     """The endless input of training, from `start_step` on.
@@ -88,6 +90,8 @@ def training_batches(
         anew, what is hidden is the same.
       max_broken_records: how many different records may be damaged before training
         stops. Each is named, and the next record takes its place.
+      data_service: address of a `wss.data_service` that prepares the batches on
+        another machine; the shards lie there under the same path.
       input_context: this worker's place among the input pipelines. Each worker walks
         the same stream and decodes its own part of every batch, so that the global
         batch does not depend on their number.
@@ -103,8 +107,8 @@ def training_batches(
           [B, classes - 1]; position [B]. Only where `unlabeled` is given.
 
     Raises:
-      UserError: shards are missing or broken, a policy is unknown, or the batch does
-        not divide over the replicas.
+      UserError: shards are missing or broken, a policy is unknown, the batch does not
+        divide over the replicas, or no data service answers.
     """
     if isinstance(strong_augmentation, str):
         strong_augmentation = (strong_augmentation,)
@@ -143,7 +147,10 @@ def training_batches(
     # Several workers ask before each step of a stream that may end whether it did, and
     # their batches lose the static size.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    dataset = tf.data.Dataset.zip(parts).prefetch(tf.data.AUTOTUNE)
+    dataset = tf.data.Dataset.zip(parts)
+    if data_service:
+        dataset = service.prepared_at(data_service, dataset.with_options(_options()))
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
     return dataset.apply(endless).with_options(_options())
 
 

@@ -1,0 +1,53 @@
+"""Prepares the input of a training on another machine, one with more cores.
+
+    python -m wss.data_service --port=5050
+
+serves until Ctrl-C. The training, on a host whose cores do not keep its accelerators
+fed, asks for its batches there:
+
+    python -m wss.train --gin_file=gin_configs/voc_1-16.gin \\
+        --gin_bindings="training_batches.data_service = 'grpc://HOST:5050'"
+
+Both machines need this package in the same version, and the shards under the same path.
+The batches are those that the training would have made itself.
+"""
+
+import argparse
+import sys
+import threading
+from typing import Optional, Sequence
+
+from wss import command_line
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line and returns its exit status."""
+    options = _parser().parse_args(arguments)
+
+    def command() -> None:
+        # TensorFlow takes seconds to import: late, so that --help answers at once.
+        from wss.data import service
+
+        address, *servers = service.start(options.port, options.host)
+        print(
+            "Serving; the training takes --gin_bindings="
+            f"\"training_batches.data_service = '{address}'\"",
+            flush=True,
+        )
+        threading.Event().wait()
+        del servers
+
+    return command_line.run(command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser("wss.data_service", __doc__)
+    parser.add_argument("--port", type=int, default=5050)
+    parser.add_argument(
+        "--host", help="name or address of this machine (default: its own name)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
