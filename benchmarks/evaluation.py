@@ -69,16 +69,15 @@ def main() -> None:
         },
         flags.repeats,
     )
-    rows = []
-    for name, one in found.items():
-        limit = one["gigaflops"] / ceilings["gigaflops_per_second"]
-        one["share"] = limit / one["seconds"]
-        keys = ("seconds", "cpu_seconds", "share", "gigabytes", "start_seconds")
-        rows.append([name, *(one[key] for key in keys)])
-    print(f"limit: {ceilings['gigaflops_per_second']:.0f} GFLOP/s in a matrix product")
-    header = ["", "s/image", "CPU s/image", "share", "peak GB", "s to the first"]
-    measuring.print_table(header, rows)
-    measuring.write_json(flags.output, {"ceilings": ceilings, "cases": found})
+    measuring.add_shares(found, ceilings)
+    columns = {
+        "s/image": "seconds",
+        "CPU s/image": "cpu_seconds",
+        "share": "share",
+        "peak GB": "gigabytes",
+        "s to the first": "start_seconds",
+    }
+    measuring.report(found, columns, flags.output, ceilings=ceilings)
 
 
 if __name__ == "__main__":

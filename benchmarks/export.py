@@ -91,11 +91,14 @@ def main() -> None:
             for name in (OURS, *flags.formats)
         }
         found = measuring.measure(make_exported, cases, flags.repeats)
-    keys = ("write_seconds", "megabytes", "seconds", "cpu_seconds", "gigabytes")
-    rows = [[name, *(one[key] for key in keys)] for name, one in found.items()]
-    header = ["format", "s to write", "MB", "s/image", "CPU s/image", "peak GB"]
-    measuring.print_table(header, rows)
-    measuring.write_json(flags.output, {"cases": found})
+    columns = {
+        "s to write": "write_seconds",
+        "MB": "megabytes",
+        "s/image": "seconds",
+        "CPU s/image": "cpu_seconds",
+        "peak GB": "gigabytes",
+    }
+    measuring.report(found, columns, flags.output, "format")
 
 
 if __name__ == "__main__":

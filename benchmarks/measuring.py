@@ -158,6 +158,21 @@ def ceilings(repeats: int = 5) -> dict[str, float]:
     }
 
 
+def add_shares(
+    found: Mapping[str, dict[str, Any]], ceilings: Mapping[str, float]
+) -> None:
+    """Adds to each case "share": the time its "gigaflops" need at the limit, by its own.
+
+    Args:
+      found: cases, as of `measure`.
+      ceilings: as of the function of that name; the limit is printed.
+    """
+    limit = ceilings["gigaflops_per_second"]
+    for one in found.values():
+        one["share"] = one["gigaflops"] / limit / one["seconds"]
+    print(f"limit: {limit:.0f} GFLOP/s in a matrix product")
+
+
 def machine() -> dict[str, Any]:
     """What the numbers depend on beside the code."""
     from wss import versions
@@ -177,6 +192,29 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     print(f"|{' --- |' * len(header)}")
     for row in rows:
         print(f"| {' | '.join(_format(value) for value in row)} |")
+
+
+def report(
+    found: Mapping[str, Mapping[str, Any]],
+    columns: Mapping[str, str],
+    path: str,
+    what: str = "",
+    **more: Any,
+) -> None:
+    """Prints a row for each case, and writes all of them.
+
+    Args:
+      found: cases, as of `measure`.
+      columns: what stands in a column, by its head.
+      path: of the JSON file.
+      what: head of the cases' names.
+      **more: for the file.
+    """
+    rows = [
+        [name, *(one[key] for key in columns.values())] for name, one in found.items()
+    ]
+    print_table([what, *columns], rows)
+    write_json(path, {**more, "cases": found})
 
 
 def _format(value: Any) -> str:

@@ -99,10 +99,8 @@ def main() -> None:
             for what, whole_way in (("prediction", False), ("file to files", True))
         }
         found = measuring.measure(make_prediction, cases, flags.repeats)
-    keys = ("seconds", "cpu_seconds", "gigabytes")
-    rows = [[name, *(one[key] for key in keys)] for name, one in found.items()]
-    measuring.print_table(["photo", "s", "CPU s", "peak GB"], rows)
-    measuring.write_json(flags.output, {"cases": found})
+    columns = {"s": "seconds", "CPU s": "cpu_seconds", "peak GB": "gigabytes"}
+    measuring.report(found, columns, flags.output, "photo")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,13 @@ import statistics
 
 from benchmarks import measuring, training_step
 
-PHASES = ("import", "build", "trace", "first_call", "start")
+PHASES = {
+    "import": "import_seconds",
+    "build": "build_seconds",
+    "trace": "trace_seconds",
+    "first step": "first_call_seconds",
+    "all": "start_seconds",
+}
 
 
 def main() -> None:
@@ -47,17 +53,12 @@ def main() -> None:
     ]
     found = {
         method: {
-            f"{phase}_seconds": statistics.median(
-                one[method][f"{phase}_seconds"] for one in repeats
-            )
-            for phase in PHASES
+            phase: statistics.median(one[method][phase] for one in repeats)
+            for phase in PHASES.values()
         }
         for method in cases
     }
-    rows = [[method, *one.values()] for method, one in found.items()]
-    header = ["method", "import", "build", "trace", "first step", "all"]
-    measuring.print_table(header, rows)
-    measuring.write_json(flags.output, {"cases": found})
+    measuring.report(found, PHASES, flags.output, "method")
 
 
 if __name__ == "__main__":

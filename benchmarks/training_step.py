@@ -173,18 +173,16 @@ def main() -> None:
     found = measuring.measure(
         make_step, combinations(flags), flags.repeats, together=not flags.one_by_one
     )
-    rows = []
-    for name, one in found.items():
-        one["share"] = (
-            one["gigaflops"] / ceilings["gigaflops_per_second"] / one["seconds"]
-        )
-        keys = ("seconds", "cpu_seconds", "gigaflops", "share", "gigabytes")
-        rows.append([name, *(one[key] for key in keys), one["start_seconds"]])
-    print(f"limit: {ceilings['gigaflops_per_second']:.0f} GFLOP/s in a matrix product")
-    measuring.print_table(
-        ["case", "s", "CPU s", "GFLOP", "share", "peak GB", "s to the first"], rows
-    )
-    measuring.write_json(flags.output, {"ceilings": ceilings, "cases": found})
+    measuring.add_shares(found, ceilings)
+    columns = {
+        "s": "seconds",
+        "CPU s": "cpu_seconds",
+        "GFLOP": "gigaflops",
+        "share": "share",
+        "peak GB": "gigabytes",
+        "s to the first": "start_seconds",
+    }
+    measuring.report(found, columns, flags.output, "case", ceilings=ceilings)
 
 
 if __name__ == "__main__":

@@ -144,14 +144,13 @@ def training_batches(
         parts["unlabeled"] = stream(
             unlabeled, unlabeled_example, number=order.UNLABELED
         )
+    dataset = tf.data.Dataset.zip(parts).with_options(_options())
+    if data_service:
+        dataset = service.prepared_at(data_service, dataset)
     # Several workers ask before each step of a stream that may end whether it did, and
     # their batches lose the static size.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    dataset = tf.data.Dataset.zip(parts)
-    if data_service:
-        dataset = service.prepared_at(data_service, dataset.with_options(_options()))
-    dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return dataset.apply(endless).with_options(_options())
+    return dataset.prefetch(tf.data.AUTOTUNE).apply(endless)
 
 
 @gin.configurable(denylist=["data_dir", "split", "spec"])
