@@ -161,7 +161,7 @@ def ceilings(repeats: int = 5) -> dict[str, float]:
 def add_shares(
     found: Mapping[str, dict[str, Any]], ceilings: Mapping[str, float]
 ) -> None:
-    """Adds to each case "share": the time its "gigaflops" need at the limit, by its own.
+    """Adds to each case "share": the time that the limit would allow, by its own.
 
     Args:
       found: cases, as of `measure`.
