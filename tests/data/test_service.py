@@ -44,6 +44,9 @@ def test_the_batches_are_the_same(address, tmp_path):
     spec, served = batches(str(tmp_path), start_step=5, data_service=address)
     assert spec == own_spec
     tf.nest.map_structure(np.testing.assert_array_equal, served, own)
+    short = address.replace("grpc://", "")
+    _, served = batches(str(tmp_path), start_step=5, data_service=short)
+    tf.nest.map_structure(np.testing.assert_array_equal, served, own)
 
 
 def test_a_broken_record_is_named(address, tmp_path):

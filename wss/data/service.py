@@ -62,4 +62,5 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
             "its address."
         ) from error
     undivided = tf.data.experimental.service.ShardingPolicy.OFF
-    return dataset.apply(tf.data.experimental.service.distribute(undivided, address))
+    target = f"grpc://{host}:{port}"  # The protocol may be left out.
+    return dataset.apply(tf.data.experimental.service.distribute(undivided, target))
