@@ -64,8 +64,13 @@ def write_photo(path: str, size: Sequence[int]) -> None:
 
 def parse_size(text: str) -> tuple[int, int]:
     """ "375x500" -> (375, 500)."""
-    height, width = text.split("x")
-    return int(height), int(width)
+    try:
+        height, width = map(int, text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no HEIGHTxWIDTH, such as 375x500"
+        ) from None
+    return height, width
 
 
 def main() -> None:
