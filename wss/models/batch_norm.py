@@ -43,7 +43,7 @@ class BatchStatistics:
         """Notes `repeats` equal updates of the layer's averages, [channels] each."""
         _, updates = self._layers.get(id(layer), (layer, 0))
         shrink = layer.decay**repeats
-        batch = [(1.0 - shrink) * tf.stop_gradient(x) for x in (mean, variance)]
+        batch = [(1.0 - shrink) * x for x in (mean, variance)]
         if updates:
             batch = [shrink * s + x for s, x in zip(self._sums[id(layer)], batch)]
         self._sums[id(layer)] = batch

@@ -102,6 +102,11 @@ class TimedIterator:
         self._clock = clock
         self._step = step
 
+    @property
+    def element_spec(self) -> Any:
+        """The batches' structure, shapes and types."""
+        return self._batches.element_spec
+
     def __iter__(self) -> "TimedIterator":
         return self
 

@@ -56,13 +56,16 @@ class Momentum(tf.Module):
         context.merge_call(self._apply_everywhere, args=arguments)
 
     def _apply_everywhere(self, strategy, gradients, learning_rate, *finite):
+        # One constant for all: a graph with hundreds of variables has nodes enough.
+        momentum = tf.constant(self.momentum)
+
         def update(variable, accumulator, gradient, rate):
             return tf.raw_ops.ResourceApplyMomentum(
                 var=variable.handle,
                 accum=accumulator.handle,
                 lr=tf.cast(rate, variable.dtype),
                 grad=gradient,
-                momentum=tf.cast(self.momentum, variable.dtype),
+                momentum=tf.cast(momentum, variable.dtype),
             )
 
         def update_if(variable, accumulator, gradient, rate, finite):
