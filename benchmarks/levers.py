@@ -1,0 +1,257 @@
+"""What does each way of saving time save? Ours beside what it stands for.
+
+    python -m benchmarks.levers
+    python -m benchmarks.levers --levers cam confusion
+
+times the same computation in two ways that give the same numbers, at the sizes of a
+crop of 513 x 513: the way the project takes, and the plain one.
+
+    cam        Grad-CAM: one product with the classifier's kernel; a backward pass for
+               each class
+    pass       the labeled images, through the network and back: once for both heads;
+               once for each
+    loss       cross entropy with its gradient: from class numbers; from one-hot labels
+               at full size
+    resize     logits to the size of the image and back: TensorFlow's operation; two
+               matrix products
+    confusion  mean IoU's counts: one histogram; a pass for each class
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measuring
+
+WAYS = {
+    "cam": ("closed form", "backward passes"),
+    "pass": ("one pass", "two passes"),
+    "loss": ("class numbers", "one-hot labels"),
+    "resize": ("one operation", "matrix products"),
+    "confusion": ("one histogram", "class by class"),
+}
+_SIDE, _BATCH = 513, 2
+
+
+def make(way: str, classes: int, variant: str) -> Callable[[], Any]:
+    """One of the ways of `WAYS`; for `measuring.measure`."""
+    import tensorflow as tf
+
+    makers = {
+        "closed form": _make_closed_form,
+        "backward passes": _make_backward_passes,
+        "one pass": lambda _: _make_passes(variant, 1),
+        "two passes": lambda _: _make_passes(variant, 2),
+        "class numbers": _make_loss,
+        "one-hot labels": _make_one_hot_loss,
+        "one operation": _make_resize,
+        "matrix products": _make_products,
+        "one histogram": _make_histogram,
+        "class by class": _make_class_by_class,
+    }
+    timed = tf.function(makers[way](classes))
+
+    def run():
+        return tf.nest.map_structure(lambda x: x.numpy(), timed())
+
+    return run
+
+
+def _normal(*shape: int) -> Any:
+    import tensorflow as tf
+
+    # A variable: TensorFlow would compute with a constant while it builds the graph.
+    return tf.Variable(tf.random.stateless_normal(shape, [0, 1]))
+
+
+def _labels(seed: int, classes: int, side: int = _SIDE) -> Any:
+    import tensorflow as tf
+
+    shape = [_BATCH, side, side]
+    return tf.Variable(
+        tf.random.stateless_uniform(shape, [seed, 0], 0, classes, tf.int32)
+    )
+
+
+def _cam_inputs(classes: int) -> tuple[Any, Any, Any]:
+    import tensorflow as tf
+
+    features = tf.Variable(tf.nn.relu(_normal(_BATCH, 33, 33, 2048)))
+    return features, _normal(2048, classes - 1), tf.ones([_BATCH, classes - 1])
+
+
+def _make_closed_form(classes: int) -> Callable[[], Any]:
+    from wss.pseudo_labels import cam
+
+    features, kernel, image_labels = _cam_inputs(classes)
+    return lambda: cam.class_activation_maps(features, kernel, image_labels)
+
+
+def _make_backward_passes(classes: int) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    from wss.pseudo_labels import cam
+
+    variable, kernel, image_labels = _cam_inputs(classes)
+
+    def maps():
+        features = variable.read_value()
+        scores = tf.matmul(tf.reduce_mean(features, [1, 2]), kernel)
+        return cam.gradient_class_activation_maps(
+            features,
+            lambda index: tf.gradients(scores[:, index], features)[0],
+            image_labels,
+        )
+
+    return maps
+
+
+def _make_passes(variant: str, passes: int) -> Callable[[], Any]:
+    """At 129 x 129, for the repeats to stay short: the ratio is the same."""
+    import tensorflow as tf
+
+    from wss.models.batch_norm import collect_batch_statistics
+    from wss.models.deeplab import DeepLabV3Plus
+
+    tf.keras.utils.set_random_seed(0)
+    model = DeepLabV3Plus(21, variant)
+    images = _normal(_BATCH, 129, 129, 3)
+
+    def gradients():
+        with tf.GradientTape() as tape, collect_batch_statistics():
+            ends = [model.backbone(images, training=True) for _ in range(passes)]
+            logits = model.segment(ends[0], training=True, dropout_seeds=None)
+            image_logits = model.classify(ends[-1])
+            loss = tf.reduce_mean(logits) + tf.reduce_mean(image_logits)
+        weights = [v for v in model.trainable_variables if "kernel" in v.name]
+        return [
+            tf.reduce_sum(gradient)
+            for gradient in tape.gradient(loss, weights)
+            if gradient is not None
+        ]
+
+    return gradients
+
+
+def _loss_inputs(classes: int) -> tuple[Any, Any]:
+    return _normal(_BATCH, 129, 129, classes), _labels(0, classes)
+
+
+def _make_loss(classes: int) -> Callable[[], Any]:
+    from wss import losses
+
+    logits, labels = _loss_inputs(classes)
+    return _with_gradient(
+        lambda: losses.softmax_cross_entropy(logits, labels, ignore_label=255), logits
+    )
+
+
+def _make_one_hot_loss(classes: int) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    from wss.resize import resize_bilinear
+
+    logits, labels = _loss_inputs(classes)
+
+    def loss():
+        truth = tf.reshape(tf.one_hot(labels, classes), [-1, classes])
+        large = tf.reshape(resize_bilinear(logits, (_SIDE, _SIDE)), [-1, classes])
+        pixels = tf.nn.softmax_cross_entropy_with_logits(truth, large)
+        return tf.reduce_mean(pixels)
+
+    return _with_gradient(loss, logits)
+
+
+def _with_gradient(loss: Callable[[], Any], logits: Any) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    def both():
+        with tf.GradientTape() as tape:
+            value = loss()
+        return value, tape.gradient(value, logits)
+
+    return both
+
+
+def _make_resize(classes: int) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    from wss.resize import resize_bilinear
+
+    logits = _normal(_BATCH, 129, 129, classes)
+    return _with_gradient(
+        lambda: tf.nn.l2_loss(resize_bilinear(logits, (_SIDE, _SIDE))), logits
+    )
+
+
+def _make_products(classes: int) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    logits = _normal(_BATCH, 129, 129, classes)
+    places = np.arange(_SIDE)[:, np.newaxis] * 128 / (_SIDE - 1)
+    shares = np.maximum(0.0, 1.0 - np.abs(places - np.arange(129)))
+    shares = tf.constant(shares, tf.float32)
+
+    def loss():
+        tall = tf.einsum("yh,bhwc->bywc", shares, logits)
+        return tf.nn.l2_loss(tf.einsum("xw,bywc->byxc", shares, tall))
+
+    return _with_gradient(loss, logits)
+
+
+def _make_histogram(classes: int) -> Callable[[], Any]:
+    from wss.metrics import ConfusionMatrix
+
+    matrix = ConfusionMatrix(classes, ignore_label=255)
+    labels, predictions = _labels(0, classes), _labels(1, classes)
+
+    def count():
+        matrix.update(labels, predictions)
+        return labels[0, 0, 0]
+
+    return count
+
+
+def _make_class_by_class(classes: int) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    labels, predictions = _labels(0, classes), _labels(1, classes)
+
+    def count():
+        counts = []
+        for index in range(classes):
+            labeled, predicted = labels == index, predictions == index
+            for pixels in (labeled & predicted, labeled, predicted):
+                counts.append(tf.math.count_nonzero(pixels))
+        return counts
+
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--levers", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--variant", default="xception_65", help="of pass")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--output", default="runs/levers.json")
+    flags = parser.parse_args()
+    found = {}
+    for lever in flags.levers:
+        shared = dict(classes=flags.classes, variant=flags.variant)
+        ways = {way: {"way": way, **shared} for way in WAYS[lever]}
+        pair = measuring.measure(make, ways, flags.repeats)
+        ours, plain = (pair[way] for way in WAYS[lever])
+        for way, one in pair.items():
+            one["gain"] = plain["seconds"] / ours["seconds"] if one is ours else 1.0
+            found[f"{lever}: {way}"] = one
+    columns = {"s": "seconds", "CPU s": "cpu_seconds", "Peak GB": "gigabytes"}
+    measuring.report(found, {**columns, "times faster": "gain"}, flags.output, "lever")
+
+
+if __name__ == "__main__":
+    main()
