@@ -66,10 +66,10 @@ def _normal(*shape: int) -> Any:
     return tf.Variable(tf.random.stateless_normal(shape, [0, 1]))
 
 
-def _labels(seed: int, classes: int, side: int = _SIDE) -> Any:
+def _labels(seed: int, classes: int) -> Any:
     import tensorflow as tf
 
-    shape = [_BATCH, side, side]
+    shape = [_BATCH, _SIDE, _SIDE]
     return tf.Variable(
         tf.random.stateless_uniform(shape, [seed, 0], 0, classes, tf.int32)
     )
