@@ -208,3 +208,21 @@ def test_another_model_in_the_same_directory_is_a_user_error(tmp_path):
     method.model.weights = tf.Variable([1.0, 2.0, 3.0])
     with pytest.raises(UserError, match="does not fit this configuration"):
         trainer.train()
+
+
+def test_masks_without_a_class_are_warned_of(tmp_path, capsys, monkeypatch):
+    class AllIgnored(toy.ToyMethod):
+        def step(self, batch, step, seed, counts):
+            output = super().step(batch, step, seed, counts)
+            seen = tf.cast(step >= 4, tf.float32)
+            output.losses["supervised"] = seen * output.losses["regression"]
+            return output
+
+    monkeypatch.setattr(toy, "ToyMethod", AllIgnored)
+    make(tmp_path)[0].train()
+    warnings = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1] for line in warnings if "no labeled pixel" in line] == [
+        " step 1 found no labeled pixel",
+        " step 2 found no labeled pixel",
+        " step 4 found no labeled pixel",
+    ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import gin
@@ -233,6 +234,13 @@ class Trainer:
             ),
             flush=True,
         )
+        if losses.get("supervised") == 0.0:
+            print(
+                f"warning: step {step} found no labeled pixel: its masks are ignored "
+                "everywhere. python -m data_prep.verify shows which values they hold.",
+                file=sys.stderr,
+                flush=True,
+            )
         scalars = {
             **_tagged("losses", losses),
             **_tagged("monitors", results["monitors"]),
