@@ -109,11 +109,14 @@ def test_two_replicas_and_image_level_labels(data_dir, tmp_path, capsys):
     assert "step 1/1" in printed and "mIoU" not in printed
 
 
-def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog):
+def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys):
     arguments = {"gin_file": "shapes_supervised.gin", "flags": ["--mode=train"]}
     assert run(data_dir, tmp_path / "a", "TRAIN_STEPS = 1", **arguments) == 0
-    init = f"INIT_CHECKPOINT = '{tmp_path / 'a'}'"
-    assert run(data_dir, tmp_path / "b", "TRAIN_STEPS = 1", init, **arguments) == 0
+    assert "warning" not in capsys.readouterr().out
+    bindings = [f"INIT_CHECKPOINT = '{tmp_path / 'a'}'", "EVAL_CROP_SIZE = 129"]
+    assert run(data_dir, tmp_path / "b", "TRAIN_STEPS = 1", *bindings, **arguments) == 0
+    warning = "warning  crops are too small for the atrous rate 12: "
+    assert warning in capsys.readouterr().out
     assert "185 variables loaded, 4 skipped, 0 missing" in caplog.text
 
 

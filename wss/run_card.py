@@ -38,6 +38,15 @@ def describe(experiment: Any, method: Method) -> str:
         "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
         "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
     }
+    rates = method.model.untrained_rates(
+        experiment.crop_size, experiment.eval_crop_size
+    )
+    if rates:
+        rows["warning"] = (
+            f"crops are too small for the atrous rate {' and '.join(map(str, rates))}: "
+            "there it meets padding only, at EVAL_CROP_SIZE it does not. Choose a "
+            "larger CROP_SIZE or smaller DeepLabV3Plus.atrous_rates."
+        )
     return "\n".join(_row(name, value) for name, value in rows.items())
 
 

@@ -126,6 +126,7 @@ class DeepLabV3Plus(tf.keras.Model):
         )
         if atrous_rates is None:
             atrous_rates = [16 * r // output_stride for r in ATROUS_RATES_AT_STRIDE_16]
+        self.atrous_rates = tuple(atrous_rates)
         batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
@@ -275,6 +276,33 @@ class DeepLabV3Plus(tf.keras.Model):
         """Height and width of the logits of images of a height and width."""
         stride = self.decoder_output_stride
         return tuple((side - 1) // stride + 1 for side in image_size)
+
+    def untrained_rates(
+        self, crop_size: Sequence[int], evaluated_size: Sequence[int]
+    ) -> List[int]:
+        """Atrous rates of the pyramid that training can not teach and evaluation uses.
+
+        From the rate on that is the width of the features, the outer weights of a 3x3
+        kernel meet padding alone, and stay as they were drawn. Larger images then give
+        them something to multiply.
+
+        Args:
+          crop_size: height and width in training, pixels.
+          evaluated_size: height and width in evaluation, pixels.
+
+        >>> model = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
+        >>> model.untrained_rates((129, 129), (257, 257))  # Of the rates 6, 12 and 18.
+        [12]
+        """
+        sides = [
+            tuple((side - 1) // self.output_stride + 1 for side in pair)
+            for pair in zip(crop_size, evaluated_size)
+        ]
+        return [
+            rate
+            for rate in self.atrous_rates
+            if any(trained <= rate < evaluated for trained, evaluated in sides)
+        ]
 
     def features(self, end_points: EndPoints) -> tf.Tensor:
         """The backbone's last end point."""
