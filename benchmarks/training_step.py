@@ -36,6 +36,7 @@ def make_step(
     jit_compile: bool,
     output_stride: int = 16,
     accumulation_steps: int = 1,
+    recompute: int = 0,
 ) -> Callable[[], Any]:
     """A function that takes one step; for `measuring.measure`."""
     start = time.perf_counter()
@@ -51,7 +52,7 @@ def make_step(
 
     tf.keras.mixed_precision.set_global_policy(precision)
     strategy = tf.distribute.get_strategy()
-    model = DeepLabV3Plus(classes, variant, output_stride)
+    model = DeepLabV3Plus(classes, variant, output_stride, recompute=bool(recompute))
     learner = _find(method)(model, 255)
     learner.build()
     training_step = TrainingStep(
@@ -126,6 +127,7 @@ AXES = {
     "batch": (int, 2),
     "precision": (str, "float32"),
     "accumulation_steps": (int, 1),
+    "recompute": (int, 0),
 }
 
 
@@ -150,6 +152,7 @@ def main() -> None:
     explained = {
         "method": f"of {', '.join(METHODS)}",
         "batch": "labeled images; as many without labels",
+        "recompute": "1: forget what is inside of the backbone's modules",
     }
     for name, (kind, default) in AXES.items():
         choices = METHODS if name == "method" else None

@@ -35,7 +35,7 @@ def of_function(
     Args:
       function: traced, with static shapes.
       repeats: how often a loop within the functions that it calls runs. Its own loops
-        do not count, so that for several steps in one call the cost is that of one.
+        run once, so that for several steps in one call the cost is that of one.
     """
     graph = function.graph.as_graph_def(add_shapes=True)
     library = {f.signature.name: f for f in graph.library.function}
@@ -69,7 +69,7 @@ def of_function(
             seen[name] = of_nodes(body.node_def, arguments, repeats)
         return seen.get(name, Cost(0.0, 0.0))
 
-    return of_nodes(graph.node, {}, 0)
+    return of_nodes(graph.node, {}, 1)
 
 
 def of_forward_pass(model: Callable, size: Tuple[int, int]) -> Cost:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from wss.errors import UserError
 from wss.models.layers import EndPoints, Initializer
+from wss.models.recomputation import recomputed
 
 Pixel = Tuple[float, float, float]
 
@@ -32,6 +33,8 @@ class Backbone(tf.Module):
       channels: of the last end point.
       classifier_initializer: of the classifier's kernel [1, 1, channels, classes].
       prelogits_keep: share that the classifier's dropout keeps; 1 for no dropout.
+      recompute: in training, compute what is inside of a module once more on the way
+        back instead of keeping it. Its end points, but for the last, are left out.
     """
 
     scope: str
@@ -40,6 +43,7 @@ class Backbone(tf.Module):
     channels: int
     classifier_initializer: Initializer
     prelogits_keep: float = 1.0
+    recompute: bool = False
 
     @abc.abstractmethod
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
@@ -52,6 +56,27 @@ class Backbone(tf.Module):
         Returns:
           Tensors [batch, height, width, channels] by the original's names.
         """
+
+    def call_module(
+        self, module: Any, inputs: tf.Tensor, training: bool, end_points: EndPoints
+    ) -> tf.Tensor:
+        """module(inputs, training, end_points), recomputed where that saves memory.
+
+        Args:
+          module: has a `scope`, the name of its output among the end points.
+          inputs: [batch, height, width, channels].
+          training: as of `__call__`.
+          end_points: takes the module's.
+        """
+        needed = (name for name, _ in self.decoder_end_points.values())
+        inside = f"{module.scope}/"
+        if not (self.recompute and training) or any(
+            name.startswith(inside) for name in needed
+        ):
+            return module(inputs, training, end_points)
+        outputs = recomputed(lambda x: module(x, training, {}), inputs)
+        end_points[module.scope] = outputs
+        return outputs
 
 
 class _Variant(NamedTuple):

@@ -74,6 +74,7 @@ class DeepLabV3Plus(tf.keras.Model):
         aspp_channels: int = 256,
         decoder_channels: int = 256,
         batch_norm_decay: Optional[float] = None,
+        recompute: bool = False,
     ):
         """Creates all variables.
 
@@ -91,6 +92,8 @@ class DeepLabV3Plus(tf.keras.Model):
           decoder_channels: of the decoder's output.
           batch_norm_decay: of all moving averages; unless given the original's, which
             differ by part. Runs of less than some ten thousand steps want 0.98 or so.
+          recompute: in training, compute what is inside of the backbone's modules once
+            more on the way back instead of keeping it: less memory, more time.
 
         Raises:
           UserError: unknown variant, or a stride or grid that it can not have.
@@ -113,6 +116,7 @@ class DeepLabV3Plus(tf.keras.Model):
             aspp_channels=aspp_channels,
             decoder_channels=decoder_channels,
             batch_norm_decay=batch_norm_decay,
+            recompute=recompute,
         )
         self.variant = variant
         self.num_classes = num_classes
@@ -124,6 +128,7 @@ class DeepLabV3Plus(tf.keras.Model):
             multi_grid=multi_grid,
             batch_norm_decay=batch_norm_decay,
         )
+        self.backbone.recompute = recompute
         if atrous_rates is None:
             atrous_rates = [16 * r // output_stride for r in ATROUS_RATES_AT_STRIDE_16]
         self.atrous_rates = tuple(atrous_rates)

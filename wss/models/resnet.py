@@ -234,7 +234,7 @@ class ResNet(Backbone):
         outputs = tf.nn.max_pool2d(outputs, 3, 2, "SAME")
         for name, modules in self.blocks:
             for module in modules:
-                outputs = module(outputs, training, end_points)
+                outputs = self.call_module(module, outputs, training, end_points)
             end_points[name] = outputs
         return end_points
 

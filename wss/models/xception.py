@@ -210,7 +210,7 @@ class Xception(Backbone):
             outputs = convolution(outputs, training, end_points)
         for name, modules in self.blocks:
             for module in modules:
-                outputs = module(outputs, training, end_points)
+                outputs = self.call_module(module, outputs, training, end_points)
             end_points[name] = outputs
         return end_points
 
