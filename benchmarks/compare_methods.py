@@ -66,7 +66,7 @@ class Study:
 
 STUDIES = {
     "shapes": Study("shapes", "val", 1500),
-    "camvid": Study("camvid_1-8", "test", 1000),
+    "camvid": Study("camvid_1-8", "test", 1500),
 }
 
 
