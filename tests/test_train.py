@@ -115,7 +115,7 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
     assert "warning" not in capsys.readouterr().out
     bindings = [f"INIT_CHECKPOINT = '{tmp_path / 'a'}'", "EVAL_CROP_SIZE = 129"]
     assert run(data_dir, tmp_path / "b", "TRAIN_STEPS = 1", *bindings, **arguments) == 0
-    warning = "warning  crops are too small for the atrous rate 12: "
+    warning = "warning  crops are too small for these atrous rates: 12. "
     assert warning in capsys.readouterr().out
     assert "185 variables loaded, 4 skipped, 0 missing" in caplog.text
 

@@ -42,10 +42,11 @@ def describe(experiment: Any, method: Method) -> str:
         experiment.crop_size, experiment.eval_crop_size
     )
     if rates:
+        named = ", ".join(map(str, rates))
         rows["warning"] = (
-            f"crops are too small for the atrous rate {' and '.join(map(str, rates))}: "
-            "there it meets padding only, at EVAL_CROP_SIZE it does not. Choose a "
-            "larger CROP_SIZE or smaller DeepLabV3Plus.atrous_rates."
+            f"crops are too small for these atrous rates: {named}. Their outer weights "
+            "meet padding only and learn nothing, but act on images of EVAL_CROP_SIZE. "
+            "Choose a larger CROP_SIZE or smaller DeepLabV3Plus.atrous_rates."
         )
     return "\n".join(_row(name, value) for name, value in rows.items())
 

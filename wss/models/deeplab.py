@@ -129,9 +129,6 @@ class DeepLabV3Plus(tf.keras.Model):
             batch_norm_decay=batch_norm_decay,
         )
         self.backbone.recompute = recompute
-        if atrous_rates is None:
-            atrous_rates = [16 * r // output_stride for r in ATROUS_RATES_AT_STRIDE_16]
-        self.atrous_rates = tuple(atrous_rates)
         batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
@@ -205,12 +202,15 @@ class DeepLabV3Plus(tf.keras.Model):
         self,
         aspp_channels: int,
         decoder_channels: int,
-        atrous_rates: Sequence[int],
+        atrous_rates: Optional[Sequence[int]],
         batch_norm: functools.partial,
     ) -> None:
-        channels = self.backbone.channels
+        channels, stride = self.backbone.channels, self.output_stride
+        if atrous_rates is None:
+            atrous_rates = [16 * rate // stride for rate in ATROUS_RATES_AT_STRIDE_16]
+        self.atrous_rates = tuple(atrous_rates)
         self.pyramid_pooling = PyramidPooling(
-            channels, aspp_channels, atrous_rates, batch_norm
+            channels, aspp_channels, self.atrous_rates, batch_norm
         )
         self.low_level_end_point, low_level_channels = _look_up(
             self.backbone.decoder_end_points, self.decoder_output_stride, "decoder"

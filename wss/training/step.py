@@ -241,12 +241,8 @@ class TrainingStep:
         norm = tf.linalg.global_norm(list(gradients.values()))
         results["losses"]["gradient"] = norm
         statistics = results.pop("statistics")
-        if scale is None:
-            self.optimizer.apply(gradients, rate)
-            finite = None
-        else:
-            finite = tf.math.is_finite(norm)
-            self.optimizer.apply(gradients, rate, finite)
+        finite = None if scale is None else tf.math.is_finite(norm)
+        self.optimizer.apply(gradients, rate, finite)
         if self._statistics is not None:
             # No result of a pass in inference mode reaches the averages: some runs were
             # seen to use the new ones in such a pass.
@@ -340,12 +336,10 @@ class TrainingStep:
         if scale is not None:
             summed = [gradient / scale for gradient in summed]
         gradients = dict(zip(names, summed))
-        multiplied = {
-            name: gradients[name] * factor
-            for name, factor in self._multipliers.items()
-            if name in gradients
-        }
-        return {**gradients, **multiplied}
+        for name, factor in self._multipliers.items():
+            if name in gradients:
+                gradients[name] *= factor
+        return gradients
 
     def _check(self, losses: Tensors) -> None:
         """Notes the first loss that is not finite, and keeps what it noted before."""
