@@ -45,9 +45,9 @@ class _Recorder:
         self._method = method
         self._optimizer = optimizer
 
-    def _record_gradients(self, gradients, rate):
+    def _record_gradients(self, gradients, rate, finite=None):
         self.gradients = gradients
-        type(self._optimizer).apply(self._optimizer, gradients, rate)
+        type(self._optimizer).apply(self._optimizer, gradients, rate, finite)
 
     def _wrap(self, owner, name):
         original = getattr(owner, name)
