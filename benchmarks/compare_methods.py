@@ -19,6 +19,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import json
+import math
 import os
 import re
 import statistics
@@ -91,7 +92,7 @@ def plan(flags: argparse.Namespace) -> list[Training]:
     shared = [
         f"DATA_DIR = {os.path.abspath(flags.data_dir)!r}",
         f"TRAIN_STEPS = {flags.steps}",
-        f"EVAL_INTERVAL = {max(1, flags.steps // _EVALUATIONS)}",
+        f"EVAL_INTERVAL = {math.ceil(flags.steps / _EVALUATIONS)}",
         f"CHECKPOINT_INTERVAL = {max(1, flags.steps // 4)}",
         "Trainer.keep_checkpoints = 1",
         *flags.gin_bindings,
