@@ -51,3 +51,12 @@ def test_without_its_legend_the_picture_ends_with_the_lines():
 def test_a_single_point_is_seen():
     picture = line_chart.draw({"one": [(10, 50.0)]}, "step", "mIoU (%)")
     assert len(xml.dom.minidom.parseString(picture).getElementsByTagName("circle")) == 1
+
+
+def test_a_long_name_has_room():
+    def width(name):
+        picture = line_chart.draw({name: [(0, 1), (10, 2)]}, "x", "y")
+        svg = xml.dom.minidom.parseString(picture).documentElement
+        return int(svg.getAttribute("viewBox").split()[2])
+
+    assert width("a" * 40) == width("a" * 20) + 20 * 7

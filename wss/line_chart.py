@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from xml.sax import saxutils
 
-_WIDTH, _HEIGHT = 640, 360
+_HEIGHT = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 16, 44
-_LEGEND = 174  # Its width.
+_END = 450  # Of the axis of x.
+_LETTER = 7  # Wide at most, on the average of a word.
 # Okabe and Ito's colours, which colour-blind people tell apart.
 _COLOURS = (
     "#000000",
@@ -34,8 +35,9 @@ def draw(
       y_name: what y is.
       legend: name the lines beside them; otherwise the picture ends there.
     """
-    width = _WIDTH if legend else _WIDTH - _LEGEND
-    end = _WIDTH - _LEGEND - _RIGHT  # Of the axis of x.
+    width = _END + _RIGHT
+    if legend:
+        width += 24 + _LETTER * max(map(len, lines)) + _RIGHT
     points = [point for line in lines.values() for point in line]
     x_ticks = ticks(0, max(x for x, _ in points))
     y_ticks = ticks(min(y for _, y in points), max(y for _, y in points))
@@ -44,7 +46,7 @@ def draw(
         across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
         return (
-            _LEFT + across * (end - _LEFT),
+            _LEFT + across * (_END - _LEFT),
             _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM),
         )
 
@@ -54,7 +56,7 @@ def draw(
         f'<rect width="{width}" height="{_HEIGHT}" fill="white"/>',
     ]
     parts += _grid(x_ticks, y_ticks, place)
-    middle = (_LEFT + end) / 2
+    middle = (_LEFT + _END) / 2
     parts += [_text(middle, _HEIGHT - 8, x_name, "middle")]
     turned = f'transform="rotate(-90 14 {_HEIGHT / 2})"'
     parts += [_text(14, _HEIGHT / 2, y_name, "middle", turned)]
@@ -65,7 +67,7 @@ def draw(
             x, y = place(*line[0])
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{ink}"/>']
         if legend:
-            x, y = end + 16, _TOP + 10 + 20 * number
+            x, y = _END + _RIGHT, _TOP + 10 + 20 * number
             parts += [_path([(x, y), (x + 18, y)], ink, 2)]
             parts += [_text(x + 24, y + 4, name, "start")]
     return "\n".join([*parts, "</svg>", ""])
