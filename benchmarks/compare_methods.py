@@ -148,7 +148,9 @@ def _run(training: Training, threads: Optional[int], *command: str) -> None:
             check=False,
         )
     if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}; see {path}")
+        with open(path, encoding="utf-8") as log:
+            said = log.read().splitlines()[-1:]
+        raise RuntimeError("\n".join([f"{command[0]} failed; see {path}", *said]))
 
 
 def _read(model_dir: str, name: str) -> Any:
@@ -298,8 +300,10 @@ def main() -> None:
         try:
             for future in concurrent.futures.as_completed(running):
                 future.result()
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, RuntimeError):
+                sys.exit(str(error))
             raise
     report(collect(trainings, flags.test_split), flags)
 
