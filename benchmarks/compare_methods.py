@@ -300,14 +300,15 @@ def main() -> None:
         try:
             for future in concurrent.futures.as_completed(running):
                 future.result()
-        except BaseException as error:
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, RuntimeError):
-                sys.exit(str(error))
             raise
     report(collect(trainings, flags.test_split), flags)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    main()
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(str(error))
