@@ -38,10 +38,21 @@ def of_function(
         run once, so that for several steps in one call the cost is that of one.
     """
     graph = function.graph.as_graph_def(add_shapes=True)
-    library = {f.signature.name: f for f in graph.library.function}
-    seen: Dict[str, Cost] = {}
+    return _Counter(graph.library, repeats).of_nodes(graph.node, {}, repeats=1)
 
-    def of_nodes(nodes, arguments: Dict[str, List[Shape]], repeats: int) -> Cost:
+
+class _Counter:
+    """Counts a graph's nodes, and each function that they call once."""
+
+    # Functions that refer to each other would keep the whole library until Python
+    # looks for garbage.
+
+    def __init__(self, library, repeats: int):
+        self._library = {f.signature.name: f for f in library.function}
+        self._repeats = repeats
+        self._seen: Dict[str, Cost] = {}
+
+    def of_nodes(self, nodes, arguments: Dict[str, List[Shape]], repeats: int) -> Cost:
         shapes = dict(arguments)
         for node in nodes:
             shapes[node.name] = _shapes(node.attr)
@@ -53,23 +64,21 @@ def of_function(
             if node.op in ("Conv2D", "DepthwiseConv2dNative"):
                 convolved += _size(outputs[0]) if outputs else 0.0
             for called in _called(node):
-                cost = of_library(called)
+                cost = self._of_library(called)
                 times = repeats if node.op.endswith("While") else 1
                 operations += times * cost.operations
                 convolved += times * cost.convolved
         return Cost(operations, convolved)
 
-    def of_library(name: str) -> Cost:
-        if name not in seen and name in library:
-            body = library[name]
+    def _of_library(self, name: str) -> Cost:
+        if name not in self._seen and name in self._library:
+            body = self._library[name]
             arguments = {
                 argument.name: _shapes(body.arg_attr[index].attr)
                 for index, argument in enumerate(body.signature.input_arg)
             }
-            seen[name] = of_nodes(body.node_def, arguments, repeats)
-        return seen.get(name, Cost(0.0, 0.0))
-
-    return of_nodes(graph.node, {}, 1)
+            self._seen[name] = self.of_nodes(body.node_def, arguments, self._repeats)
+        return self._seen.get(name, Cost(0.0, 0.0))
 
 
 def of_forward_pass(model: Callable, size: Tuple[int, int]) -> Cost:

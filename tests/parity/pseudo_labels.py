@@ -18,6 +18,7 @@ from tests.parity.common import (
 )
 from tests.parity.forward import build_model
 from wss.methods import pseudoseg
+from wss.methods.base import StepOutput
 from wss.models import deeplab
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.tf1_checkpoint import named_variables
@@ -314,13 +315,25 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
     gradients = tape.gradient(total, networks.inputs)
 
     checks = _compare_losses_and_gradients(golden, prefix, output.losses, gradients)
-    probabilities = fused[0].probabilities
-    if not flags["soft_pseudo_label"]:
-        probabilities = tf.argmax(probabilities, -1)
-        probabilities = tf.reshape(probabilities, [-1])
+    compared = _pseudo_labels(fused[0].probabilities, output, flags)
+    if used_labels:
+        compared["image_level_label_used_weak"] = used_labels[0]
+    for name, valid in networks.used_valid.items():
+        compared[f"valid_mask_used_{name}"] = valid[..., tf.newaxis]
+    return checks + [
+        golden.compare(prefix + key, value, LOSS_TOLERANCE)
+        for key, value in compared.items()
+        if prefix + key in golden
+    ]
+
+
+def _pseudo_labels(probabilities: tf.Tensor, output: StepOutput, flags) -> dict:
+    """The pseudo labels and what is noted of them, by the original's names."""
+    if flags["soft_pseudo_label"]:
+        pseudo_labels = tf.reshape(probabilities, [-1, probabilities.shape[-1]])
     else:
-        probabilities = tf.reshape(probabilities, [-1, networks.num_classes])
-    compared = {"pseudo_label": probabilities}
+        pseudo_labels = tf.reshape(tf.argmax(probabilities, -1), [-1])
+    compared = {"pseudo_label": pseudo_labels}
     for theirs, ours in (
         ("max_prob_weak", "decoder"),
         ("max_att_prob_weak", "attention"),
@@ -328,17 +341,8 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
         ("max_prob_avg_t", "sharpened"),
     ):
         compared[theirs] = output.histograms.get(f"confidence/{ours}")
-    if used_labels:
-        compared["image_level_label_used_weak"] = used_labels[0]
-    for name, valid in networks.used_valid.items():
-        compared[f"valid_mask_used_{name}"] = valid[..., tf.newaxis]
-    if "valid_ratio" in output.monitors:
-        compared["valid_ratio"] = output.monitors["mask_ratio"].result()
-    return checks + [
-        golden.compare(prefix + key, value, LOSS_TOLERANCE)
-        for key, value in compared.items()
-        if prefix + key in golden
-    ]
+    compared["valid_ratio"] = output.monitors["mask_ratio"].result()
+    return compared
 
 
 def _compare_losses_and_gradients(golden, prefix, losses, gradients) -> List[Check]:
