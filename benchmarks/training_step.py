@@ -48,8 +48,10 @@ def make_step(
     from wss.models import tf1_checkpoint
     from wss.models.batch_norm import collect_batch_statistics
     from wss.models.deeplab import DeepLabV3Plus
+    from wss.training import determinism
     from wss.training.step import TrainingStep
 
+    determinism.configure()
     tf.keras.mixed_precision.set_global_policy(precision)
     strategy = tf.distribute.get_strategy()
     model = DeepLabV3Plus(classes, variant, output_stride, recompute=bool(recompute))

@@ -26,9 +26,8 @@ def batch_of(step=0, **replaced):
 def run(method, batch, wrap=lambda f: f):
     def step(batch):
         with collect_batch_statistics():
-            output = method.step(
-                batch, tf.constant(0, tf.int64), 0, method.counts(batch)
-            )
+            step = tf.constant(0, tf.int64)
+            output = tiny.merged(method.step(batch, step, 0, method.counts(batch)))
         return output.losses, output.monitors
 
     return wrap(step)(batch)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.training import tiny
 from wss.methods import base
 from wss.methods.pseudoseg import PseudoSeg
 from wss.methods.supervised import Supervised
@@ -56,7 +57,8 @@ def make_batch(seed=0, step=0):
 def run(method, batch, step=0, seed=0):
     with collect_batch_statistics():
         counts = method.counts(batch)
-        return method.step(batch, tf.constant(step, tf.int64), seed, counts)
+        step = tf.constant(step, tf.int64)
+        return tiny.merged(method.step(batch, step, seed, counts))
 
 
 def test_supervised_has_one_loss_and_needs_no_unlabeled_images():

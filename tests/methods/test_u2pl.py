@@ -57,7 +57,8 @@ def make_batches(steps, batch=2):
 
 def run(method, batch, step=1):
     with collect_batch_statistics():
-        return method.step(batch, tf.constant(step, tf.int64), 0, method.counts(batch))
+        step = tf.constant(step, tf.int64)
+        return tiny.merged(method.step(batch, step, 0, method.counts(batch)))
 
 
 def update(method, output, step=1):

@@ -9,6 +9,7 @@ and pass or fail. Exit status 1 where anything fails.
 import argparse
 import os
 import sys
+import zipfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -16,13 +17,24 @@ from tests.parity import cases  # noqa: E402
 from tests.parity.common import Golden  # noqa: E402
 
 
-def report(path: str) -> bool:
+def open_golden(path: str) -> Golden:
+    """Opens a golden file; a ValueError says why it can not be one."""
+    try:
+        golden = Golden(path)
+        cases.name_of(golden)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no golden file") from error
+    return golden
+
+
+def report(golden: Golden) -> bool:
     """Prints the checks of one file; True where all pass."""
-    golden = Golden(path)
     checks = cases.check(golden)
     failed = sum(not check.passed for check in checks)
     width = max(len(check.name) for check in checks)
-    print(f"\n{path}  ({cases.name_of(golden)})")
+    print(f"\n{golden.path}  ({cases.name_of(golden)})")
     for check in checks:
         verdict = "pass" if check.passed else "FAIL"
         print(
@@ -40,7 +52,11 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE.npz")
-    passed = [report(path) for path in parser.parse_args().files]
+    try:
+        goldens = [open_golden(path) for path in parser.parse_args().files]
+    except ValueError as error:
+        parser.error(str(error))
+    passed = [report(golden) for golden in goldens]
     print(f"\n{sum(passed)} of {len(passed)} files pass")
     return 0 if all(passed) else 1
 

@@ -41,6 +41,7 @@ class Golden:
     """A golden file: arrays by key, whole or sampled, and the settings of its run."""
 
     def __init__(self, path: str):
+        self.path = path
         self._arrays = np.load(path)
         self.meta: Mapping[str, Any] = json.loads(str(self._arrays["meta"]))
         self.keys = frozenset(self._arrays.files)

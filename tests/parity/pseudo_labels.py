@@ -17,6 +17,7 @@ from tests.parity.common import (
     perturbed,
 )
 from tests.parity.forward import build_model
+from tests.training import tiny
 from wss.methods import pseudoseg
 from wss.methods.base import StepOutput
 from wss.models import deeplab
@@ -309,7 +310,8 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
     ), tf.GradientTape() as tape:
         tape.watch(networks.inputs)
         step = tf.constant(0, tf.int64)
-        output = method.step(_batch(networks.inputs), step, seed=0, counts={})
+        batch = _batch(networks.inputs)
+        output = tiny.merged(method.step(batch, step, seed=0, counts={}))
         total = tf.add_n(list(output.losses.values()))
     gin.clear_config()
     gradients = tape.gradient(total, networks.inputs)

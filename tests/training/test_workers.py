@@ -2,7 +2,9 @@
 
 import os
 import re
+import types
 
+import pytest
 import tensorflow as tf
 
 from tests.training.pair import run_pair
@@ -40,3 +42,20 @@ def test_without_others_nothing_changes(tmp_path):
     assert variable.numpy() == 2.0
     assert workers.any_of(strategy, True) and not workers.any_of(strategy, False)
     assert workers.mean_of(strategy, 7) == 7
+
+
+@pytest.mark.parametrize(
+    "count, message, name",
+    [
+        (3, "Task /job:worker/replica:0/task:2 heartbeat timeout", "Worker 2 (c:3)"),
+        (3, "Socket closed", "Another worker"),
+        (2, "Socket closed", "Worker 1 (b:2)"),  # There is no other.
+    ],
+)
+def test_the_name_of_a_lost_worker(count, message, name):
+    cluster = tf.train.ClusterSpec({"worker": ["a:1", "b:2", "c:3"][:count]})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        cluster, task_type="worker", task_id=0
+    )
+    strategy = types.SimpleNamespace(cluster_resolver=resolver)
+    assert workers._name_lost(strategy, message) == name

@@ -18,10 +18,19 @@ from wss.models import backbone, tf1_checkpoint
 from wss.models.batch_norm import BatchNorm, collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import Convolution, truncated_normal
+from wss.step_output import StepOutput, outputs
 from wss.training import distribution
 from wss.training.step import TrainingStep
 
 CLASSES, SIDE, BATCH, STEPS = 4, 33, 4, 20
+
+
+def merged(returned):
+    """All that a method's step gives, as one output."""
+    merged = StepOutput(losses={})
+    for output in outputs(returned):
+        merged.add(output)
+    return merged
 
 
 class Plain(backbone.Backbone):

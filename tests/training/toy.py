@@ -1,8 +1,8 @@
 """A linear regression that looks like a method of segmentation to the trainer."""
 
-import types
-
 import tensorflow as tf
+
+from wss.step_output import StepOutput
 
 
 class ToyMethod(tf.Module):
@@ -43,12 +43,11 @@ class ToyMethod(tf.Module):
         loss = tf.reduce_mean(error**2) + 0.01 * noise * self.model.biases
         if self._poison_step is not None:
             loss *= tf.where(step == self._poison_step, float("nan"), 1.0)
-        return types.SimpleNamespace(
+        return StepOutput(
             losses={"regression": loss, "other": 0.5 * loss},
             monitors={"error": tf.reduce_mean(error)},
             histograms={"error": error},
             panels={"constant": tf.zeros([1, 4, 4, 3], tf.uint8)},
-            kept={},
         )
 
 

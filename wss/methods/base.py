@@ -5,57 +5,29 @@ be edited to add one; `docs/add_a_method.md` walks through an example.
 """
 
 import abc
-import dataclasses
-from typing import Dict, List, Mapping, Union
+from typing import Dict, List, Mapping
 
 import tensorflow as tf
 
 from wss import losses
 from wss.models.deeplab import DeepLabV3Plus
-from wss.replicas import Ratio
 from wss.resize import resize_bilinear
+from wss.step_output import Outputs, Panel, StepOutput
 
 Batch = Mapping[str, Mapping[str, tf.Tensor]]
 
 # How many images of a batch the summaries show.
 SHOWN_IMAGES = 2
 
-
-@dataclasses.dataclass(frozen=True)
-class Panel:
-    """Images for the summaries.
-
-    Attributes:
-      kind: "rgb" for [images, height, width, 3] in 0..255, "label" for class ids
-        [images, height, width], "mask" for [images, height, width] in 0..1.
-      tensor: the images.
-    """
-
-    kind: str
-    tensor: tf.Tensor
-
-
-@dataclasses.dataclass
-class StepOutput:
-    """What one step of a method gives.
-
-    Attributes:
-      losses: scalars by name, float32, of this part of the batch; training minimises
-        their sum (plus weight decay), averaged over the parts.
-      monitors: scalars by name, worth a curve: means over this part, averaged as well,
-        or `Ratio`s, whose sums are those of all parts.
-      histograms: tensors by name, worth a distribution.
-      panels: images by name.
-      kept: tensors by name, of static shapes, for `Method.after_update`.
-    """
-
-    losses: Dict[str, tf.Tensor]
-    monitors: Dict[str, Union[tf.Tensor, Ratio]] = dataclasses.field(
-        default_factory=dict
-    )
-    histograms: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    panels: Dict[str, Panel] = dataclasses.field(default_factory=dict)
-    kept: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+__all__ = [
+    "SHOWN_IMAGES",
+    "Batch",
+    "Method",
+    "Panel",
+    "StepOutput",
+    "draw_seeds",
+    "segmentation_panels",
+]
 
 
 class Method(tf.Module):
@@ -106,8 +78,13 @@ class Method(tf.Module):
         step: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
-    ) -> StepOutput:
+    ) -> Outputs:
         """Computes the losses of one part of the batch.
+
+        A method whose losses come from several passes may be a generator that yields an
+        output with the losses of each. They are differentiated at once, so that what a
+        pass keeps for its way back is gone when the next pass begins. No gradient of
+        later losses reaches the tensors of earlier passes.
 
         Args:
           batch: {"labeled": {...}, "unlabeled": {...}} as `wss.data.pipeline` makes it.

@@ -7,7 +7,7 @@ LiheYoung/UniMatch (Yang et al., CVPR 2023).
 
 import enum
 import functools
-from typing import Mapping, NamedTuple
+from typing import Iterator, Mapping, NamedTuple
 
 import gin
 import tensorflow as tf
@@ -119,10 +119,15 @@ class FixMatch(Method):
         step: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
-    ) -> StepOutput:
+    ) -> Iterator[StepOutput]:
         """See `Method.step`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
         logits, weak_logits = self._see_weak(labeled, unlabeled, seed)
+        supervised = self.supervised_loss(logits, labeled, step, counts)
+        yield StepOutput(
+            losses={"supervised": 0.5 * supervised},
+            panels=segmentation_panels(labeled, logits),
+        )
         target = make_target(weak_logits, unlabeled["valid"])
         boxes = self.draw_boxes(unlabeled, seed, Draw.BOX)
         strong = mixing.paste(boxes, unlabeled["strong"])
@@ -136,13 +141,9 @@ class FixMatch(Method):
         unsupervised = unsupervised_loss(
             strong_logits, pasted(boxes, target), self.threshold
         )
-        supervised = self.supervised_loss(logits, labeled, step, counts)
-        output = StepOutput(
-            losses={"supervised": 0.5 * supervised, "unsupervised": 0.5 * unsupervised},
-            panels=segmentation_panels(labeled, logits),
-        )
+        output = StepOutput(losses={"unsupervised": 0.5 * unsupervised})
         self.monitor(unlabeled, target, strong, strong_logits, output)
-        return output
+        yield output
 
     def _see_weak(self, labeled: Images, unlabeled: Images, seed: int):
         """Logits of labeled images and, at the images' size, of weak views.

@@ -6,7 +6,7 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 
 import enum
 import functools
-from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
@@ -115,31 +115,29 @@ class PseudoSeg(Method):
         step: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
-    ) -> StepOutput:
+    ) -> Iterator[StepOutput]:
         """See `Method.step`."""
-        labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        output = StepOutput(losses={})
-
-        pseudo_label = self._teach(unlabeled, seed, output)
+        unlabeled = batch["unlabeled"]
+        pseudo_label, output = self._teach(unlabeled, seed)
+        # No gradient passes from the strong view to the weak one.
+        yield output
         logits_strong = self.model.segment(
             self.model.backbone(unlabeled["strong"], training=True),
             training=True,
             dropout_seeds=draw_seeds(seed, unlabeled, Draw.STRONG_DROPOUT),
         )
         valid = _at_logits(unlabeled["valid"], logits_strong)
-        output.losses["consistency"] = self._weight(step) * losses.consistency(
+        consistency = losses.consistency(
             logits_strong,
             pseudo_label.probabilities,
             pseudo_label.confident * valid,
             valid,
             counts.get("valid"),
         )
-        cross_entropy = functools.partial(
-            self.supervised_loss, labeled=labeled, step=step, counts=counts
-        )
-        self._learn_labeled(labeled, seed, cross_entropy, output)
+        output = StepOutput(losses={"consistency": self._weight(step) * consistency})
         self._monitor(unlabeled, pseudo_label, logits_strong, output)
-        return output
+        yield output
+        yield self._learn_labeled(batch["labeled"], step, seed, counts)
 
     def class_scores(
         self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
@@ -165,8 +163,9 @@ class PseudoSeg(Method):
         progress = tf.cast(step, tf.float32) / self.ramp_up_steps
         return self.unlabeled_weight * tf.minimum(1.0, progress)
 
-    def _teach(self, unlabeled: Images, seed: int, output: StepOutput) -> PseudoLabel:
-        """Makes the pseudo label of the weak view; no gradient reaches it."""
+    def _teach(self, unlabeled: Images, seed: int) -> Tuple[PseudoLabel, StepOutput]:
+        """The pseudo label of the weak view, and what the view teaches otherwise."""
+        output = StepOutput(losses={})
         images = unlabeled["weak"]
         learns_image_labels = self.weakly and self.classifier_on_unlabeled
         # The original runs the weak view in train mode once for the decoder and, with
@@ -195,7 +194,7 @@ class PseudoSeg(Method):
             confidences["attention"] = tf.nn.softmax(attention_logits)
         for name, probabilities in confidences.items():
             output.histograms[f"confidence/{name}"] = tf.reduce_max(probabilities, -1)
-        return pseudo_label
+        return pseudo_label, output
 
     def _refined_maps(
         self, unlabeled: Images, logits: tf.Tensor, output: StepOutput
@@ -235,11 +234,14 @@ class PseudoSeg(Method):
     def _learn_labeled(
         self,
         labeled: Images,
+        step: tf.Tensor,
         seed: int,
-        cross_entropy: Callable[[tf.Tensor], tf.Tensor],
-        output: StepOutput,
-    ) -> None:
-        """Adds the losses of the labeled images."""
+        counts: Mapping[str, tf.Tensor],
+    ) -> StepOutput:
+        """The losses of the labeled images."""
+        cross_entropy = functools.partial(
+            self.supervised_loss, labeled=labeled, step=step, counts=counts
+        )
         learns_image_labels = self.weakly and not self.classifier_on_unlabeled
         # The original's train-mode passes over the labeled images: for the decoder, for
         # the attention, and for the classifier where that one has a pass of its own.
@@ -251,7 +253,10 @@ class PseudoSeg(Method):
             training=True,
             dropout_seeds=draw_seeds(seed, labeled, Draw.LABELED_DROPOUT),
         )
-        output.losses["supervised"] = cross_entropy(logits)
+        output = StepOutput(
+            losses={"supervised": cross_entropy(logits)},
+            panels=segmentation_panels(labeled, logits),
+        )
         if learns_image_labels:
             output.losses["classifier"] = self._classifier_loss(
                 end_points, labeled, seed
@@ -271,7 +276,7 @@ class PseudoSeg(Method):
                 output.losses["classifier"] = losses.image_label_loss(
                     self.model.classify(end_points, mask), labeled["image_labels"]
                 )
-        output.panels.update(segmentation_panels(labeled, logits))
+        return output
 
     def _attend(
         self,

@@ -5,7 +5,7 @@ Source: "Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segme
 """
 
 import enum
-from typing import Mapping
+from typing import Iterator, Mapping
 
 import gin
 import tensorflow as tf
@@ -50,13 +50,19 @@ class UniMatch(FixMatch):
         step: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
-    ) -> StepOutput:
+    ) -> Iterator[StepOutput]:
         """See `Method.step`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
         logits, weak_logits, perturbed_logits = self._see_weak_and_perturbed(
             labeled, unlabeled, seed
         )
         target = make_target(weak_logits, unlabeled["valid"])
+        supervised = self.supervised_loss(logits, labeled, step, counts)
+        features = unsupervised_loss(perturbed_logits, target, self.threshold)
+        yield StepOutput(
+            losses={"supervised": 0.5 * supervised, "features": 0.25 * features},
+            panels=segmentation_panels(labeled, logits),
+        )
         boxes = [
             self.draw_boxes(unlabeled, seed, purpose)
             for purpose in (Draw.BOX, Draw.BOX_2)
@@ -70,19 +76,14 @@ class UniMatch(FixMatch):
             unsupervised_loss(view, pasted(box, target), self.threshold)
             for view, box in zip(strong_logits, boxes)
         ]
-        features = unsupervised_loss(perturbed_logits, target, self.threshold)
-        supervised = self.supervised_loss(logits, labeled, step, counts)
         output = StepOutput(
             losses={
-                "supervised": 0.5 * supervised,
                 "strong": 0.125 * strong_losses[0],
                 "strong_2": 0.125 * strong_losses[1],
-                "features": 0.25 * features,
-            },
-            panels=segmentation_panels(labeled, logits),
+            }
         )
         self.monitor(unlabeled, target, strong[0], strong_logits[0], output)
-        return output
+        yield output
 
     def _see_weak_and_perturbed(self, labeled: Images, unlabeled: Images, seed: int):
         """Logits of labeled images and, at the images' size, of weak views, twice.

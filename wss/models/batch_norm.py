@@ -15,7 +15,7 @@ Outside such a block a training pass updates the averages at once.
 
 import contextlib
 import threading
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -25,34 +25,52 @@ from wss import replicas
 FUSED_EPSILON = 1.001e-5
 
 
+class _Measured(NamedTuple):
+    """What one pass measured of one layer's inputs, and how many passes it is."""
+
+    mean: tf.Tensor
+    variance: tf.Tensor
+    repeats: int
+
+
 class BatchStatistics:
     """What the passes of one step on one replica measured, per layer.
 
     n updates `m -= (1 - decay) * (m - b_i)` in a row, with the statistics b_1 ... b_n,
     are one update with the decay `decay^n` towards a weighted mean of the b_i. So per
-    layer only `sum_i (1 - decay) * decay^(n - i) * b_i` and n are kept.
+    layer only `sum_i (1 - decay) * decay^(n - i) * b_i` and n are needed.
     """
 
     def __init__(self) -> None:
-        self._sums: Dict[int, List[tf.Tensor]] = {}
-        self._layers: Dict[int, Tuple[BatchNorm, int]] = {}
+        self._measured: Dict[BatchNorm, List[_Measured]] = {}
 
     def add(
         self, layer: "BatchNorm", mean: tf.Tensor, variance: tf.Tensor, repeats: int
     ) -> None:
         """Notes `repeats` equal updates of the layer's averages, [channels] each."""
-        _, updates = self._layers.get(id(layer), (layer, 0))
-        shrink = layer.decay**repeats
-        batch = [(1.0 - shrink) * x for x in (mean, variance)]
-        if updates:
-            batch = [shrink * s + x for s, x in zip(self._sums[id(layer)], batch)]
-        self._sums[id(layer)] = batch
-        self._layers[id(layer)] = (layer, updates + repeats)
+        measured = _Measured(mean, variance, repeats)
+        self._measured.setdefault(layer, []).append(measured)
 
     @property
     def sums(self) -> List[tf.Tensor]:
         """What was measured: two sums for each layer, [channels] each."""
-        return [value for pair in self._sums.values() for value in pair]
+        # Layers that the same passes measured are computed as one: a network has
+        # hundreds of them, and to a device small operations cost as much as large ones.
+        groups: Dict[Any, List[BatchNorm]] = {}
+        for layer, measured in self._measured.items():
+            repeats = tuple(one.repeats for one in measured)
+            groups.setdefault((layer.decay, repeats), []).append(layer)
+        sums = {}
+        for (decay, repeats), layers in groups.items():
+            summed = tf.zeros([])
+            for index, times in enumerate(repeats):
+                measured = [self._measured[layer][index] for layer in layers]
+                batch = tf.concat([x for one in measured for x in one[:2]], 0)
+                summed = decay**times * summed + (1.0 - decay**times) * batch
+            sizes = [layer.moving_mean.shape[0] for layer in layers for _ in range(2)]
+            parts = tf.split(summed, sizes)
+            sums.update(zip(layers, zip(parts[::2], parts[1::2])))
+        return [part for layer in self._measured for part in sums[layer]]
 
     def apply(
         self,
@@ -69,21 +87,24 @@ class BatchStatistics:
             applied instead of this block's.
           finite: scalar bool, equal on all replicas; nothing moves where it is False.
         """
-        if not self._layers:
+        if not self._measured:
             return
         averages, weights = [], []
-        for layer, updates in self._layers.values():
+        for layer, measured in self._measured.items():
+            updates = sum(one.repeats for one in measured)
             averages += [layer.moving_mean, layer.moving_variance]
             weights += 2 * [1.0 - layer.decay**updates]
         sums = list(self.sums if sums is None else sums)
 
         def update(strategy: tf.distribute.Strategy, sums: List[Any], *finite) -> None:
             extended = strategy.extended
+            # One constant for all layers of a kind: a graph has nodes enough.
+            constants = {weight: tf.constant(weight) for weight in set(weights)}
             reduced = extended.batch_reduce_to(
                 tf.distribute.ReduceOp.MEAN, list(zip(sums, averages))
             )
             for average, weight, value in zip(averages, weights, reduced):
-                arguments = (weight, value, *finite)
+                arguments = (constants[weight], value, *finite)
                 extended.update(average, _move, args=arguments, group=False)
 
         arguments = (sums,) if finite is None else (sums, finite)
@@ -92,7 +113,7 @@ class BatchStatistics:
 
 def _move(
     average: tf.Variable,
-    weight: float,
+    weight: tf.Tensor,
     value: tf.Tensor,
     finite: Optional[tf.Tensor] = None,
 ) -> tf.Operation:

@@ -10,6 +10,7 @@ from wss import replicas
 from wss.errors import NotFiniteError, UserError
 from wss.replicas import Ratio
 from wss.training import optimizers, schedules, workers
+from wss.training.gradients import differentiate, total
 from wss.training.loss_scale import LossScale
 
 Tensors = Dict[str, tf.Tensor]
@@ -81,6 +82,10 @@ class TrainingStep:
         self._trainable = {
             name: variable for name, variable in variables.items() if variable.trainable
         }
+        regularized = {v.ref() for v in method.regularized_variables}
+        self._regularized = [
+            name for name, v in self._trainable.items() if v.ref() in regularized
+        ]
         self._multipliers = optimizers.gradient_multipliers(self._trainable)
         self.optimizer = optimizers.Momentum(self._trainable)
         self._loss_scale = None
@@ -295,31 +300,27 @@ class TrainingStep:
         scale: Optional[tf.Tensor],
     ) -> Dict[str, Any]:
         """Losses, gradients and all else that one part of the batch gives."""
-        with tf.GradientTape() as tape:
-            with replicas.synchronized(
-                self._synchronized
-            ), self._collect_statistics() as statistics:
-                output = self._method.step(batch, step, self._seed, counts)
-            losses = dict(output.losses)
-            losses["weight_decay"] = self._weight_decay * tf.add_n(
-                [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
+        factor = 1.0 / self._strategy.num_replicas_in_sync
+        if scale is not None:
+            factor *= scale
+        with replicas.synchronized(
+            self._synchronized
+        ), self._collect_statistics() as statistics:
+            output, gradients = differentiate(
+                lambda: self._method.step(batch, step, self._seed, counts),
+                self._trainable,
+                factor,
             )
-            # `tf.add_n` begins with an input that nothing else needs any more: here an
-            # order that depends on the other threads.
-            losses["total"] = tf.reduce_sum(tf.stack(list(losses.values())))
-            loss = losses["total"] / self._strategy.num_replicas_in_sync
-            if scale is not None:
-                loss *= scale
         # What it knows of the layers is the same on each replica and in each portion.
         self._statistics = statistics
-        gradients = tape.gradient(loss, self._trainable)
+        losses = dict(output.losses)
+        losses["weight_decay"] = self._weight_decay * tf.add_n(
+            [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
+        )
+        losses["total"] = total(losses)
         return {
             "losses": losses,
-            "gradients": {
-                name: tf.convert_to_tensor(gradient)
-                for name, gradient in gradients.items()
-                if gradient is not None
-            },
+            "gradients": gradients,
             "statistics": [] if statistics is None else statistics.sums,
             "monitors": dict(output.monitors),
             "histograms": dict(output.histograms),
@@ -328,14 +329,21 @@ class TrainingStep:
         }
 
     def _reduce(self, gradients: Tensors, scale: Optional[tf.Tensor]) -> Tensors:
-        """Sums gradients over the replicas, takes the scale out, multiplies some."""
-        names = list(gradients)
-        summed = tf.distribute.get_replica_context().all_reduce(
-            "SUM", [gradients[name] for name in names]
-        )
+        """Sums gradients over the replicas, takes the scale out, multiplies some.
+
+        The weight decay's gradient comes in between: added to each part's losses it
+        would cost each part another copy of all weights.
+        """
+        summed = list(gradients.values())
+        if self._strategy.num_replicas_in_sync > 1:
+            summed = tf.distribute.get_replica_context().all_reduce("SUM", summed)
         if scale is not None:
             summed = [gradient / scale for gradient in summed]
-        gradients = dict(zip(names, summed))
+        gradients = dict(zip(gradients, summed))
+        weight_decay = tf.constant(self._weight_decay)
+        for name in self._regularized:
+            decay = weight_decay * self._trainable[name]
+            gradients[name] = gradients[name] + decay if name in gradients else decay
         for name, factor in self._multipliers.items():
             if name in gradients:
                 gradients[name] *= factor

@@ -143,11 +143,16 @@ def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
 
 def _name_lost(strategy: tf.distribute.Strategy, message: str) -> str:
     """ "Worker 1 (host:port)" if the message of the failure says which one."""
+    resolver = strategy.cluster_resolver
+    cluster = resolver.cluster_spec()
     # "Task /job... heartbeat timeout", or in current TensorFlow a list of "unhealthy".
     place = r"(?:Task |unhealthy[^/]*)/job:(\w+)/replica:\d+/task:(\d+)"
-    found = re.search(place, message)
-    if not found:
+    lost = [(job, int(index)) for job, index in re.findall(place, message)[:1]]
+    if not lost:
+        this = (resolver.task_type, resolver.task_id)
+        everyone = [(job, i) for job in cluster.jobs for i in cluster.task_indices(job)]
+        lost = [one for one in everyone if one != this]
+    if len(lost) > 1:
         return "Another worker"
-    job, index = found[1], int(found[2])
-    address = strategy.cluster_resolver.cluster_spec().task_address(job, index)
-    return f"{job.capitalize()} {index} ({address})"
+    ((job, index),) = lost
+    return f"{job.capitalize()} {index} ({cluster.task_address(job, index)})"

@@ -1,0 +1,114 @@
+"""Losses that a method gives one by one are differentiated one by one."""
+
+import pytest
+import tensorflow as tf
+
+from wss.step_output import StepOutput
+from wss.training import determinism
+from wss.training.step import TrainingStep
+
+A, B, X, DECAY = 2.0, 5.0, 3.0, 0.1
+
+
+class Cubic(tf.Module):
+    """The losses x a^3 and (a^2 + x) b, of the weights a and b and the batch's x."""
+
+    other_variables = ()
+
+    def __init__(self):
+        super().__init__()
+        self.weights = {
+            name: tf.Variable(value, name=name)
+            for name, value in (("a", A), ("b", B), ("c", 1.0))
+        }
+        self.regularized_variables = [self.weights["a"], self.weights["c"]]
+
+    def counts(self, batch):
+        return {}
+
+    def after_update(self, step, kept):
+        assert list(kept) == ["x"]
+
+    def losses(self, batch):
+        a, b, _ = self.weights.values()
+        x = tf.reduce_mean(batch)
+        square = a**2
+        yield StepOutput(losses={"first": x * a * square}, kept={"x": x})
+        with tf.name_scope("second"):
+            yield StepOutput(losses={"second": (square + x) * b})
+
+
+class OneByOne(Cubic):
+    def step(self, batch, step, seed, counts):
+        yield from self.losses(batch)
+
+
+class Together(Cubic):
+    def step(self, batch, step, seed, counts):
+        first, second = self.losses(batch)
+        first.add(second)
+        return first
+
+
+def make(method, strategy=None, **settings):
+    determinism.configure()
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        method = method()
+        return TrainingStep(
+            method,
+            method.weights,
+            strategy,
+            total_steps=10,
+            weight_decay=DECAY,
+            **settings,
+        )
+
+
+@pytest.mark.parametrize("where", ["eagerly", "graph", "two replicas"])
+@pytest.mark.parametrize("portions", [1, 2])
+# Of the second loss, by way of the square, which the first pass computed.
+@pytest.mark.parametrize("method, late", [(OneByOne, 0.0), (Together, 2 * A * B)])
+def test_gradients(two_cpus, method, late, portions, where):
+    strategy = two_cpus if where == "two replicas" else None
+    step = make(method, strategy, accumulation_steps=portions)
+    tf.config.run_functions_eagerly(where == "eagerly")
+    try:
+        results = step._distributed_step(tf.fill([4], X))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert float(results["losses"]["first"]) == X * A**3
+    assert float(results["losses"]["second"]) == (A**2 + X) * B
+    # The first step of momentum is one of gradient descent.
+    a, b, c = (
+        (begin - float(weight.numpy())) / float(results["learning_rate"])
+        for begin, weight in zip((A, B, 1.0), step._trainable.values())
+    )
+    assert a == pytest.approx(3 * X * A**2 + late + DECAY * A, rel=1e-4)
+    assert b == pytest.approx(A**2 + X, rel=1e-3)
+    # Nothing but the weight decay reaches it.
+    assert c == pytest.approx(DECAY, rel=1e-3)
+
+
+def test_the_second_pass_waits_for_the_gradients_of_the_first():
+    step = make(OneByOne)
+    counts = {}
+    graph = tf.function(step._compute).get_concrete_function(
+        tf.TensorSpec([4]), tf.TensorSpec([], tf.int64), counts, None
+    )
+    graph = graph.graph
+    (begin,) = (o for o in graph.get_operations() if o.name == "second/add")
+    before, found = [begin], set()
+    while before:
+        operation = before.pop()
+        if operation.name not in found:
+            found.add(operation.name)
+            before += operation.control_inputs
+            before += [tensor.op for tensor in operation.inputs]
+    assert any(name.startswith("gradient_tape/") for name in found)
+
+
+def test_two_losses_of_one_name_are_an_error():
+    output = StepOutput(losses={"supervised": tf.constant(1.0)})
+    with pytest.raises(ValueError, match="two losses called 'supervised'"):
+        output.add(StepOutput(losses={"supervised": tf.constant(2.0)}))
