@@ -1,9 +1,13 @@
-"""Draws of the dropout."""
+"""Convolutions' numbers, draws of the dropout."""
+
+import functools
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from wss.models.layers import dropout_mask
+from wss.models.batch_norm import BatchNorm
+from wss.models.layers import Convolution, dropout_mask, truncated_normal
 
 SEEDS = tf.constant([[1, 2], [3, 4], [1, 2]])
 
@@ -28,3 +32,63 @@ def test_an_example_is_drawn_by_its_own_seed():
 def test_xla_draws_the_same():
     compiled = tf.function(draw, jit_compile=True)
     np.testing.assert_array_equal(compiled(), draw())
+
+
+def depthwise(rate):
+    return Convolution(
+        f"rate_{rate}_depthwise",
+        8,
+        None,
+        3,
+        rate=rate,
+        initializer=truncated_normal(0.5),
+        batch_norm=functools.partial(BatchNorm, decay=0.9, epsilon=1e-3),
+    )
+
+
+def outputs_and_gradients(convolve, kernel, images):
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = convolve(images)
+        loss = tf.reduce_sum(outputs**3)
+    return outputs, *tape.gradient(loss, [images, kernel])
+
+
+@pytest.mark.parametrize(
+    "rate, size", [(1, (7, 9)), (2, (7, 9)), (8, (7, 9)), (9, (7, 9)), (18, (9, 9))]
+)
+def test_atrous_depthwise_convolution(rate, size):
+    images = tf.random.stateless_normal([2, *size, 8], [1, 2])
+    layer = depthwise(rate)
+    kernel = layer.convolution.depthwise_kernel
+
+    def plainly(images):
+        outputs = tf.nn.depthwise_conv2d(
+            images, kernel, [1, 1, 1, 1], "SAME", dilations=[rate, rate]
+        )
+        return tf.nn.relu(layer.batch_norm(outputs, training=True))
+
+    expected = outputs_and_gradients(plainly, kernel, images)
+    step = functools.partial(
+        outputs_and_gradients, functools.partial(layer, training=True), kernel
+    )
+    for given in (step(images), tf.function(step)(images)):
+        for x, y in zip(given, expected):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
+
+
+def test_an_atrous_convolution_keeps_its_input_only():
+    def cuts(rate):
+        layer = depthwise(rate)
+        kernel = layer.convolution.depthwise_kernel
+        convolve = functools.partial(layer, training=True)
+        step = tf.function(
+            lambda images: outputs_and_gradients(convolve, kernel, images)
+        ).get_concrete_function(tf.TensorSpec([2, 9, 9, 8]))
+        operations = [op.type for op in step.graph.get_operations()]
+        return operations.count("SpaceToBatchND")
+
+    # On the way forth, the same again on the way back, and what the gradient needs.
+    assert cuts(rate=6) == 3
+    # Nothing but the central weight sees the image.
+    assert cuts(rate=9) == 0

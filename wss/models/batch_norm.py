@@ -218,12 +218,13 @@ class BatchNorm(tf.keras.layers.Layer):
         if training and replicas.is_synchronized():
             outputs, mean, variance = self._normalize_globally(inputs, gamma, beta)
         else:
+            unused = tf.zeros([0]) if training else None
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 inputs,
                 gamma,
                 beta,
-                None if training else self.moving_mean,
-                None if training else self.moving_variance,
+                unused if training else self.moving_mean,
+                unused if training else self.moving_variance,
                 epsilon=self.epsilon,
                 is_training=bool(training),
             )

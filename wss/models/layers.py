@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from wss import draws
 from wss.models.batch_norm import BatchNorm
+from wss.models.recomputation import recomputed
 
 EndPoints = Dict[str, tf.Tensor]
 Initializer = tf.keras.initializers.Initializer
@@ -43,6 +44,26 @@ def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tens
       seeds: int32 [batch, 2], a seed for each example.
     """
     return tf.cast(draws.uniform(shape[1:], seeds) < keep, tf.float32) / keep
+
+
+class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
+    """Keras's, with fewer operations."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        (rate, _), (_, height, width, _) = self.dilation_rate, inputs.shape
+        if rate == 1:
+            # Keras would add constants, three for each convolution of a graph.
+            return tf.compat.v1.nn.depthwise_conv2d_native(
+                inputs,
+                self.depthwise_kernel,
+                [1, *self.strides, 1],
+                self.padding.upper(),
+            )
+        if height is not None and width is not None and rate >= max(height, width):
+            # All weights but the central one see nothing but padding.
+            row, column = (size // 2 for size in self.kernel_size)
+            return inputs * self.depthwise_kernel[row, column, :, 0]
+        return super().call(inputs)
 
 
 class Convolution(tf.Module):
@@ -82,6 +103,9 @@ class Convolution(tf.Module):
         self.scope = scope
         self._relu = relu
         self._padding = rate * (kernel_size - 1) // 2 if stride > 1 else 0
+        # TensorFlow cuts an atrous one's input, with a margin of the rate on each side,
+        # into rate^2 small images: several times the input, kept for the way back.
+        self._recompute = filters is None and rate > 1
         arguments = dict(
             kernel_size=kernel_size,
             strides=stride,
@@ -91,7 +115,7 @@ class Convolution(tf.Module):
             name=scope,
         )
         if filters is None:
-            self.convolution = tf.keras.layers.DepthwiseConv2D(
+            self.convolution = _DepthwiseConvolution(
                 depthwise_initializer=initializer, **arguments
             )
         else:
@@ -110,7 +134,11 @@ class Convolution(tf.Module):
         if self._padding:
             pad = [self._padding, self._padding]
             inputs = tf.pad(inputs, [[0, 0], pad, pad, [0, 0]])
-        outputs = self.batch_norm(self.convolution(inputs), training=training)
+        if self._recompute and training:
+            outputs = recomputed(self.convolution, inputs)
+        else:
+            outputs = self.convolution(inputs)
+        outputs = self.batch_norm(outputs, training=training)
         if self._relu:
             outputs = tf.nn.relu(outputs)
         if end_points is not None:

@@ -342,7 +342,10 @@ class TrainingStep:
         gradients = dict(zip(gradients, summed))
         weight_decay = tf.constant(self._weight_decay)
         for name in self._regularized:
-            decay = weight_decay * self._trainable[name]
+            # Without the wait it would be computed, and kept, from the beginning on.
+            wait = [gradients[name]] if name in gradients else []
+            with tf.control_dependencies(wait):
+                decay = weight_decay * self._trainable[name]
             gradients[name] = gradients[name] + decay if name in gradients else decay
         for name, factor in self._multipliers.items():
             if name in gradients:
