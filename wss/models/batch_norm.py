@@ -51,26 +51,28 @@ class BatchStatistics:
         measured = _Measured(mean, variance, repeats)
         self._measured.setdefault(layer, []).append(measured)
 
-    @property
-    def sums(self) -> List[tf.Tensor]:
-        """What was measured: two sums for each layer, [channels] each."""
-        # Layers that the same passes measured are computed as one: a network has
-        # hundreds of them, and to a device small operations cost as much as large ones.
+    def _groups(self) -> Dict[Tuple[float, Tuple[int, ...]], List["BatchNorm"]]:
+        """Layers by decay and repeats; those that the same passes measured."""
+        # They are computed as one vector: a network has hundreds of layers, and to a
+        # device small operations cost as much as large ones.
         groups: Dict[Any, List[BatchNorm]] = {}
         for layer, measured in self._measured.items():
             repeats = tuple(one.repeats for one in measured)
             groups.setdefault((layer.decay, repeats), []).append(layer)
-        sums = {}
-        for (decay, repeats), layers in groups.items():
+        return groups
+
+    @property
+    def sums(self) -> List[tf.Tensor]:
+        """What was measured: a vector for each group of layers, means and variances."""
+        sums = []
+        for (decay, repeats), layers in self._groups().items():
             summed = tf.zeros([])
             for index, times in enumerate(repeats):
                 measured = [self._measured[layer][index] for layer in layers]
                 batch = tf.concat([x for one in measured for x in one[:2]], 0)
                 summed = decay**times * summed + (1.0 - decay**times) * batch
-            sizes = [layer.moving_mean.shape[0] for layer in layers for _ in range(2)]
-            parts = tf.split(summed, sizes)
-            sums.update(zip(layers, zip(parts[::2], parts[1::2])))
-        return [part for layer in self._measured for part in sums[layer]]
+            sums.append(summed)
+        return sums
 
     def apply(
         self,
@@ -89,37 +91,32 @@ class BatchStatistics:
         """
         if not self._measured:
             return
-        averages, weights = [], []
-        for layer, measured in self._measured.items():
-            updates = sum(one.repeats for one in measured)
-            averages += [layer.moving_mean, layer.moving_variance]
-            weights += 2 * [1.0 - layer.decay**updates]
+        context = tf.distribute.get_replica_context()
         sums = list(self.sums if sums is None else sums)
+        if context.num_replicas_in_sync > 1:
+            sums = context.all_reduce(tf.distribute.ReduceOp.MEAN, sums)
+        averages, changes = [], []
+        for ((decay, repeats), layers), summed in zip(self._groups().items(), sums):
+            of_group = [
+                x for one in layers for x in (one.moving_mean, one.moving_variance)
+            ]
+            weight = 1.0 - decay ** sum(repeats)
+            change = weight * tf.concat(of_group, 0) - summed
+            if finite is not None:
+                change = tf.where(finite, change, 0.0)
+            averages += of_group
+            changes += tf.split(change, [x.shape[0] for x in of_group])
 
-        def update(strategy: tf.distribute.Strategy, sums: List[Any], *finite) -> None:
-            extended = strategy.extended
-            # One constant for all layers of a kind: a graph has nodes enough.
-            constants = {weight: tf.constant(weight) for weight in set(weights)}
-            reduced = extended.batch_reduce_to(
-                tf.distribute.ReduceOp.MEAN, list(zip(sums, averages))
-            )
-            for average, weight, value in zip(averages, weights, reduced):
-                arguments = (constants[weight], value, *finite)
-                extended.update(average, _move, args=arguments, group=False)
+        def update(strategy: tf.distribute.Strategy, changes: List[Any]) -> None:
+            for average, change in zip(averages, changes):
+                strategy.extended.update(
+                    average, _subtract, args=(change,), group=False
+                )
 
-        arguments = (sums,) if finite is None else (sums, finite)
-        tf.distribute.get_replica_context().merge_call(update, args=arguments)
+        context.merge_call(update, args=(changes,))
 
 
-def _move(
-    average: tf.Variable,
-    weight: tf.Tensor,
-    value: tf.Tensor,
-    finite: Optional[tf.Tensor] = None,
-) -> tf.Operation:
-    change = weight * average - value
-    if finite is not None:
-        change = tf.where(finite, change, 0.0)
+def _subtract(average: tf.Variable, change: tf.Tensor) -> tf.Operation:
     return average.assign_sub(change)
 
 
