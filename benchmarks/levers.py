@@ -10,6 +10,9 @@ crop of 513 x 513: the way the project takes, and the plain one.
                each class
     pass       the labeled images, through the network and back: once for both heads;
                once for each
+    atrous     the pyramid's depthwise convolutions and their gradients, at a crop of
+               129: central weights alone where the others see padding, small images
+               cut twice; TensorFlow's, which keeps the small images
     loss       cross entropy with its gradient: from class numbers; from one-hot labels
                at full size
     resize     logits to the size of the image and back: TensorFlow's operation; two
@@ -18,6 +21,7 @@ crop of 513 x 513: the way the project takes, and the plain one.
 """
 
 import argparse
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +32,7 @@ from benchmarks import measuring
 WAYS = {
     "cam": ("closed form", "backward passes"),
     "pass": ("one pass", "two passes"),
+    "atrous": ("weights that see the image", "all weights"),
     "loss": ("class numbers", "one-hot labels"),
     "resize": ("one operation", "matrix products"),
     "confusion": ("one histogram", "class by class"),
@@ -44,6 +49,8 @@ def make(way: str, classes: int, variant: str) -> Callable[[], Any]:
         "backward passes": _make_backward_passes,
         "one pass": lambda _: _make_passes(variant, 1),
         "two passes": lambda _: _make_passes(variant, 2),
+        "weights that see the image": lambda _: _make_pyramid(plain=False),
+        "all weights": lambda _: _make_pyramid(plain=True),
         "class numbers": _make_loss,
         "one-hot labels": _make_one_hot_loss,
         "one operation": _make_resize,
@@ -131,6 +138,49 @@ def _make_passes(variant: str, passes: int) -> Callable[[], Any]:
             for gradient in tape.gradient(loss, weights)
             if gradient is not None
         ]
+
+    return gradients
+
+
+def _make_pyramid(plain: bool) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    from wss.models.batch_norm import BatchNorm
+    from wss.models.layers import Convolution, truncated_normal
+
+    tf.keras.utils.set_random_seed(0)
+    features = _normal(_BATCH, 9, 9, 2048)
+    layers = {
+        rate: Convolution(
+            f"rate_{rate}_depthwise",
+            2048,
+            None,
+            3,
+            rate=rate,
+            initializer=truncated_normal(0.33),
+            batch_norm=functools.partial(BatchNorm, 0.9997, 1e-3),
+        )
+        for rate in (6, 12, 18)
+    }
+    kernels = [layer.convolution.depthwise_kernel for layer in layers.values()]
+
+    def convolve(layer: Any, rate: int) -> Any:
+        if not plain:
+            return layer(features, training=True)
+        outputs = tf.nn.depthwise_conv2d(
+            features,
+            layer.convolution.depthwise_kernel,
+            [1, 1, 1, 1],
+            "SAME",
+            dilations=[rate, rate],
+        )
+        return tf.nn.relu(layer.batch_norm(outputs, training=True))
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            outputs = [convolve(layer, rate) for rate, layer in layers.items()]
+            loss = tf.add_n([tf.nn.l2_loss(x) for x in outputs])
+        return tape.gradient(loss, [features, *kernels])
 
     return gradients
 

@@ -114,7 +114,7 @@ def test_what_the_guard_compares_with(tmp_path, monkeypatch):
 
 def test_the_ways_that_are_compared_give_the_same_numbers(monkeypatch):
     monkeypatch.setattr(levers, "_SIDE", 17)
-    for lever in ("cam", "pass", "loss", "resize"):
+    for lever in ("cam", "pass", "atrous", "loss", "resize"):
         ours, plain = (
             levers.make(way, 3, "resnet_v1_18_quarter_beta")()
             for way in levers.WAYS[lever]

@@ -133,7 +133,8 @@ def _network(experiment: Any, method: Method) -> Dict[str, str]:
     height, width = experiment.crop_size
     forward = cost.of_forward_pass(method.model, (height, width))
     parts = experiment.strategy.num_replicas_in_sync * experiment.accumulation_steps
-    images = experiment.batch_size // parts * (1 + method.uses_unlabeled)
+    together = 1 + (method.uses_unlabeled and method.passes_together)
+    images = experiment.batch_size // parts * together
     number = 4 if experiment.precision == "float32" else 2
     memory = cost.expected_memory(forward, weights, images, number)
     return {
