@@ -129,12 +129,12 @@ class MemoryBank(tf.Module):
         kept = present & (place > (count - self._capacities)[:, tf.newaxis])
         rows = self._row(self.pushed.read_value()[:, tf.newaxis] + place - 1)
         rows = tf.where(kept, rows, sum(self.capacities))
-        self.rows.assign(
-            tf.tensor_scatter_nd_update(
-                self.rows.read_value(),
-                tf.reshape(rows, [-1, 1]),
-                tf.reshape(keys, [-1, keys.shape[-1]]),
-            )
+        # In place: a variable that several replicas have offers assignment as a whole
+        # only, and the banks are large.
+        tf.raw_ops.ResourceScatterNdUpdate(
+            ref=self.rows.handle,
+            indices=tf.reshape(rows, [-1, 1]),
+            updates=tf.reshape(keys, [-1, keys.shape[-1]]),
         )
         self.pushed.assign_add(count)
 
@@ -226,14 +226,13 @@ def contrastive_loss(
       Scalar, float32: the mean over the classes that are present, where those that are
       not usable count 0; 0 unless two classes are present.
     """
-    candidates = tf.concat(
-        [
-            tf.broadcast_to(positives[:, tf.newaxis, tf.newaxis], _single(negatives)),
-            negatives,
-        ],
-        2,
-    )
-    cosines = tf.einsum("cqd,cqkd->cqk", _normalized(anchors), _normalized(candidates))
+    anchors = anchors * _inverse_length(anchors)
+    positives = positives * _inverse_length(positives)
+    # Scaled behind the product: a copy of all negatives would take as much memory.
+    own = tf.einsum("cqd,cd->cq", anchors, positives)[..., tf.newaxis]
+    others = tf.einsum("cqd,cqkd->cqk", anchors, negatives)
+    others *= _inverse_length(negatives)[..., 0]
+    cosines = tf.concat([own, others], 2)
     log_shares = tf.nn.log_softmax(cosines / temperature)[..., 0]
     losses = -tf.reduce_mean(log_shares, 1)
     count = tf.reduce_sum(tf.cast(present, tf.float32))
@@ -241,14 +240,10 @@ def contrastive_loss(
     return tf.where(count > 1, tf.math.divide_no_nan(total, count), 0.0)
 
 
-def _single(negatives: tf.Tensor) -> list:
-    return [*negatives.shape[:2], 1, negatives.shape[3]]
-
-
-def _normalized(vectors: tf.Tensor) -> tf.Tensor:
-    """Vectors of length 1; the limit is that of PyTorch's cosine similarity."""
+def _inverse_length(vectors: tf.Tensor) -> tf.Tensor:
+    """1 / |vectors|, [..., 1]; the limit is that of PyTorch's cosine similarity."""
     squares = tf.reduce_sum(vectors**2, -1, keepdims=True)
-    return vectors * tf.math.rsqrt(tf.maximum(squares, 1e-16))
+    return tf.math.rsqrt(tf.maximum(squares, 1e-16))
 
 
 @gin.configurable(denylist=["num_classes"])
