@@ -71,14 +71,14 @@ def make_step(
     batches = tf.data.Dataset.from_tensors(make_batch(batch, crop, classes)).repeat()
     iterator = iter(batches)
     built = time.perf_counter()
-    traced = training_step.run.get_concrete_function(iterator, tf.constant(1))
+    graph = training_step.prepare(iterator)
 
     def run():
         results = training_step.run(iterator, tf.constant(1))
         return results["losses"]["total"].numpy()
 
     run.facts = {
-        "gigaflops": cost.of_function(traced, accumulation_steps - 1).operations / 1e9,
+        "gigaflops": cost.of_graph(graph, accumulation_steps - 1).operations / 1e9,
         "import_seconds": imported - start,
         "build_seconds": built - imported,
         "trace_seconds": time.perf_counter() - built,

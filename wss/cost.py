@@ -27,18 +27,15 @@ class Cost(NamedTuple):
     convolved: float
 
 
-def of_function(
-    function: tf.types.experimental.ConcreteFunction, repeats: int = 0
-) -> Cost:
-    """The cost of one call.
+def of_graph(graph: tf.Graph, repeats: int = 1) -> Cost:
+    """The cost of all that a graph holds.
 
     Args:
-      function: traced, with static shapes.
-      repeats: how often a loop within the functions that it calls runs. Its own loops
-        run once, so that for several steps in one call the cost is that of one.
+      graph: with static shapes.
+      repeats: how often each of its loops runs.
     """
-    graph = function.graph.as_graph_def(add_shapes=True)
-    return _Counter(graph.library, repeats).of_nodes(graph.node, {}, repeats=1)
+    definition = graph.as_graph_def(add_shapes=True)
+    return _Counter(definition.library, repeats).of_nodes(definition.node, {})
 
 
 class _Counter:
@@ -52,7 +49,7 @@ class _Counter:
         self._repeats = repeats
         self._seen: Dict[str, Cost] = {}
 
-    def of_nodes(self, nodes, arguments: Dict[str, List[Shape]], repeats: int) -> Cost:
+    def of_nodes(self, nodes, arguments: Dict[str, List[Shape]]) -> Cost:
         shapes = dict(arguments)
         for node in nodes:
             shapes[node.name] = _shapes(node.attr)
@@ -65,7 +62,7 @@ class _Counter:
                 convolved += _size(outputs[0]) if outputs else 0.0
             for called in _called(node):
                 cost = self._of_library(called)
-                times = repeats if node.op.endswith("While") else 1
+                times = self._repeats if node.op.endswith("While") else 1
                 operations += times * cost.operations
                 convolved += times * cost.convolved
         return Cost(operations, convolved)
@@ -77,7 +74,7 @@ class _Counter:
                 argument.name: _shapes(body.arg_attr[index].attr)
                 for index, argument in enumerate(body.signature.input_arg)
             }
-            self._seen[name] = self.of_nodes(body.node_def, arguments, self._repeats)
+            self._seen[name] = self.of_nodes(body.node_def, arguments)
         return self._seen.get(name, Cost(0.0, 0.0))
 
 
@@ -85,7 +82,7 @@ def of_forward_pass(model: Callable, size: Tuple[int, int]) -> Cost:
     """The cost of the network on one image of `size` (height, width)."""
     images = tf.TensorSpec([1, *size, 3], tf.float32)
     function = tf.function(lambda images: model(images, training=False))
-    return of_function(function.get_concrete_function(images))
+    return of_graph(function.get_concrete_function(images).graph)
 
 
 def expected_memory(

@@ -201,7 +201,7 @@ class Experiment:
             images_per_step=self.batch_size * (1 + method.uses_unlabeled),
             items={"model": method.model, "method": method},
             begin=begin,
-            started=lambda traced: self._describe_step(traced, trainer),
+            started=lambda graph: self._describe_step(graph, trainer),
             evaluate=evaluate if evaluates else None,
             save_batch=functools.partial(faults.save_batch, self),
             class_names=self.spec.class_names,
@@ -385,9 +385,9 @@ class Experiment:
             legend = charts.legend(self.spec.class_names, self.spec.palette)
             summaries.images({"samples/legend": legend}, step)
 
-    def _describe_step(self, traced: Any, trainer: Trainer) -> None:
+    def _describe_step(self, graph: tf.Graph, trainer: Trainer) -> None:
         """What is known once a step has been built: its cost, and all settings."""
-        step = cost.of_function(traced, repeats=self.accumulation_steps - 1)
+        step = cost.of_graph(graph, repeats=self.accumulation_steps - 1)
         self._operations = step.operations
         print(f"A step computes {1e-9 * step.operations:.3g} GFLOP.", flush=True)
         files.write_text(

@@ -3,8 +3,11 @@
 import pytest
 import tensorflow as tf
 
+from wss import weights
+from wss.models.recomputation import recomputed
 from wss.step_output import StepOutput
 from wss.training import determinism
+from wss.training.gradients import differentiate
 from wss.training.step import TrainingStep
 
 A, B, X, DECAY = 2.0, 5.0, 3.0, 0.1
@@ -72,9 +75,10 @@ def make(method, strategy=None, **settings):
 def test_gradients(two_cpus, method, late, portions, where):
     strategy = two_cpus if where == "two replicas" else None
     step = make(method, strategy, accumulation_steps=portions)
+    take_step = tf.function(step._distributed_step, autograph=False)
     tf.config.run_functions_eagerly(where == "eagerly")
     try:
-        results = step._distributed_step(tf.fill([4], X))
+        results = take_step(tf.fill([4], X))
     finally:
         tf.config.run_functions_eagerly(False)
     assert float(results["losses"]["first"]) == X * A**3
@@ -106,6 +110,40 @@ def test_the_second_pass_waits_for_the_gradients_of_the_first():
             before += operation.control_inputs
             before += [tensor.op for tensor in operation.inputs]
     assert any(name.startswith("gradient_tape/") for name in found)
+
+
+@pytest.mark.parametrize("where", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_a_weight_that_was_read_once_and_one_that_is_read_again(where):
+    weight, other = tf.Variable(A), tf.Variable(B)
+
+    def compute():
+        for name in ("first", "second"):
+            # A layer of ours, of another hand, and one that is computed again.
+            x = weights.value(weight) ** 2 * weights.value(other)
+            x = x + recomputed(lambda x: weights.value(weight) * x, weight * X)
+            yield StepOutput(losses={name: x})
+
+    @where
+    def run():
+        learnt, found = differentiate(compute, {"w": weight, "other": other}, 0.5)
+        return learnt.losses, found
+
+    losses, found = run()
+    assert float(losses["first"]) == float(losses["second"]) == A**2 * B + A**2 * X
+    assert float(found["w"]) == 2 * A * B + 2 * A * X  # Half of two losses.
+    assert float(found["other"]) == A**2
+
+
+def test_all_passes_use_one_reading():
+    weight = tf.Variable(A)
+
+    def compute():
+        for name in ("first", "second", "third"):
+            yield StepOutput(losses={name: weights.value(weight) ** 2})
+
+    step = tf.function(lambda: differentiate(compute, {"w": weight}, 1.0)[1])
+    operations = step.get_concrete_function().graph.get_operations()
+    assert sum(o.type == "ReadVariableOp" for o in operations) == 1
 
 
 def test_two_losses_of_one_name_are_an_error():

@@ -149,7 +149,7 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
             batch,
         )
     )
-    results = step._distributed_step(values)
+    results = tf.function(step._distributed_step, autograph=False)(values)
     assert float(results["losses"]["mean"]) == pytest.approx(2.0 * 4.5)
     assert float(results["monitors"]["gradient_norm"]) == pytest.approx(4.5)
     # What each part kept reaches every replica behind the update.

@@ -1,5 +1,6 @@
 """A whole training step: as a static graph, under XLA, in half precision."""
 
+import collections
 import re
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_the_whole_step_is_one_computation_of_xla(batches, options, portions):
 
 def test_no_shape_changes_and_no_python_runs_in_the_step(batches):
     step = tiny.make_step()
-    graph = step._distributed_step.get_concrete_function(first(batches)).graph
+    graph = step.prepare(tiny.distribute(tiny.one_device(), batches))
     operations = graph.get_operations()
     assert len(operations) > 1000
     assert not [op.name for op in operations if "PyFunc" in op.type]
@@ -68,6 +69,40 @@ def test_no_shape_changes_and_no_python_runs_in_the_step(batches):
     }
     # What only some GPUs keep for batch norm's gradient.
     assert unknown <= {("FusedBatchNormV3", 5), ("ZerosLike", 0)}
+
+
+def test_preparing_takes_no_step(batches):
+    step = tiny.make_step()
+    iterator = tiny.distribute(tiny.one_device(), batches)
+    before = {name: v.numpy() for name, v in step._variables.items()}
+    step.prepare(iterator)
+    assert int(step.step.numpy()) == 0
+    for name, variable in step._variables.items():
+        np.testing.assert_array_equal(variable, before[name], err_msg=name)
+    # Nor a batch, and the first step needs no tracing.
+    np.testing.assert_array_equal(
+        next(iterator)["labeled"]["image"], first(batches)["labeled"]["image"]
+    )
+    step.run(iterator, tf.constant(1))
+    assert step.run.experimental_get_tracing_count() == 1
+    assert int(step.step.numpy()) == 1
+
+
+def test_the_passes_read_each_weight_once(batches):
+    step = tiny.make_step()
+    graph = step.prepare(tiny.distribute(tiny.one_device(), batches))
+    reads = collections.Counter(
+        operation.inputs[0].ref()
+        for operation in graph.get_operations()
+        if operation.type == "ReadVariableOp"
+        and any(o.type.startswith("FusedBatchNorm") for o in users(operation))
+    )
+    # A step has five passes. Those in train mode read no averages.
+    assert len(reads) > 30 and set(reads.values()) == {1}
+
+
+def users(operation):
+    return [user for output in operation.outputs for user in output.consumers()]
 
 
 def test_xla_gives_the_same_losses_in_several_steps_of_one_call(batches):
@@ -129,7 +164,7 @@ DELICATE = {
 
 def test_what_is_delicate_stays_float32(batches):
     step = make_in("mixed_bfloat16")
-    graph = step._distributed_step.get_concrete_function(first(batches)).graph
+    graph = step.prepare(tiny.distribute(tiny.one_device(), batches))
     types, convolutions = {}, []
     for operation in graph.get_operations():
         if operation.type in DELICATE:

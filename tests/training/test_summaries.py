@@ -56,7 +56,3 @@ def test_progress_line_tells_of_waiting():
     assert "waiting" not in summaries.progress_line(*arguments, 0.04)
     line = summaries.progress_line(*arguments, 0.37)
     assert line.endswith("8.0 images/s  0:00:02 left  37% waiting for input")
-
-
-def test_memory_of_this_process():
-    assert 0.05 < summaries.memory()["host"] < 100.0

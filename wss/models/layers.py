@@ -10,7 +10,7 @@ from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import draws
+from wss import draws, weights
 from wss.models.batch_norm import BatchNorm
 from wss.models.recomputation import recomputed
 
@@ -46,6 +46,17 @@ def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tens
     return tf.cast(draws.uniform(shape[1:], seeds) < keep, tf.float32) / keep
 
 
+def _read(kernel: tf.Variable, inputs: tf.Tensor) -> tf.Tensor:
+    return tf.cast(weights.value(kernel), inputs.dtype)
+
+
+class _Convolution(tf.keras.layers.Conv2D):
+    """Keras's, whose kernel is read once a step."""
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Variable) -> tf.Tensor:
+        return super().convolution_op(inputs, _read(kernel, inputs))
+
+
 class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
     """Keras's, with fewer operations."""
 
@@ -55,14 +66,14 @@ class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
             # Keras would add constants, three for each convolution of a graph.
             return tf.compat.v1.nn.depthwise_conv2d_native(
                 inputs,
-                self.depthwise_kernel,
+                _read(self.depthwise_kernel, inputs),
                 [1, *self.strides, 1],
                 self.padding.upper(),
             )
         if height is not None and width is not None and rate >= max(height, width):
             # All weights but the central one see nothing but padding.
             row, column = (size // 2 for size in self.kernel_size)
-            return inputs * self.depthwise_kernel[row, column, :, 0]
+            return inputs * _read(self.depthwise_kernel, inputs)[row, column, :, 0]
         return super().call(inputs)
 
 
@@ -119,7 +130,7 @@ class Convolution(tf.Module):
                 depthwise_initializer=initializer, **arguments
             )
         else:
-            self.convolution = tf.keras.layers.Conv2D(
+            self.convolution = _Convolution(
                 filters, kernel_initializer=initializer, **arguments
             )
         build(self.convolution, channels)

@@ -10,7 +10,7 @@ from typing import Callable, List, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import replicas
+from wss import replicas, weights
 from wss.models.batch_norm import collect_batch_statistics
 
 
@@ -42,7 +42,7 @@ def recomputed(
             # has all this already.
             with tf.control_dependencies([upstream]):
                 again = tf.identity(inputs)
-            with tf.GradientTape() as tape, replicas.synchronized(
+            with tf.GradientTape() as tape, weights.read(), replicas.synchronized(
                 is_synchronized
             ), collect_batch_statistics():
                 tape.watch(again)
@@ -51,6 +51,8 @@ def recomputed(
             gradient, *gradients = tape.gradient(outputs, sources, upstream)
             return gradient, gradients
 
-        return module(inputs), backward
+        # The gradient is with respect to the variables that are read in here.
+        with weights.read():
+            return module(inputs), backward
 
     return forget(inputs)

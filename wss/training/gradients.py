@@ -1,10 +1,11 @@
 """Gradients of a method's losses, one after the other."""
 
 import contextlib
-from typing import Callable, Dict, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Tuple, Union
 
 import tensorflow as tf
 
+from wss import weights
 from wss.step_output import Outputs, StepOutput, outputs
 
 Tensors = Dict[str, tf.Tensor]
@@ -18,7 +19,8 @@ def differentiate(
     """What a step gives, and the gradients of its losses.
 
     Losses that come one by one are differentiated one by one, and the next pass waits
-    for that: what two passes keep for their way back is never in memory together.
+    for that: what two passes keep for their way back is never in memory together. All
+    use the same values of the variables.
 
     Args:
       compute: gives an output or yields several, as `Method.step`.
@@ -30,24 +32,92 @@ def differentiate(
       depends on.
     """
     learnt, gradients = StepOutput(losses={}), {}
-    with contextlib.ExitStack() as behind, tf.GradientTape(persistent=True) as tape:
+    values = {name: tf.convert_to_tensor(v) for name, v in variables.items()}
+    # Layers that know nothing of `weights` read the variables themselves.
+    sources = {name: (values[name], v) for name, v in variables.items()}
+    with contextlib.ExitStack() as stack, tf.GradientTape(persistent=True) as tape:
+        stack.enter_context(weights.read(zip(variables.values(), values.values())))
+        tape.watch(values)
         for output in outputs(compute()):
             loss = factor * total(output.losses)
             with tape.stop_recording():
-                found = tape.gradient(loss, variables)
+                found = tape.gradient(loss, sources)
             tape.reset()
-            found = {
-                name: tf.convert_to_tensor(gradient)
-                for name, gradient in found.items()
+            tape.watch(values)
+            found = [
+                (name, tf.convert_to_tensor(gradient))
+                for name, both in found.items()
+                for gradient in both
                 if gradient is not None
-            }
-            for name, gradient in found.items():
+            ]
+            for name, gradient in found:
                 earlier = gradients.get(name)
                 gradients[name] = gradient if earlier is None else earlier + gradient
             learnt.add(output)
-            all_found = tf.group(*found.values())
-            behind.enter_context(tf.control_dependencies([all_found]))
+            all_found = tf.group(*(gradient for _, gradient in found))
+            # The next pass is behind all of them.
+            stack.enter_context(tf.control_dependencies([all_found]))
     return learnt, gradients
+
+
+def in_portions(
+    compute: Callable[[Any, Tensors], Dict[str, Any]],
+    batch: Any,
+    counts: Tensors,
+    portions: int,
+) -> Dict[str, Any]:
+    """What a batch gives, computed in portions, one after the other.
+
+    Args:
+      compute: takes images and what their losses divide by; gives dicts of tensors.
+      batch: structure of tensors [images, ...].
+      counts: what the losses of all images divide by.
+      portions: 1, or how many to divide the images into.
+
+    Returns:
+      The mean of what the portions give; "histograms" and "images" of the first, and
+      "kept" of each, [portions, ...].
+    """
+    if portions == 1:
+        results = compute(batch, counts)
+        kept = {name: value[tf.newaxis] for name, value in results.pop("kept").items()}
+        return {**results, "kept": kept}
+    counts = {name: count / portions for name, count in counts.items()}
+    batch = tf.nest.map_structure(
+        lambda x: tf.reshape(x, [portions, x.shape[0] // portions, *x.shape[1:]]),
+        batch,
+    )
+    results = compute(tf.nest.map_structure(lambda x: x[0], batch), counts)
+    shown = {kind: results.pop(kind) for kind in ("histograms", "images")}
+    kept = {
+        name: tf.repeat(value[tf.newaxis], portions, axis=0)
+        for name, value in results.pop("kept").items()
+    }
+
+    def add(index: tf.Tensor, results: Any, kept: Tensors) -> Tuple[Any, ...]:
+        more = compute(tf.nest.map_structure(lambda x: x[index], batch), counts)
+        results = {
+            kind: tf.nest.map_structure(tf.add, results[kind], more[kind])
+            for kind in results
+        }
+        kept = {
+            name: _replace(values, index, more["kept"][name])
+            for name, values in kept.items()
+        }
+        return index + 1, results, kept
+
+    _, results, kept = tf.while_loop(
+        lambda index, *_: index < portions, add, (1, results, kept)
+    )
+    means = tf.nest.map_structure(lambda x: x / portions, results)
+    return {**means, **shown, "kept": kept}
+
+
+def _replace(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """`values` [portions, ...] with `value` [...] as the one at `index`."""
+    shape = [-1] + [1] * value.shape.rank
+    is_there = tf.reshape(tf.range(values.shape[0]) == index, shape)
+    return tf.where(is_there, value, values)
 
 
 def total(losses: Tensors) -> tf.Tensor:

@@ -1,7 +1,17 @@
 """One step of training: one batch, one gradient, one update, on every replica."""
 
 import contextlib
-from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Union
+import functools
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Union,
+)
 
 import gin
 import tensorflow as tf
@@ -9,8 +19,8 @@ import tensorflow as tf
 from wss import replicas
 from wss.errors import NotFiniteError, UserError
 from wss.replicas import Ratio
-from wss.training import optimizers, schedules, workers
-from wss.training.gradients import differentiate, total
+from wss.training import loop, memory, optimizers, schedules, workers
+from wss.training.gradients import differentiate, in_portions, total
 from wss.training.loss_scale import LossScale
 
 Tensors = Dict[str, tf.Tensor]
@@ -96,19 +106,21 @@ class TrainingStep:
         # The first step with a loss that is not finite, and which loss.
         self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._bad_loss = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._graph = tf.Graph()  # Of a step, once that is traced.
         self._choose_functions(jit_compile)
 
     def _choose_functions(self, jit_compile: bool) -> None:
         if self._accumulation_steps > 1:
             # Traced once, called for each portion.
-            self._compute = tf.function(self._compute)
+            self._compute = tf.function(self._compute, autograph=False)
         if not jit_compile or isinstance(self._strategy, tf.distribute.TPUStrategy):
             return
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
         if self._strategy.num_replicas_in_sync == 1:
-            self._replica_step = tf.function(self._replica_step, jit_compile=True)
+            self._replica_step = compiled(self._replica_step)
         else:
             # What the replicas do together stays outside.
-            self._compute = tf.function(self._compute, jit_compile=True)
+            self._compute = compiled(self._compute)
 
     def share(self) -> None:
         """Has all workers go on from the chief's state."""
@@ -128,31 +140,35 @@ class TrainingStep:
         """The mean of all workers' numbers, rounded down; asked for as `any_worker`."""
         return workers.mean_of(self._strategy, number)
 
-    @tf.function
+    def prepare(self, iterator: Any) -> tf.Graph:
+        """Has TensorFlow trace and optimise all that `run` needs; no step is taken.
+
+        Returns:
+          The graph of a step, for `wss.cost`.
+        """
+        self.run(iterator, tf.constant(0))
+        # What is free now is in pieces too small for a step.
+        memory.give_back()
+        return self._graph
+
+    # AutoGraph would translate every function of the step, which takes as long as all
+    # the rest of tracing.
+    @tf.function(autograph=False)
     def run(self, iterator: Any, count: tf.Tensor) -> Dict[str, Tensors]:
-        """Takes `count` steps, scalar int32, at least one.
+        """Takes `count` steps, scalar int32.
 
         Returns:
           Of the last step: "losses" and "monitors" of the global batch, with "total"
           among the losses; "classes" with the monitors that have an entry for each
           class, NaN where nothing counted; "histograms" and "images" of one part;
-          "learning_rate".
+          "learning_rate". Zeros if `count` is 0.
         """
-        results = self._zeros(iterator.element_spec)
-        for _ in tf.range(count):
-            results = self._distributed_step(next(iterator))
-        return results
 
-    def _zeros(self, batch_spec: Any) -> Dict[str, Tensors]:
-        """In the structure of a step's results: what a loop begins with.
+        def take_step() -> Dict[str, Tensors]:
+            self._graph = tf.compat.v1.get_default_graph()
+            return self._distributed_step(next(iterator))
 
-        A step outside of the loop would need none, and would be a second copy of the
-        whole graph: half a gigabyte, and ten seconds, for Xception-65.
-        """
-        step = self._distributed_step.get_concrete_function(batch_spec)
-        return tf.nest.map_structure(
-            lambda result: tf.zeros(result.shape, result.dtype), step.structured_outputs
-        )
+        return loop.repeat(take_step, count)
 
     def check_finite(self) -> None:
         """Raises a NotFiniteError if a loss, the gradient or a weight is not finite."""
@@ -178,8 +194,6 @@ class TrainingStep:
         """Euclidean norm of all trainable variables together, scalar float32."""
         return tf.linalg.global_norm(list(self._trainable.values()))
 
-    # A function of its own, so that `run` traces the networks once.
-    @tf.function
     def _distributed_step(self, batch: Any) -> Dict[str, Tensors]:
         step = self.step.read_value()
         rate = schedules.learning_rate(step, self._total_steps)
@@ -236,12 +250,12 @@ class TrainingStep:
     ) -> Dict[str, Any]:
         """Computes and updates; what is not of one part alone is here."""
         counts = replicas.mean(self._method.counts(batch))
-        if self._accumulation_steps == 1:
-            results = self._compute(batch, step, counts, scale)
-            kept = {name: value[tf.newaxis] for name, value in results["kept"].items()}
-            results["kept"] = kept
-        else:
-            results = self._accumulate(batch, step, counts, scale)
+        results = in_portions(
+            lambda batch, counts: self._compute(batch, step, counts, scale),
+            batch,
+            counts,
+            self._accumulation_steps,
+        )
         gradients = self._reduce(results.pop("gradients"), scale)
         norm = tf.linalg.global_norm(list(gradients.values()))
         results["losses"]["gradient"] = norm
@@ -255,42 +269,6 @@ class TrainingStep:
                 self._statistics.apply(statistics, finite)
         self._method.after_update(step, results.pop("kept"))
         return results
-
-    def _accumulate(
-        self,
-        batch: Any,
-        step: tf.Tensor,
-        counts: Tensors,
-        scale: Optional[tf.Tensor],
-    ) -> Dict[str, Any]:
-        """As `_compute`, in portions: their mean, and the pictures of the first."""
-        portions = self._accumulation_steps
-        # Counts are of the replica's images so far.
-        counts = {name: count / portions for name, count in counts.items()}
-        batch = tf.nest.map_structure(
-            lambda x: tf.reshape(x, [portions, x.shape[0] // portions, *x.shape[1:]]),
-            batch,
-        )
-        first = tf.nest.map_structure(lambda x: x[0], batch)
-        results = self._compute(first, step, counts, scale)
-        shown = {kind: results.pop(kind) for kind in ("histograms", "images")}
-        kept = {
-            name: tf.repeat(value[tf.newaxis], portions, axis=0)
-            for name, value in results.pop("kept").items()
-        }
-        for index in tf.range(1, portions):
-            portion = tf.nest.map_structure(lambda x: x[index], batch)  # noqa: B023
-            more = self._compute(portion, step, counts, scale)
-            kept = {
-                name: _replace(values, index, more["kept"][name])
-                for name, values in kept.items()
-            }
-            results = {
-                kind: tf.nest.map_structure(tf.add, results[kind], more[kind])
-                for kind in results
-            }
-        means = tf.nest.map_structure(lambda x: x / portions, results)
-        return {**means, **shown, "kept": kept}
 
     def _compute(
         self,
@@ -374,13 +352,6 @@ class TrainingStep:
 
 def _tensors(results: Any) -> List[tf.Tensor]:
     return [value for value in tf.nest.flatten(results) if tf.is_tensor(value)]
-
-
-def _replace(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """`values` [portions, ...] with `value` [...] as the one at `index`."""
-    shape = [-1] + [1] * value.shape.rank
-    is_there = tf.reshape(tf.range(values.shape[0]) == index, shape)
-    return tf.where(is_there, value, values)
 
 
 def _entries(monitors: Mapping[str, Union[tf.Tensor, Ratio]]) -> Tensors:

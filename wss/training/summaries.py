@@ -1,9 +1,8 @@
 """What a person sees of a training: TensorBoard and the progress line."""
 
 import contextlib
-import os
 import time
-from typing import Dict, Iterator, Mapping, Optional
+from typing import Iterator, Mapping, Optional
 
 import tensorflow as tf
 
@@ -149,20 +148,6 @@ def progress_line(
     if waiting >= _WAITING_WORTH_A_LOOK:
         line += f"  {100 * waiting:.0f}% waiting for input"
     return line
-
-
-def memory() -> Dict[str, float]:
-    """Gigabytes (10^9) in use: "host", and "GPU:0" and so on with their peaks."""
-    sizes = {}
-    if os.path.exists("/proc/self/statm"):
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[1])
-        sizes["host"] = 1e-9 * pages * os.sysconf("SC_PAGE_SIZE")
-    for index in range(len(tf.config.list_logical_devices("GPU"))):
-        used = tf.config.experimental.get_memory_info(f"GPU:{index}")
-        sizes[f"GPU:{index}"] = 1e-9 * used["current"]
-        sizes[f"GPU:{index} peak"] = 1e-9 * used["peak"]
-    return sizes
 
 
 def _duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ import gin
 import tensorflow as tf
 
 from wss.errors import NotFiniteError
-from wss.training import curves, summaries
+from wss.training import curves, memory, summaries
 from wss.training.checkpoints import Checkpoints
 from wss.training.input_clock import InputClock
 from wss.training.profiling import ProfileWindow
@@ -46,8 +46,7 @@ class Trainer:
       items: what a checkpoint holds beside the step and the optimizer, by name.
       begin: called before this run's first step with the number of steps taken so far;
         0: the training is new.
-      started: called behind this run's first step, when everything has been built,
-        with the traced function that took it.
+      started: called before this run's first step with the graph of a step.
       evaluate: called with the step for an evaluation; returns whether this was the
         best so far. Called again at the step that a run goes on from.
       save_batch: called with a step and what went wrong there; writes down the images
@@ -130,18 +129,15 @@ class Trainer:
 
     def _take_steps(self, iterator: Any, step: int) -> None:
         first = step
+        graph = self.training_step.prepare(iterator)
+        if self.started is not None:
+            self.started(graph)
         while step < self.total_steps:
-            # The first step by itself: it builds the graphs, and shows signs of life.
+            # The first step by itself: it shows signs of life.
             count = 1 if step == first else self._steps_to_next_event(step)
             results = self.training_step.run(iterator, tf.constant(count))
             step += count
             if step == first + 1:
-                if self.started is not None:
-                    # Traced before: this only looks it up.
-                    traced = self.training_step.run.get_concrete_function(
-                        iterator, tf.constant(count)
-                    )
-                    self.started(traced)
                 self._stopwatch.start(step)
                 self._input_clock.take()
             self._handle_events(step, results, is_first=step == first + 1)
@@ -246,7 +242,7 @@ class Trainer:
             **_tagged("monitors", results["monitors"]),
             "learning_rate": rate,
             "monitors/weight_norm": self.training_step.weight_norm(),
-            **_tagged("memory_gb", summaries.memory()),
+            **_tagged("memory_gb", memory.used()),
         }
         if images_per_second:
             scalars["performance/images_per_second"] = images_per_second
