@@ -58,26 +58,50 @@ def test_scale(wrap):
 
 
 @BOTH_MODES
-def test_pad_crop_and_valid_mask(wrap):
+@pytest.mark.parametrize("scale", [0.5, 0.83, 1.0, 1.25, 2.0])
+@pytest.mark.parametrize("crop_size", [(33, 29), (80, 21)])
+def test_scale_and_crop_compute_the_crop_alone(wrap, scale, crop_size):
+    """The crop's pixels are those of the whole scaled image, to the last bit."""
+    draws = np.random.default_rng(0)
+    image = tf.constant(draws.integers(0, 256, (40, 57, 3)), tf.uint8)
+    label = tf.constant(draws.integers(0, 21, (40, 57)), tf.int32)
+    size = geometry.scaled_size(tf.shape(image)[:2], scale)
+    offset = tf.maximum(size - crop_size, 0)
+    place = slice(offset[0], offset[0] + crop_size[0])
+    across = slice(offset[1], offset[1] + crop_size[1])
+
+    crop = wrap(geometry.scale_and_crop)(image, size, offset, crop_size)
+    whole = tf.image.resize(image, size, antialias=True).numpy()
+    np.testing.assert_array_equal(crop, whole[place, across])
+
+    crop = wrap(geometry.scale_and_crop_label)(label, size, offset, crop_size)
+    whole = tf.raw_ops.ResizeNearestNeighbor(
+        images=label[tf.newaxis, ..., tf.newaxis], size=size, align_corners=True
+    )
+    np.testing.assert_array_equal(crop, whole[0, ..., 0].numpy()[place, across])
+
+
+@BOTH_MODES
+def test_crop_pad_and_valid_mask(wrap):
     image = tf.fill([3, 9, 3], 200.0)
     label = tf.ones([3, 9], tf.int32)
 
     def place():
-        padded = geometry.pad_image(image, (5, 6), (1.0, 2.0, 3.0))
-        padded_label = geometry.pad_label(label, (5, 6), 255)
         offset = tf.constant([0, 3])
+        cropped = geometry.crop(image, offset, (5, 6))
+        cropped_label = geometry.crop(label, offset, (5, 6))
         return (
-            geometry.crop(padded, offset, (5, 6)),
-            geometry.crop(padded_label, offset, (5, 6)),
+            geometry.pad_image(cropped, (5, 6), (1.0, 2.0, 3.0)),
+            geometry.pad_label(cropped_label, (5, 6), 255),
             geometry.valid_mask(tf.shape(image), (5, 6)),
         )
 
-    cropped, cropped_label, valid = wrap(place)()
-    assert cropped.shape == (5, 6, 3) and cropped_label.shape == (5, 6)
-    np.testing.assert_array_equal(cropped[:3], np.full((3, 6, 3), 200.0))
-    np.testing.assert_array_equal(cropped[3:], np.tile([1.0, 2.0, 3.0], (2, 6, 1)))
-    np.testing.assert_array_equal(cropped_label[3:], np.full((2, 6), 255))
-    np.testing.assert_array_equal(valid, np.asarray(cropped_label) == 1)
+    padded, padded_label, valid = wrap(place)()
+    assert padded.shape == (5, 6, 3) and padded_label.shape == (5, 6)
+    np.testing.assert_array_equal(padded[:3], np.full((3, 6, 3), 200.0))
+    np.testing.assert_array_equal(padded[3:], np.tile([1.0, 2.0, 3.0], (2, 6, 1)))
+    np.testing.assert_array_equal(padded_label[3:], np.full((2, 6), 255))
+    np.testing.assert_array_equal(valid, np.asarray(padded_label) == 1)
 
 
 @BOTH_MODES

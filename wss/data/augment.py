@@ -43,8 +43,9 @@ def labeled_view(
       image [*crop_size, 3], float32; label [*crop_size], int32; valid [*crop_size],
       float32, 0 on the padding.
     """
-    image, label, size = _scale(image, label, view)
-    parts = _place(image, label, size, view, canvas)
+    size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
+    image = geometry.scale_and_crop(image, size, view.offset, canvas.crop_size)
+    parts = {"image": _pad_image(image, canvas), **_masks(label, size, view, canvas)}
     return {name: geometry.flip(part, view.flipped) for name, part in parts.items()}
 
 
@@ -73,21 +74,25 @@ def weak_and_strong_views(
       label [*crop_size], int32; valid [*crop_size], float32; label and valid lack the
       padding and the hidden pixels.
     """
-    image, label, size = _scale(image, label, view)
-    parts = _place(image, label, size, view, canvas)
+    size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
+    image = geometry.scale_image(image, size)
+
+    def crop_and_pad(image):
+        image = geometry.crop(image, view.offset, canvas.crop_size)
+        return _pad_image(image, canvas)
+
     strong, label, valid = hide_pixels(
         hidden,
-        _place_image(distort(image), view, canvas),
-        parts["label"],
-        parts["valid"],
-        canvas.padding_value,
-        canvas.ignore_label,
+        crop_and_pad(distort(image)),
+        **_masks(label, size, view, canvas),
+        padding_value=canvas.padding_value,
+        ignore_label=canvas.ignore_label,
     )
-    views = {"weak": parts["image"], "strong": strong, "label": label, "valid": valid}
+    weak = crop_and_pad(image)
+    views = {"weak": weak, "strong": strong, "label": label, "valid": valid}
     for number, distort in enumerate(more_distortions, 2):
-        strong = _place_image(distort(image), view, canvas)
-        strong = tf.where(hidden[..., tf.newaxis], canvas.padding_value, strong)
-        views[f"strong_{number}"] = strong
+        strong = crop_and_pad(distort(image))
+        views[f"strong_{number}"] = _fill(strong, hidden, canvas.padding_value)
     return {name: geometry.flip(part, view.flipped) for name, part in views.items()}
 
 
@@ -101,7 +106,7 @@ def hide_pixels(
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Fills hidden pixels [height, width], bool, and takes them out of the masks."""
     return (
-        tf.where(hidden[..., tf.newaxis], padding_value, image),
+        _fill(image, hidden, padding_value),
         tf.where(hidden, ignore_label, label),
         tf.where(hidden, 0.0, valid),
     )
@@ -142,29 +147,26 @@ def image_labels(label: tf.Tensor, num_classes: int, ignore_label: int) -> tf.Te
     return tf.ensure_shape(tf.cast(present[1:], tf.float32), [num_classes - 1])
 
 
-def _scale(
-    image: tf.Tensor, label: tf.Tensor, view: View
-) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
-    return (
-        geometry.scale_image(image, size),
-        geometry.scale_label(label, size),
-        size,
-    )
+def _fill(image: tf.Tensor, hidden: tf.Tensor, value: Sequence[float]) -> tf.Tensor:
+    """Shows `value`, per channel, where pixels are hidden, [height, width], bool."""
+    # They are few: to write them takes a fifth of the time of a choice for each pixel.
+    places = tf.where(hidden)
+    values = tf.tile([value], [tf.shape(places)[0], 1])
+    return tf.tensor_scatter_nd_update(image, places, values)
 
 
-def _place(
-    image: tf.Tensor, label: tf.Tensor, size: tf.Tensor, view: View, canvas: Canvas
+def _masks(
+    label: tf.Tensor, size: tf.Tensor, view: View, canvas: Canvas
 ) -> Dict[str, tf.Tensor]:
-    """Pads and crops a scaled image and its label."""
+    """Label and valid mask of the crop of an image scaled to `size`."""
+    label = geometry.scale_and_crop_label(label, size, view.offset, canvas.crop_size)
     label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)
     return {
-        "image": _place_image(image, view, canvas),
-        "label": geometry.crop(label, view.offset, canvas.crop_size),
+        "label": tf.ensure_shape(label, canvas.crop_size),
         "valid": geometry.valid_mask(size, canvas.crop_size),
     }
 
 
-def _place_image(image: tf.Tensor, view: View, canvas: Canvas) -> tf.Tensor:
+def _pad_image(image: tf.Tensor, canvas: Canvas) -> tf.Tensor:
     image = geometry.pad_image(image, canvas.crop_size, canvas.padding_value)
-    return geometry.crop(image, view.offset, canvas.crop_size)
+    return tf.ensure_shape(image, [*canvas.crop_size, 3])
