@@ -103,11 +103,12 @@ def scale_and_crop_label(
 ) -> tf.Tensor:
     """`crop` of `scale_label`, without the pixels beside the crop."""
     for axis in range(2):
-        # The nearest row or column is looked up once, not for each of its pixels.
-        places = tf.range(tf.shape(label)[axis])[tf.newaxis, :, tf.newaxis]
+        # The nearest row is looked up once, not for each of its pixels; then columns
+        # become rows, and the other way round.
+        places = tf.range(tf.shape(label)[0])[tf.newaxis, :, tf.newaxis]
         nearest = resize_nearest(places, (size[axis], 1), align_corners=True)[0, :, 0]
         last = offset[axis] + crop_size[axis]
-        label = tf.gather(label, nearest[offset[axis] : last], axis=axis)
+        label = tf.transpose(tf.gather(label, nearest[offset[axis] : last]))
     return label
 
 
