@@ -4,6 +4,7 @@
     python -m benchmarks.training_step --crop 129 257 --classes 21 81
     python -m benchmarks.training_step --method PseudoSeg UniMatch --jit_compile
     python -m benchmarks.training_step --precision float32 mixed_bfloat16 --batch 4 8
+    python -m benchmarks.training_step --replicas 1 2 --batch 4
     TF_NUM_INTRAOP_THREADS=2 TF_NUM_INTEROP_THREADS=2 python -m benchmarks.training_step
 
 takes whole steps - losses, gradients, momentum, moving averages - on made-up images, of
@@ -37,6 +38,7 @@ def make_step(
     output_stride: int = 16,
     accumulation_steps: int = 1,
     recompute: int = 0,
+    replicas: int = 1,
 ) -> Callable[[], Any]:
     """A function that takes one step; for `measuring.measure`."""
     start = time.perf_counter()
@@ -53,22 +55,28 @@ def make_step(
 
     determinism.configure()
     tf.keras.mixed_precision.set_global_policy(precision)
-    strategy = tf.distribute.get_strategy()
-    model = DeepLabV3Plus(classes, variant, output_stride, recompute=bool(recompute))
-    learner = _find(method)(model, 255)
-    learner.build()
-    training_step = TrainingStep(
-        learner,
-        tf1_checkpoint.named_variables(learner),
-        strategy,
-        total_steps=10**6,
-        accumulation_steps=accumulation_steps,
-        jit_compile=jit_compile,
-        collect_statistics=collect_batch_statistics,
-        scales_loss=precision == "mixed_float16",
-        render=functools.partial(panels.render, palette=pascal_palette(classes)),
+    strategy = _strategy(replicas)
+    with strategy.scope():
+        model = DeepLabV3Plus(
+            classes, variant, output_stride, recompute=bool(recompute)
+        )
+        learner = _find(method)(model, 255)
+        learner.build()
+        training_step = TrainingStep(
+            learner,
+            tf1_checkpoint.named_variables(learner),
+            strategy,
+            total_steps=10**6,
+            accumulation_steps=accumulation_steps,
+            jit_compile=jit_compile,
+            collect_statistics=collect_batch_statistics,
+            scales_loss=precision == "mixed_float16",
+            render=functools.partial(panels.render, palette=pascal_palette(classes)),
+        )
+    part = make_batch(batch // replicas, crop, classes)
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: tf.data.Dataset.from_tensors(part).repeat()
     )
-    batches = tf.data.Dataset.from_tensors(make_batch(batch, crop, classes)).repeat()
     iterator = iter(batches)
     built = time.perf_counter()
     graph = training_step.prepare(iterator)
@@ -84,6 +92,20 @@ def make_step(
         "trace_seconds": time.perf_counter() - built,
     }
     return run
+
+
+def _strategy(replicas: int) -> Any:
+    """Of the first GPUs, or where there are none of as many parts of the CPU."""
+    import tensorflow as tf
+
+    from wss.training import distribution
+
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    if tf.config.list_physical_devices("GPU"):
+        devices = [f"/gpu:{index}" for index in range(replicas)]
+        return tf.distribute.MirroredStrategy(devices)
+    return distribution.get_strategy(logical_cpus=replicas)
 
 
 def _find(method: str) -> Callable[..., Any]:
@@ -130,6 +152,7 @@ AXES = {
     "precision": (str, "float32"),
     "accumulation_steps": (int, 1),
     "recompute": (int, 0),
+    "replicas": (int, 1),
 }
 
 
@@ -153,8 +176,9 @@ def main() -> None:
     )
     explained = {
         "method": f"of {', '.join(METHODS)}",
-        "batch": "labeled images; as many without labels",
+        "batch": "labeled images on all replicas; as many without labels",
         "recompute": "1: forget what is inside of the backbone's modules",
+        "replicas": "GPUs, or parts of the CPU where there are none",
     }
     for name, (kind, default) in AXES.items():
         choices = METHODS if name == "method" else None
@@ -174,9 +198,16 @@ def main() -> None:
     )
     parser.add_argument("--output", default="runs/training_step.json")
     flags = parser.parse_args()
+    cases = combinations(flags)
+    for case in cases.values():
+        if case["batch"] % case["replicas"]:
+            parser.error(
+                f"--batch {case['batch']} does not divide over --replicas "
+                f"{case['replicas']}"
+            )
     ceilings = measuring.ceilings()
     found = measuring.measure(
-        make_step, combinations(flags), flags.repeats, together=not flags.one_by_one
+        make_step, cases, flags.repeats, together=not flags.one_by_one
     )
     measuring.add_shares(found, ceilings)
     columns = {

@@ -68,6 +68,13 @@ def test_a_step_of_each_method_is_found():
         assert training_step._find(method).__name__ == method
 
 
+def test_a_batch_has_to_divide_over_the_replicas(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["training_step", "--batch=2", "--replicas=4"])
+    with pytest.raises(SystemExit):
+        training_step.main()
+    assert "--batch 2 does not divide over --replicas 4" in capsys.readouterr().err
+
+
 def test_cases_are_named_by_what_tells_them_apart():
     axes = {name: [default] for name, (_, default) in training_step.AXES.items()}
     flags = argparse.Namespace(jit_compile=False, **axes)
@@ -87,10 +94,10 @@ def test_cases_are_named_by_what_tells_them_apart():
     inspect.signature(training_step.make_step).bind(**cases["U2PL, crop 257"])
 
 
-def test_the_step_that_is_timed_learns():
-    run = training_step.make_step(
-        "Supervised", "resnet_v1_18_quarter_beta", 33, 3, 2, "float32", False
-    )
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_the_step_that_is_timed_learns(replicas):
+    case = ("Supervised", "resnet_v1_18_quarter_beta", 33, 3, 2, "float32", False)
+    run = training_step.make_step(*case, replicas=replicas)
     assert run.facts["gigaflops"] > 0.05
     losses = [run() for _ in range(4)]
     assert np.all(np.isfinite(losses)) and len(set(losses)) == 4
