@@ -22,7 +22,7 @@ from benchmarks import evaluation, input_pipeline, measuring, training_step
 LIMITS = {
     "PseudoSeg": ("convolutions", 5.5),
     "U2PL": ("convolutions", 16.0),
-    "input": ("decoding", 15.0),
+    "input": ("decoding", 8.0),
     "evaluation": ("prediction", 1.6),
 }
 _VARIANT = "resnet_v1_18_quarter_beta"
