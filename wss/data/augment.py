@@ -1,7 +1,8 @@
 """Training views of an image: one for labeled, weak and strong for unlabeled images.
 
 The order is the original's (`core/input_preprocess.py`): scale, change the colours of
-the strong view, pad, crop, hide parts of the strong view, flip.
+the strong view, pad and crop, hide parts of the strong view, flip. Here the crop comes
+before its padding: the same pixels for less work.
 """
 
 import dataclasses
