@@ -40,7 +40,10 @@ def make_step(
     recompute: int = 0,
     replicas: int = 1,
 ) -> Callable[[], Any]:
-    """A function that takes one step; for `measuring.measure`."""
+    """A function that takes one step; for `measuring.measure`.
+
+    `batch` is that of all replicas.
+    """
     start = time.perf_counter()
     import tensorflow as tf
 
@@ -95,7 +98,7 @@ def make_step(
 
 
 def _strategy(replicas: int) -> Any:
-    """Of the first GPUs, or where there are none of as many parts of the CPU."""
+    """The strategy for the first GPUs or, without GPUs, for parts of the CPU."""
     import tensorflow as tf
 
     from wss.training import distribution
@@ -200,7 +203,7 @@ def main() -> None:
     flags = parser.parse_args()
     cases = combinations(flags)
     for case in cases.values():
-        if case["batch"] % case["replicas"]:
+        if case["replicas"] < 1 or case["batch"] % case["replicas"]:
             parser.error(
                 f"--batch {case['batch']} does not divide over --replicas "
                 f"{case['replicas']}"

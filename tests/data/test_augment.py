@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data import records
-from wss.data import augment, geometry, policies
+from wss.data import augment, geometry, parsing, policies
 from wss.data.policies import color_jitter, cutout, gaussian_blur, rand_augment
 from wss.errors import UserError
 
@@ -103,6 +103,39 @@ def test_missing_package_is_named():
 
 def _made_up_policy(image, seed):
     return image
+
+
+def policy_made_of(function):
+    """A photometric policy, as another package's functions make one."""
+
+    def apply(image, seed):
+        return tf.numpy_function(function, [image], tf.float32)
+
+    return policies.Policy("foreign", "photometric", apply, None)
+
+
+@BOTH_MODES
+def test_a_policy_of_another_package_needs_no_shape(wrap):
+    image = tf.cast(records.image(3), tf.float32)
+    chosen = [policy_made_of(lambda pixels: 255.0 - pixels)]
+    distort = wrap(
+        lambda image: augment.distort_colors(image, chosen, tf.constant([0, 1]))
+    )
+    distorted = distort(image)
+    assert distorted.shape == image.shape
+    np.testing.assert_array_equal(distorted, 255.0 - image)
+
+
+@BOTH_MODES
+def test_a_policy_that_changes_the_size_is_named(wrap):
+    image = tf.cast(records.image(3), tf.float32)
+    chosen = [policy_made_of(lambda pixels: pixels[1:])]
+    distort = wrap(
+        lambda image: augment.distort_colors(image, chosen, tf.constant([0, 1]))
+    )
+    with pytest.raises(UserError, match="augmentation foreign gives an image of anoth"):
+        with parsing.user_errors():
+            distort(image)
 
 
 @needs_addons

@@ -60,13 +60,15 @@ def test_scale(wrap):
 @BOTH_MODES
 @pytest.mark.parametrize("scale", [0.5, 0.83, 1.0, 1.25, 2.0])
 @pytest.mark.parametrize("crop_size", [(33, 29), (80, 21)])
-def test_scale_and_crop_compute_the_crop_alone(wrap, scale, crop_size):
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_scale_and_crop_compute_the_crop_alone(wrap, scale, crop_size, share):
     """The crop's pixels are those of the whole scaled image, to the last bit."""
     draws = np.random.default_rng(0)
     image = tf.constant(draws.integers(0, 256, (40, 57, 3)), tf.uint8)
     label = tf.constant(draws.integers(0, 21, (40, 57)), tf.int32)
     size = geometry.scaled_size(tf.shape(image)[:2], scale)
-    offset = tf.maximum(size - crop_size, 0)
+    surplus = tf.cast(tf.maximum(size - crop_size, 0), tf.float32)
+    offset = tf.cast(share * surplus, tf.int32)
     place = slice(offset[0], offset[0] + crop_size[0])
     across = slice(offset[1], offset[1] + crop_size[1])
 

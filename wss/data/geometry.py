@@ -17,7 +17,8 @@ class View(NamedTuple):
 
     Attributes:
       scale: scalar float32, factor of height and width.
-      offset: [2], int32, first row and column of the crop in the scaled, padded image.
+      offset: [2], int32, first row and column of the crop in the scaled image; 0 along
+        a side that is not longer than the crop's.
       flipped: scalar bool, whether left and right change places, after the crop.
     """
 
@@ -80,11 +81,20 @@ def scale_and_crop(
 
     Those before it could be left out by a translation, whose rounding moves what is
     sampled by up to 1e-4 pixels.
+
+    Args:
+      image: [height, width, channels], any number type.
+      size: [2], int32, height and width of the whole scaled image.
+      offset: [2], int32, first row and column of the crop.
+      crop_size: height and width of the crop.
+
+    Returns:
+      [crop height, crop width, channels], float32; less where the scaled image ends.
     """
     source_size = tf.cast(tf.shape(image)[:2], tf.float32)
     scaled = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis],
-        size=tf.minimum(size, offset + crop_size),
+        size=tf.minimum(size, tf.add(offset, crop_size)),
         scale=tf.cast(size, tf.float32) / source_size,
         translation=(0.0, 0.0),
         kernel_type="triangle",
@@ -99,9 +109,19 @@ def scale_label(label: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def scale_and_crop_label(
-    label: tf.Tensor, size: tf.Tensor, offset: tf.Tensor, crop_size: Tuple[int, int]
+    label: tf.Tensor, size: tf.Tensor, offset: Sequence[int], crop_size: Sequence[int]
 ) -> tf.Tensor:
-    """`crop` of `scale_label`, without the pixels beside the crop."""
+    """`crop` of `scale_label`, without the pixels beside the crop.
+
+    Args:
+      label: [height, width], any integer type.
+      size: [2], int32, height and width of the whole scaled label.
+      offset: [2], int32, first row and column of the crop.
+      crop_size: height and width of the crop.
+
+    Returns:
+      [crop height, crop width], type of `label`; less where the scaled label ends.
+    """
     for axis in range(2):
         # The nearest row is looked up once, not for each of its pixels; then columns
         # become rows, and the other way round.
@@ -170,8 +190,11 @@ def pad_image(
     Args:
       image: the image, which comes to lie at `offset`.
       size: height and width to reach; sides that are longer stay as they are.
-      value: what the padding shows, per channel.
+      value: what the padding shows, one number per channel.
       offset: rows above and columns left of the image.
+
+    Returns:
+      [padded height, padded width, channels], float32.
     """
     height, width, channels = tf.unstack(tf.shape(image))
     value = tf.constant(value, image.dtype)
