@@ -76,11 +76,7 @@ def make_step(
             scales_loss=precision == "mixed_float16",
             render=functools.partial(panels.render, palette=pascal_palette(classes)),
         )
-    part = make_batch(batch // replicas, crop, classes)
-    batches = strategy.distribute_datasets_from_function(
-        lambda context: tf.data.Dataset.from_tensors(part).repeat()
-    )
-    iterator = iter(batches)
+    iterator = _repeated(make_batch(batch // replicas, crop, classes), strategy)
     built = time.perf_counter()
     graph = training_step.prepare(iterator)
 
@@ -109,6 +105,14 @@ def _strategy(replicas: int) -> Any:
         devices = [f"/gpu:{index}" for index in range(replicas)]
         return tf.distribute.MirroredStrategy(devices)
     return distribution.get_strategy(logical_cpus=replicas)
+
+
+def _repeated(batch: dict[str, Any], strategy: Any) -> Any:
+    """An iterator that gives every replica the same batch at each step."""
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_tensors(batch).repeat()
+    return iter(strategy.distribute_datasets_from_function(lambda context: batches))
 
 
 def _find(method: str) -> Callable[..., Any]:
