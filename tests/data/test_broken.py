@@ -58,7 +58,7 @@ def test_each_is_named_once_and_the_next_takes_its_place(damaged, capsys):
     for sentence in (
         "record 0: it is no tf.train.Example",
         "neither JPEG nor PNG in record gif",
-        "record 4: the file has changed or is damaged. "
+        "record 4: the file is gone, has changed or is damaged. "
         "All such records are found by python -m data_prep.verify.",
         "(1 of at most 3).",
         "(3 of at most 3).",

@@ -93,3 +93,13 @@ def test_changed_record_fails_its_checksum(tmp_path):
     with pytest.raises(UserError, match="00001.tfrecord, record 0: .* is damaged"):
         with parsing.user_errors():
             names(tmp_path, "val", [0])
+
+
+def test_a_shard_that_is_gone_is_named(tmp_path):
+    records.write_split(tmp_path, "val", [1])
+    there = shards.Records(str(tmp_path), "val")
+    os.remove(tmp_path / "val-00000-of-00001.tfrecord")
+    for read in (there.read, tf.function(there.read)):
+        with pytest.raises(UserError, match="record 0: the file is gone"):
+            with parsing.user_errors():
+                read(tf.constant(0, tf.int64))

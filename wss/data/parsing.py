@@ -8,7 +8,7 @@ list of class ids.
 
 import contextlib
 import re
-from typing import Dict, Iterator
+from typing import Any, Callable, Dict, Iterator
 
 import tensorflow as tf
 
@@ -114,6 +114,21 @@ def ensure(condition: tf.Tensor, *sentence: tf.Tensor) -> tf.Operation:
     return tf.debugging.Assert(condition, [message])
 
 
+def attempt(
+    function: Callable[[tf.Tensor], Any], argument: tf.Tensor, *, otherwise: Any
+) -> Any:
+    """`function(argument)`, or `otherwise` where that fails.
+
+    Args:
+      function: TensorFlow code, whose failure ends nothing but itself.
+      argument: a tensor.
+      otherwise: like what the function returns.
+    """
+    tried = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors()
+    fallback = tf.data.Dataset.from_tensors(otherwise)
+    return tried.concatenate(fallback).take(1).get_single_element()
+
+
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """Turns the failure of an `ensure` of the input into a `UserError`.
@@ -151,9 +166,7 @@ def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> Dict[str, tf.Te
 
     empty = {key: tf.constant("") for key in _FEATURES}
     empty[CLASS_IDS] = tf.zeros([0], tf.int64)
-    nothing = tf.data.Dataset.from_tensors((empty, False))
-    parsed = tf.data.Dataset.from_tensors(serialized).map(parse).ignore_errors()
-    features, is_example = parsed.concatenate(nothing).take(1).get_single_element()
+    features, is_example = attempt(parse, serialized, otherwise=(empty, False))
     readable = ensure(
         is_example,
         *("Can not read ", source, ": it is no tf.train.Example. Write it again."),
@@ -200,9 +213,7 @@ def _decode_or_nothing(encoded: tf.Tensor, channels: int) -> tf.Tensor:
             lambda: tf.io.decode_png(content, channels),
         )
 
-    nothing = tf.data.Dataset.from_tensors(tf.zeros([0, 0, channels], tf.uint8))
-    image = tf.data.Dataset.from_tensors(encoded).map(decode).ignore_errors()
-    return image.concatenate(nothing).take(1).get_single_element()
+    return attempt(decode, encoded, otherwise=tf.zeros([0, 0, channels], tf.uint8))
 
 
 def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.Tensor:

@@ -115,8 +115,8 @@ class Records:
         serialized = read_record(path, self._offset[index], self._length[index])
         readable = parsing.ensure(
             tf.strings.length(serialized) > 0,
-            *("Can not read ", source, ": the file has changed or is damaged. "),
-            "All such records are found by python -m data_prep.verify.",
+            *("Can not read ", source, ": the file is gone, has changed or is "),
+            "damaged. All such records are found by python -m data_prep.verify.",
         )
         with tf.control_dependencies([readable]):
             return tf.identity(serialized), source
@@ -125,7 +125,7 @@ class Records:
 def read_record(path: tf.Tensor, offset: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     """Reads the record that begins at a byte of a shard and checks its checksums.
 
-    Made of the operations below `tf.data.TFRecordDataset`, which does not offer to
+    Made of the operation below `tf.data.TFRecordDataset`, which does not offer to
     start at an offset.
 
     Args:
@@ -136,20 +136,21 @@ def read_record(path: tf.Tensor, offset: tf.Tensor, length: tf.Tensor) -> tf.Ten
     Returns:
       Scalar string, the serialized example, or "" where reading fails.
     """
-    string = {"output_types": [tf.string], "output_shapes": [()]}
-    records = tf.raw_ops.TFRecordDatasetV2(
-        filenames=[path],
-        compression_type="",
-        buffer_size=length + _FRAME_BYTES,
-        byte_offsets=[offset],
-    )
-    intact = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
-    nothing = tf.raw_ops.TensorDataset(components=[""], output_shapes=[()])
-    either = tf.raw_ops.ConcatenateDataset(
-        input_dataset=intact, another_dataset=nothing, **string
-    )
-    first = tf.raw_ops.TakeDataset(input_dataset=either, count=1, **string)
-    return tf.raw_ops.DatasetToSingleElement(dataset=first, **string)[0]
+
+    def read(place):
+        records = tf.raw_ops.TFRecordDatasetV2(
+            filenames=[path],
+            compression_type="",
+            buffer_size=length + _FRAME_BYTES,
+            byte_offsets=[place],
+        )
+        string = {"output_types": [tf.string], "output_shapes": [()]}
+        return tf.raw_ops.DatasetToSingleElement(
+            dataset=tf.raw_ops.TakeDataset(input_dataset=records, count=1, **string),
+            **string,
+        )[0]
+
+    return parsing.attempt(read, offset, otherwise="")
 
 
 def shard_names(data_dir: str) -> List["re.Match[str]"]:
