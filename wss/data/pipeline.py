@@ -15,7 +15,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 import gin
 import tensorflow as tf
 
-from wss.data import augment, geometry, order, parsing, policies, service
+from wss.data import augment, decoded, geometry, order, parsing, policies, service
 from wss.data.augment import Canvas
 from wss.data.broken import Tolerance
 from wss.data.shards import Records, count_examples
@@ -46,6 +46,7 @@ class Split(NamedTuple):
         "flip_probability",
         "strong_augmentation",
         "max_broken_records",
+        "decoded_megabytes",
         "data_service",
     ]
 )
@@ -66,6 +67,7 @@ def training_batches(
     strong_augmentation: Sequence[str] = ("color_jitter", "cutout"),
     strong_views: int = 1,
     max_broken_records: int = 0,
+    decoded_megabytes: int = 256,
     data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
@@ -90,6 +92,9 @@ def training_batches(
         anew, what is hidden is the same.
       max_broken_records: how many different records may be damaged before training
         stops. Each is named, and the next record takes its place.
+      decoded_megabytes: memory for labeled images and masks that stay decoded, those
+        that come first; 0: each is decoded again whenever it is visited. A data
+        service keeps none.
       data_service: address of a `wss.data_service` that prepares the batches on
         another machine; the shards lie there under the same path.
       input_context: this worker's place among the input pipelines. Each worker walks
@@ -139,7 +144,14 @@ def training_batches(
         tolerance=Tolerance(max_broken_records),
         context=input_context or tf.distribute.InputContext(),
     )
-    parts = {"labeled": stream(labeled, labeled_example, number=order.LABELED)}
+    parts = {
+        "labeled": stream(
+            labeled,
+            labeled_example,
+            number=order.LABELED,
+            decoded_megabytes=0 if data_service else decoded_megabytes,
+        )
+    }
     if unlabeled is not None:
         parts["unlabeled"] = stream(
             unlabeled, unlabeled_example, number=order.UNLABELED
@@ -185,7 +197,7 @@ def evaluation_batches(
     records = Records(data_dir, split, spec.name)
 
     def example(index):
-        parsed = _parse(records, index, spec)
+        parsed = _with_wide_label(_parse(records, index, spec.ignore_label))
         image, label = tf.cast(parsed["image"], tf.float32), _mask(parsed)
         if min_resize:
             image, label = geometry.resize_to_range(
@@ -213,6 +225,7 @@ def _batches(
     start_step: int,
     tolerance: Tolerance,
     context: tf.distribute.InputContext,
+    decoded_megabytes: int = 0,
 ) -> tf.data.Dataset:
     """Batches of one stream of records; `number` tells its draws from the others'."""
     if batch_size % context.num_replicas_in_sync:
@@ -222,11 +235,11 @@ def _batches(
         )
     records = Records(split.data_dir, split.name, spec.name)
     order_seed, example_seed = order.stream_seeds(seed, number)
+    parse = functools.partial(_parse, records, ignore_label=spec.ignore_label)
+    parse = decoded.once(parse, decoded_megabytes)
 
     def example(position, index):
-        parsed = tolerance.parse(
-            lambda number: _parse(records, number, spec), len(records), index
-        )
+        parsed = _with_wide_label(tolerance.parse(parse, len(records), index))
         parts = make_example(parsed, order.purpose_seed(example_seed, position))
         return {**_with_image_labels(parts, parsed, spec), "position": position}
 
@@ -279,10 +292,13 @@ def _unlabeled_example(
 
 
 def _parse(
-    records: Records, index: tf.Tensor, spec: DatasetSpec
+    records: Records, index: tf.Tensor, ignore_label: int
 ) -> Dict[str, tf.Tensor]:
     serialized, source = records.read(index)
-    example = parsing.parse_example(serialized, spec.ignore_label, source)
+    return parsing.parse_example(serialized, ignore_label, source)
+
+
+def _with_wide_label(example: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
     return {**example, "label": tf.cast(example["label"], tf.int32)}
 
 
