@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 import numpy as np
 import tensorflow as tf
@@ -10,8 +10,6 @@ import tensorflow as tf
 from wss.data import order, parsing
 from wss.data.shards import Records
 from wss.errors import UserError
-
-Parse = Callable[[tf.Tensor], Dict[str, tf.Tensor]]
 
 
 class Tolerance:
@@ -29,7 +27,9 @@ class Tolerance:
         self._found = set()
         self._lock = threading.Lock()
 
-    def parse(self, parse: Parse, size: int, index: tf.Tensor) -> Dict[str, tf.Tensor]:
+    def parse(
+        self, parse: parsing.Parse, size: int, index: tf.Tensor
+    ) -> Dict[str, tf.Tensor]:
         """Parses a record, or the first behind it that can be read.
 
         Args:
@@ -63,7 +63,7 @@ class Tolerance:
         with tf.control_dependencies([tolerated]):
             return tf.nest.map_structure(tf.identity, parsed)
 
-    def _report(self, parse: Parse, indices: List[int]) -> bytes:
+    def _report(self, parse: parsing.Parse, indices: List[int]) -> bytes:
         """Names records that are new; a sentence where they are too many, else b""."""
         for index in indices:
             sentence = _problem(parse, index)
@@ -87,7 +87,7 @@ class Tolerance:
         return b""
 
 
-def _problem(parse: Parse, index: int) -> str:
+def _problem(parse: parsing.Parse, index: int) -> str:
     """What is wrong with a record; it is read once more for that."""
     try:
         with tf.device("/cpu:0"), parsing.user_errors():

@@ -5,16 +5,16 @@ one takes about a quarter of what the input spends on it. Kept is what decoding 
 before anything is drawn for it: batches are the same numbers with and without.
 """
 
-from typing import Callable, Dict, Sequence
+from typing import Dict, Sequence
 
 import tensorflow as tf
 
-Parse = Callable[[tf.Tensor], Dict[str, tf.Tensor]]
+from wss.data import parsing
 
 _BYTES_PER_MEGABYTE = 10**6
 
 
-def once(parse: Parse, megabytes: int) -> Parse:
+def once(parse: parsing.Parse, megabytes: int) -> parsing.Parse:
     """A parser that keeps what it parsed while there is room.
 
     Args:

@@ -25,6 +25,9 @@ from wss.data.keys import (  # noqa: F401  (readers of records look here for the
 )
 from wss.errors import UserError
 
+# Parses the record of a number, scalar int64.
+Parse = Callable[[tf.Tensor], Dict[str, tf.Tensor]]
+
 _FEATURES = {
     ENCODED: tf.io.FixedLenFeature((), tf.string, default_value=""),
     FILENAME: tf.io.FixedLenFeature((), tf.string, default_value=""),
