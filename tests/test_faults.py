@@ -1,6 +1,9 @@
 """Faults of a training, told so that a user can go on."""
 
 import json
+import os
+import subprocess
+import sys
 import types
 
 import pytest
@@ -52,6 +55,29 @@ def test_a_folder_that_can_not_be_made(tmp_path):
         faults.make_folder(folder)
     faults.make_folder(str(tmp_path / "new" / "mine"))
     assert (tmp_path / "new" / "mine").is_dir()
+
+
+def test_one_training_at_a_time(tmp_path):
+    folder = str(tmp_path / "mine")
+    script = (
+        "import sys, time; from wss import faults\n"
+        f"with faults.sole_training({folder!r}): print('here', flush=True); "
+        "time.sleep(600)"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "here\n"
+        message = f"Another training is running in {folder}. .* --model_dir"
+        with pytest.raises(UserError, match=message):
+            with faults.sole_training(folder):
+                pass
+        with faults.sole_training(str(tmp_path / "another")):
+            pass
+        other.kill()
+    for _ in range(2):  # Whoever held it is gone.
+        with faults.sole_training(folder):
+            pass
+    assert os.listdir(folder) == []
 
 
 def test_a_full_disk_is_not_out_of_memory():

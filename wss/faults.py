@@ -13,6 +13,11 @@ from wss.data.broken import records_of_step
 from wss.data.shards import Records
 from wss.errors import UserError, first_line
 
+try:
+    import fcntl
+except ImportError:  # No POSIX system.
+    fcntl = None
+
 
 @contextlib.contextmanager
 def explained_memory(experiment: Any) -> Iterator[None]:
@@ -60,6 +65,39 @@ def make_folder(folder: str) -> None:
         tf.io.gfile.makedirs(folder)
     except tf.errors.OpError as error:
         raise _not_writable(folder, error) from error
+
+
+@contextlib.contextmanager
+def sole_training(folder: str) -> Iterator[None]:
+    """Makes a folder unless it is there, and keeps other trainings on this machine out.
+
+    However this process ends, the folder is free again.
+
+    Args:
+      folder: in a bucket, and where the file system knows no locks, nobody is kept out.
+
+    Raises:
+      UserError: another training is there, or the folder can not be made.
+    """
+    make_folder(folder)
+    if fcntl is None or not os.path.isdir(folder):
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UserError(
+            f"Another training is running in {folder}. Wait for its end, or name "
+            "another --model_dir."
+        ) from error
+    except OSError:
+        pass  # A file system without locks.
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _not_writable(folder: str, error: Exception) -> UserError:

@@ -38,7 +38,7 @@ def run(
             experiment.check_evaluation()
         if mode != "eval":
             experiment.check_training()
-            with faults.explained_folder(model_dir):
+            with faults.explained_folder(model_dir), faults.sole_training(own_dir):
                 experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
         elif is_chief:
             experiment.evaluate()
