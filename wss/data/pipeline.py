@@ -144,19 +144,19 @@ def training_batches(
         tolerance=Tolerance(max_broken_records),
         context=input_context or tf.distribute.InputContext(),
     )
-    parts = {
-        "labeled": stream(
-            labeled,
-            labeled_example,
-            number=order.LABELED,
-            decoded_megabytes=0 if data_service else decoded_megabytes,
-        )
-    }
+    room = 0 if data_service else decoded_megabytes
+    labeled_stream = functools.partial(stream, decoded_megabytes=room)
+    parts = {"labeled": labeled_stream(labeled, labeled_example, number=order.LABELED)}
     if unlabeled is not None:
         parts["unlabeled"] = stream(
             unlabeled, unlabeled_example, number=order.UNLABELED
         )
-    dataset = tf.data.Dataset.zip(parts).with_options(_options())
+    return _prepared(tf.data.Dataset.zip(parts), data_service)
+
+
+def _prepared(dataset: tf.data.Dataset, data_service: Optional[str]) -> tf.data.Dataset:
+    """The batches of an endless stream, made while steps run, here or at a service."""
+    dataset = dataset.with_options(_options())
     if data_service:
         dataset = service.prepared_at(data_service, dataset)
     # Several workers ask before each step of a stream that may end whether it did, and
