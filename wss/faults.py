@@ -85,19 +85,21 @@ def sole_training(folder: str) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
+        with contextlib.suppress(OSError):  # Of a file system without locks.
+            _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: str) -> None:
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(descriptor)
         raise UserError(
             f"Another training is running in {folder}. Wait for its end, or name "
             "another --model_dir."
         ) from error
-    except OSError:
-        pass  # A file system without locks.
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _not_writable(folder: str, error: Exception) -> UserError:

@@ -51,8 +51,8 @@ def once(parse: parsing.Parse, megabytes: int) -> parsing.Parse:
 class _Kept:
     """Lists of tensors by number, up to a number of bytes.
 
-    Made of the operations below `tf.lookup`, whose tables take no tensors of any shape
-    and live until the process ends where a dataset's function is all that knows them.
+    Made of the operations below `tf.lookup`, whose tables hold values of one shape.
+    These have no name, and live as long as a dataset's function knows them.
     """
 
     def __init__(self, room: int):
