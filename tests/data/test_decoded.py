@@ -85,6 +85,19 @@ def test_nothing_is_kept_without_room():
     assert decoded.once(parser, 0) is parser
 
 
+def test_room_may_be_a_part_of_a_megabyte():
+    parser = Parser()
+    dataset = tf.data.Dataset.range(2).repeat(2).map(decoded.once(parser, 0.5))
+    assert len(list(dataset)) == 4
+    assert parser.calls == {0: 1, 1: 2}
+
+
+@pytest.mark.parametrize("room", ["many", -1, float("nan"), None])
+def test_room_that_is_none(room):
+    with pytest.raises(UserError, match="decoded_megabytes = .*: it has to be a num"):
+        decoded.once(Parser(), room)
+
+
 def test_what_failed_is_not_kept():
     parser = Parser(fail_once=[1])
     dataset = tf.data.Dataset.range(3).repeat(3).map(decoded.once(parser, 4))

@@ -67,7 +67,7 @@ def training_batches(
     strong_augmentation: Sequence[str] = ("color_jitter", "cutout"),
     strong_views: int = 1,
     max_broken_records: int = 0,
-    decoded_megabytes: int = 256,
+    decoded_megabytes: float = 256,
     data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
@@ -113,7 +113,7 @@ def training_batches(
 
     Raises:
       UserError: shards are missing or broken, a policy is unknown, the batch does not
-        divide over the replicas, or no data service answers.
+        divide over the replicas, a size is none, or no data service answers.
     """
     if isinstance(strong_augmentation, str):
         strong_augmentation = (strong_augmentation,)
@@ -225,7 +225,7 @@ def _batches(
     start_step: int,
     tolerance: Tolerance,
     context: tf.distribute.InputContext,
-    decoded_megabytes: int = 0,
+    decoded_megabytes: float = 0,
 ) -> tf.data.Dataset:
     """Batches of one stream of records; `number` tells its draws from the others'."""
     if batch_size % context.num_replicas_in_sync:
