@@ -2,8 +2,8 @@
 
 A loss divides by the number of the pixels that count. Training takes the mean over the
 parts of the global batch (`wss.replicas`); for that to be the mean over the batch's
-pixels, a loss takes as `count` the parts' mean count, where that is known before
-(`Method.counts`). With a single part that is the part's own.
+pixels, a loss divides by the parts' mean count: `count` where that is known before the
+step (`Method.counts`), else `replicas.mean_count`.
 
 Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_wss.py`
 of googleinterns/wss.
@@ -15,7 +15,7 @@ import gin
 import tensorflow as tf
 
 from wss.errors import UserError
-from wss.replicas import batch_mean
+from wss.replicas import mean_count
 from wss.resize import resize_bilinear, resize_nearest
 
 
@@ -57,8 +57,8 @@ def softmax_cross_entropy(
         `top_k_fraction`.
       step: the training step, needed with `mining_steps`.
       count: what the sum is divided by, the mean of `count_labeled` over the parts of
-        the global batch. Without it, and where the comparison is not at the labels'
-        resolution or takes the largest losses only, this part's own count divides.
+        the global batch. It is measured here if it is not given, and where the
+        comparison is not at the labels' resolution or takes the largest losses only.
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.
@@ -93,7 +93,7 @@ def softmax_cross_entropy(
     if top_k_fraction < 1.0:
         return _mean_of_largest(pixel_losses, top_k_fraction, mining_steps, step)
     if count is None or not upsample_logits:
-        count = batch_mean(tf.reduce_sum(tf.cast(kept, tf.float32)))
+        count = mean_count(tf.reduce_sum(tf.cast(kept, tf.float32)))
     return divide_or_zero(tf.reduce_sum(pixel_losses), count)
 
 
@@ -113,11 +113,11 @@ def _mean_of_largest(
     # The number of pixels may change with the step; the shape must not.
     top_k = tf.cast(fraction * float(pixels), tf.int32)
     largest = tf.where(tf.range(pixels) < top_k, pixel_losses, 0.0)
-    count = batch_mean(tf.math.count_nonzero(largest, dtype=tf.float32))
+    count = mean_count(tf.math.count_nonzero(largest, dtype=tf.float32))
     return divide_or_zero(tf.reduce_sum(largest), count)
 
 
-@gin.configurable(denylist=["logits", "labels", "ignore_label"])
+@gin.configurable(denylist=["logits", "labels", "ignore_label", "step", "count"])
 def ohem_cross_entropy(
     logits: tf.Tensor,
     labels: tf.Tensor,
@@ -125,17 +125,23 @@ def ohem_cross_entropy(
     ignore_label: int,
     threshold: float = 0.7,
     min_kept: int = 100000,
+    step: Optional[tf.Tensor] = None,
+    count: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
     """Mean cross entropy of hard pixels (online hard example mining).
 
-    Source: `OhemCrossEntropy2dTensor` of U2PL's published code.
+    Sources: `OhemCrossEntropy2dTensor` of U2PL's published code and
+    `ProbOhemCrossEntropy2d` of UniMatch's, which are one formula.
 
     Args:
-      logits: [batch, height, width, classes], float32.
+      logits: [batch, h, w, classes], float32; compared at the size of the labels.
       labels: [batch, height, width], int32.
       ignore_label: label that counts nowhere.
       threshold: pixels whose class gets at most this probability are hard.
-      min_kept: so many pixels are kept at least, the hardest; all where there are less.
+      min_kept: at least so many pixels of this replica's images are kept, the hardest;
+        all where there are fewer.
+      step, count: not used; they are there for every supervised loss. The hard pixels
+        are counted here.
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.
@@ -146,6 +152,8 @@ def ohem_cross_entropy(
     >>> print(f"{loss:.4f}")  # Of the last pixel; the others are not hard.
     1.3133
     """
+    del step, count
+    logits = resize_bilinear(logits, tuple(labels.shape[1:3]))
     labels = tf.reshape(labels, [-1])
     logits = tf.reshape(logits, [-1, logits.shape[-1]])
     known = labels != ignore_label
@@ -158,8 +166,8 @@ def ohem_cross_entropy(
         threshold = tf.maximum(threshold, tf.sort(probabilities)[place])
     too_few = tf.reduce_sum(tf.cast(known, tf.int32)) < min_kept
     kept = tf.cast(known & (too_few | (probabilities <= threshold)), tf.float32)
-    count = batch_mean(tf.reduce_sum(kept))
-    return divide_or_zero(tf.reduce_sum(pixel_losses * kept), count)
+    hard = mean_count(tf.reduce_sum(kept))
+    return divide_or_zero(tf.reduce_sum(pixel_losses * kept), hard)
 
 
 def consistency(
@@ -179,8 +187,8 @@ def consistency(
       pseudo_label: [batch, h, w, classes], float32, probabilities (one-hot where hard).
       confident: [batch, h, w], float32, 1 where the pseudo label is to be learned.
       valid: [batch, h, w], float32, 0 in the padding and in what CutOut removed.
-      count: the mean of the sum of `valid` over the parts of the global batch; this
-        part's own unless given.
+      count: the mean of the sum of `valid` over the parts of the global batch;
+        measured here if it is not given.
 
     >>> logits = tf.zeros([1, 1, 2, 2])
     >>> pseudo_label = tf.constant([[[[1.0, 0.0], [0.8, 0.2]]]])
@@ -193,7 +201,7 @@ def consistency(
         tf.stop_gradient(pseudo_label), logits
     )
     if count is None:
-        count = batch_mean(tf.reduce_sum(valid))
+        count = mean_count(tf.reduce_sum(valid))
     return divide_or_zero(tf.reduce_sum(pixel_losses * confident), count)
 
 

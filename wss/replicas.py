@@ -57,6 +57,7 @@ class _Mode(threading.local):
     """Per thread, for replicas are traced in threads."""
 
     synchronized = False
+    shares_counts = False
 
 
 _mode = _Mode()
@@ -72,10 +73,23 @@ def synchronized(enabled: bool) -> Iterator[None]:
         _mode.synchronized = outer
 
 
+@contextlib.contextmanager
+def shared_counts(enabled: bool) -> Iterator[None]:
+    """Inside, `mean_count` reaches over all replicas, if `enabled`."""
+    outer, _mode.shares_counts = _mode.shares_counts, enabled
+    try:
+        yield
+    finally:
+        _mode.shares_counts = outer
+
+
+def _several() -> bool:
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
 def is_synchronized() -> bool:
     """Whether what is measured on the batch has to be measured on all replicas'."""
-    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return _mode.synchronized and several
+    return _mode.synchronized and _several()
 
 
 def batch_mean(values: Any) -> Any:
@@ -84,3 +98,12 @@ def batch_mean(values: Any) -> Any:
     The original's batch is that of one replica: so it is here, unless `synchronized`.
     """
     return mean(values) if is_synchronized() else values
+
+
+def mean_count(count: tf.Tensor) -> tf.Tensor:
+    """The mean over the replicas of how many pixels a loss counted, scalar.
+
+    Divided by it, the mean of the replicas' losses is the loss of the global batch.
+    It is this replica's own count outside of `shared_counts`.
+    """
+    return mean(count) if _mode.shares_counts and _several() else count

@@ -1,5 +1,7 @@
 """FixMatch and UniMatch on a tiny network."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,7 +29,7 @@ def run(method, batch, wrap=lambda f: f):
     def step(batch):
         with collect_batch_statistics():
             step = tf.constant(0, tf.int64)
-            output = tiny.merged(method.step(batch, step, 0, method.counts(batch)))
+            output = tiny.merged(method.step(batch, step, 0.0, 0, method.counts(batch)))
         return output.losses, output.monitors
 
     return wrap(step)(batch)
@@ -106,7 +108,8 @@ def test_pixels_that_the_truth_of_unlabeled_images_holds_change_nothing(method):
 
 @METHODS
 def test_hard_pixels_of_labeled_images(method):
-    made = tiny.make_method(method, mines_hard_pixels=True)
+    made = tiny.make_method(method)
+    made.supervised_loss = losses.ohem_cross_entropy
     batch = batch_of()
     found, _ = run(made, batch)
     plain, _ = run(tiny.make_method(method), batch)
@@ -114,17 +117,59 @@ def test_hard_pixels_of_labeled_images(method):
     np.testing.assert_allclose(found["supervised"], plain["supervised"], rtol=1e-4)
 
 
-def test_perturbed_features_lack_half_of_the_channels():
-    made = tiny.make_method(UniMatch)
-    unlabeled = batch_of()["unlabeled"]
-    end_points = made.model.backbone(unlabeled["weak"])
+@pytest.mark.parametrize("perturbs_labeled", [True, False])
+def test_perturbed_features_lack_half_of_the_channels(perturbs_labeled):
+    made = tiny.make_method(UniMatch, perturbs_labeled=perturbs_labeled)
+    batch = batch_of()
+    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+    images = tf.concat([labeled["image"], unlabeled["weak"]], 0)
+    end_points = made.model.backbone(images)
     ones = {name: tf.ones_like(tensor) for name, tensor in end_points.items()}
-    perturbed = made._perturb(ones, unlabeled, seed=0)
+    perturbed = made._perturb(ones, labeled, unlabeled, seed=0)
     assert len(perturbed) == 2
     for tensor in perturbed.values():
         values = tensor.numpy()
+        assert values.shape[0] == tiny.BATCH * (1 + perturbs_labeled)
+        assert np.unique(values[:, 0, 0], axis=0).shape[0] == values.shape[0]
         assert set(np.unique(values)) == {0.0, 2.0}
         np.testing.assert_array_equal(
             values, np.broadcast_to(values[:, :1, :1], values.shape)
         )
         assert 0.2 < np.mean(values) / 2 < 0.8
+
+
+def test_perturbed_labeled_features_reach_the_decoders_batch_norm_alone():
+    """As in the published decoder, whose batch holds both views of all images."""
+    batch, losses_of = batch_of(), {}
+    for perturbs_labeled in (True, False):
+        made = tiny.make_method(
+            UniMatch, threshold=0.26, perturbs_labeled=perturbs_labeled
+        )
+        sizes = []
+        segment = made.model.segment
+        made.model.segment = lambda end_points, *args: (
+            sizes.append(end_points[made.model.features_end_point].shape[0])
+            or segment(end_points, *args)
+        )
+        losses_of[perturbs_labeled], _ = run(made, batch)
+        assert sizes == [tiny.BATCH * (3 + perturbs_labeled), 2 * tiny.BATCH]
+    assert losses_of[True].keys() == losses_of[False].keys()
+    assert losses_of[True]["supervised"] != losses_of[False]["supervised"]
+    for name, value in losses_of[True].items():
+        np.testing.assert_allclose(value, losses_of[False][name], rtol=0.3)
+
+
+@METHODS
+def test_two_replicas_give_the_losses_of_one(method, two_cpus):
+    """Boxes show images of the same replica; without them nothing differs."""
+    batches, curves = tiny.make_batches(3), []
+    batches["unlabeled"]["strong_2"] = batches["unlabeled"]["strong"][:, :, ::-1]
+    make = functools.partial(
+        tiny.make_method, method, threshold=0.26, box_probability=0.0
+    )
+    for strategy in (tiny.one_device(), two_cpus):
+        step = tiny.make_step(strategy, make, synchronized=True)
+        curves.append(tiny.train(step, batches, strategy)[0])
+    for name, value in curves[0].items():
+        if name.startswith("losses/"):
+            np.testing.assert_allclose(curves[1][name], value, rtol=2e-4, err_msg=name)

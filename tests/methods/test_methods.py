@@ -58,7 +58,7 @@ def run(method, batch, step=0, seed=0):
     with collect_batch_statistics():
         counts = method.counts(batch)
         step = tf.constant(step, tf.int64)
-        return tiny.merged(method.step(batch, step, seed, counts))
+        return tiny.merged(method.step(batch, step, step / 30000, seed, counts))
 
 
 def test_supervised_has_one_loss_and_needs_no_unlabeled_images():

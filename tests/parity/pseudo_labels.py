@@ -311,7 +311,7 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
         tape.watch(networks.inputs)
         step = tf.constant(0, tf.int64)
         batch = _batch(networks.inputs)
-        output = tiny.merged(method.step(batch, step, seed=0, counts={}))
+        output = tiny.merged(method.step(batch, step, progress=0.0, seed=0, counts={}))
         total = tf.add_n(list(output.losses.values()))
     gin.clear_config()
     gradients = tape.gradient(total, networks.inputs)

@@ -62,7 +62,13 @@ def _check_unsupervised(golden: Golden) -> List[Check]:
     with tf.GradientTape() as tape:
         tape.watch(logits)
         loss, reliable, threshold = reliability.unsupervised_loss(
-            logits, pseudo_label, entropy, 100.0 - unreliable, meta["ignore_label"]
+            logits,
+            pseudo_label,
+            entropy,
+            # The files hold CutOut's holes and no padding.
+            tf.ones(pseudo_label.shape),
+            100.0 - unreliable,
+            meta["ignore_label"],
         )
     alpha = reliability.unreliable_percent(
         meta["epoch_fraction"], meta["low_entropy_threshold"]

@@ -39,14 +39,47 @@ def test_the_unsure_do_not_count_and_all_ignored_is_zero():
     logits = tf.constant([[[[2.0, 0.0], [0.0, 0.0]], [[0.0, 5.0], [9.0, 9.0]]]])
     pseudo_label = tf.constant([[[0, 1], [1, 255]]])
     entropy = tf.constant([[[0.1, 0.9], [0.2, 0.0]]])
+    valid = tf.ones([1, 2, 2])
     loss, reliable, _ = reliability.unsupervised_loss(
-        logits, pseudo_label, entropy, 80.0, ignore_label=255
+        logits, pseudo_label, entropy, valid, 80.0, ignore_label=255
     )
     assert reliable.numpy().tolist() == [[[True, False], [True, False]]]
     mean = np.mean([np.log(1 + np.exp(-2)), np.log(1 + np.exp(-5))])
     np.testing.assert_allclose(loss, 4 / 2 * mean, rtol=1e-5)
     ignored = tf.fill([1, 2, 2], 255)
     loss, _, _ = reliability.unsupervised_loss(
-        logits, ignored, entropy, 80.0, ignore_label=255
+        logits, ignored, entropy, valid, 80.0, ignore_label=255
     )
     assert loss == 0
+
+
+def test_the_weight_counts_what_cutout_removed_and_not_the_padding():
+    """10 x 10 pixels: 24 of padding, 16 of a hole, 60 with a label, 48 of them sure."""
+    logits = tf.zeros([1, 10, 10, 2])
+    pixels = np.arange(100).reshape(1, 10, 10)
+    valid = (pixels >= 24).astype(np.float32)
+    label = np.where(pixels < 40, 255, 1).astype(np.int32)
+    loss, reliable, _ = reliability.unsupervised_loss(
+        logits,
+        tf.constant(label),
+        tf.constant(pixels, tf.float32),
+        tf.constant(valid),
+        80.0,
+        ignore_label=255,
+    )
+    assert np.count_nonzero(reliable) == 48
+    np.testing.assert_allclose(loss, 76 / 48 * np.log(2), rtol=1e-6)
+    # Without a hole: 1.25, as at the beginning of the published code's training.
+    label = np.where(pixels < 24, 255, 1).astype(np.int32)
+    loss, reliable, _ = reliability.unsupervised_loss(
+        logits,
+        tf.constant(label),
+        tf.constant(pixels, tf.float32),
+        tf.constant(valid),
+        80.0,
+        ignore_label=255,
+    )
+    np.testing.assert_allclose(
+        loss, 76 / np.count_nonzero(reliable) * np.log(2), rtol=1e-6
+    )
+    assert np.count_nonzero(reliable) == 60  # Below the 80th percentile of 76.

@@ -42,12 +42,12 @@ class Cubic(tf.Module):
 
 
 class OneByOne(Cubic):
-    def step(self, batch, step, seed, counts):
+    def step(self, batch, step, progress, seed, counts):
         yield from self.losses(batch)
 
 
 class Together(Cubic):
-    def step(self, batch, step, seed, counts):
+    def step(self, batch, step, progress, seed, counts):
         first, second = self.losses(batch)
         first.add(second)
         return first

@@ -120,7 +120,7 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
             context = tf.distribute.get_replica_context()
             self.seen.assign(context.all_gather(kept["loss"], axis=0))
 
-        def step(self, batch, step, seed, counts):
+        def step(self, batch, step, progress, seed, counts):
             total = tf.reduce_sum(self.weight * batch["loss"] * batch["counted"])
             loss = tf.math.divide_no_nan(total, counts["pixels"])
             kept = {"loss": tf.reduce_sum(batch["loss"])}

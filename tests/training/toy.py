@@ -36,7 +36,7 @@ class ToyMethod(tf.Module):
     def after_update(self, step, kept):
         assert not kept
 
-    def step(self, batch, step, seed, counts):
+    def step(self, batch, step, progress, seed, counts):
         noise = tf.random.stateless_normal([], [seed, tf.cast(step, tf.int32)])
         x, y = batch
         error = tf.linalg.matvec(x, self.model.weights) + self.model.biases - y

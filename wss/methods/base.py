@@ -5,19 +5,23 @@ be edited to add one; `docs/add_a_method.md` walks through an example.
 """
 
 import abc
-from typing import Dict, List, Mapping
+from typing import Callable, Dict, List, Mapping, Optional
 
+import gin
 import tensorflow as tf
 
 from wss import losses
 from wss.models.deeplab import DeepLabV3Plus
-from wss.resize import resize_bilinear
+from wss.models.layers import EndPoints
+from wss.models.tf1_checkpoint import named_variables
 from wss.step_output import Outputs, Panel, StepOutput
 
 Batch = Mapping[str, Mapping[str, tf.Tensor]]
 
 # How many images of a batch the summaries show.
 SHOWN_IMAGES = 2
+# What the original calls the end point of the block before the last.
+AUXILIARY_STRIDE = 15
 
 __all__ = [
     "SHOWN_IMAGES",
@@ -30,6 +34,7 @@ __all__ = [
 ]
 
 
+@gin.configurable(allowlist=["supervised_loss"])
 class Method(tf.Module):
     """A way to learn a model from a batch of labeled (and unlabeled) images."""
 
@@ -39,23 +44,34 @@ class Method(tf.Module):
     passes_together = True
     # How many strong views of them: "strong", "strong_2" and so on.
     strong_views = 1
-    # Whether the labeled images' loss takes hard pixels only, as for Cityscapes.
-    mines_hard_pixels = False
+    # Whether it mixes the unlabeled images of a replica with one another.
+    mixes_images = False
     # Whether it keeps a moving average of the network, `self.teacher.model`.
     has_teacher = False
     # Whether the network's classifier of whole images learns something.
     trains_classifier = False
 
-    def __init__(self, model: DeepLabV3Plus, ignore_label: int):
+    def __init__(
+        self,
+        model: DeepLabV3Plus,
+        ignore_label: int,
+        supervised_loss: Callable[..., tf.Tensor] = losses.softmax_cross_entropy,
+    ):
         """Takes the model to train.
 
         Args:
           model: the network, with its variables.
           ignore_label: label of pixels without truth.
+          supervised_loss: of the labeled images, for every method. Called as
+            `supervised_loss(logits, labels, ignore_label=..., step=..., count=...)`;
+            `softmax_cross_entropy` (which takes class weights) or
+            `ohem_cross_entropy`.
         """
         super().__init__()
         self.model = model
         self.ignore_label = ignore_label
+        self.supervised_loss = supervised_loss
+        self.auxiliary = None
 
     def build(self) -> None:
         """Creates the method's own variables; called under the strategy's scope."""
@@ -78,6 +94,7 @@ class Method(tf.Module):
         self,
         batch: Batch,
         step: tf.Tensor,
+        progress: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
     ) -> Outputs:
@@ -91,10 +108,11 @@ class Method(tf.Module):
         Args:
           batch: {"labeled": {...}, "unlabeled": {...}} as `wss.data.pipeline` makes it.
           step: the training step, int64 scalar.
+          progress: share of the training that is done, 0..1, float32 scalar.
           seed: the run's seed; every draw is a function of seed, the example's place in
             the stream, and purpose.
           counts: the mean of `counts` over the parts. A loss without an entry divides
-            by its own part's count.
+            by `replicas.mean_count`.
         """
 
     def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:
@@ -129,7 +147,7 @@ class Method(tf.Module):
         del images, valid, image_labels
         return {}
 
-    def supervised_loss(
+    def labeled_loss(
         self,
         logits: tf.Tensor,
         labeled: Mapping[str, tf.Tensor],
@@ -144,25 +162,45 @@ class Method(tf.Module):
           step: as for `step`.
           counts: as for `step`.
         """
-        labels = labeled["label"]
-        if self.mines_hard_pixels:
-            return losses.ohem_cross_entropy(
-                resize_bilinear(logits, tuple(labels.shape[1:3])),
-                labels,
-                ignore_label=self.ignore_label,
-            )
-        return losses.softmax_cross_entropy(
+        return self.supervised_loss(
             logits,
-            labels,
+            labeled["label"],
             ignore_label=self.ignore_label,
             step=step,
             count=counts.get("labeled"),
         )
 
+    def build_auxiliary_head(self) -> None:
+        """Creates a second head, which sees an earlier end point of the backbone."""
+        self.auxiliary = self.model.create_auxiliary_head("auxiliary", AUXILIARY_STRIDE)
+
+    def auxiliary_loss(
+        self,
+        end_points: EndPoints,
+        dropout_seeds: tf.Tensor,
+        labeled: Mapping[str, tf.Tensor],
+        step: tf.Tensor,
+        counts: Mapping[str, tf.Tensor],
+    ) -> tf.Tensor:
+        """The labeled images' loss of the second head, scalar float32.
+
+        Args:
+          end_points: of the backbone, the labeled images first. Batch norm sees all
+            images, the loss the labeled ones.
+          dropout_seeds: int32 [batch, 2], one for each image.
+          labeled, step, counts: as for `labeled_loss`.
+        """
+        end_point = self.model.end_point(end_points, AUXILIARY_STRIDE)
+        logits = self.auxiliary(end_point, dropout_seeds)
+        return self.labeled_loss(
+            logits[: labeled["image"].shape[0]], labeled, step, counts
+        )
+
     @property
     def regularized_variables(self) -> List[tf.Variable]:
-        """The variables that weight decay shrinks."""
-        return self.model.regularized_variables
+        """The variables that weight decay shrinks: kernels, not depthwise ones."""
+        auxiliary = [] if self.auxiliary is None else kernels(self.auxiliary)
+        return self.model.regularized_variables + auxiliary
 
     @property
     def other_variables(self) -> List[tf.Variable]:
@@ -175,6 +213,12 @@ class Method(tf.Module):
         if self.has_teacher:
             return {"teacher": self.teacher.model, "student": self.model}
         return {"model": self.model}
+
+
+def kernels(module: tf.Module) -> List[tf.Variable]:
+    """Kernels of all but the depthwise convolutions of a module."""
+    named = named_variables(module)
+    return [named[name] for name in sorted(named) if name.endswith("/weights")]
 
 
 def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], purpose: int) -> tf.Tensor:

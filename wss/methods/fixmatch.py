@@ -23,7 +23,7 @@ from wss.methods.base import (
     segmentation_panels,
 )
 from wss.models.deeplab import DeepLabV3Plus
-from wss.replicas import Ratio, batch_mean
+from wss.replicas import Ratio, mean_count
 from wss.resize import resize_bilinear
 
 Images = Mapping[str, tf.Tensor]
@@ -78,7 +78,7 @@ def unsupervised_loss(logits: tf.Tensor, target: Target, threshold: float) -> tf
     """
     pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target.label, logits)
     weights = tf.cast(target.confidence >= threshold, tf.float32) * target.valid
-    count = batch_mean(tf.reduce_sum(target.valid))
+    count = mean_count(tf.reduce_sum(target.valid))
     return losses.divide_or_zero(tf.reduce_sum(pixel_losses * weights), count)
 
 
@@ -95,7 +95,6 @@ class FixMatch(Method):
         *,
         threshold: float = 0.95,
         box_probability: float = 0.5,
-        mines_hard_pixels: bool = False,
     ):
         """Creates the method.
 
@@ -105,25 +104,24 @@ class FixMatch(Method):
           threshold: least confidence of a pixel that the strong view learns.
           box_probability: share of the strong views in which a rectangle shows another
             image of the batch (CutMix).
-          mines_hard_pixels: take the labeled images' hard pixels only
-            (`ohem_cross_entropy`), as for Cityscapes.
         """
         super().__init__(model, ignore_label)
         self.threshold = threshold
         self.box_probability = box_probability
-        self.mines_hard_pixels = mines_hard_pixels
+        self.mixes_images = box_probability > 0
 
     def step(
         self,
         batch: Batch,
         step: tf.Tensor,
+        progress: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
     ) -> Iterator[StepOutput]:
         """See `Method.step`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
         logits, weak_logits = self._see_weak(labeled, unlabeled, seed)
-        supervised = self.supervised_loss(logits, labeled, step, counts)
+        supervised = self.labeled_loss(logits, labeled, step, counts)
         yield StepOutput(
             losses={"supervised": 0.5 * supervised},
             panels=segmentation_panels(labeled, logits),

@@ -114,6 +114,7 @@ class PseudoSeg(Method):
         self,
         batch: Batch,
         step: tf.Tensor,
+        progress: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
     ) -> Iterator[StepOutput]:
@@ -241,7 +242,7 @@ class PseudoSeg(Method):
     ) -> StepOutput:
         """The losses of the labeled images."""
         cross_entropy = functools.partial(
-            self.supervised_loss, labeled=labeled, step=step, counts=counts
+            self.labeled_loss, labeled=labeled, step=step, counts=counts
         )
         learns_image_labels = self.weakly and not self.classifier_on_unlabeled
         # The original's train-mode passes over the labeled images: for the decoder, for

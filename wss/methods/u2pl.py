@@ -21,6 +21,7 @@ from wss.methods.base import (
     Panel,
     StepOutput,
     draw_seeds,
+    kernels,
     segmentation_panels,
 )
 from wss.models import moving_average
@@ -35,8 +36,6 @@ Images = Mapping[str, tf.Tensor]
 
 MIXINGS = ("cutmix", "classmix", "cutout", "none")
 TEACHER_STATISTICS = ("average", "own")
-# What the original calls the end point of the block before the last.
-AUXILIARY_STRIDE = 15
 
 
 class Draw(enum.IntEnum):
@@ -67,11 +66,13 @@ class View(NamedTuple):
       images: [batch, height, width, 3], float32, 0..255.
       label: [batch, height, width], int32, the teacher's; ignored in the padding.
       truth: [batch, height, width], int32, for the monitors only.
+      valid: [batch, height, width], float32, 0 in the padding.
     """
 
     images: tf.Tensor
     label: tf.Tensor
     truth: tf.Tensor
+    valid: tf.Tensor
 
 
 class Network(tf.Module):
@@ -112,7 +113,6 @@ class U2PL(Method):
         model: DeepLabV3Plus,
         ignore_label: int,
         *,
-        total_steps: int = 30000,
         warm_up_steps: int = 1,
         mixing: str = "cutmix",
         mixing_probability: float = 0.5,
@@ -120,7 +120,6 @@ class U2PL(Method):
         contrastive_weight: float = 0.1,
         teacher_decay: float = 0.99,
         teacher_statistics: str = "average",
-        mines_hard_pixels: bool = False,
         auxiliary_weight: float = 0.0,
     ):
         """Creates the method.
@@ -128,8 +127,6 @@ class U2PL(Method):
         Args:
           model: the network to train.
           ignore_label: label of pixels without truth.
-          total_steps: length of the training, over which fewer and fewer pixels count
-            as unreliable.
           warm_up_steps: so many steps, at least one, the labels alone teach, and the
             teacher is the student.
           mixing: "cutmix", "classmix", "cutout" or "none": what is done to the
@@ -142,8 +139,6 @@ class U2PL(Method):
           teacher_statistics: "average": the teacher averages the student's batch-norm
             statistics too, and uses these; "own": it measures the batch, as the
             published code does.
-          mines_hard_pixels: take the labeled images' hard pixels only
-            (`ohem_cross_entropy`), as for Cityscapes.
           auxiliary_weight: factor of the labeled images' loss of a second head, which
             sees an earlier end point of the student's backbone; 0 for no such head.
 
@@ -153,7 +148,6 @@ class U2PL(Method):
         super().__init__(model, ignore_label)
         _check_choice("mixing", mixing, MIXINGS)
         _check_choice("teacher_statistics", teacher_statistics, TEACHER_STATISTICS)
-        self.total_steps = total_steps
         self.warm_up_steps = max(1, warm_up_steps)
         self.mixing = mixing
         self.mixing_probability = mixing_probability
@@ -161,9 +155,8 @@ class U2PL(Method):
         self.contrastive_weight = contrastive_weight
         self.teacher_decay = teacher_decay
         self.teacher_measures = teacher_statistics == "own"
-        self.mines_hard_pixels = mines_hard_pixels
         self.auxiliary_weight = auxiliary_weight
-        self.auxiliary = None
+        self.mixes_images = mixing in ("cutmix", "classmix") and mixing_probability > 0
         self.hole = mean_pixel(model.variant)  # What CutOut shows.
 
     def build(self) -> None:
@@ -172,14 +165,13 @@ class U2PL(Method):
         self.student = Network(self.model, self.contrast.depth)
         self.teacher = Network(self.model.twin(), self.contrast.depth)
         if self.auxiliary_weight:
-            self.auxiliary = self.model.create_auxiliary_head(
-                "auxiliary", AUXILIARY_STRIDE
-            )
+            self.build_auxiliary_head()
 
     def step(
         self,
         batch: Batch,
         step: tf.Tensor,
+        progress: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
     ) -> StepOutput:
@@ -201,19 +193,19 @@ class U2PL(Method):
 
         logits = student.logits[: labeled["image"].shape[0]]
         output = StepOutput(
-            losses={"supervised": self.supervised_loss(logits, labeled, step, counts)},
+            losses={"supervised": self.labeled_loss(logits, labeled, step, counts)},
             panels=segmentation_panels(labeled, logits),
         )
         if self.auxiliary is not None:
             dropout_seeds = _draw_seeds(
                 seed, batch, Draw.AUXILIARY_LABELED, Draw.AUXILIARY_UNLABELED
             )
-            end_point = self.model.end_point(end_points, AUXILIARY_STRIDE)
-            # Batch norm sees all images, the loss the labeled ones.
-            logits = self.auxiliary(end_point, dropout_seeds)[: logits.shape[0]]
-            loss = self.supervised_loss(logits, labeled, step, counts)
+            loss = self.auxiliary_loss(end_points, dropout_seeds, labeled, step, counts)
             output.losses["auxiliary"] = self.auxiliary_weight * loss
-        self._learn_unlabeled(batch, view, student, teacher, step, seed, output)
+        learns = tf.cast(step >= self.warm_up_steps, tf.float32)
+        self._learn_unlabeled(
+            batch, view, student, teacher, learns, progress, seed, output
+        )
         return output
 
     def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:
@@ -227,9 +219,8 @@ class U2PL(Method):
 
     @property
     def regularized_variables(self) -> List[tf.Variable]:
-        """Kernels of all but the depthwise convolutions, the new head's too."""
-        named = named_variables(self)
-        return [named[name] for name in sorted(named) if name.endswith("/weights")]
+        """See `Method.regularized_variables`; those of the new head too."""
+        return super().regularized_variables + kernels(self.student.head)
 
     @property
     def other_variables(self) -> List[tf.Variable]:
@@ -247,7 +238,7 @@ class U2PL(Method):
         return tf.where(unlabeled["valid"] > 0, labels, self.ignore_label)
 
     def _mix(self, unlabeled: Images, label: tf.Tensor, seed: int) -> View:
-        view = View(unlabeled["weak"], label, unlabeled["label"])
+        view = View(unlabeled["weak"], label, unlabeled["label"], unlabeled["valid"])
         if self.mixing == "none":
             return view
         seeds = draw_seeds(seed, unlabeled, Draw.MIXED_PARTS)
@@ -261,7 +252,9 @@ class U2PL(Method):
         if self.mixing != "cutout":
             return View(*(mixes.paste(parts, part) for part in view))
         images = tf.where(parts[..., tf.newaxis], self.hole, view.images)
-        return View(images, tf.where(parts, self.ignore_label, label), view.truth)
+        return view._replace(
+            images=images, label=tf.where(parts, self.ignore_label, label)
+        )
 
     def _learn_unlabeled(
         self,
@@ -269,13 +262,15 @@ class U2PL(Method):
         view: View,
         student: Prediction,
         teacher: Prediction,
-        step: tf.Tensor,
+        learns: tf.Tensor,
+        progress: tf.Tensor,
         seed: int,
         output: StepOutput,
     ) -> None:
-        """Adds the losses that begin behind the warm-up, and what the banks get."""
-        learns = tf.cast(step >= self.warm_up_steps, tf.float32)
-        progress = tf.minimum(tf.cast(step, tf.float32) / self.total_steps, 1.0)
+        """Adds the losses that begin after the warm-up, and what the banks get.
+
+        `learns` is 0 in the warm-up and 1 after it.
+        """
         percent = reliability.unreliable_percent(progress, self.unreliable_percent)
         truth = batch["labeled"]["label"]
         count, size = truth.shape[0], tuple(truth.shape[1:])
@@ -285,6 +280,7 @@ class U2PL(Method):
             resize_bilinear(student.logits[count:], size),
             view.label,
             entropy,
+            view.valid,
             100.0 - percent,
             self.ignore_label,
         )

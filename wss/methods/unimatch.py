@@ -19,6 +19,7 @@ from wss.methods.fixmatch import (
     pasted,
     unsupervised_loss,
 )
+from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints, dropout_mask
 
 
@@ -34,6 +35,9 @@ class Draw(enum.IntEnum):
     BOX_2 = 6
     LOW_LEVEL_CHANNELS = 7
     CHANNELS = 8
+    PERTURBED_LABELED_DROPOUT = 9
+    LABELED_LOW_LEVEL_CHANNELS = 10
+    LABELED_CHANNELS = 11
 
 
 @gin.configurable(denylist=["model", "ignore_label"])
@@ -44,10 +48,35 @@ class UniMatch(FixMatch):
     # Share of the channels that perturbed features keep.
     kept_channels = 0.5
 
+    def __init__(
+        self,
+        model: DeepLabV3Plus,
+        ignore_label: int,
+        *,
+        threshold: float = 0.95,
+        box_probability: float = 0.5,
+        perturbs_labeled: bool = True,
+    ):
+        """Creates the method.
+
+        Args:
+          model: the network to train.
+          ignore_label: label of pixels without truth.
+          threshold: least confidence of a pixel that the other views learn.
+          box_probability: as for `FixMatch`, of each strong view.
+          perturbs_labeled: decode perturbed features of the labeled images too, as the
+            published code does. No loss sees them; the decoder's batch norm does.
+        """
+        super().__init__(
+            model, ignore_label, threshold=threshold, box_probability=box_probability
+        )
+        self.perturbs_labeled = perturbs_labeled
+
     def step(
         self,
         batch: Batch,
         step: tf.Tensor,
+        progress: tf.Tensor,
         seed: int,
         counts: Mapping[str, tf.Tensor],
     ) -> Iterator[StepOutput]:
@@ -57,7 +86,7 @@ class UniMatch(FixMatch):
             labeled, unlabeled, seed
         )
         target = make_target(weak_logits, unlabeled["valid"])
-        supervised = self.supervised_loss(logits, labeled, step, counts)
+        supervised = self.labeled_loss(logits, labeled, step, counts)
         features = unsupervised_loss(perturbed_logits, target, self.threshold)
         yield StepOutput(
             losses={"supervised": 0.5 * supervised, "features": 0.25 * features},
@@ -89,37 +118,52 @@ class UniMatch(FixMatch):
         """Logits of labeled images and, at the images' size, of weak views, twice.
 
         One pass through the backbone for labeled and weak, one through the decoder for
-        these and the weak views' perturbed features.
+        these and for perturbed features.
         """
         count = labeled["image"].shape[0]
         images = tf.concat([labeled["image"], unlabeled["weak"]], 0)
         end_points = self.model.backbone(images, training=True)
-        weak = {name: tensor[count:] for name, tensor in end_points.items()}
-        perturbed = self._perturb(weak, unlabeled, seed)
+        dropout_seeds = [
+            draw_seeds(seed, labeled, Draw.LABELED_DROPOUT),
+            draw_seeds(seed, unlabeled, Draw.WEAK_DROPOUT),
+        ]
+        if self.perturbs_labeled:
+            seeds = draw_seeds(seed, labeled, Draw.PERTURBED_LABELED_DROPOUT)
+            dropout_seeds.append(seeds)
+        dropout_seeds.append(draw_seeds(seed, unlabeled, Draw.PERTURBED_DROPOUT))
+        perturbed = self._perturb(end_points, labeled, unlabeled, seed)
         end_points = {
             name: tf.concat([end_points[name], perturbed[name]], 0)
             for name in perturbed
         }
-        purposes = (Draw.WEAK_DROPOUT, Draw.PERTURBED_DROPOUT)
-        dropout_seeds = [draw_seeds(seed, labeled, Draw.LABELED_DROPOUT)]
-        dropout_seeds += [draw_seeds(seed, unlabeled, purpose) for purpose in purposes]
         logits = self.model.segment(end_points, True, tf.concat(dropout_seeds, 0))
-        unlabeled_logits = self.upsampled(logits[count:], unlabeled["weak"])
-        return (logits[:count], *tf.split(unlabeled_logits, 2))
+        weak = logits[count : 2 * count], logits[-count:]
+        return (
+            logits[:count],
+            *(self.upsampled(part, unlabeled["weak"]) for part in weak),
+        )
 
     def _perturb(
-        self, end_points: EndPoints, unlabeled: Images, seed: int
+        self, end_points: EndPoints, labeled: Images, unlabeled: Images, seed: int
     ) -> EndPoints:
         """What the decoder reads, without half of its channels; another half each."""
-        names = {
-            self.model.low_level_end_point: Draw.LOW_LEVEL_CHANNELS,
-            self.model.features_end_point: Draw.CHANNELS,
+        purposes = {
+            self.model.low_level_end_point: (
+                Draw.LABELED_LOW_LEVEL_CHANNELS,
+                Draw.LOW_LEVEL_CHANNELS,
+            ),
+            self.model.features_end_point: (Draw.LABELED_CHANNELS, Draw.CHANNELS),
         }
         perturbed = {}
-        for name, purpose in names.items():
+        for name, (of_labeled, of_unlabeled) in purposes.items():
             features = end_points[name]
+            seeds = draw_seeds(seed, unlabeled, of_unlabeled)
+            if self.perturbs_labeled:
+                more = draw_seeds(seed, labeled, of_labeled)
+                seeds = tf.concat([more, seeds], 0)
+            else:
+                features = features[labeled["image"].shape[0] :]
             shape = [features.shape[0], 1, 1, features.shape[-1]]
-            seeds = draw_seeds(seed, unlabeled, purpose)
             mask = dropout_mask(shape, self.kept_channels, seeds)
             perturbed[name] = features * tf.cast(mask, features.dtype)
         return perturbed

@@ -9,7 +9,7 @@ from typing import Tuple, Union
 import tensorflow as tf
 
 from wss.losses import divide_or_zero
-from wss.replicas import batch_mean
+from wss.replicas import mean_count
 
 Scalar = Union[float, tf.Tensor]
 
@@ -68,17 +68,20 @@ def unsupervised_loss(
     logits: tf.Tensor,
     pseudo_label: tf.Tensor,
     teacher_entropy: tf.Tensor,
+    valid: tf.Tensor,
     percent: Scalar,
     ignore_label: int,
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Cross entropy of the pixels that the teacher is sure of, weighted by their share.
 
-    The mean over the reliable pixels is multiplied by all pixels / reliable pixels.
+    The mean over the reliable pixels is multiplied by valid pixels / reliable pixels.
 
     Args:
       logits: [batch, height, width, classes], float32, of the student.
       pseudo_label: [batch, height, width], int32.
       teacher_entropy: [batch, height, width], float32, of the teacher on the same view.
+      valid: [batch, height, width], float32, 0 in the padding. What CutOut removed is
+        there, though its label is ignored.
       percent: pixels of lower entropy than this percentile are reliable.
       ignore_label: pseudo label that counts nowhere.
 
@@ -89,7 +92,7 @@ def unsupervised_loss(
     >>> logits, pseudo_label = tf.zeros([1, 1, 4, 2]), tf.zeros([1, 1, 4], tf.int32)
     >>> unsure = tf.constant([[[0.1, 0.2, 0.3, 0.6]]])
     >>> loss, reliable, threshold = unsupervised_loss(
-    ...     logits, pseudo_label, unsure, percent=50.0, ignore_label=255
+    ...     logits, pseudo_label, unsure, tf.ones([1, 1, 4]), 50.0, ignore_label=255
     ... )
     >>> print(f"{loss:.4f} {threshold:.2f}", reliable.numpy().ravel())
     1.3863 0.25 [ True  True False False]
@@ -101,7 +104,6 @@ def unsupervised_loss(
     losses = weights * tf.nn.sparse_softmax_cross_entropy_with_logits(
         tf.where(reliable, pseudo_label, 0), logits
     )
-    count = batch_mean(tf.reduce_sum(weights))
-    pixels = float(pseudo_label.shape.num_elements())
-    weight = divide_or_zero(tf.constant(pixels), count)
+    count = mean_count(tf.reduce_sum(weights))
+    weight = divide_or_zero(mean_count(tf.reduce_sum(valid)), count)
     return weight * divide_or_zero(tf.reduce_sum(losses), count), reliable, threshold

@@ -46,20 +46,22 @@ class TrainingStep:
         """Creates the optimizer's variables; call it in the strategy's scope.
 
         Args:
-          method: what to train (`wss.methods.base.Method`): `step(batch, step, seed,
-            counts)` gives losses, monitors, histograms and panels, `counts(batch)` what
-            the losses divide by, `after_update(step, kept)` comes behind the update,
-            `regularized_variables` are those that weight decay shrinks. Its variables
-            exist.
+          method: what to train (`wss.methods.base.Method`): `step(batch, step,
+            progress, seed, counts)` gives losses, monitors, histograms and panels,
+            `counts(batch)` what the losses divide by, `after_update(step, kept)` comes
+            behind the update, `regularized_variables` are those that weight decay
+            shrinks. Its variables exist.
           variables: the method's variables by TF1 name.
           strategy: which devices train.
-          total_steps: length of the training, for the learning rate.
+          total_steps: length of the training, for the learning rate and the method's
+            progress.
           seed: of all draws.
           weight_decay: factor of half the sum of the regularized variables' squares.
           accumulation_steps: portions into which each replica divides its images; their
             gradients are added up before the weights change.
-          synchronized: batch norm and whatever else measures the batch measure that of
-            all replicas, not each its own.
+          synchronized: batch norm, and whatever else measures the batch, measures that
+            of all replicas, not each its own. (What losses divide by is always counted
+            over all replicas.)
           jit_compile: compile with XLA. A TPU always does.
           scales_loss: scale the loss for float16 (`LossScale`).
           collect_statistics: context in which batch norm only notes its statistics; it
@@ -101,6 +103,8 @@ class TrainingStep:
         self._choose_functions(jit_compile)
 
     def _choose_functions(self, jit_compile: bool) -> None:
+        # Inside of a function of their own replicas cannot exchange anything.
+        self._shares_counts = self._accumulation_steps == 1
         if self._accumulation_steps > 1:
             # Traced once, called for each portion.
             self._compute = tf.function(self._compute, autograph=False)
@@ -111,6 +115,7 @@ class TrainingStep:
             self._replica_step = compiled(self._replica_step)
         else:
             # What the replicas do together stays outside.
+            self._shares_counts = False
             self._compute = compiled(self._compute)
 
     def share(self) -> None:
@@ -271,11 +276,12 @@ class TrainingStep:
         factor = 1.0 / self._strategy.num_replicas_in_sync
         if scale is not None:
             factor *= scale
-        with replicas.synchronized(
-            self._synchronized
+        progress = tf.cast(step, tf.float32) / self._total_steps
+        with replicas.synchronized(self._synchronized), replicas.shared_counts(
+            self._shares_counts
         ), self._collect_statistics() as statistics:
             output, gradients = differentiate(
-                lambda: self._method.step(batch, step, self._seed, counts),
+                lambda: self._method.step(batch, step, progress, self._seed, counts),
                 self._trainable,
                 factor,
             )
