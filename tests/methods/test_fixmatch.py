@@ -1,6 +1,7 @@
 """FixMatch and UniMatch on a tiny network."""
 
 import functools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -145,13 +146,11 @@ def test_perturbed_labeled_features_reach_the_decoders_batch_norm_alone():
         made = tiny.make_method(
             UniMatch, threshold=0.26, perturbs_labeled=perturbs_labeled
         )
-        sizes = []
-        segment = made.model.segment
-        made.model.segment = lambda end_points, *args: (
-            sizes.append(end_points[made.model.features_end_point].shape[0])
-            or segment(end_points, *args)
-        )
-        losses_of[perturbs_labeled], _ = run(made, batch)
+        with mock.patch.object(
+            made.model, "segment", wraps=made.model.segment
+        ) as segment:
+            losses_of[perturbs_labeled], _ = run(made, batch)
+        sizes = [len(call.args[0]["plain/conv4"]) for call in segment.call_args_list]
         assert sizes == [tiny.BATCH * (3 + perturbs_labeled), 2 * tiny.BATCH]
     assert losses_of[True].keys() == losses_of[False].keys()
     assert losses_of[True]["supervised"] != losses_of[False]["supervised"]

@@ -17,6 +17,8 @@ CHECKS = {
     "eval_metric": "metric.check",
     "u2pl_losses": "u2pl.check_losses",
     "u2pl_misc": "u2pl.check_misc",
+    "published_heads": "heads.check",
+    "unimatch_losses": "unimatch.check",
 }
 # U2PL's files do not name their case; this key is in no other.
 _CASE_OF_KEY = {"unsup_student_logits": "u2pl_losses", "ohem_logits": "u2pl_misc"}

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from typing import Dict, List
+import re
+from typing import Dict, List, Mapping
 from unittest import mock
 
 import numpy as np
@@ -22,7 +23,7 @@ from tests.parity.common import (
 from tests.parity.forward import build_model
 from tests.parity.pseudo_labels import our_loss
 from wss.methods import pseudoseg
-from wss.models import deeplab
+from wss.models import deeplab, heads
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.tf1_checkpoint import named_variables
 from wss.pseudo_labels import cam
@@ -32,14 +33,55 @@ from wss.training.step import TrainingStep
 # The original's successive real steps race (golden/README: "Batch-norm race").
 SERIES_TOLERANCE = 5e-3
 PERTURBED_STEPS = 2
+# What the original's dropout keeps, where a file does not say.
+PYRAMID_KEEP, PRELOGITS_KEEP = 0.9, 0.5
 # The norm of a gradient may differ by this many times what the gradient itself moves.
 GRADIENT_NOISE_FACTOR = 2.0
 
 
-class _Recorder:
-    """Keeps what networks and fusion return in a step, and its gradients."""
+def dropout_masks(golden: Golden) -> Dict[pseudoseg.Draw, tf.Tensor]:
+    """What the golden run's dropout multiplied by, for each of our draws.
 
-    def __init__(self, method: pseudoseg.PseudoSeg, optimizer: Momentum):
+    A file stores the masks of 0 and 1 as `dropmask__<call>_<scope>`, numbered in the
+    order of the original's construction: with image-level labels the classifier of the
+    unlabeled images; weak view, strong view and labeled images in the pyramid; the
+    classifier of the labeled images. Classifiers drop whole channels. Without masks
+    nothing was dropped.
+    """
+    numbered = {}
+    for key in golden.keys:
+        if match := re.fullmatch(r"dropmask__(\d+)[:_](.+)", key):
+            numbered[int(match[1])] = key
+    pyramid, classifier = [], []
+    for _, key in sorted(numbered.items()):
+        mask = tf.constant(golden[key].astype(np.float32))
+        pooled = tuple(mask.shape[1:3]) == (1, 1)
+        keep = PRELOGITS_KEEP if pooled else PYRAMID_KEEP
+        keep = golden.meta.get(key.replace("dropmask__", "keep_prob__"), keep)
+        (classifier if pooled else pyramid).append(mask / keep)
+    draws = pseudoseg.Draw
+    masks = dict(
+        zip((draws.WEAK_DROPOUT, draws.STRONG_DROPOUT, draws.LABELED_DROPOUT), pyramid)
+    )
+    of_classifier = [draws.LABELED_CLASSIFIER_DROPOUT]
+    if len(classifier) > 1:
+        of_classifier.insert(0, draws.IMAGE_LABEL_CLASSIFIER_DROPOUT)
+    return {**masks, **dict(zip(of_classifier, classifier))}
+
+
+class _Recorder:
+    """Keeps what networks and fusion return in a step, and its gradients.
+
+    In it the step draws nothing: dropout multiplies by the given masks.
+    """
+
+    def __init__(
+        self,
+        method: pseudoseg.PseudoSeg,
+        optimizer: Momentum,
+        masks: Mapping[pseudoseg.Draw, tf.Tensor],
+    ):
+        self._masks = masks
         self.calls: Dict[str, list] = {}
         self.gradients: Dict[str, tf.Tensor] = {}
         self._method = method
@@ -62,9 +104,14 @@ class _Recorder:
     def __enter__(self):
         model = self._method.model
         self._patches = [
-            # Without a seed nothing is dropped, as in the golden run.
-            mock.patch.object(pseudoseg, "draw_seeds", lambda *_: None),
-            mock.patch.object(model, "dropout_mask", lambda *_: None),
+            # In place of seeds there is the mask; None: nothing is dropped.
+            mock.patch.object(
+                pseudoseg,
+                "draw_seeds",
+                lambda seed, images, purpose: self._masks.get(purpose),
+            ),
+            mock.patch.object(heads, "dropout_mask", lambda shape, keep, mask: mask),
+            mock.patch.object(model, "dropout_mask", lambda mask: mask),
             self._wrap(model, "segment"),
             self._wrap(model, "classify"),
             self._wrap(self._method, "_attend"),
@@ -134,9 +181,9 @@ def _perturb(batch, variables, seed: int):
     }
 
 
-def _take_step(training_step, method, rate, batch, index=0):
+def _take_step(training_step, method, masks, rate, batch, index=0):
     """Takes a real step; gives its losses and what the recorder kept."""
-    with _Recorder(method, training_step.optimizer) as recorder:
+    with _Recorder(method, training_step.optimizer, masks) as recorder:
         step = tf.constant(index, tf.int64)
         losses = training_step._replica_step(batch, step, rate)["losses"]
     return losses, recorder
@@ -162,7 +209,8 @@ def check(golden: Golden) -> List[Check]:
         render=lambda panels: {},
     )
     rate = tf.constant(golden["learning_rate"], tf.float32)
-    take_step = functools.partial(_take_step, training_step, method, rate)
+    masks = dropout_masks(golden)
+    take_step = functools.partial(_take_step, training_step, method, masks, rate)
     before = {name: v.numpy() for name, v in variables.items()}
 
     noisy_steps, noisy_totals = [], []

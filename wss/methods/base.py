@@ -5,7 +5,7 @@ be edited to add one; `docs/add_a_method.md` walks through an example.
 """
 
 import abc
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping
 
 import gin
 import tensorflow as tf

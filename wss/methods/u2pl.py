@@ -95,7 +95,8 @@ class Network(tf.Module):
         """What the backbone's end points show."""
         fused = self.model.fuse(end_points, training, dropout_seeds)
         return Prediction(
-            self.model.read_logits(fused, training), self.head(fused, training)
+            self.model.read_logits(fused, training, dropout_seeds),
+            self.head(fused, training, dropout_seeds),
         )
 
 

@@ -45,6 +45,11 @@ class Backbone(tf.Module):
     prelogits_keep: float = 1.0
     recompute: bool = False
 
+    @property
+    def unit_end_points(self) -> Mapping[int, Tuple[str, int]]:
+        """As `decoder_end_points`, of the whole units that these belong to."""
+        return self.decoder_end_points
+
     @abc.abstractmethod
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
         """Computes all end points.

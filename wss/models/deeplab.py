@@ -25,18 +25,14 @@ from wss.models import tf1_checkpoint
 from wss.models.backbone import create_backbone, mean_pixel
 from wss.models.batch_norm import BatchNorm
 from wss.models.heads import (
+    STYLES,
     AuxiliaryHead,
     Decoder,
     Head,
     PyramidPooling,
     pixel_outputs,
 )
-from wss.models.layers import (
-    EndPoints,
-    dropout_mask,
-    precision_policy,
-    truncated_normal,
-)
+from wss.models.layers import EndPoints, dropout_mask, precision_policy
 
 __all__ = ["DeepLabV3Plus", "mean_pixel"]
 
@@ -73,7 +69,9 @@ class DeepLabV3Plus(tf.keras.Model):
         decoder_output_stride: int = 4,
         aspp_channels: int = 256,
         decoder_channels: int = 256,
+        heads: str = "deeplab",
         batch_norm_decay: Optional[float] = None,
+        backbone_batch_norm_decay: Optional[float] = None,
         recompute: bool = False,
     ):
         """Creates all variables.
@@ -90,18 +88,27 @@ class DeepLabV3Plus(tf.keras.Model):
           decoder_output_stride: image pixels per pixel of the logits, 4 or 8.
           aspp_channels: of the pyramid's branches and its output.
           decoder_channels: of the decoder's output.
+          heads: how pyramid and decoder are made: "deeplab", "unimatch" or "u2pl", each
+            as in that published network (`wss.models.heads.Style`).
           batch_norm_decay: of all moving averages; unless given the original's, which
             differ by part. Runs of less than some ten thousand steps want 0.98 or so.
+          backbone_batch_norm_decay: of those of the backbone; `batch_norm_decay` unless
+            given.
           recompute: in training, compute what is inside of the backbone's modules once
             more on the way back instead of keeping it: less memory, more time.
 
         Raises:
-          UserError: unknown variant, or a stride or grid that it can not have.
+          UserError: unknown variant or heads, or a stride or grid that the variant
+            cannot have.
         """
         if output_stride not in OUTPUT_STRIDES:
             raise UserError(
                 f"output_stride = {output_stride}; it is one of "
                 f"{', '.join(map(str, OUTPUT_STRIDES))}."
+            )
+        if heads not in STYLES:
+            raise UserError(
+                f"DeepLabV3Plus.heads = {heads!r}; it is one of {', '.join(STYLES)}."
             )
         super().__init__(autocast=False)  # Images stay float32 up to preprocessing.
         # Given explicitly, what gin binds does not come in twice.
@@ -115,7 +122,9 @@ class DeepLabV3Plus(tf.keras.Model):
             decoder_output_stride=decoder_output_stride,
             aspp_channels=aspp_channels,
             decoder_channels=decoder_channels,
+            heads=heads,
             batch_norm_decay=batch_norm_decay,
+            backbone_batch_norm_decay=backbone_batch_norm_decay,
             recompute=recompute,
         )
         self.variant = variant
@@ -126,12 +135,13 @@ class DeepLabV3Plus(tf.keras.Model):
             variant,
             output_stride=output_stride,
             multi_grid=multi_grid,
-            batch_norm_decay=batch_norm_decay,
+            batch_norm_decay=backbone_batch_norm_decay or batch_norm_decay,
         )
         self.backbone.recompute = recompute
         batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
+        self._style = STYLES[heads]
         self._build_heads(aspp_channels, decoder_channels, atrous_rates, batch_norm)
         self.built = True
         self._create_head = functools.partial(
@@ -139,9 +149,13 @@ class DeepLabV3Plus(tf.keras.Model):
             channels=self.decoder.fused_channels,
             filters=decoder_channels,
             batch_norm=batch_norm,
+            style=self._style,
         )
         self._create_auxiliary_head = functools.partial(
-            AuxiliaryHead, classes=num_classes, batch_norm=batch_norm
+            AuxiliaryHead,
+            classes=num_classes,
+            batch_norm=batch_norm,
+            style=self._style,
         )
 
     def twin(self) -> "DeepLabV3Plus":
@@ -209,20 +223,24 @@ class DeepLabV3Plus(tf.keras.Model):
         if atrous_rates is None:
             atrous_rates = [16 * rate // stride for rate in ATROUS_RATES_AT_STRIDE_16]
         self.atrous_rates = tuple(atrous_rates)
+        style = self._style
         self.pyramid_pooling = PyramidPooling(
-            channels, aspp_channels, self.atrous_rates, batch_norm
+            channels, aspp_channels, self.atrous_rates, batch_norm, style
         )
+        end_points = self.backbone.decoder_end_points
+        if style.low_level_sum:
+            end_points = self.backbone.unit_end_points
         self.low_level_end_point, low_level_channels = _look_up(
-            self.backbone.decoder_end_points, self.decoder_output_stride, "decoder"
+            end_points, self.decoder_output_stride, "decoder"
         )
         self.decoder = Decoder(
-            aspp_channels, low_level_channels, decoder_channels, batch_norm
+            aspp_channels, low_level_channels, decoder_channels, batch_norm, style
         )
         self.semantic_logits = pixel_outputs(
             "logits/semantic",
             decoder_channels,
             self.num_classes,
-            truncated_normal(0.01),
+            style.logits_initializer(),
         )
         self.classifier = pixel_outputs(
             f"{self.backbone.scope}/logits",
@@ -253,7 +271,7 @@ class DeepLabV3Plus(tf.keras.Model):
           unnormalised.
         """
         fused = self.fuse(end_points, training, dropout_seeds)
-        return self.read_logits(fused, training)
+        return self.read_logits(fused, training, dropout_seeds)
 
     def fuse(
         self,
@@ -273,9 +291,14 @@ class DeepLabV3Plus(tf.keras.Model):
         low_level = end_points[self.low_level_end_point]
         return self.decoder.fuse(features, low_level, training)
 
-    def read_logits(self, fused: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def read_logits(
+        self,
+        fused: tf.Tensor,
+        training: bool = False,
+        dropout_seeds: Optional[tf.Tensor] = None,
+    ) -> tf.Tensor:
         """The logits of pixels, as of `segment`, from what `fuse` gives."""
-        return self.semantic_logits(self.decoder(fused, training))
+        return self.semantic_logits(self.decoder(fused, training, dropout_seeds))
 
     def logits_size(self, image_size: Sequence[int]) -> Tuple[int, int]:
         """Height and width of the logits of images of a height and width."""

@@ -1,10 +1,12 @@
-"""What DeepLabV3+ has behind the backbone: pyramid, decoder, outputs.
+"""What DeepLabV3+ has after the backbone: pyramid, decoder, outputs.
 
-Constants of core/model.py of googleinterns/wss.
+Three published networks differ in these layers alone; a `Style` says how. Constants of
+core/model.py of googleinterns/wss ("deeplab"), model/semseg/deeplabv3plus.py of
+LiheYoung/UniMatch ("unimatch") and u2pl/models/decoder.py of Haochen-Wang409/U2PL.
 """
 
 import functools
-from typing import List, Optional, Sequence
+from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
 import tensorflow as tf
 
@@ -18,33 +20,118 @@ from wss.models.layers import (
 )
 from wss.resize import resize_bilinear
 
-ASPP_KEEP = 0.9
-DECODER_PROJECTION_CHANNELS = 48
 AUXILIARY_CHANNELS = 256
 AUXILIARY_KEEP = 0.9
 
 
-def _convolution(scope: str, channels: int, filters: int, **kwargs) -> Convolution:
-    initializer = tf.keras.initializers.GlorotUniform()  # slim's default.
-    return Convolution(scope, channels, filters, initializer=initializer, **kwargs)
+def _torch_default() -> Initializer:
+    """PyTorch's for convolutions: uniform within 1 / sqrt(fan in)."""
+    return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-def _separable(
-    scope: str, channels: int, filters: int, **kwargs
-) -> SeparableConvolution:
+class Style(NamedTuple):
+    """How a published network makes the layers after the backbone.
+
+    Attributes:
+      separable: 3x3 convolutions of pyramid and decoder are depthwise and pointwise.
+      initializer: of the other kernels.
+      logits_initializer: of the kernel that gives the classes' logits.
+      joining_kernel: side of the kernel that joins the pyramid's branches.
+      pyramid_keep: share of the pyramid's output that dropout keeps.
+      decoder_keep: the same after each 3x3 convolution of decoder and heads.
+      drops_channels: dropout takes whole channels of an image.
+      low_level_channels: what the early end point is projected to.
+      low_level_sum: the early end point is the output of a whole unit, not of its last
+        convolution; with a ResNet that is the sum of residual and shortcut.
+    """
+
+    separable: bool
+    initializer: Callable[[], Initializer]
+    logits_initializer: Callable[[], Initializer]
+    joining_kernel: int
+    pyramid_keep: float
+    decoder_keep: float
+    drops_channels: bool
+    low_level_channels: int
+    low_level_sum: bool
+
+
+STYLES: Mapping[str, Style] = {
+    "deeplab": Style(
+        separable=True,
+        initializer=tf.keras.initializers.GlorotUniform,  # slim's default.
+        logits_initializer=functools.partial(truncated_normal, 0.01),
+        joining_kernel=1,
+        pyramid_keep=0.9,
+        decoder_keep=1.0,
+        drops_channels=False,
+        low_level_channels=48,
+        low_level_sum=False,
+    ),
+    "unimatch": Style(
+        separable=False,
+        initializer=_torch_default,
+        logits_initializer=_torch_default,
+        joining_kernel=1,
+        pyramid_keep=1.0,
+        decoder_keep=1.0,
+        drops_channels=True,
+        low_level_channels=48,
+        low_level_sum=True,
+    ),
+    "u2pl": Style(
+        separable=False,
+        initializer=_torch_default,
+        logits_initializer=_torch_default,
+        joining_kernel=3,
+        pyramid_keep=0.9,
+        decoder_keep=0.9,
+        drops_channels=True,
+        low_level_channels=256,
+        low_level_sum=True,
+    ),
+}
+
+
+def _convolution(
+    style: Style, scope: str, channels: int, filters: int, **kwargs
+) -> Convolution:
+    return Convolution(
+        scope, channels, filters, initializer=style.initializer(), **kwargs
+    )
+
+
+def _convolution_3x3(
+    style: Style, scope: str, channels: int, filters: int, **kwargs
+) -> Union[Convolution, SeparableConvolution]:
+    if not style.separable:
+        return _convolution(style, scope, channels, filters, kernel_size=3, **kwargs)
     initializers = (truncated_normal(0.33), truncated_normal(0.06))
     return SeparableConvolution(
         scope, channels, filters, initializers=initializers, **kwargs
     )
 
 
-def _refinement(
-    scope: str, channels: int, filters: int, batch_norm: functools.partial
-) -> List[SeparableConvolution]:
-    return [
-        _separable(f"{scope}{i}", inputs, filters, batch_norm=batch_norm)
-        for i, inputs in enumerate((channels, filters))
-    ]
+def _dropped(
+    features: tf.Tensor,
+    keep: float,
+    whole_channels: bool,
+    seeds: Optional[tf.Tensor],
+    layer: int = 0,
+) -> tf.Tensor:
+    """Dropout of [batch, h, w, channels]; none where `seeds` is None.
+
+    `layer` tells these draws from those of the network's other layers.
+    """
+    if seeds is None or keep == 1.0:
+        return features
+    if layer:
+        seeds += tf.constant([layer, 0])
+    shape = list(features.shape)
+    if whole_channels:
+        shape[1:3] = 1, 1
+    mask = dropout_mask(shape, keep, seeds)
+    return features * tf.cast(mask, features.dtype)
 
 
 class PyramidPooling(tf.Module):
@@ -56,19 +143,29 @@ class PyramidPooling(tf.Module):
         filters: int,
         atrous_rates: Sequence[int],
         batch_norm: functools.partial,
+        style: Style,
     ):
         super().__init__()
+        self._style = style
         arguments = dict(batch_norm=batch_norm)
         self.image_pooling = _convolution(
-            "image_pooling", channels, filters, **arguments
+            style, "image_pooling", channels, filters, **arguments
         )
-        self.branches = [_convolution("aspp0", channels, filters, **arguments)] + [
-            _separable(f"aspp{i}", channels, filters, rate=rate, **arguments)
+        self.branches = [_convolution(style, "aspp0", channels, filters, **arguments)]
+        self.branches += [
+            _convolution_3x3(
+                style, f"aspp{i}", channels, filters, rate=rate, **arguments
+            )
             for i, rate in enumerate(atrous_rates, 1)
         ]
         concatenated = (1 + len(self.branches)) * filters
         self.projection = _convolution(
-            "concat_projection", concatenated, filters, **arguments
+            style,
+            "concat_projection",
+            concatenated,
+            filters,
+            kernel_size=style.joining_kernel,
+            **arguments,
         )
 
     def __call__(
@@ -80,10 +177,46 @@ class PyramidPooling(tf.Module):
         pooled = tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
         branches = [branch(features, training) for branch in self.branches]
         outputs = self.projection(tf.concat([pooled] + branches, -1), training)
-        if dropout_seeds is None:
-            return outputs
-        mask = dropout_mask(outputs.shape, ASPP_KEEP, dropout_seeds)
-        return outputs * tf.cast(mask, outputs.dtype)
+        style = self._style
+        return _dropped(
+            outputs, style.pyramid_keep, style.drops_channels, dropout_seeds
+        )
+
+
+class _Refinement(tf.Module):
+    """Two 3x3 convolutions, each with the style's dropout."""
+
+    def __init__(
+        self,
+        scope: str,
+        channels: int,
+        filters: int,
+        batch_norm: functools.partial,
+        style: Style,
+        first_layer: int,
+    ):
+        super().__init__()
+        self._style, self._first_layer = style, first_layer
+        self.convolutions = [
+            _convolution_3x3(
+                style, f"{scope}{i}", inputs, filters, batch_norm=batch_norm
+            )
+            for i, inputs in enumerate((channels, filters))
+        ]
+
+    def __call__(
+        self, features: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
+    ) -> tf.Tensor:
+        style = self._style
+        for layer, convolution in enumerate(self.convolutions, self._first_layer):
+            features = _dropped(
+                convolution(features, training),
+                style.decoder_keep,
+                style.drops_channels,
+                dropout_seeds,
+                layer,
+            )
+        return features
 
 
 class Decoder(tf.Module):
@@ -95,18 +228,24 @@ class Decoder(tf.Module):
         low_level_channels: int,
         filters: int,
         batch_norm: functools.partial,
+        style: Style,
     ):
         super().__init__()
-        projected = DECODER_PROJECTION_CHANNELS
         self.projection = _convolution(
+            style,
             "decoder/feature_projection0",
             low_level_channels,
-            projected,
+            style.low_level_channels,
             batch_norm=batch_norm,
         )
-        self.fused_channels = channels + projected
-        self.convolutions = _refinement(
-            "decoder/decoder_conv", self.fused_channels, filters, batch_norm
+        self.fused_channels = channels + style.low_level_channels
+        self.refinement = _Refinement(
+            "decoder/decoder_conv",
+            self.fused_channels,
+            filters,
+            batch_norm,
+            style,
+            first_layer=1,
         )
 
     def fuse(
@@ -115,10 +254,10 @@ class Decoder(tf.Module):
         features = resize_bilinear(features, tuple(low_level.shape[1:3]))
         return tf.concat([features, self.projection(low_level, training)], -1)
 
-    def __call__(self, fused: tf.Tensor, training: bool) -> tf.Tensor:
-        for convolution in self.convolutions:
-            fused = convolution(fused, training)
-        return fused
+    def __call__(
+        self, fused: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
+    ) -> tf.Tensor:
+        return self.refinement(fused, training, dropout_seeds)
 
 
 class Head(tf.Module):
@@ -131,18 +270,25 @@ class Head(tf.Module):
         filters: int,
         depth: int,
         batch_norm: functools.partial,
+        style: Style,
     ):
         super().__init__()
         self.depth = depth
-        self.convolutions = _refinement(f"{scope}/conv", channels, filters, batch_norm)
-        initializer = tf.keras.initializers.GlorotUniform()
-        self.outputs = pixel_outputs(f"{scope}/outputs", filters, depth, initializer)
+        self.refinement = _Refinement(
+            f"{scope}/conv", channels, filters, batch_norm, style, first_layer=3
+        )
+        self.outputs = pixel_outputs(
+            f"{scope}/outputs", filters, depth, style.initializer()
+        )
 
-    def __call__(self, fused: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def __call__(
+        self,
+        fused: tf.Tensor,
+        training: bool = False,
+        dropout_seeds: Optional[tf.Tensor] = None,
+    ) -> tf.Tensor:
         """Maps `DeepLabV3Plus.fuse` to [batch, h, w, depth], float32."""
-        for convolution in self.convolutions:
-            fused = convolution(fused, training)
-        return self.outputs(fused)
+        return self.outputs(self.refinement(fused, training, dropout_seeds))
 
 
 class AuxiliaryHead(tf.Module):
@@ -152,15 +298,25 @@ class AuxiliaryHead(tf.Module):
     """
 
     def __init__(
-        self, scope: str, channels: int, classes: int, batch_norm: functools.partial
+        self,
+        scope: str,
+        channels: int,
+        classes: int,
+        batch_norm: functools.partial,
+        style: Style,
     ):
         super().__init__()
         filters = AUXILIARY_CHANNELS
         self.convolution = _convolution(
-            f"{scope}/conv", channels, filters, kernel_size=3, batch_norm=batch_norm
+            style,
+            f"{scope}/conv",
+            channels,
+            filters,
+            kernel_size=3,
+            batch_norm=batch_norm,
         )
         self.outputs = pixel_outputs(
-            f"{scope}/outputs", filters, classes, truncated_normal(0.01)
+            f"{scope}/outputs", filters, classes, style.logits_initializer()
         )
 
     def __call__(self, end_point: tf.Tensor, dropout_seeds: tf.Tensor) -> tf.Tensor:
@@ -171,9 +327,7 @@ class AuxiliaryHead(tf.Module):
           dropout_seeds: int32 [batch, 2]; whole channels are dropped.
         """
         features = self.convolution(end_point, training=True)
-        shape = [features.shape[0], 1, 1, features.shape[-1]]
-        mask = dropout_mask(shape, AUXILIARY_KEEP, dropout_seeds)
-        return self.outputs(features * tf.cast(mask, features.dtype))
+        return self.outputs(_dropped(features, AUXILIARY_KEEP, True, dropout_seeds))
 
 
 def pixel_outputs(

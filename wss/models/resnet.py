@@ -8,7 +8,7 @@ Constants of deeplab/core/resnet_v1_beta.py and feature_extractor.py of the orig
 
 import functools
 import math
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -222,6 +222,14 @@ class ResNet(Backbone):
             )
         self.strides = dict(zip((8, 14, 15, 16), (name for name, _ in self.blocks)))
         self.channels = channels
+
+    @property
+    def unit_end_points(self) -> Mapping[int, Tuple[str, int]]:
+        """The sums of residual and shortcut; `decoder_end_points` are residuals."""
+        return {
+            stride: (name.rsplit("/", 1)[0], channels)
+            for stride, (name, channels) in self.decoder_end_points.items()
+        }
 
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
         end_points: EndPoints = {}

@@ -88,6 +88,7 @@ def gradient_multipliers(
     *,
     last_layers: Sequence[str] = ("logits",),
     last_layer_multiplier: float = 1.0,
+    bias_multiplier: float = 2.0,
 ) -> Dict[str, float]:
     """Factors on the gradients of single variables (DeepLab's training utilities).
 
@@ -95,15 +96,15 @@ def gradient_multipliers(
       names: TF1 names of the trainable variables; both rules look for substrings, as
         the original does, so `xception_65/logits` is a last layer too.
       last_layers: scopes of the last layers.
-      last_layer_multiplier: factor of the last layers; biases everywhere get twice
-        their layer's.
+      last_layer_multiplier: factor of the last layers.
+      bias_multiplier: factor of biases everywhere, on top of their layer's.
 
     Returns:
       Factor by name, for the names whose factor is not 1.
     """
     multipliers = {}
     for name in names:
-        multiplier = 2.0 if "biases" in name else 1.0
+        multiplier = bias_multiplier if "biases" in name else 1.0
         if any(layer in name for layer in last_layers):
             multiplier *= last_layer_multiplier
         if multiplier != 1.0:
