@@ -3,7 +3,7 @@
 import json
 import os
 import textwrap
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional
 
 import gin
 
@@ -38,17 +38,34 @@ def describe(experiment: Any, method: Method) -> str:
         "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
         "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
     }
+    lines = [_row(name, value) for name, value in rows.items()]
+    lines += [_row("warning", text) for text in _warnings(experiment, method)]
+    return "\n".join(lines)
+
+
+def _warnings(experiment: Any, method: Method) -> Iterator[str]:
+    """Settings that go together and hardly are what is wanted."""
     rates = method.model.untrained_rates(
         experiment.crop_size, experiment.eval_crop_size
     )
     if rates:
         named = ", ".join(map(str, rates))
-        rows["warning"] = (
+        yield (
             f"crops are too small for these atrous rates: {named}. Their outer weights "
             "meet padding only and learn nothing, but act on images of EVAL_CROP_SIZE. "
             "Choose a larger CROP_SIZE or smaller DeepLabV3Plus.atrous_rates."
         )
-    return "\n".join(_row(name, value) for name, value in rows.items())
+    replicas = experiment.strategy.num_replicas_in_sync
+    portions = experiment.accumulation_steps
+    if method.mixes_images and experiment.batch_size == replicas * portions:
+        advice = f"Choose BATCH_SIZE = {2 * replicas * portions}"
+        if portions > 1:
+            advice += " or a smaller ACCUMULATION_STEPS"
+        yield (
+            f"{type(method).__name__} pastes parts of an image into the next (CutMix), "
+            "but each step sees one image at a time: images are mixed with themselves, "
+            f"which changes nothing. {advice}."
+        )
 
 
 def write_record(

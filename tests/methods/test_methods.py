@@ -198,3 +198,40 @@ def test_ramp_up_of_the_consistency_loss():
     after = run(make(ramp_up_steps=5), batch, step=5).losses["consistency"]
     np.testing.assert_allclose(half, full / 2, rtol=1e-5)
     np.testing.assert_allclose(after, full, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["Supervised", "PseudoSeg", "FixMatch", "UniMatch", "U2PL"]
+)
+def test_every_method_takes_the_supervised_loss_that_gin_names(name):
+    batch = make_batch()
+    batch["unlabeled"]["strong_2"] = batch["unlabeled"]["strong"]
+    options = {"warm_up_steps": 1} if name == "U2PL" else {}
+    method = gin.get_configurable(name)
+    plain = run(make(method, **options), batch).losses["supervised"]
+    try:
+        gin.parse_config("""
+            Method.supervised_loss = @ohem_cross_entropy
+            ohem_cross_entropy.threshold = 0.0
+            ohem_cross_entropy.min_kept = 40
+            """)
+        hard = run(make(method, **options), batch).losses["supervised"]
+        gin.parse_config("ohem_cross_entropy.min_kept = 100000000")
+        whole = run(make(method, **options), batch).losses["supervised"]
+    finally:
+        gin.clear_config()
+    assert hard > 1.02 * plain  # The 40 pixels that are hardest.
+    np.testing.assert_allclose(whole, plain, rtol=1e-4)
+
+
+def test_the_baseline_may_have_an_auxiliary_loss():
+    batch = {"labeled": make_batch()["labeled"]}
+    plain, method = make(Supervised), make(Supervised, auxiliary_weight=0.4)
+    losses = run(method, batch).losses
+    assert set(losses) == {"supervised", "auxiliary"}
+    assert losses["supervised"] == run(plain, batch).losses["supervised"]
+    names = {v.name for v in method.regularized_variables}
+    assert names - {v.name for v in plain.regularized_variables} == {
+        "auxiliary/conv/kernel:0",
+        "auxiliary/outputs/kernel:0",
+    }

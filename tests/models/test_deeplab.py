@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.models.networks import random_images, small_model
 from wss.errors import UserError
 from wss.models.batch_norm import collect_batch_statistics
+from wss.models.deeplab import DeepLabV3Plus
 from wss.models.tf1_checkpoint import named_variables
 
 
@@ -222,3 +223,61 @@ def test_another_head_reads_what_the_decoder_fuses():
         for n in before
         if n.startswith("decoder/decoder_conv")
     } | {"other/outputs/weights", "other/outputs/biases"}
+
+
+@pytest.mark.parametrize("heads", ["unimatch", "u2pl"])
+def test_published_heads(heads):
+    """Plain 3x3 convolutions, early features after the sum; their numbers: parity."""
+    model = small_model(heads=heads)
+    names = named_variables(model)
+    assert not any("depthwise" in name for name in names if "resnet" not in name)
+    assert names["aspp1/weights"].shape[:2] == (3, 3)
+    assert names["decoder/decoder_conv1/weights"].shape[:2] == (3, 3)
+    width = {"unimatch": 48, "u2pl": 256}[heads]
+    assert names["decoder/feature_projection0/weights"].shape[-1] == width
+    end_points = model.backbone(random_images())
+    low_level = end_points[model.low_level_end_point]
+    assert model.low_level_end_point.endswith("/lite_bottleneck_v1")
+    assert np.all(low_level >= 0)  # Behind the ReLU of the sum.
+    config = DeepLabV3Plus.from_config(model.get_config()).get_config()
+    assert config["heads"] == heads
+
+
+def test_dropout_of_published_heads():
+    """UniMatch's heads drop nothing, U2PL's whole channels, others in each layer."""
+    images = random_images()
+    seeds = tf.constant([[1, 2], [3, 4]])
+    plain = small_model(heads="unimatch")
+    end_points = plain.backbone(images)
+    np.testing.assert_array_equal(
+        plain.segment(end_points, dropout_seeds=seeds), plain.segment(end_points)
+    )
+    model = small_model(heads="u2pl")
+    end_points = model.backbone(images)
+    features = model.features(end_points)
+    kept, dropped = (
+        model.pyramid_pooling(features, False, some).numpy() for some in (None, seeds)
+    )
+    ratio = dropped[kept > 0] / kept[kept > 0]
+    np.testing.assert_allclose(np.unique(ratio.round(4)), [0.0, 1.1111])
+    whole = np.all(dropped == 0, axis=(1, 2))
+    assert np.all(whole | np.any(dropped != 0, axis=(1, 2)))
+    fused = model.fuse(end_points)
+    found = [
+        model.read_logits(fused, False, some).numpy() for some in (None, seeds, seeds)
+    ]
+    np.testing.assert_array_equal(found[1], found[2])
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_unknown_heads_are_named():
+    with pytest.raises(UserError, match="deeplab, unimatch, u2pl"):
+        small_model(heads="psp")
+
+
+def test_backbone_and_heads_may_have_different_decays():
+    model = small_model(batch_norm_decay=0.9, backbone_batch_norm_decay=0.9997)
+    assert model.pyramid_pooling.image_pooling.batch_norm.decay == 0.9
+    assert model.decoder.projection.batch_norm.decay == 0.9
+    assert model.backbone.root[0].batch_norm.decay == 0.9997
+    assert small_model(batch_norm_decay=0.9).backbone.root[0].batch_norm.decay == 0.9

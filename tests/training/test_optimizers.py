@@ -63,3 +63,14 @@ def test_slots_are_restored_by_variable_name(tmp_path):
 def test_multipliers_double_biases():
     names = ["logits/semantic/biases", "logits/semantic/weights", "a/BatchNorm/beta"]
     assert optimizers.gradient_multipliers(names) == {"logits/semantic/biases": 2.0}
+
+
+def test_multipliers_of_last_layers_and_biases():
+    names = ["aspp1/weights", "logits/semantic/biases", "resnet_v1_50/conv1/weights"]
+    published = optimizers.gradient_multipliers(
+        names,
+        last_layers=("aspp", "logits"),
+        last_layer_multiplier=10.0,
+        bias_multiplier=1.0,
+    )
+    assert published == {"aspp1/weights": 10.0, "logits/semantic/biases": 10.0}
