@@ -11,7 +11,7 @@ from PIL import Image
 from data_prep.pictures import relabel
 from data_prep.pictures.colormaps import Colormap
 from wss.errors import UserError
-from wss.photos import decoding
+from wss.photos import decoding, depth
 
 # Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.
 _ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I", "F")
@@ -247,7 +247,8 @@ def _load(path: str, encoded: Optional[bytes] = None) -> tuple[bytes, Image.Imag
     """Opens a mask whose numbers or colours are as they were drawn.
 
     Returns:
-      The file's content and the picture. One that was turned is of no format.
+      The file's content and the picture. One that was turned, or whose numbers Pillow
+      scales, is of no format.
     """
     encoded, image = decoding.load(path, "mask", encoded)
     compression = image.info.get("compression")
@@ -257,10 +258,13 @@ def _load(path: str, encoded: Optional[bytes] = None) -> tuple[bytes, Image.Imag
             f"The mask {path} is a {kind}, whose compression changes class ids. Save "
             "masks as PNG, from their source."
         )
-    several = image.mode not in _ONE_CHANNEL
-    if several and decoding.bits_per_channel(encoded, image) > 8:
-        raise UserError(f"The mask {path} has several channels of 16 bits. {_SAVE}.")
     turn = decoding.orientation(image)
+    if depth.is_scaled(encoded, image):
+        if image.mode not in _ONE_CHANNEL:
+            raise UserError(
+                f"The mask {path} has several channels, and not of 8 bits. {_SAVE}."
+            )
+        image = Image.fromarray(depth.stored_numbers(encoded, image, path))
     return encoded, image if turn is None else image.transpose(turn)
 
 
@@ -268,7 +272,6 @@ def _can_stay(encoded: bytes, image: Image.Image) -> bool:
     """Whether TensorFlow decodes the file to the numbers that PIL has found."""
     return (
         (image.format, image.mode) == ("PNG", "L")
-        and decoding.bits_per_channel(encoded, image) == 8
         and "transparency" not in image.info
         and decoding.is_sound(encoded, image)
     )

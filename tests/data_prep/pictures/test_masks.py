@@ -1,8 +1,6 @@
 """Masks as users have them: read right, or refused with a way to go on."""
 
 import re
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from PIL import Image
 from data_prep.pictures import masks
 from data_prep.pictures.colormaps import Colormap
 from tests.data_prep import trees
+from tests.photos import raw
 from wss.errors import UserError
 
 MASK = np.array([[0, 1, 2, 255], [3, 3, 0, 1]], np.uint8)
@@ -21,25 +20,6 @@ def save(path, pixels, mode=None, **options):
     image = Image.fromarray(pixels)
     (image.convert(mode) if mode else image).save(path, **options)
     return str(path)
-
-
-def png_16_bits(pixels):
-    """A PNG of [height, width, 3], uint16, which PIL cannot write."""
-
-    def chunk(kind, content):
-        checksum = zlib.crc32(kind + content)
-        return (
-            struct.pack(">I", len(content))
-            + kind
-            + content
-            + struct.pack(">I", checksum)
-        )
-
-    height, width, _ = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 
 @pytest.mark.parametrize("palette", [False, True])
@@ -56,6 +36,40 @@ def test_palette_masks_keep_their_indices_grey_ones_their_values(tmp_path, palet
 def test_lossless_formats(tmp_path, ending):
     path = save(tmp_path / f"mask.{ending}", MASK)
     np.testing.assert_array_equal(masks.read_mask(path, 4, 255), MASK)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        raw.png(MASK % 4, 2),
+        raw.png(MASK % 4, 4),
+        raw.tiff(MASK % 4, 2),
+        raw.tiff(MASK % 4, 4, ">"),
+        raw.tiff(MASK % 4, 4, white_is_zero=True),
+        raw.tiff(MASK % 4, 8, white_is_zero=True),
+        raw.pnm(MASK % 4, 3),
+        raw.pnm(MASK % 4, 200, as_text=True),
+        raw.pnm(MASK % 4, 1000),
+    ],
+)
+def test_numbers_are_those_that_the_file_stores(tmp_path, content):
+    """Decoders for the eye spread them over 0 to 255."""
+    (tmp_path / "mask").write_bytes(content)
+    mask, png = masks.read_mask_and_png(str(tmp_path / "mask"), 4, 255)
+    assert png is None
+    np.testing.assert_array_equal(mask, MASK % 4)
+
+
+def test_class_15_of_16_in_4_bits_is_not_255(tmp_path):
+    (tmp_path / "mask.tif").write_bytes(raw.tiff(np.array([[0, 15]]), 4))
+    with pytest.raises(UserError, match="holds the value 15 in 1 pixels"):
+        masks.read_mask(str(tmp_path / "mask.tif"), 2, 255)
+
+
+def test_more_than_the_largest_number_that_a_pgm_names(tmp_path):
+    (tmp_path / "mask.pgm").write_bytes(raw.pnm(np.array([[0, 1, 255]]), 2))
+    with pytest.raises(UserError, match="holds the number 255, .*maxval"):
+        masks.read_mask(str(tmp_path / "mask.pgm"), 3, 255)
 
 
 def test_a_palette_of_greys_may_hide_a_grey_mask(tmp_path):
@@ -148,9 +162,9 @@ def test_colours_are_no_class_ids(tmp_path):
 
 def test_colours_of_16_bits_would_lose_the_lower_8(tmp_path):
     pixels = np.repeat(MASK[..., None], 3, axis=-1).astype(np.uint16)
-    (tmp_path / "mask.png").write_bytes(png_16_bits(pixels))
+    (tmp_path / "mask.png").write_bytes(raw.png(pixels, 16))
     assert Image.open(tmp_path / "mask.png").getextrema() == ((0, 0),) * 3
-    with pytest.raises(UserError, match="several channels of 16 bits"):
+    with pytest.raises(UserError, match="several channels, and not of 8 bits"):
         masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
 
 
