@@ -31,11 +31,12 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from data_prep import command_line, records
-from data_prep.pictures import colormaps, images, masks
+from data_prep.pictures import colormaps, images, masks, survey
 from data_prep.sources import pairing
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.photos import depth
 
 _MASK_FLAGS = ("colormap", "binary", "map", "mask_suffix", "only_with_masks")
 _ADVICE = (
@@ -49,6 +50,7 @@ def read(
     spec: DatasetSpec,
     labels: masks.Labels = masks.AS_THEY_ARE,
     max_side: Optional[int] = None,
+    image_bits: Optional[int] = None,
 ) -> records.Example:
     """Reads an image and its mask.
 
@@ -57,6 +59,7 @@ def read(
       spec: the classes.
       labels: how the labels in the mask become class ids.
       max_side: larger images are made smaller.
+      image_bits: of images with more than 8 bits.
 
     Raises:
       UserError: the image or its mask is broken.
@@ -67,7 +70,13 @@ def read(
             item.mask, spec.num_classes, spec.ignore_label, labels, _ADVICE
         )
     return images.read_example(
-        item.name, item.image, mask, item.class_ids, max_side, mask_png=mask_png
+        item.name,
+        item.image,
+        mask,
+        item.class_ids,
+        max_side,
+        mask_png=mask_png,
+        image_bits=image_bits,
     )
 
 
@@ -240,6 +249,14 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         metavar="OLD=NEW",
         help="labels in masks that are other classes, or 'ignore'",
     )
+    add(
+        "--image_bits",
+        type=int,
+        choices=range(depth.MIN_BITS, depth.MAX_BITS + 1),
+        metavar="N",
+        help="range of images with more than 8 bits, in all splits: 12 for 0 to 4095 "
+        "(default: as many as the brightest image takes)",
+    )
     add("--image_labels", metavar="FILE", help="classes that images without masks show")
     add(
         "--max_side",
@@ -264,12 +281,22 @@ def main() -> None:
     if flags.masks:
         mask_paths = [item.mask for item in items]
         masks.check_binaries(mask_paths, spec.ignore_label, labels)
-    command_line.writer(flags).write_split(
+    writer = command_line.writer(flags)
+    found = survey.decide(
+        items, labels, flags.output_dir, flags.split, flags.image_bits, flags.workers
+    )
+    writer.write_split(
         flags.split,
         spec,
         items,
-        functools.partial(read, spec=spec, labels=labels, max_side=flags.max_side),
-        options=_options(flags, labels),
+        functools.partial(
+            read,
+            spec=spec,
+            labels=labels,
+            max_side=flags.max_side,
+            image_bits=found.image_bits,
+        ),
+        options={**_options(flags, labels), **found.options()},
     )
 
 

@@ -21,6 +21,11 @@ _WITH_ALPHA = ("RGBA", "LA", "PA")
 _LOSSY_FORMATS = (*decoding.JPEG, "WEBP")
 _LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
 
+# Of a yes/no mask whose compression is lossy: what is this bright is yes. Along edges
+# some pixels lie between; if many do, it is another kind of picture.
+YES = 128
+_MAX_UNSURE = 0.25
+
 _CHECKED_BINARIES = 64
 _WHITE = 255
 # Of TIFF's floats; larger ones, and infinity, are no integers.
@@ -97,7 +102,7 @@ def read_mask_and_png(
     Raises:
       UserError: as of `read_mask`.
     """
-    encoded, image = _load(path)
+    encoded, image = _load(path, binary=labels.binary)
     if labels.colormap:
         mask = labels.colormap.class_ids(_colours(image, path), path)
     else:
@@ -243,23 +248,53 @@ def check_binaries(
         )
 
 
-def _load(path: str, encoded: Optional[bytes] = None) -> tuple[bytes, Image.Image]:
+def brightest_of_lossy(path: str) -> Optional[int]:
+    """The largest grey value of a mask whose compression may change values; else None.
+
+    Raises:
+      UserError: the file is no image.
+    """
+    header = decoding.peek(path)
+    if header is not None and not _lossy_kind(header[1]):
+        return None
+    _, image = decoding.load(path, "mask")
+    return image.convert("L").getextrema()[1] if _lossy_kind(image) else None
+
+
+def _lossy_kind(image: Image.Image) -> Optional[str]:
+    """What may have changed the numbers of an image; None: nothing."""
+    compression = image.info.get("compression")
+    if image.format in _LOSSY_FORMATS or compression in _LOSSY_COMPRESSIONS:
+        return "WebP" if "WEBP" in (image.format, compression) else "JPEG"
+    return None
+
+
+def _load(
+    path: str, encoded: Optional[bytes] = None, binary: bool = False
+) -> tuple[bytes, Image.Image]:
     """Opens a mask whose numbers or colours are as they were drawn.
+
+    Args:
+      path: the file.
+      encoded: the content, if it is in no file.
+      binary: take a lossy file as well, as a yes/no mask of 0 and 1.
 
     Returns:
       The file's content and the picture. One that was turned, or whose numbers Pillow
       scales, is of no format.
     """
     encoded, image = decoding.load(path, "mask", encoded)
-    compression = image.info.get("compression")
-    if image.format in _LOSSY_FORMATS or compression in _LOSSY_COMPRESSIONS:
-        kind = "WebP" if "WEBP" in (image.format, compression) else "JPEG"
-        raise UserError(
-            f"The mask {path} is a {kind}, whose compression changes class ids. Save "
-            "masks as PNG, from their source."
-        )
     turn = decoding.orientation(image)
-    if depth.is_scaled(encoded, image):
+    kind = _lossy_kind(image)
+    if kind:
+        if not binary:
+            raise UserError(
+                f"The mask {path} is a {kind}, whose compression changes class "
+                "ids. Save masks as PNG, from their source; yes/no masks of black and "
+                "white can be read with data_prep.folder --binary."
+            )
+        image = _thresholded(image, path)
+    elif depth.is_scaled(encoded, image):
         if image.mode not in _ONE_CHANNEL:
             raise UserError(
                 f"The mask {path} has several channels, and not of 8 bits. {_SAVE}."
@@ -354,6 +389,18 @@ def _check_palette(
             "both could be class ids. Save it as a grey PNG, without palette; or say "
             "what the greys mean (data_prep.folder --colormap)."
         )
+
+
+def _thresholded(image: Image.Image, path: str) -> Image.Image:
+    """A yes/no mask of 0 and 1, of one whose black and white are not exact."""
+    grey = np.asarray(image.convert("L"))
+    unsure = np.mean((grey >= YES // 2) & (grey < YES + YES // 2))
+    if unsure > _MAX_UNSURE:
+        raise UserError(
+            f"The mask {path} is no yes/no mask: {unsure:.0%} of its pixels are "
+            "neither dark nor bright. Save it as PNG, from its source."
+        )
+    return Image.fromarray((grey >= YES).astype(np.uint8))
 
 
 def _binary(mask: np.ndarray, path: str) -> np.ndarray:

@@ -142,6 +142,11 @@ def extremes(numbers: np.ndarray, path: str) -> tuple[int, int]:
     return int(lowest), int(highest)
 
 
+def bits_of(highest: int) -> int:
+    """As many bits as a data set has whose highest number is given, at least 8."""
+    return max(MIN_BITS, highest.bit_length())
+
+
 def brightest(path: str) -> Optional[int]:
     """The largest number in an image of more than 8 bits; None for all other images.
 
