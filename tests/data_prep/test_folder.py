@@ -267,3 +267,49 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     assert [each["name"] for each in skipped] == [
         *("coloured_mask", "empty", "jpeg_mask", "small", "text")
     ]
+
+
+def test_one_rule_of_range_for_all_splits(monkeypatch, tmp_path):
+    for folder_name, highest in (("a", (250, 255, 300, 4000)), ("b", (16, 5000))):
+        (tmp_path / folder_name).mkdir()
+        for number in highest:
+            pixels = np.full((6, 8), number, np.uint16)
+            Image.fromarray(pixels).save(tmp_path / folder_name / f"{number:04}.png")
+    monkeypatch.chdir(tmp_path)
+
+    def write(*flags):
+        command = ["folder", "--num_classes=2", "--output_dir=out", *flags]
+        monkeypatch.setattr("sys.argv", command)
+        folder.main()
+
+    write("--images=a", "--split=labeled")
+    shown = [one["image"].max() for one in trees.decode(tmp_path / "out", "labeled")]
+    assert shown == [15, 15, 18, 250]
+    assert datasets.get("folder", "out").image_bits == 12
+    with pytest.raises(UserError, match="1 of 2 .* up to 5000.* 12 bits.*_bits=13"):
+        write("--images=b", "--split=more")
+    for source, split in (("a", "labeled"), ("b", "more")):
+        write(
+            f"--images={source}",
+            f"--split={split}",
+            "--image_bits=13",
+            "--output_dir=x",
+        )
+    shown = [one["image"].max() for one in trees.decode(tmp_path / "x", "more")]
+    assert shown == [0, 156]
+
+
+def test_palettes_that_differ(monkeypatch, photos):
+    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
+    for name, order in (("a", [0, 1, 2]), ("b", [0, 1, 2]), ("sub/c", [2, 0, 1])):
+        image = Image.fromarray(np.argsort(order)[MASK].astype(np.uint8))
+        image.putpalette(colours[order].tobytes())
+        image.save(photos / "masks" / f"{name}.png")
+    flags = ("--masks=masks", "--split=train", "--num_classes=3")
+    with pytest.raises(UserError, match="masks/a.png and the mask masks/sub/c.png dif"):
+        run(monkeypatch, photos, *flags)
+    assert not (photos / "out").exists()
+    (photos / "c.txt").write_text("0 0 0 0\n128 0 0 1\n0 128 0 2\n")
+    out = run(monkeypatch, photos, *flags, "--colormap=c.txt")
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], MASK)
