@@ -8,12 +8,13 @@
 """
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from data_prep.pictures import masks
+from data_prep.pictures import masks, relabel, yes_no
 from data_prep.sources.pairing import Item
 from data_prep.writing import runners
 from wss.datasets import manifest as manifests
@@ -23,6 +24,10 @@ from wss.photos import decoding, depth
 _SHOWN_ENTRIES = 3
 
 Colour = tuple[int, int, int]
+
+
+_CHECKED_BINARIES = 64
+_WHITE = 255
 
 
 class Findings(NamedTuple):
@@ -124,6 +129,40 @@ def decide(
     return Findings(bits, palettes.entries())
 
 
+def check_binaries(
+    paths: Sequence[str], ignore_label: int, labels: masks.Labels = masks.AS_THEY_ARE
+) -> None:
+    """Refuses a set of masks in which nothing but 0 and 255 occurs, 255 being ignored.
+
+    Such masks pass for background and ignored pixels, and a network trained on them
+    predicts nothing at all. Looks at some masks, spread over all of them.
+
+    Args:
+      paths: files of masks.
+      ignore_label: the label of ignored pixels.
+      labels: what the values mean; if they speak of 255, all is well.
+
+    Raises:
+      UserError: all masks are 0 and 255.
+    """
+    if ignore_label != _WHITE or not labels.keeps(_WHITE):
+        return
+    seen = set()
+    for path in paths[:: max(1, -(-len(paths) // _CHECKED_BINARIES))]:
+        try:
+            seen.update(relabel.histogram(masks.read_values(path))[0].tolist())
+        except UserError:
+            continue  # Whoever writes the records tells of all broken masks.
+        if not seen <= {0, _WHITE}:
+            return
+    if _WHITE in seen:
+        raise UserError(
+            f"The masks in {os.path.dirname(path)} hold only 0 and 255: yes/no masks, "
+            "whose 255 would be ignored and nothing learned. Add --binary to read 255 "
+            "as 1; or --map 255=ignore if that is meant."
+        )
+
+
 def _look(item: Item, palettes: bool, binary: bool) -> _Seen:
     brightest = palette = lossy = None
     try:
@@ -134,7 +173,7 @@ def _look(item: Item, palettes: bool, binary: bool) -> _Seen:
         if item.mask and palettes:
             palette = _palette(item.mask)
         if item.mask and binary:
-            lossy = masks.brightest_of_lossy(item.mask)
+            lossy = yes_no.brightest_of_lossy(item.mask)
     except UserError:
         pass
     return _Seen(brightest, palette, lossy)
@@ -146,7 +185,7 @@ def _palette(path: str) -> Optional[Palette]:
     if header is None or header[1].mode != "P":
         return None
     _, image = decoding.load(path, "mask")
-    used = np.flatnonzero(np.bincount(np.asarray(image).ravel())).tolist()
+    used = relabel.histogram(np.asarray(image))[0].tolist()
     flat = image.getpalette("RGB")
     colours = dict(enumerate(zip(flat[::3], flat[1::3], flat[2::3])))
     if used != [0] and all(colours.get(i) == (i, i, i) for i in used):
@@ -174,7 +213,7 @@ def _tell_lossy(brightest: Sequence[int]) -> None:
     """Says how yes/no masks are read whose compression changes values."""
     if not brightest:
         return
-    if max(brightest) < masks.YES:
+    if max(brightest) < yes_no.YES:
         raise UserError(
             f"{len(brightest)} masks are JPEG or WebP, and no value in them exceeds "
             f"{max(brightest)}: these are no yes/no masks of 0 and 255, and their "
@@ -182,7 +221,7 @@ def _tell_lossy(brightest: Sequence[int]) -> None:
         )
     print(
         f"{len(brightest)} masks are JPEG or WebP, whose compression changes values: "
-        f"{masks.YES} and more is read as 1, less as 0."
+        f"{yes_no.YES} and more is read as 1, less as 0."
     )
 
 

@@ -92,6 +92,9 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (("--masks=images",), "lie in one folder, images.*--mask_suffix=_mask"),
         (("--masks=masks", "--map", "1:2"), "--map 1:2: write OLD=NEW"),
         (("--masks=masks", "--map", "9-1=2"), "--map 9-1=2: write OLD=NEW"),
+        (("--masks=masks", "--map", "nan-1=2"), "--map nan-1=2: write OLD=NEW"),
+        (("--masks=masks", "--map", "nan=1", "NaN=2"), "NaN=2: .* another meaning"),
+        (("--masks=masks", "--map", "-9=1", "-9--8=2"), "-9--8=2: .* another meaning"),
         (
             ("--masks=masks", "--map", "1=road"),
             "--map 1=road: there is no class 'road'",
@@ -136,6 +139,35 @@ def test_labels_get_other_meanings(monkeypatch, photos):
     assert trees.manifest(out)["splits"]["train"]["options"]["map"] == [
         *([0, 0, 1], [2, 254, 255], [1, 1, 0])
     ]
+
+
+@pytest.mark.parametrize(
+    "nothing, change",
+    [
+        (-9999, ["--map=-9999=ignore"]),
+        (-9999, ["--map", "1=0", "-9999=ignore"]),
+        (-9999, ["--map", "-9999=ignore", "1=0"]),
+        (-9999, ["--map", "-10000--1=ignore"]),
+        (np.nan, ["--map", "NaN=ignore"]),
+        (np.finfo(np.float32).min, ["--map", "-3.4028235e+38=255"]),
+    ],
+)
+def test_what_stands_for_no_data(monkeypatch, photos, nothing, change):
+    for name in ["a", "b", "sub/c"]:
+        (photos / "masks" / f"{name}.png").unlink()
+        mask = np.where(MASK == 2, nothing, MASK).astype(np.float32)
+        Image.fromarray(mask).save(photos / "masks" / f"{name}.tif")
+    flags = ("--masks=masks", "--split=train", "--num_classes=2")
+    value = r"nan|-9999|-3.40282346638\d+e\+38"
+    with pytest.raises(
+        UserError, match=f"holds the value ({value}).*--map ({value})=ig"
+    ):
+        run(monkeypatch, photos, *flags)
+    out = run(monkeypatch, photos, *flags, *change)
+    expected = np.where(MASK == 2, 255, MASK * ("1=0" not in change))
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], expected)
+    assert "NaN" not in (out / "dataset.json").read_text()
 
 
 @pytest.mark.parametrize("source", ["voc", "colours.txt"])

@@ -15,7 +15,7 @@ def path(data_dir: str) -> str:
 
 
 def image_bits(manifest: dict[str, Any]) -> Optional[int]:
-    """The bits of images with more than 8, the same in all splits; None: no such images.
+    """Of images with more than 8 bits, in all splits; None: there are none such.
 
     `data_prep.folder` chooses them; `wss.photos.depth.to_8_bits` applies them.
     """

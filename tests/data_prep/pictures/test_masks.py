@@ -101,19 +101,39 @@ def test_numbers_of_more_bits(tmp_path, dtype):
 @pytest.mark.parametrize("wrong", [0.5, np.nan, np.inf, -1e30])
 def test_numbers_that_are_no_integers(tmp_path, wrong):
     path = save(tmp_path / "mask.tif", np.where(MASK == 2, wrong, 0).astype("f"))
-    message = (
-        f"mask.tif holds the value {re.escape(f'{wrong:g}')}, .* no class id. Save"
-    )
-    with pytest.raises(UserError, match=message):
-        masks.read_mask(path, 4, 255)
+    told = str(np.float32(wrong).item())
+    message = f"mask.tif holds the value {re.escape(told)}, .* no class id. "
+    advice = "Save" if wrong == 0.5 else f"--map {told}=ignore"
+    with pytest.raises(UserError, match=message + re.escape(advice)):
+        masks.read_mask(path, 4, 255, advice="--map {value}=ignore")
+    with pytest.raises(UserError, match=message + "Save"):
+        masks.read_values(path)
 
 
 def test_negative_numbers(tmp_path):
     path = save(tmp_path / "mask.tif", np.where(MASK == 2, -1, 0).astype(np.int32))
-    with pytest.raises(
-        UserError, match="the value -1 in 1 pixels.*. Save it as a grey"
-    ):
+    with pytest.raises(UserError, match="the value -1 in 1 pixels.*--map -1=CLASS"):
         masks.read_mask(path, 4, 255, advice="--map {value}=CLASS")
+
+
+@pytest.mark.parametrize(
+    "nothing, dtype",
+    [
+        (-9999, np.int16),
+        (-9999, np.int32),
+        (-9999, np.float32),
+        (np.nan, np.float32),
+        (np.inf, np.float32),
+        (float(np.finfo(np.float32).min), np.float32),
+    ],
+)
+def test_what_stands_for_no_data(tmp_path, nothing, dtype):
+    path = save(
+        tmp_path / "mask.tif", np.where(MASK == 255, nothing, MASK).astype(dtype)
+    )
+    labels = masks.Labels(changes=((nothing, nothing, 255), (3, 3, 0)))
+    mask = masks.read_mask(path, 3, 255, labels)
+    np.testing.assert_array_equal(mask, np.where(MASK == 3, 0, MASK))
 
 
 def test_black_and_white_masks_are_0_and_1(tmp_path):
@@ -257,42 +277,3 @@ def test_16_bits_have_no_colours(tmp_path):
     labels = masks.Labels(colormap=Colormap("c.txt", ((0, 0, 0, 0),)))
     with pytest.raises(UserError, match="I;16.*without colours of 8 bits"):
         masks.read_mask(path, 2, 255, labels)
-
-
-@pytest.fixture
-def binaries(tmp_path):
-    """Paths of 200 yes/no masks."""
-    paths = [str(tmp_path / f"{i:03}.png") for i in range(200)]
-    for path in paths:
-        save(path, np.where(MASK == 1, 255, 0).astype(np.uint8))
-    return paths
-
-
-def test_a_set_of_yes_no_masks_is_refused_when_255_is_ignored(tmp_path, binaries):
-    with pytest.raises(UserError, match="only 0 and 255.*--binary.*--map 255=ignore"):
-        masks.check_binaries(binaries, 255)
-    masks.check_binaries(binaries, 254)
-    for meaning in (masks.Labels(binary=True), masks.Labels(changes=((255, 255, 1),))):
-        masks.check_binaries(binaries, 255, meaning)
-    with pytest.raises(UserError, match="only 0 and 255"):
-        masks.check_binaries(binaries, 255, masks.Labels(changes=((7, 7, 1),)))
-    save(binaries[4], MASK)
-    masks.check_binaries(binaries, 255)
-
-
-def test_only_some_masks_are_looked_at_beforehand(monkeypatch, binaries):
-    read = []
-    original = masks.read_values
-    monkeypatch.setattr(
-        masks, "read_values", lambda path: read.append(path) or original(path)
-    )
-    with pytest.raises(UserError, match="only 0 and 255"):
-        masks.check_binaries(binaries, 255)
-    assert 40 <= len(read) <= 64
-    assert read[-1] > binaries[180]
-
-
-def test_broken_masks_are_left_to_the_writer(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no image")
-    masks.check_binaries([str(tmp_path / "a.png")], 255)
-    masks.check_binaries([], 255)

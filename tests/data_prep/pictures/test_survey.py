@@ -132,3 +132,42 @@ def test_a_jpeg_that_is_no_yes_no_mask(tmp_path):
     Image.fromarray(ramp).save(tmp_path / "a.jpg")
     with pytest.raises(UserError, match="no yes/no mask: 50% of its pixels are neith"):
         masks.read_mask(str(tmp_path / "a.jpg"), 2, 255, masks.Labels(binary=True))
+
+
+@pytest.fixture
+def binaries(tmp_path):
+    """Paths of 200 yes/no masks."""
+    paths = [str(tmp_path / f"{i:03}.png") for i in range(200)]
+    for path in paths:
+        Image.fromarray((MASK == 1) * np.uint8(255)).save(path)
+    return paths
+
+
+def test_a_set_of_yes_no_masks_is_refused_when_255_is_ignored(tmp_path, binaries):
+    with pytest.raises(UserError, match="only 0 and 255.*--binary.*--map 255=ignore"):
+        survey.check_binaries(binaries, 255)
+    survey.check_binaries(binaries, 254)
+    for meaning in (masks.Labels(binary=True), masks.Labels(changes=((255, 255, 1),))):
+        survey.check_binaries(binaries, 255, meaning)
+    with pytest.raises(UserError, match="only 0 and 255"):
+        survey.check_binaries(binaries, 255, masks.Labels(changes=((7, 7, 1),)))
+    Image.fromarray(MASK).save(binaries[4])
+    survey.check_binaries(binaries, 255)
+
+
+def test_only_some_masks_are_looked_at_beforehand(monkeypatch, binaries):
+    read = []
+    original = masks.read_values
+    monkeypatch.setattr(
+        masks, "read_values", lambda path: read.append(path) or original(path)
+    )
+    with pytest.raises(UserError, match="only 0 and 255"):
+        survey.check_binaries(binaries, 255)
+    assert 40 <= len(read) <= 64
+    assert read[-1] > binaries[180]
+
+
+def test_broken_masks_are_left_to_the_writer(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    survey.check_binaries([str(tmp_path / "a.png")], 255)
+    survey.check_binaries([], 255)
