@@ -52,6 +52,15 @@ def test_pnm_files_that_hold_more_than_they_say(tmp_path):
         stored(tmp_path / "a.pgm", raw.pnm(np.array([[0, 255]]), 2))
 
 
+def test_pnm_files_say_which_number_is_white(tmp_path):
+    path = tmp_path / "a.ppm"
+    for pixels, white in ((GREY, 4095), (COLOURS, 4095), (COLOURS % 1001, 1000)):
+        path.write_bytes(raw.pnm(pixels, white))
+        shown = np.asarray(reading.read(str(path)).image.convert("RGB"))
+        expected = np.broadcast_to((pixels / white).reshape(5, 7, -1), (5, 7, 3))
+        np.testing.assert_allclose(shown, expected * 255.996, atol=1)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_few_bits_are_not_spread(tmp_path, bits):
     pixels = GREY % 2**bits
@@ -107,7 +116,7 @@ def test_the_brightest_number_of_a_file(tmp_path):
     for content, expected in (
         (raw.png(COLOURS, 16), COLOURS.max()),
         (raw.tiff(ALPHA, 16), COLOURS.max()),
-        (raw.pnm(GREY, 4095), GREY.max()),
+        (raw.pnm(GREY, 4095), round(GREY.max() * 65535 / 4095)),
         (raw.png(GREY % 256, 8), None),
         (b"no image", None),
     ):

@@ -90,6 +90,18 @@ def stored_numbers(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
     return shown // (255 // (2 ** bits_per_channel(encoded, image) - 1))
 
 
+def brightness(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
+    """The numbers of a photo of more than 8 bits; args, returns, errors as above.
+
+    PGM and PPM say which number is white: there, 65535 is.
+    """
+    numbers = stored_numbers(encoded, image, path)
+    if image.format == "PPM" and image.mode != "F":
+        white = int(_PNM.match(encoded)[4])
+        return (numbers.astype(np.int64) * _LARGEST + white // 2) // white
+    return numbers
+
+
 def to_8_bits(numbers: np.ndarray, bits: Optional[int], path: str) -> np.ndarray:
     """Makes uint8 of larger numbers, by the rule of their data set.
 
@@ -157,7 +169,7 @@ def brightest(path: str) -> Optional[int]:
     if header is None or not is_deep(*header):
         return None
     encoded, image = decoding.load(path, "image")
-    return extremes(stored_numbers(encoded, image, path), path)[1]
+    return extremes(brightness(encoded, image, path), path)[1]
 
 
 def _is_white_zero(image: Image.Image) -> bool:

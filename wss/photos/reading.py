@@ -86,7 +86,7 @@ def read(
     stays = turn is None and _can_stay(encoded, image)
     if not stays:
         if depth.is_deep(encoded, image):
-            numbers = depth.stored_numbers(encoded, image, path)
+            numbers = depth.brightness(encoded, image, path)
             image = Image.fromarray(depth.to_8_bits(numbers, image_bits, path))
         image = _to_rgb(image, path)
     if turn is not None:
