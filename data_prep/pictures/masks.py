@@ -324,7 +324,10 @@ def _check_palette(
     of these greys. A palette of black and white is a yes/no mask.
     """
     used = relabel.histogram(indices)[0]
-    palette = np.array(image.getpalette("RGB"), np.int64).reshape(-1, 3)[used]
+    palette = np.zeros((256, 3), np.int64)  # Black, where the file's own is shorter.
+    own = np.array(image.getpalette("RGB")).reshape(-1, 3)
+    palette[: len(own)] = own
+    palette = palette[used]
     greys = palette[:, 0]
     is_grey = (palette == greys[:, None]).all()
     if not is_grey or (greys == used).all() or set(greys.tolist()) <= {0, _WHITE}:

@@ -7,12 +7,14 @@
 * Whether masks whose compression changes values can be yes/no masks.
 """
 
+import contextlib
 import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
+from tqdm import tqdm
 
 from data_prep.pictures import masks, relabel, yes_no
 from data_prep.sources.pairing import Item
@@ -110,7 +112,10 @@ def decide(
     }
     for name, options in others.items() if labels.colormap is None else ():
         palettes.add_known(f"the split '{name}'", options.get("palette", ()))
-    for seen in runners.in_order(look, items, workers):
+    found = runners.in_order(look, items, workers)
+    for seen in tqdm(
+        found, f"looking at {split}", len(items), leave=False, disable=None
+    ):
         if seen.brightest is not None:
             brightest.append(seen.brightest)
         if seen.lossy is not None:
@@ -165,17 +170,15 @@ def check_binaries(
 
 def _look(item: Item, palettes: bool, binary: bool) -> _Seen:
     brightest = palette = lossy = None
-    try:
+    # Decoders raise anything on damaged files; whoever writes the records tells of it.
+    with contextlib.suppress(Exception):
         brightest = depth.brightest(item.image)
-    except UserError:
-        pass
-    try:
+    with contextlib.suppress(Exception):
         if item.mask and palettes:
             palette = _palette(item.mask)
+    with contextlib.suppress(Exception):
         if item.mask and binary:
             lossy = yes_no.brightest_of_lossy(item.mask)
-    except UserError:
-        pass
     return _Seen(brightest, palette, lossy)
 
 
@@ -187,7 +190,9 @@ def _palette(path: str) -> Optional[Palette]:
     _, image = decoding.load(path, "mask")
     used = relabel.histogram(np.asarray(image))[0].tolist()
     flat = image.getpalette("RGB")
-    colours = dict(enumerate(zip(flat[::3], flat[1::3], flat[2::3])))
+    # Indices beyond the palette are shown black.
+    colours = dict.fromkeys(used, (0, 0, 0))
+    colours.update(enumerate(zip(flat[::3], flat[1::3], flat[2::3])))
     if used != [0] and all(colours.get(i) == (i, i, i) for i in used):
         return None
     return Palette(f"the mask {path}", colours, tuple(used))

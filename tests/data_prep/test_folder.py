@@ -127,6 +127,21 @@ def test_yes_no_masks(monkeypatch, photos):
             np.testing.assert_array_equal(example["label"], MASK == 1)
 
 
+def test_yes_no_masks_published_as_jpeg(monkeypatch, capsys, tmp_path):
+    yes = np.kron([[0, 1, 1], [0, 0, 1]], np.ones((16, 16), np.uint8))
+    for name in "ab":
+        trees.save_image(tmp_path / "images" / f"{name}.jpg", *yes.shape)
+        trees.save_image(tmp_path / "masks" / f"{name}.jpg", *yes.shape)
+        Image.fromarray(yes * 255).save(tmp_path / "masks" / f"{name}.jpg", quality=60)
+    flags = ("--masks=masks", "--split=train", "--num_classes=2")
+    with pytest.raises(UserError, match="is a JPEG, whose compression .*--binary"):
+        run(monkeypatch, tmp_path, *flags)
+    out = run(monkeypatch, tmp_path, *flags, "--binary")
+    assert "2 masks are JPEG or WebP" in capsys.readouterr().out
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], yes)
+
+
 def test_labels_get_other_meanings(monkeypatch, photos):
     (photos / "classes.txt").write_text("sky\nroad\n")
     changes = ("--map", "0=road", "2-254=ignore", "--map", "1=0")

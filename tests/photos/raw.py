@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,7 +10,7 @@ _PNG_KINDS = {1: 0, 2: 4, 3: 2, 4: 6}  # By number of channels.
 _SHORT, _LONG = 3, 4
 
 
-def png(pixels: np.ndarray, bits: int) -> bytes:
+def png(pixels: np.ndarray, bits: int, palette: Sequence[int] = ()) -> bytes:
     """A PNG of [height, width] or [height, width, channels] numbers of some bits."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -18,9 +19,11 @@ def png(pixels: np.ndarray, bits: int) -> bytes:
 
     height, width = pixels.shape[:2]
     kind = _PNG_KINDS[pixels.shape[2] if pixels.ndim == 3 else 1]
+    kind = 3 if palette else kind
     header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     lines = b"".join(b"\0" + line for line in _packed(pixels, bits, ">"))
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    chunks = [(b"IHDR", header), (b"PLTE", bytes(palette))][: 1 + bool(palette)]
+    chunks += [(b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 

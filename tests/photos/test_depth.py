@@ -70,9 +70,22 @@ def test_few_bits_are_not_spread(tmp_path, bits):
         raw.tiff(pixels, bits, ">"),
     ):
         np.testing.assert_array_equal(stored(tmp_path / "a", content), pixels)
-    if bits > 1:
-        content = raw.tiff(pixels, bits, white_is_zero=True)
-        np.testing.assert_array_equal(stored(tmp_path / "a", content), pixels)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_zero_that_is_white(tmp_path, bits):
+    content = raw.tiff(GREY % 2**bits, bits, white_is_zero=True)
+    with pytest.raises(UserError, match="0 stands for white.*Save it as PNG"):
+        stored(tmp_path / "a.tif", content)
+    if bits <= 8:  # A photo is what viewers show.
+        image = reading.read(str(tmp_path / "a.tif")).image.convert("L")
+        expected = 255 - GREY % 2**bits * (255 // (2**bits - 1))
+        np.testing.assert_array_equal(np.asarray(image), expected)
+
+
+def test_black_and_white_are_what_viewers_show(tmp_path):
+    content = raw.tiff(GREY % 2, 1, white_is_zero=True)
+    np.testing.assert_array_equal(stored(tmp_path / "a.tif", content), GREY % 2 == 0)
 
 
 def test_one_rule_for_all_pictures_of_a_data_set(tmp_path):

@@ -59,9 +59,9 @@ def is_scaled(encoded: bytes, image: Image.Image) -> bool:
     if image.format == "PPM":
         header = _PNM.match(encoded)
         return bool(header) and int(header[4]) not in (255, _LARGEST)
-    return image.mode == "L" and (
-        bits_per_channel(encoded, image) < MIN_BITS or _is_white_zero(image)
-    )
+    if image.mode == "1" or _is_white_zero(image):
+        return image.mode != "1"
+    return image.mode == "L" and bits_per_channel(encoded, image) < MIN_BITS
 
 
 def stored_numbers(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
@@ -81,12 +81,15 @@ def stored_numbers(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
     shown = np.asarray(image)
     if not is_scaled(encoded, image):
         return shown
+    if _is_white_zero(image):
+        raise UserError(
+            f"In the file {path}, 0 stands for white: it stores other numbers than "
+            "viewers show. Save it as PNG."
+        )
     if image.format == "PPM":
         return _pnm_numbers(encoded, path)
     if image.mode in _COLOURS:
         return _colours_of_16_bits(encoded, shown, path)
-    if _is_white_zero(image):
-        shown = 255 - shown
     return shown // (255 // (2 ** bits_per_channel(encoded, image) - 1))
 
 

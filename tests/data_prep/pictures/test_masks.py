@@ -45,8 +45,6 @@ def test_lossless_formats(tmp_path, ending):
         raw.png(MASK % 4, 4),
         raw.tiff(MASK % 4, 2),
         raw.tiff(MASK % 4, 4, ">"),
-        raw.tiff(MASK % 4, 4, white_is_zero=True),
-        raw.tiff(MASK % 4, 8, white_is_zero=True),
         raw.pnm(MASK % 4, 3),
         raw.pnm(MASK % 4, 200, as_text=True),
         raw.pnm(MASK % 4, 1000),
@@ -84,6 +82,13 @@ def test_a_palette_of_greys_may_hide_a_grey_mask(tmp_path):
     np.testing.assert_array_equal(masks.read_mask(path, 5, 255), MASK % 251)
     path = save(tmp_path / "mask.gif", (MASK > 1) * np.uint8(255))
     np.testing.assert_array_equal(masks.read_mask(path, 2, 255), MASK > 1)
+
+
+def test_indices_beyond_the_palette(tmp_path):
+    content = raw.png(MASK % 4, 8, palette=[9, 8, 7, 200, 0, 0])
+    (tmp_path / "mask.png").write_bytes(content)
+    mask = masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
+    np.testing.assert_array_equal(mask, MASK % 4)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
