@@ -22,7 +22,7 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     # What begins like a negative number is a value, no flag: --map -9999=ignore.
-    parser._negative_number_matcher = re.compile(r"-\.?\d")
+    parser._negative_number_matcher = re.compile(r"-(\.?\d|inf)")
     return parser
 
 

@@ -83,15 +83,20 @@ def read_mask_and_png(
     ignore_label: int,
     labels: Labels = AS_THEY_ARE,
     advice: str = _ADVICE,
+    colours: Optional[np.ndarray] = None,
 ) -> tuple[np.ndarray, Optional[bytes]]:
-    """Reads a mask whose file need not be encoded anew; arguments as of `read_mask`.
+    """Reads a mask whose file need not be encoded anew.
+
+    Args:
+      path, num_classes, ignore_label, labels, advice: as of `read_mask`.
+      colours: [num_classes, 3], if the publisher's masks show the classes in these.
 
     Returns:
       [height, width], uint8 class ids; and the file's content if it is a PNG in which
       every decoder finds just these numbers, else None.
 
     Raises:
-      UserError: as of `read_mask`.
+      UserError: as of `read_mask`; or a palette with `colours` in another order.
     """
     encoded, image = _load(path, binary=labels.binary)
     if labels.colormap:
@@ -103,6 +108,8 @@ def read_mask_and_png(
         return class_ids, None
     if image.mode == "P":
         _check_palette(image, class_ids, num_classes, ignore_label, path)
+        if colours is not None:
+            _check_order(image, class_ids, colours, path)
     return class_ids, encoded if _can_stay(encoded, image) else None
 
 
@@ -324,10 +331,7 @@ def _check_palette(
     of these greys. A palette of black and white is a yes/no mask.
     """
     used = relabel.histogram(indices)[0]
-    palette = np.zeros((256, 3), np.int64)  # Black, where the file's own is shorter.
-    own = np.array(image.getpalette("RGB")).reshape(-1, 3)
-    palette[: len(own)] = own
-    palette = palette[used]
+    palette = _palette(image)[used]
     greys = palette[:, 0]
     is_grey = (palette == greys[:, None]).all()
     if not is_grey or (greys == used).all() or set(greys.tolist()) <= {0, _WHITE}:
@@ -338,6 +342,32 @@ def _check_palette(
             "both could be class ids. Save it as a grey PNG, without palette; or say "
             "what the greys mean (data_prep.folder --colormap)."
         )
+
+
+def _check_order(
+    image: Image.Image, indices: np.ndarray, colours: np.ndarray, path: str
+) -> None:
+    """Refuses a palette in which an index has the colour of another class.
+
+    An editor that saves a mask again may put its colours in another order.
+    """
+    palette = _palette(image)
+    for index in relabel.histogram(indices)[0].tolist():
+        (classes,) = np.nonzero((colours == palette[index]).all(axis=1))
+        if len(classes) and index not in classes:
+            raise UserError(
+                f"The palette of the mask {path} gives the number {index} the colour "
+                f"of class {classes[0]}: another program has saved it in an order of "
+                "its own. Take the mask from its publisher's archive."
+            )
+
+
+def _palette(image: Image.Image) -> np.ndarray:
+    """[256, 3]; black, where the file's own palette is shorter."""
+    palette = np.zeros((256, 3), np.int64)
+    own = np.array(image.getpalette("RGB")).reshape(-1, 3)
+    palette[: len(own)] = own
+    return palette
 
 
 def _changed(

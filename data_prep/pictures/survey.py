@@ -110,8 +110,9 @@ def decide(
         for name, entry in manifest["splits"].items()
         if name != split
     }
-    for name, options in others.items() if labels.colormap is None else ():
-        palettes.add_known(f"the split '{name}'", options.get("palette", ()))
+    for name, options in others.items():
+        if _means_the_same(options, labels):
+            palettes.add_known(f"the split '{name}'", options.get("palette", ()))
     found = runners.in_order(look, items, workers)
     for seen in tqdm(
         found, f"looking at {split}", len(items), leave=False, disable=None
@@ -196,6 +197,16 @@ def _palette(path: str) -> Optional[Palette]:
     if used != [0] and all(colours.get(i) == (i, i, i) for i in used):
         return None
     return Palette(f"the mask {path}", colours, tuple(used))
+
+
+def _means_the_same(options: Mapping[str, Any], labels: masks.Labels) -> bool:
+    """Whether the indices of another split's masks were given the same classes."""
+    changes = [list(change) for change in labels.changes]
+    return (
+        labels.colormap is None
+        and options.get("map", []) == changes
+        and options.get("binary", False) == labels.binary
+    )
 
 
 def _choose_bits(

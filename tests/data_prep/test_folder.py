@@ -128,7 +128,7 @@ def test_yes_no_masks(monkeypatch, photos):
 
 
 def test_yes_no_masks_published_as_jpeg(monkeypatch, capsys, tmp_path):
-    yes = np.kron([[0, 1, 1], [0, 0, 1]], np.ones((16, 16), np.uint8))
+    yes = np.kron([[0, 1, 1], [0, 0, 1]], np.ones((16, 16))).astype(np.uint8)
     for name in "ab":
         trees.save_image(tmp_path / "images" / f"{name}.jpg", *yes.shape)
         trees.save_image(tmp_path / "masks" / f"{name}.jpg", *yes.shape)
@@ -164,6 +164,7 @@ def test_labels_get_other_meanings(monkeypatch, photos):
         (-9999, ["--map", "-9999=ignore", "1=0"]),
         (-9999, ["--map", "-10000--1=ignore"]),
         (np.nan, ["--map", "NaN=ignore"]),
+        (-np.inf, ["--map", "-inf=ignore"]),
         (np.finfo(np.float32).min, ["--map", "-3.4028235e+38=255"]),
     ],
 )
@@ -173,7 +174,7 @@ def test_what_stands_for_no_data(monkeypatch, photos, nothing, change):
         mask = np.where(MASK == 2, nothing, MASK).astype(np.float32)
         Image.fromarray(mask).save(photos / "masks" / f"{name}.tif")
     flags = ("--masks=masks", "--split=train", "--num_classes=2")
-    value = r"nan|-9999|-3.40282346638\d+e\+38"
+    value = r"nan|-inf|-9999|-3.40282346638\d+e\+38"
     with pytest.raises(
         UserError, match=f"holds the value ({value}).*--map ({value})=ig"
     ):

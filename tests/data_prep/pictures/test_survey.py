@@ -109,6 +109,11 @@ def test_palettes_of_earlier_splits(tmp_path, decide):
     with pytest.raises(UserError, match="the split 'val' and the mask .*a differ"):
         decide(masks_="a", earlier={"val": {"palette": [[0, *BLACK], [1, *RED]]}})
     decide(masks_="a", earlier={"train": {"palette": [[0, *BLACK], [1, *RED]]}})
+    changed = masks.Labels(changes=((1, 1, 0), (2, 2, 1), (0, 0, 2)))
+    decide("", "a", changed, {"val": {"palette": [[0, *BLACK], [1, *RED]]}})
+    same = {"map": [[1, 1, 0], [2, 2, 1], [0, 0, 2]], "palette": [[0, *BLACK]]}
+    with pytest.raises(UserError, match="the split 'val' and the mask .*a differ"):
+        decide("", "a", changed, {"val": same})
 
 
 def test_yes_no_masks_as_jpeg(tmp_path, decide, capsys):
