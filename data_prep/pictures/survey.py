@@ -104,12 +104,7 @@ def decide(
         _look, palettes=labels.colormap is None, binary=labels.binary
     )
     brightest, lossy, palettes = [], [], _Palettes()
-    manifest = manifests.read(output_dir) or {"splits": {}}
-    others = {
-        name: entry.get("options") or {}
-        for name, entry in manifest["splits"].items()
-        if name != split
-    }
+    others = _other_splits(output_dir, split)
     for name, options in others.items():
         if _means_the_same(options, labels):
             palettes.add_known(f"the split '{name}'", options.get("palette", ()))
@@ -124,14 +119,7 @@ def decide(
         if seen.palette:
             palettes.add(seen.palette)
     _tell_lossy(lossy)
-    needed = max(map(depth.bits_of, brightest), default=None)
-    bits = _choose_bits(needed, image_bits, others)
-    if brightest:
-        print(
-            f"{len(brightest)} images have more than 8 bits, their brightest number is "
-            f"{max(brightest)}: all are read as {bits} bits, 0 to {2**bits - 1} "
-            "(--image_bits)."
-        )
+    bits = _choose_bits(brightest, image_bits, others)
     return Findings(bits, palettes.entries())
 
 
@@ -209,10 +197,28 @@ def _means_the_same(options: Mapping[str, Any], labels: masks.Labels) -> bool:
     )
 
 
+def _other_splits(output_dir: str, split: str) -> dict[str, dict[str, Any]]:
+    """The options of the splits that stay as they are."""
+    manifest = manifests.read(output_dir) or {"splits": {}}
+    return {
+        name: entry.get("options") or {}
+        for name, entry in manifest["splits"].items()
+        if name != split
+    }
+
+
 def _choose_bits(
-    needed: Optional[int], asked: Optional[int], others: Mapping[str, dict[str, Any]]
+    brightest: Sequence[int],
+    asked: Optional[int],
+    others: Mapping[str, dict[str, Any]],
 ) -> Optional[int]:
-    """The rule of range, for images of `needed` bits; None: there are none such."""
+    """The rule of range, and a line about it.
+
+    Args:
+      brightest: the largest numbers of all images of more than 8 bits.
+      asked: the bits that the user chose.
+      others: options of other splits, which keep to one rule.
+    """
     rule = asked
     for name, options in others.items():
         known = options.get("image_bits")
@@ -222,7 +228,15 @@ def _choose_bits(
                 "splits of a data set the same, or choose another --output_dir."
             )
         rule = rule or known
-    return rule or needed if needed or asked else None
+    if not brightest:
+        return asked
+    bits = rule or max(map(depth.bits_of, brightest))
+    print(
+        f"{len(brightest)} images have more than 8 bits, their brightest number is "
+        f"{max(brightest)}: all are read as {bits} bits, 0 to {2**bits - 1} "
+        "(--image_bits)."
+    )
+    return bits
 
 
 def _tell_lossy(brightest: Sequence[int]) -> None:

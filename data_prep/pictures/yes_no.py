@@ -10,8 +10,11 @@ from wss.errors import UserError
 from wss.photos import decoding
 
 # Files, and pictures in TIFF files, whose compression may change values.
-_LOSSY_FORMATS = (*decoding.JPEG, "WEBP")
-_LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
+_LOSSY = {
+    **dict.fromkeys((*decoding.JPEG, "jpeg", "tiff_jpeg"), "JPEG"),
+    **dict.fromkeys(("WEBP", "webp"), "WebP"),
+    **{"HEIF": "HEIC", "AVIF": "AVIF"},
+}
 
 # Of a yes/no mask whose compression is lossy: what is this bright is yes. Along edges
 # some pixels lie between; if many do, it is another kind of picture.
@@ -34,10 +37,7 @@ def brightest_of_lossy(path: str) -> Optional[int]:
 
 def lossy_kind(image: Image.Image) -> Optional[str]:
     """What may have changed the numbers of an image; None: nothing."""
-    compression = image.info.get("compression")
-    if image.format in _LOSSY_FORMATS or compression in _LOSSY_COMPRESSIONS:
-        return "WebP" if "WEBP" in (image.format, compression) else "JPEG"
-    return None
+    return _LOSSY.get(image.format) or _LOSSY.get(image.info.get("compression"))
 
 
 def thresholded(image: Image.Image, path: str) -> Image.Image:
