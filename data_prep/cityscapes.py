@@ -13,6 +13,7 @@ coarse masks of train and val as well; --unlabeled takes none.
 """
 
 import os
+from collections.abc import Collection
 from typing import NamedTuple, Optional
 
 from data_prep import command_line, records, splits
@@ -77,21 +78,25 @@ def find_items(
         )
     part = split if split in _PARTS else "train"
     folder = _folder(cityscapes_dir, "leftImg8bit", part)
-    found = _by_id(layout.find_images(folder, "_leftImg8bit"))
-    names = list(found) if split in _PARTS else splits.load("cityscapes", split)
+    found = layout.find_images(folder, "_leftImg8bit")
+    paths = _paths_by_name(found)
+    names = list(paths) if split in _PARTS else splits.load("cityscapes", split)
     images.refuse_missing(
-        [name for name in names if name not in found],
+        [name for name in names if name not in paths],
         f"images of the split '{split}' are not in {folder}",
         "Unpack the whole archive.",
     )
     layout.note_size(SPEC, split, len(names))
     if annotations is None:
-        return [Item(name, found[name], None) for name in names]
+        return [Item(name, found[paths[name]], None) for name in names]
     folder = _folder(cityscapes_dir, annotations, part)
-    found_masks = _by_id(finding.scan(folder, f"_{annotations}_labelIds").paths)
+    found_masks = finding.scan(folder, f"_{annotations}_labelIds").paths
     layout.note_lonely(found_masks, found, folder)
-    layout.refuse_without_mask(split, names, found_masks, folder)
-    return [Item(name, found[name], found_masks[name]) for name in names]
+    wanted = [paths[name] for name in names]
+    layout.refuse_without_mask(split, wanted, found_masks, folder)
+    return [
+        Item(name, found[path], found_masks[path]) for name, path in zip(names, wanted)
+    ]
 
 
 def known_splits() -> list[str]:
@@ -117,9 +122,14 @@ def _folder(cityscapes_dir: str, package: str, part: str) -> str:
     return folder
 
 
-def _by_id(found: dict[str, str]) -> dict[str, str]:
-    """{city/id: path} -> {id: path}."""
-    return {os.path.basename(name): path for name, path in found.items()}
+def _paths_by_name(found: Collection[str]) -> dict[str, str]:
+    """{name: city/id} of images, given as city/id.
+
+    Cityscapes' own ids begin with the city. Data sets in its form may number their
+    frames anew in each city: there, the city belongs to the name.
+    """
+    by_name = {os.path.basename(path): path for path in found}
+    return by_name if len(by_name) == len(found) else {path: path for path in found}
 
 
 def _annotations(split: str, kind: str, unlabeled: bool) -> Optional[str]:

@@ -14,8 +14,9 @@ Other labels, and colours, are told what they mean:
 
     --colormap=colours.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
     --colormap=voc            the palette of a known data set
-    --binary                  yes/no masks: 255, or whatever is not 0, becomes 1
-    --map 7=road 20-254=ignore
+    --binary                  yes/no masks: 255, or whatever is not 0, becomes 1; of a
+                              JPEG, what is 128 or brighter
+    --map 7=road 20-254=ignore -9999=ignore nan=ignore
 
 --class_names is a list of names, one a line, that of class 0 (the background, if there
 is one) first; or a known data set. --image_labels is for images without masks: each
@@ -25,19 +26,23 @@ Train on the result as the data set `folder`.
 
 import argparse
 import functools
+import math
 import os
 import re
 from collections.abc import Sequence
 from typing import Any, Optional
 
 from data_prep import command_line, records
-from data_prep.pictures import colormaps, images, masks
+from data_prep.pictures import colormaps, images, masks, survey
 from data_prep.sources import pairing
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.photos import depth
 
 _MASK_FLAGS = ("colormap", "binary", "map", "mask_suffix", "only_with_masks")
+# A label in --map; what stands for "nothing is known" may be negative or no number.
+_NUMBER = r"nan|-?inf|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _ADVICE = (
     "Raise the number of classes, or say what the label means: --map {value}=CLASS or "
     "--map {value}=ignore"
@@ -49,6 +54,7 @@ def read(
     spec: DatasetSpec,
     labels: masks.Labels = masks.AS_THEY_ARE,
     max_side: Optional[int] = None,
+    image_bits: Optional[int] = None,
 ) -> records.Example:
     """Reads an image and its mask.
 
@@ -57,6 +63,7 @@ def read(
       spec: the classes.
       labels: how the labels in the mask become class ids.
       max_side: larger images are made smaller.
+      image_bits: of images with more than 8 bits.
 
     Raises:
       UserError: the image or its mask is broken.
@@ -67,7 +74,13 @@ def read(
             item.mask, spec.num_classes, spec.ignore_label, labels, _ADVICE
         )
     return images.read_example(
-        item.name, item.image, mask, item.class_ids, max_side, mask_png=mask_png
+        item.name,
+        item.image,
+        mask,
+        item.class_ids,
+        max_side,
+        mask_png=mask_png,
+        image_bits=image_bits,
     )
 
 
@@ -117,7 +130,7 @@ def describe(
 
 def parse_changes(
     texts: Sequence[str], spec: DatasetSpec
-) -> tuple[tuple[int, int, int], ...]:
+) -> tuple[tuple[float, float, int], ...]:
     """Reads changes of labels, `OLD=NEW` or `FIRST-LAST=NEW`, as of `masks.Labels`.
 
     Raises:
@@ -125,18 +138,30 @@ def parse_changes(
     """
     changes = []
     for text in texts:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?=(.+)", text)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if first > last:
+        match = re.fullmatch(f"({_NUMBER})(?:-({_NUMBER}))?=(.+)", text, re.IGNORECASE)
+        first = _number(match[1]) if match else 1
+        last = _number(match[2] or match[1]) if match else 0
+        if first > last or (math.isnan(first) != math.isnan(last)):
             raise UserError(
-                f"--map {text}: write OLD=NEW or FIRST-LAST=NEW, such as 7=road, 255=1 "
-                "or 20-254=ignore."
+                f"--map {text}: write OLD=NEW or FIRST-LAST=NEW, such as 7=road, "
+                "20-254=ignore, -9999=ignore or nan=ignore."
             )
-        if any(first <= end and start <= last for start, end, _ in changes):
+        if any(_overlap((first, last), change) for change in changes):
             raise UserError(f"--map {text}: this label has another meaning before.")
         new = colormaps.class_of(match[3], spec, f"--map {text}")
         changes.append((first, last, new))
     return tuple(changes)
+
+
+def _number(text: str) -> float:
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two ranges, FIRST and LAST, have a label in common."""
+    if math.isnan(one[0]):
+        return math.isnan(other[0])
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _check(flags: argparse.Namespace) -> None:
@@ -195,7 +220,11 @@ def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
     if labels.binary:
         options["binary"] = True
     if labels.changes:
-        options["map"] = [list(change) for change in labels.changes]
+        # JSON has no numbers such as NaN.
+        options["map"] = [
+            [x if math.isfinite(x) else str(x) for x in change]
+            for change in labels.changes
+        ]
     if flags.max_side:
         options["max_side"] = flags.max_side
     return options
@@ -240,6 +269,14 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         metavar="OLD=NEW",
         help="labels in masks that are other classes, or 'ignore'",
     )
+    add(
+        "--image_bits",
+        type=int,
+        choices=range(depth.MIN_BITS, depth.MAX_BITS + 1),
+        metavar="N",
+        help="range of images with more than 8 bits, in all splits: 12 for 0 to 4095 "
+        "(default: as many as the brightest image takes)",
+    )
     add("--image_labels", metavar="FILE", help="classes that images without masks show")
     add(
         "--max_side",
@@ -263,13 +300,23 @@ def main() -> None:
     items = _find_items(flags, spec)
     if flags.masks:
         mask_paths = [item.mask for item in items]
-        masks.check_binaries(mask_paths, spec.ignore_label, labels)
-    command_line.writer(flags).write_split(
+        survey.check_binaries(mask_paths, spec.ignore_label, labels)
+    writer = command_line.writer(flags)
+    found = survey.decide(
+        items, labels, flags.output_dir, flags.split, flags.image_bits, flags.workers
+    )
+    writer.write_split(
         flags.split,
         spec,
         items,
-        functools.partial(read, spec=spec, labels=labels, max_side=flags.max_side),
-        options=_options(flags, labels),
+        functools.partial(
+            read,
+            spec=spec,
+            labels=labels,
+            max_side=flags.max_side,
+            image_bits=found.image_bits,
+        ),
+        options={**_options(flags, labels), **found.options()},
     )
 
 

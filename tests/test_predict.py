@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -105,6 +106,23 @@ def test_masks_show_the_classes_colours(model_dir, tmp_path):
         colours = np.asarray(mask.convert("RGB"))
         ids = np.asarray(mask)
     np.testing.assert_array_equal(colours, pascal_palette(CLASSES)[ids])
+
+
+def test_photos_of_more_bits_are_read_as_in_the_training(model_dir, tmp_path, capsys):
+    shutil.copytree(model_dir, tmp_path / "run")
+    path = tmp_path / "run" / "classes.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "image_bits": 12}))
+    save_photo(str(tmp_path / "photos" / "plain.png"), 33, 33, "L")
+    pixels = read(tmp_path / "photos" / "plain.png").astype(np.uint16)
+    Image.fromarray(pixels << 4).save(tmp_path / "photos" / "deep.png")
+    Image.fromarray(pixels << 6).save(tmp_path / "photos" / "deeper.png")
+    out = tmp_path / "out"
+    assert run(tmp_path / "run", [tmp_path / "photos"], out) == 0
+    printed = capsys.readouterr()
+    assert "2 photos predicted, 1 left out" in printed.out
+    assert "deeper.png holds numbers up to" in printed.err
+    masks = [read(out / "masks" / f"{name}.png") for name in ("plain", "deep")]
+    np.testing.assert_array_equal(*masks)
 
 
 def test_a_photo_that_cannot_be_read_is_told_and_left_out(model_dir, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from typing import Callable, List
@@ -14,12 +15,15 @@ from wss.errors import Stopped, UserError
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
     """A parser for `python -m <module>` that shows the module's docstring as it is."""
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    # What begins like a negative number is a value, no flag: --map -9999=ignore.
+    parser._negative_number_matcher = re.compile(r"-(\.?\d|inf)")
+    return parser
 
 
 def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:

@@ -81,7 +81,8 @@ def _write_all(
 
     # Without a terminal there is nobody to watch a bar.
     for name, image in _read_all(
-        tqdm(photos.items(), desc="predicting", unit=" photos", disable=None)
+        tqdm(photos.items(), desc="predicting", unit=" photos", disable=None),
+        model.spec.image_bits,
     ):
         if options.probabilities:
             probabilities = model.predictor.probabilities(image).numpy()
@@ -97,7 +98,9 @@ def _write_all(
         yield name
 
 
-def _read_all(photos: Iterable[Tuple[str, str]]) -> Iterator[Tuple[str, np.ndarray]]:
+def _read_all(
+    photos: Iterable[Tuple[str, str]], image_bits: Optional[int]
+) -> Iterator[Tuple[str, np.ndarray]]:
     """Names and pixels of the photos; tells of those that cannot be read."""
     from tqdm import tqdm
 
@@ -105,7 +108,7 @@ def _read_all(photos: Iterable[Tuple[str, str]]) -> Iterator[Tuple[str, np.ndarr
 
     for name, path in photos:
         try:
-            image = read_image(path)
+            image = read_image(path, image_bits)
         except UserError as error:
             tqdm.write(f"warning: {error}", file=sys.stderr)
         else:

@@ -1,6 +1,6 @@
 """A trained network as one would like to have it: photos in, masks out."""
 
-from typing import Any, Dict, List, Mapping, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
@@ -116,18 +116,23 @@ class Segmenter(tf.keras.Model):
         (50, 120)
         """
         if isinstance(image, str):
-            image = read_image(image)
+            image = read_image(image, self.spec.image_bits)
         return self.predictor.labels(image).numpy().astype(np.uint8)
 
 
-def read_image(path: str) -> np.ndarray:
+def read_image(path: str, image_bits: Optional[int] = None) -> np.ndarray:
     """A photo as training saw it: [height, width, 3], uint8, upright.
 
     >>> print(read_image("street.jpg").shape)
     (50, 120, 3)
 
+    Args:
+      path: the file.
+      image_bits: that of the spec, for photos of more than 8 bits.
+
     Raises:
-      UserError: the file is no image, or is damaged.
+      UserError: the file is no image, is damaged, or does not fit the bits.
     """
+    photo = reading.read(path, image_bits=image_bits)
     with parsing.user_errors():
-        return parsing.decode_image(reading.read(path).encode(), path).numpy()
+        return parsing.decode_image(photo.encode(), path).numpy()

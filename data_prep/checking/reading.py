@@ -61,6 +61,7 @@ class Record(NamedTuple):
       number: its number in the shard.
       name: the image's name in its data set; may be empty.
       size: height and width of the decoded image.
+      brightest: the largest of its values.
       recorded_size: those that the record gives, -1 where it gives none.
       has_mask: whether there is a mask.
       pixels: [256], int64, how many pixels of the mask hold each value; 0 without mask.
@@ -73,6 +74,7 @@ class Record(NamedTuple):
     number: int
     name: str
     size: tuple[int, int]
+    brightest: int
     recorded_size: tuple[int, int]
     has_mask: bool
     pixels: np.ndarray
@@ -294,6 +296,7 @@ def _examine(
     return {
         "name": example["name"],
         "size": tf.shape(example["image"])[:2],
+        "brightest": tf.reduce_max(example["image"]),
         "recorded_size": tf.stack([raw[parsing.HEIGHT], raw[parsing.WIDTH]]),
         "has_mask": example["has_label"],
         "pixels": tf.where(example["has_label"], pixels, 0),
@@ -329,6 +332,7 @@ def _next(
         number,
         result["name"].numpy().decode(errors="replace"),
         tuple(result["size"].numpy().tolist()),
+        int(result["brightest"]),
         tuple(result["recorded_size"].numpy().tolist()),
         bool(result["has_mask"]),
         result["pixels"].numpy().astype(np.int64),

@@ -12,6 +12,8 @@ from wss.datasets.spec import DatasetSpec
 
 _NO_FINGERPRINT = -1
 _LISTED = 8
+# An image without a brighter value is nearly black.
+_DARK = 64
 
 
 class Tally:
@@ -26,6 +28,7 @@ class Tally:
       nameless: number of images without a name.
       pixels: [256], int64, pixels of each value in the masks.
       shown_by: [256], int64, masks that show each value.
+      brightness: [256], int64, images of each brightest value.
       sizes: how many images have each (height, width).
       names: a fingerprint of each record's name, in order, -1 where there is none.
       contents: a fingerprint of each record's image, in order, -1 where it is broken.
@@ -37,6 +40,7 @@ class Tally:
         self.with_masks = self.with_class_ids = self.nameless = 0
         self.pixels = np.zeros(reading.VALUES, np.int64)
         self.shown_by = np.zeros(reading.VALUES, np.int64)
+        self.brightness = np.zeros(reading.VALUES, np.int64)
         self.sizes: collections.Counter[tuple[int, int]] = collections.Counter()
         self.names = array.array("q")
         self.contents = array.array("q")
@@ -119,6 +123,13 @@ class Tally:
             if len(never):
                 names = listed(map(self._name, never))
                 yield f"{len(never)} of {len(classes)} classes never occur: {names}."
+        dark = self.brightness[:_DARK]
+        if dark.any():
+            yield (
+                f"{dark.sum()} of {self.images} images are nearly black: the brightest "
+                f"value is {np.flatnonzero(dark)[-1]} of 255. If their files have more "
+                "than 8 bits, data_prep.folder --image_bits says how many count."
+            )
         without = self.images - self.with_masks
         if self.with_masks and without:
             yield (
@@ -169,6 +180,7 @@ class Tally:
         self.with_class_ids += bool(len(record.class_ids))
         self.nameless += not record.name
         self.sizes[record.size] += 1
+        self.brightness[record.brightest] += 1
         self.pixels += record.pixels
         self.shown_by += record.pixels > 0
         for value in np.flatnonzero(record.pixels).tolist():

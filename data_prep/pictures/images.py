@@ -21,6 +21,7 @@ def read_example(
     encoded: Optional[bytes] = None,
     mask_png: Optional[bytes] = None,
     as_stored: bool = False,
+    image_bits: Optional[int] = None,
 ) -> Example:
     """Reads an image as `wss.photos.reading.read` does.
 
@@ -35,11 +36,12 @@ def read_example(
       mask_png: the mask as a grey PNG, if it is there.
       as_stored: do not turn the image: its mask is that of the pixels as they lie in
         the file, as publishers' tools made it.
+      image_bits: of images with more than 8 bits, as of `wss.photos.depth.to_8_bits`.
 
     Raises:
       UserError: the file is no image or is damaged, or its mask has another size.
     """
-    photo = reading.read(path, encoded, as_stored)
+    photo = reading.read(path, encoded, as_stored, image_bits)
     if mask is not None:
         _check_size(mask, photo.size, photo.stored_size, path)
     if max_side is not None and photo.shrink(max_side):

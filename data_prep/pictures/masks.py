@@ -1,27 +1,22 @@
 """Reads masks of class ids, and refuses what is none."""
 
 import dataclasses
-import os
+import math
 from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
 from PIL import Image
 
-from data_prep.pictures import relabel
+from data_prep.pictures import relabel, yes_no
 from data_prep.pictures.colormaps import Colormap
 from wss.errors import UserError
-from wss.photos import decoding
+from wss.photos import decoding, depth
 
 # Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.
 _ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I", "F")
 _WITH_COLOURS = ("RGB", "P", "L", "1")
 _WITH_ALPHA = ("RGBA", "LA", "PA")
-# Files, and pictures in TIFF files, whose compression may change values.
-_LOSSY_FORMATS = (*decoding.JPEG, "WEBP")
-_LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
-
-_CHECKED_BINARIES = 64
 _WHITE = 255
 # Of TIFF's floats; larger ones, and infinity, are no integers.
 _LARGEST_LABEL = 2**31
@@ -36,12 +31,13 @@ class Labels:
     Attributes:
       colormap: the labels are colours, and these are their classes.
       binary: of the two values of a mask the one that is not 0 becomes 1.
-      changes: (first, last, new): values first..last become new, all at once.
+      changes: (first, last, new): values first..last become new, all at once. NaN
+        stands for itself.
     """
 
     colormap: Optional[Colormap] = None
     binary: bool = False
-    changes: tuple[tuple[int, int, int], ...] = ()
+    changes: tuple[tuple[float, float, int], ...] = ()
 
     def keeps(self, value: int) -> bool:
         """Whether nothing is said about a value."""
@@ -87,17 +83,22 @@ def read_mask_and_png(
     ignore_label: int,
     labels: Labels = AS_THEY_ARE,
     advice: str = _ADVICE,
+    colours: Optional[np.ndarray] = None,
 ) -> tuple[np.ndarray, Optional[bytes]]:
-    """Reads a mask whose file need not be encoded anew; arguments as of `read_mask`.
+    """Reads a mask whose file need not be encoded anew.
+
+    Args:
+      path, num_classes, ignore_label, labels, advice: as of `read_mask`.
+      colours: [num_classes, 3], if the publisher's masks show the classes in these.
 
     Returns:
       [height, width], uint8 class ids; and the file's content if it is a PNG in which
       every decoder finds just these numbers, else None.
 
     Raises:
-      UserError: as of `read_mask`.
+      UserError: as of `read_mask`; or a palette with `colours` in another order.
     """
-    encoded, image = _load(path)
+    encoded, image = _load(path, binary=labels.binary)
     if labels.colormap:
         mask = labels.colormap.class_ids(_colours(image, path), path)
     else:
@@ -107,6 +108,8 @@ def read_mask_and_png(
         return class_ids, None
     if image.mode == "P":
         _check_palette(image, class_ids, num_classes, ignore_label, path)
+        if colours is not None:
+            _check_order(image, class_ids, colours, path)
     return class_ids, encoded if _can_stay(encoded, image) else None
 
 
@@ -121,7 +124,7 @@ def to_class_ids(
     """Turns the numbers in a mask, [height, width], into class ids.
 
     Args:
-      mask: [height, width], integers.
+      mask: [height, width], integers or floats.
       source: the mask's file, for messages.
       num_classes, ignore_label, labels, advice: as of `read_mask`.
 
@@ -132,8 +135,8 @@ def to_class_ids(
       UserError: a value that is neither a class nor the ignore label.
     """
     if labels.binary:
-        mask = _binary(mask, source)
-    mask = _changed(mask, labels.changes)
+        mask = yes_no.from_values(mask, source)
+    mask = _whole(_changed(mask, labels.changes), source, advice)
     check_values(mask, num_classes, ignore_label, source, advice)
     return mask.astype(np.uint8)
 
@@ -154,7 +157,7 @@ def read_values(path: str, encoded: Optional[bytes] = None) -> np.ndarray:
     Raises:
       UserError: no image, not lossless, not one number for each pixel.
     """
-    return _values(_load(path, encoded)[1], path)
+    return _whole(_values(_load(path, encoded)[1], path), path)
 
 
 def read_colours(path: str) -> np.ndarray:
@@ -191,7 +194,7 @@ def check_values(
     # Nearly all masks are right: this takes a tenth of the time of a histogram.
     if ((mask >= 0) & (mask < num_classes) | (mask == ignore_label)).all():
         return
-    values, counts = _histogram(mask)
+    values, counts = relabel.histogram(mask)
     wrong = ((values < 0) | (values >= num_classes)) & (values != ignore_label)
     if values.tolist() == [0, _WHITE]:
         advice = (
@@ -199,7 +202,7 @@ def check_values(
             "255 as 1"
         )
     value, count = values[wrong][0].item(), counts[wrong][0].item()
-    if value < 0:  # No command line can name it.
+    if value < 0 and advice == _ADVICE:
         advice = _SAVE
     more = f" (and {wrong.sum() - 1} other such values)" if wrong.sum() > 1 else ""
     raise UserError(
@@ -209,58 +212,37 @@ def check_values(
     )
 
 
-def check_binaries(
-    paths: Sequence[str], ignore_label: int, labels: Labels = AS_THEY_ARE
-) -> None:
-    """Refuses a set of masks in which nothing but 0 and 255 occurs, 255 being ignored.
-
-    Such masks pass for background and ignored pixels, and a network trained on them
-    predicts nothing at all. Looks at some masks, spread over all of them.
-
-    Args:
-      paths: files of masks.
-      ignore_label: the label of ignored pixels.
-      labels: what the values mean; if they speak of 255, all is well.
-
-    Raises:
-      UserError: all masks are 0 and 255.
-    """
-    if ignore_label != _WHITE or not labels.keeps(_WHITE):
-        return
-    seen = set()
-    for path in paths[:: max(1, -(-len(paths) // _CHECKED_BINARIES))]:
-        try:
-            seen.update(_histogram(read_values(path))[0].tolist())
-        except UserError:
-            continue  # Whoever writes the records tells of all broken masks.
-        if not seen <= {0, _WHITE}:
-            return
-    if _WHITE in seen:
-        raise UserError(
-            f"The masks in {os.path.dirname(path)} hold only 0 and 255: yes/no masks, "
-            "whose 255 would be ignored and nothing learned. Add --binary to read 255 "
-            "as 1; or --map 255=ignore if that is meant."
-        )
-
-
-def _load(path: str, encoded: Optional[bytes] = None) -> tuple[bytes, Image.Image]:
+def _load(
+    path: str, encoded: Optional[bytes] = None, binary: bool = False
+) -> tuple[bytes, Image.Image]:
     """Opens a mask whose numbers or colours are as they were drawn.
 
+    Args:
+      path: the file.
+      encoded: the content, if it is in no file.
+      binary: take a lossy file as well, as a yes/no mask of 0 and 1.
+
     Returns:
-      The file's content and the picture. One that was turned is of no format.
+      The file's content and the picture. One that was turned, or whose numbers Pillow
+      scales, is of no format.
     """
     encoded, image = decoding.load(path, "mask", encoded)
-    compression = image.info.get("compression")
-    if image.format in _LOSSY_FORMATS or compression in _LOSSY_COMPRESSIONS:
-        kind = "WebP" if "WEBP" in (image.format, compression) else "JPEG"
-        raise UserError(
-            f"The mask {path} is a {kind}, whose compression changes class ids. Save "
-            "masks as PNG, from their source."
-        )
-    several = image.mode not in _ONE_CHANNEL
-    if several and decoding.bits_per_channel(encoded, image) > 8:
-        raise UserError(f"The mask {path} has several channels of 16 bits. {_SAVE}.")
     turn = decoding.orientation(image)
+    kind = yes_no.lossy_kind(image)
+    if kind:
+        if not binary:
+            raise UserError(
+                f"The mask {path} is a {kind}, whose compression changes class "
+                "ids. Save masks as PNG, from their source; yes/no masks of black and "
+                "white can be read with data_prep.folder --binary."
+            )
+        image = yes_no.thresholded(image, path)
+    elif depth.is_scaled(encoded, image):
+        if image.mode not in _ONE_CHANNEL:
+            raise UserError(
+                f"The mask {path} has several channels, and not of 8 bits. {_SAVE}."
+            )
+        image = Image.fromarray(depth.stored_numbers(encoded, image, path))
     return encoded, image if turn is None else image.transpose(turn)
 
 
@@ -268,14 +250,13 @@ def _can_stay(encoded: bytes, image: Image.Image) -> bool:
     """Whether TensorFlow decodes the file to the numbers that PIL has found."""
     return (
         (image.format, image.mode) == ("PNG", "L")
-        and decoding.bits_per_channel(encoded, image) == 8
         and "transparency" not in image.info
         and decoding.is_sound(encoded, image)
     )
 
 
 def _values(image: Image.Image, path: str) -> np.ndarray:
-    """[height, width], integers."""
+    """[height, width], integers or floats."""
     if image.mode in _ONE_CHANNEL:
         values = np.asarray(image)
     else:
@@ -289,14 +270,24 @@ def _values(image: Image.Image, path: str) -> np.ndarray:
             )
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
+    return values
+
+
+def _whole(values: np.ndarray, path: str, advice: str = _SAVE) -> np.ndarray:
+    """Makes integers of the values of a mask, where they are such."""
+    if values.dtype.kind == "u":
+        return values
     if values.dtype.kind == "f":
-        wrong = ~(abs(values) <= _LARGEST_LABEL) | (values != np.rint(values))
+        absent = ~(abs(values) <= _LARGEST_LABEL)
+        wrong = absent | (values != np.rint(values))
         if wrong.any():
+            value = values[absent if absent.any() else wrong][0].item()
+            advice = advice.format(value=value) if absent.any() else _SAVE
             raise UserError(
-                f"The mask {path} holds the value {values[wrong][0]:g}, which is no "
-                f"class id. {_SAVE}."
+                f"The mask {path} holds the value {value}, which is no class id. "
+                f"{advice}."
             )
-    return values if values.dtype.kind == "u" else values.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def _colours(image: Image.Image, path: str) -> np.ndarray:
@@ -339,8 +330,8 @@ def _check_palette(
     Such programs number the values that occur: 0, 2, 5 becomes 0, 1, 2 with a palette
     of these greys. A palette of black and white is a yes/no mask.
     """
-    used = _histogram(indices)[0]
-    palette = np.array(image.getpalette("RGB"), np.int64).reshape(-1, 3)[used]
+    used = relabel.histogram(indices)[0]
+    palette = _palette(image)[used]
     greys = palette[:, 0]
     is_grey = (palette == greys[:, None]).all()
     if not is_grey or (greys == used).all() or set(greys.tolist()) <= {0, _WHITE}:
@@ -353,30 +344,44 @@ def _check_palette(
         )
 
 
-def _binary(mask: np.ndarray, path: str) -> np.ndarray:
-    values = _histogram(mask)[0]
-    if (values != 0).sum() > 1:
-        raise UserError(
-            f"The mask {path} holds {len(values)} values ({values[0]} to "
-            f"{values[-1]}): it is no yes/no mask, and --binary does not fit. Save it "
-            "without smoothed edges, or leave --binary out."
-        )
-    return (mask != 0).astype(np.uint8)
+def _check_order(
+    image: Image.Image, indices: np.ndarray, colours: np.ndarray, path: str
+) -> None:
+    """Refuses a palette in which an index has the colour of another class.
+
+    An editor that saves a mask again may put its colours in another order.
+    """
+    palette = _palette(image)
+    for index in relabel.histogram(indices)[0].tolist():
+        (classes,) = np.nonzero((colours == palette[index]).all(axis=1))
+        if len(classes) and index not in classes:
+            raise UserError(
+                f"The palette of the mask {path} gives the number {index} the colour "
+                f"of class {classes[0]}: another program has saved it in an order of "
+                "its own. Take the mask from its publisher's archive."
+            )
 
 
-def _changed(mask: np.ndarray, changes: Sequence[tuple[int, int, int]]) -> np.ndarray:
+def _palette(image: Image.Image) -> np.ndarray:
+    """[256, 3]; black, where the file's own palette is shorter."""
+    palette = np.zeros((256, 3), np.int64)
+    own = np.array(image.getpalette("RGB")).reshape(-1, 3)
+    palette[: len(own)] = own
+    return palette
+
+
+def _changed(
+    mask: np.ndarray, changes: Sequence[tuple[float, float, int]]
+) -> np.ndarray:
     if not changes:
         return mask
-    changed = mask.astype(np.int64)
+    has_floats = mask.dtype.kind == "f"
+    changed = mask.astype(np.float64 if has_floats else np.int64)
     for first, last, new in changes:
-        changed[(mask >= first) & (mask <= last)] = new
+        if has_floats:  # As exact as the file's own.
+            with np.errstate(over="ignore"):
+                first, last = mask.dtype.type(first), mask.dtype.type(last)
+        is_nan = math.isnan(first)
+        found = np.isnan(mask) if is_nan else (mask >= first) & (mask <= last)
+        changed[found] = new
     return changed
-
-
-def _histogram(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values that occur, in order, and how often."""
-    if mask.dtype in (np.uint8, np.uint16):
-        counts = np.bincount(mask.ravel())
-        values = np.flatnonzero(counts)
-        return values, counts[values]
-    return np.unique(mask, return_counts=True)

@@ -55,6 +55,15 @@ def colour(number_of: int) -> str:
     return f"the colour #{number_of:06x}"
 
 
+def histogram(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values that occur, in order, and how often."""
+    if mask.dtype in (np.uint8, np.uint16):
+        counts = np.bincount(mask.ravel())
+        values = np.flatnonzero(counts)
+        return values, counts[values]
+    return np.unique(mask, return_counts=True)
+
+
 @functools.lru_cache(maxsize=8)
 def _columns(class_ids: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     known, ids = zip(*sorted(class_ids))

@@ -60,6 +60,32 @@ def test_label_ids_become_train_ids(monkeypatch, capsys, tree):
     assert "train: 2 images are there, published are 2975." in printed
 
 
+@pytest.fixture
+def numbered_anew(tmp_path):
+    """Two cities whose frames have the same numbers; only one is on the road."""
+    root = tmp_path / "cityscapes"
+    for city, label_id in (("delhi", 7), ("pune", 26)):
+        for frame in ("000001", "000002"):
+            image = root / "leftImg8bit" / "train" / city / f"{frame}_leftImg8bit.png"
+            trees.save_image(image, 6, 6, seed=label_id)
+            mask = root / "gtFine" / "train" / city / f"{frame}_gtFine_labelIds.png"
+            trees.save_mask(mask, np.full((6, 6), label_id))
+    return root
+
+
+def test_frames_that_are_numbered_anew_in_each_city(monkeypatch, numbered_anew):
+    out = run(monkeypatch, numbered_anew, "--split", "train")
+    assert trees.names(out, "train") == [
+        *("delhi/000001", "delhi/000002", "pune/000001", "pune/000002")
+    ]
+    classes = [example["label"].max() for example in trees.decode(out, "train")]
+    assert classes == [0, 0, 13, 13]  # Road and car.
+    mask = numbered_anew / "gtFine" / "train" / "pune" / "000002_gtFine_labelIds.png"
+    mask.unlink()
+    with pytest.raises(UserError, match="1 images .* have no mask.*'pune/000002'"):
+        run(monkeypatch, numbered_anew, "--split", "train", "--overwrite")
+
+
 def test_files_that_do_not_belong(monkeypatch, capsys, tree):
     stray = tree / "leftImg8bit" / "val" / "ulm" / "notes.txt"
     stray.touch()

@@ -92,6 +92,9 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (("--masks=images",), "lie in one folder, images.*--mask_suffix=_mask"),
         (("--masks=masks", "--map", "1:2"), "--map 1:2: write OLD=NEW"),
         (("--masks=masks", "--map", "9-1=2"), "--map 9-1=2: write OLD=NEW"),
+        (("--masks=masks", "--map", "nan-1=2"), "--map nan-1=2: write OLD=NEW"),
+        (("--masks=masks", "--map", "nan=1", "NaN=2"), "NaN=2: .* another meaning"),
+        (("--masks=masks", "--map", "-9=1", "-9--8=2"), "-9--8=2: .* another meaning"),
         (
             ("--masks=masks", "--map", "1=road"),
             "--map 1=road: there is no class 'road'",
@@ -124,6 +127,21 @@ def test_yes_no_masks(monkeypatch, photos):
             np.testing.assert_array_equal(example["label"], MASK == 1)
 
 
+def test_yes_no_masks_published_as_jpeg(monkeypatch, capsys, tmp_path):
+    yes = np.kron([[0, 1, 1], [0, 0, 1]], np.ones((16, 16))).astype(np.uint8)
+    for name in "ab":
+        trees.save_image(tmp_path / "images" / f"{name}.jpg", *yes.shape)
+        trees.save_image(tmp_path / "masks" / f"{name}.jpg", *yes.shape)
+        Image.fromarray(yes * 255).save(tmp_path / "masks" / f"{name}.jpg", quality=60)
+    flags = ("--masks=masks", "--split=train", "--num_classes=2")
+    with pytest.raises(UserError, match="is a JPEG, whose compression .*--binary"):
+        run(monkeypatch, tmp_path, *flags)
+    out = run(monkeypatch, tmp_path, *flags, "--binary")
+    assert "2 masks are JPEG or WebP" in capsys.readouterr().out
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], yes)
+
+
 def test_labels_get_other_meanings(monkeypatch, photos):
     (photos / "classes.txt").write_text("sky\nroad\n")
     changes = ("--map", "0=road", "2-254=ignore", "--map", "1=0")
@@ -136,6 +154,36 @@ def test_labels_get_other_meanings(monkeypatch, photos):
     assert trees.manifest(out)["splits"]["train"]["options"]["map"] == [
         *([0, 0, 1], [2, 254, 255], [1, 1, 0])
     ]
+
+
+@pytest.mark.parametrize(
+    "nothing, change",
+    [
+        (-9999, ["--map=-9999=ignore"]),
+        (-9999, ["--map", "1=0", "-9999=ignore"]),
+        (-9999, ["--map", "-9999=ignore", "1=0"]),
+        (-9999, ["--map", "-10000--1=ignore"]),
+        (np.nan, ["--map", "NaN=ignore"]),
+        (-np.inf, ["--map", "-inf=ignore"]),
+        (np.finfo(np.float32).min, ["--map", "-3.4028235e+38=255"]),
+    ],
+)
+def test_what_stands_for_no_data(monkeypatch, photos, nothing, change):
+    for name in ["a", "b", "sub/c"]:
+        (photos / "masks" / f"{name}.png").unlink()
+        mask = np.where(MASK == 2, nothing, MASK).astype(np.float32)
+        Image.fromarray(mask).save(photos / "masks" / f"{name}.tif")
+    flags = ("--masks=masks", "--split=train", "--num_classes=2")
+    value = r"nan|-inf|-9999|-3.40282346638\d+e\+38"
+    with pytest.raises(
+        UserError, match=f"holds the value ({value}).*--map ({value})=ig"
+    ):
+        run(monkeypatch, photos, *flags)
+    out = run(monkeypatch, photos, *flags, *change)
+    expected = np.where(MASK == 2, 255, MASK * ("1=0" not in change))
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], expected)
+    assert "NaN" not in (out / "dataset.json").read_text()
 
 
 @pytest.mark.parametrize("source", ["voc", "colours.txt"])
@@ -267,3 +315,49 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     assert [each["name"] for each in skipped] == [
         *("coloured_mask", "empty", "jpeg_mask", "small", "text")
     ]
+
+
+def test_one_rule_of_range_for_all_splits(monkeypatch, tmp_path):
+    for folder_name, highest in (("a", (250, 255, 300, 4000)), ("b", (16, 5000))):
+        (tmp_path / folder_name).mkdir()
+        for number in highest:
+            pixels = np.full((6, 8), number, np.uint16)
+            Image.fromarray(pixels).save(tmp_path / folder_name / f"{number:04}.png")
+    monkeypatch.chdir(tmp_path)
+
+    def write(*flags):
+        command = ["folder", "--num_classes=2", "--output_dir=out", *flags]
+        monkeypatch.setattr("sys.argv", command)
+        folder.main()
+
+    write("--images=a", "--split=labeled")
+    shown = [one["image"].max() for one in trees.decode(tmp_path / "out", "labeled")]
+    assert shown == [15, 15, 18, 250]
+    assert datasets.get("folder", "out").image_bits == 12
+    with pytest.raises(UserError, match="1 of 2 .* up to 5000.* 12 bits.*_bits=13"):
+        write("--images=b", "--split=more")
+    for source, split in (("a", "labeled"), ("b", "more")):
+        write(
+            f"--images={source}",
+            f"--split={split}",
+            "--image_bits=13",
+            "--output_dir=x",
+        )
+    shown = [one["image"].max() for one in trees.decode(tmp_path / "x", "more")]
+    assert shown == [0, 156]
+
+
+def test_palettes_that_differ(monkeypatch, photos):
+    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
+    for name, order in (("a", [0, 1, 2]), ("b", [0, 1, 2]), ("sub/c", [2, 0, 1])):
+        image = Image.fromarray(np.argsort(order)[MASK].astype(np.uint8))
+        image.putpalette(colours[order].tobytes())
+        image.save(photos / "masks" / f"{name}.png")
+    flags = ("--masks=masks", "--split=train", "--num_classes=3")
+    with pytest.raises(UserError, match="masks/a.png and the mask masks/sub/c.png dif"):
+        run(monkeypatch, photos, *flags)
+    assert not (photos / "out").exists()
+    (photos / "c.txt").write_text("0 0 0 0\n128 0 0 1\n0 128 0 2\n")
+    out = run(monkeypatch, photos, *flags, "--colormap=c.txt")
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], MASK)

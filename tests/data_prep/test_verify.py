@@ -104,7 +104,7 @@ def test_a_data_set_as_the_writer_makes_it(monkeypatch, capsys, tmp_path):
 
 def _read(name):
     """The image of the n-th name is n columns wider than 3."""
-    pixels = np.full((2, 3 + len(name), 3), len(name), np.uint8)
+    pixels = np.full((2, 3 + len(name), 3), 200 + len(name), np.uint8)
     mask = np.zeros(pixels.shape[:2], np.uint8)
     mask[:, :3] = [[0, 1, 0], [0, 1, 255]]
     mask[:, 3:] = [[0], [1]]
@@ -324,6 +324,20 @@ def test_what_is_only_noted(monkeypatch, capsys, tmp_path):
     ):
         assert note in notes, note
     assert "plain: 1 images in 1 shard, 0 with masks, 1 without" in lines
+
+
+def test_images_that_are_nearly_black(monkeypatch, capsys, tmp_path):
+    dark = [
+        records.encode_png(np.full((2, 4, 3), value, np.uint8)) for value in (3, 10)
+    ]
+    dark = [example(str(i), ENCODED=image) for i, image in enumerate(dark)]
+    write(tmp_path, "train", [*dark, example("bright")])
+    describe(tmp_path, train=3)
+    status, lines, _ = run(monkeypatch, capsys, tmp_path)
+    assert status == 0
+    (note,) = (one for one in findings(lines, "note") if "black" in one)
+    assert "2 of 3 images are nearly black: the brightest value is 10 of 255." in note
+    assert "data_prep.folder --image_bits" in note
 
 
 def test_masks_without_any_class(monkeypatch, capsys, tmp_path):

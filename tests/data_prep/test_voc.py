@@ -50,6 +50,21 @@ def test_precise_masks_of_a_list_in_the_tree(monkeypatch, tree):
     assert datasets.get("voc", str(out)).num_classes == 21
 
 
+def test_masks_that_an_editor_has_saved_again(monkeypatch, tree):
+    """The same picture in every viewer: aeroplanes, as the number 0."""
+    voc_dir, names = tree
+    path = voc_dir / "SegmentationClass" / f"{names[1]}.png"
+    for order, message in (([0, 1], None), ([1, 0], "number 0 the colour of class 1")):
+        image = Image.fromarray(np.argsort(order)[MASK % 5 % 2].astype(np.uint8))
+        image.putpalette(datasets.get("voc").palette[order].tobytes())
+        image.save(path)
+        if message:
+            with pytest.raises(UserError, match=f"{names[1]}.png gives the {message}"):
+                run(monkeypatch, tree, "--split", "train", "--overwrite")
+        else:
+            run(monkeypatch, tree, "--split", "train")
+
+
 def test_augmented_masks_where_there_is_no_precise_one(monkeypatch, tree):
     voc_dir, names = tree
     for name in names:

@@ -110,3 +110,18 @@ def test_broken_descriptions(tmp_path, text):
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(UserError, match="not a data set's description"):
         datasets.get("folder", str(tmp_path))
+
+
+def test_the_bits_of_photos_are_part_of_the_description(tmp_path):
+    splits = {
+        "train": {"examples": 5},
+        "val": {"examples": 2, "options": {"image_bits": 12}},
+    }
+    write_manifest(tmp_path, splits=splits)
+    spec = datasets.get("folder", str(tmp_path))
+    assert spec.image_bits == 12
+    spec.write(str(tmp_path / "classes.json"))
+    assert DatasetSpec.read(str(tmp_path / "classes.json")).image_bits == 12
+    write_manifest(tmp_path)
+    spec = datasets.get("folder", str(tmp_path))
+    assert spec.image_bits is None and "image_bits" not in spec.to_json()

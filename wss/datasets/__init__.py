@@ -74,6 +74,7 @@ def _from_manifest(
         split_sizes={
             split: entry["examples"] for split, entry in manifest["splits"].items()
         },
+        image_bits=manifests.image_bits(manifest),
     )
 
 

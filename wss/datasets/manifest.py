@@ -14,6 +14,15 @@ def path(data_dir: str) -> str:
     return os.path.join(data_dir, FILE_NAME)
 
 
+def image_bits(manifest: dict[str, Any]) -> Optional[int]:
+    """Of images with more than 8 bits, in all splits; None: there are none such.
+
+    `data_prep.folder` chooses them; `wss.photos.depth.to_8_bits` applies them.
+    """
+    options = (entry.get("options") or {} for entry in manifest["splits"].values())
+    return next((one["image_bits"] for one in options if "image_bits" in one), None)
+
+
 def read(data_dir: str) -> Optional[dict[str, Any]]:
     """Reads the manifest of a folder of shards.
 

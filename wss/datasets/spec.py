@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class DatasetSpec:
       palette: [num_classes, 3], uint8, a colour for each class; None: PASCAL's.
       ignore_label: label of pixels that neither training nor evaluation counts.
       split_sizes: published number of images by split; may be empty.
+      image_bits: how photos of more than 8 bits were read, and have to be read for a
+        prediction, as of `wss.photos.depth.to_8_bits`; None: there were none.
 
     >>> roads = DatasetSpec("roads", ("background", "road"))
     >>> print(roads.num_classes, roads.ignore_label)
@@ -48,6 +50,7 @@ class DatasetSpec:
     palette: np.ndarray = None
     ignore_label: int = 255
     split_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    image_bits: Optional[int] = None
 
     def __post_init__(self):
         palette = self.palette
@@ -80,6 +83,7 @@ class DatasetSpec:
         return {
             "name": self.name,
             "ignore_label": self.ignore_label,
+            **({"image_bits": self.image_bits} if self.image_bits else {}),
             "classes": [
                 {"id": number, "name": name, "colour": colour}
                 for number, (name, colour) in enumerate(
@@ -96,6 +100,7 @@ class DatasetSpec:
             class_names=tuple(one["name"] for one in written["classes"]),
             palette=np.array([one["colour"] for one in written["classes"]], np.uint8),
             ignore_label=written["ignore_label"],
+            image_bits=written.get("image_bits"),
         )
 
     @property

@@ -18,7 +18,7 @@ from wss.errors import UserError
 
 JPEG = ("JPEG", "MPO")  # MPO: a JPEG with others behind it, as cameras write them.
 # No others: some decoders of PIL start other programs.
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP")
 
 _ORIENTATION = 0x0112
 # What turns an image upright, by its EXIF orientation.
@@ -36,6 +36,9 @@ _TURNS = {
 _SUBFILE_TYPE, _NO_PAGE_OF_ITS_OWN = 254, 0b101
 _BITS_PER_SAMPLE = 258
 
+# Where a file's header is: that of PGM and PPM may hold comments.
+_HEADER = 4096
+_JPEG_BEGINS = b"\xff\xd8"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_DEPTH_AT = 24
 
@@ -81,14 +84,14 @@ def load(
         raise _unreadable(kind, path, "the file is empty")
     try:
         with _quiet():
-            image = Image.open(io.BytesIO(encoded), formats=_FORMATS)
+            image = Image.open(io.BytesIO(encoded), formats=FORMATS)
             pictures = _count_pictures(image)
             if image.format in JPEG and orientation(image) is None:
                 _decode_small(encoded)
             else:
                 image.load()
     except UnidentifiedImageError as error:
-        reason = f"it is none of {', '.join(_FORMATS)}, or its beginning is damaged"
+        reason = f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"
         raise _unreadable(kind, path, reason) from error
     except Image.DecompressionBombError as error:
         raise UserError(
@@ -108,6 +111,26 @@ def load(
             "Save the one that counts as a file of its own."
         )
     return encoded, image
+
+
+def peek(path: str) -> Optional[tuple[bytes, Image.Image]]:
+    """Opens an image file without decoding it, unless it is a JPEG.
+
+    Returns:
+      The beginning of the file and the picture, of which only mode, size and metadata
+      are known; None for a JPEG, and for what `load` has to judge.
+    """
+    try:
+        if not os.path.isfile(path):
+            return None
+        with open(path, "rb") as file:
+            beginning = file.read(_HEADER)
+        if beginning.startswith(_JPEG_BEGINS):
+            return None
+        with _quiet(), Image.open(path, formats=FORMATS) as image:
+            return beginning, image
+    except Exception:  # As many kinds as in `load`.
+        return None
 
 
 def orientation(image: Image.Image) -> Optional[Image.Transpose]:

@@ -8,14 +8,12 @@ import dataclasses
 import io
 from typing import Optional
 
-import numpy as np
 from PIL import Image
 
 from wss.errors import UserError
-from wss.photos import decoding
+from wss.photos import decoding, depth
 
 _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-_MAX_8_BITS, _MAX_16_BITS = 255, 65535
 
 
 @dataclasses.dataclass
@@ -60,7 +58,12 @@ class Photo:
         return True
 
 
-def read(path: str, encoded: Optional[bytes] = None, as_stored: bool = False) -> Photo:
+def read(
+    path: str,
+    encoded: Optional[bytes] = None,
+    as_stored: bool = False,
+    image_bits: Optional[int] = None,
+) -> Photo:
     """Reads an image; JPEG and PNG in grey or RGB keep their bytes.
 
     Anything else that can be decoded becomes RGB, 8 bits, upright: a photo with an EXIF
@@ -71,9 +74,10 @@ def read(path: str, encoded: Optional[bytes] = None, as_stored: bool = False) ->
       path: the file.
       encoded: the content, if it is in no file; `path` then only says where it is from.
       as_stored: do not turn the image.
+      image_bits: of an image with more than 8 bits, as of `depth.to_8_bits`.
 
     Raises:
-      UserError: the file is no image or is damaged.
+      UserError: the file is no image or is damaged, or its numbers do not fit the bits.
     """
     encoded, image = decoding.load(path, "image", encoded)
     stored_size = image.size
@@ -81,6 +85,9 @@ def read(path: str, encoded: Optional[bytes] = None, as_stored: bool = False) ->
     turn = None if as_stored else decoding.orientation(image)
     stays = turn is None and _can_stay(encoded, image)
     if not stays:
+        if depth.is_deep(encoded, image):
+            numbers = depth.brightness(encoded, image, path)
+            image = Image.fromarray(depth.to_8_bits(numbers, image_bits, path))
         image = _to_rgb(image, path)
     if turn is not None:
         image = image.transpose(turn)
@@ -93,13 +100,12 @@ def _can_stay(encoded: bytes, image: Image.Image) -> bool:
         image.format in (*decoding.JPEG, "PNG")
         and image.mode in ("L", "RGB")
         and "transparency" not in image.info
+        and not depth.is_deep(encoded, image)
         and decoding.is_sound(encoded, image)
     )
 
 
 def _to_rgb(image: Image.Image, path: str) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bits(np.asarray(image), path))
     try:
         if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
             image = image.convert("RGBA")
@@ -111,19 +117,6 @@ def _to_rgb(image: Image.Image, path: str) -> Image.Image:
             f"The image {path} has pixels of an unknown kind ({image.mode}). Save it "
             "as JPEG or PNG."
         ) from error
-
-
-def _to_8_bits(values: np.ndarray, path: str) -> np.ndarray:
-    """Makes uint8 grey of 16-bit grey; numbers that fit into 8 bits stay."""
-    whole = np.issubdtype(values.dtype, np.integer)
-    if not whole or values.min() < 0 or values.max() > _MAX_16_BITS:
-        raise UserError(
-            f"The image {path} holds numbers ({values.min():g} to {values.max():g}) "
-            "whose brightness is not known. Save it with 8 or 16 bits."
-        )
-    if values.max() > _MAX_8_BITS:
-        values = values >> 8
-    return values.astype(np.uint8)
 
 
 def _encode(image: Image.Image, image_format: str) -> bytes:

@@ -95,7 +95,7 @@ def test_records_worth_a_look_show_each_class_and_come_from_all_over():
         pixels[1] = {40: 5, 41: 9}.get(i, 0)
         pixels[2] = 7 * (i == 70)
         record = reading.Record(
-            0, i, str(i), (8, 8), (8, 8), True, pixels, np.array([]), i, i
+            0, i, str(i), (8, 8), 255, (8, 8), True, pixels, np.array([]), i, i
         )
         assert not list(tally.add(record, "shard"))
     assert list(tally.add(reading.Broken(0, 100, "broken"), "shard")) == ["broken"]

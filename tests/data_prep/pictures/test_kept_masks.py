@@ -1,12 +1,11 @@
 """Masks whose files go into the records as they are, because they decode the same."""
 
 import io
-import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from data_prep import folder
 from data_prep.pictures import images, masks
@@ -51,16 +50,6 @@ def damaged(path):
     path.write_bytes(content)
 
 
-def with_four_bits(path):
-    """Grey values 0 to 3 in 4 bits, which decoders spread over 0 to 255."""
-    header = (b"IHDR", np.array([0, 0, 0, 2, 0, 0, 0, 1, 4, 0, 0, 0, 0], np.uint8))
-    pixels = (b"IDAT", zlib.compress(b"\0\x12"))
-    with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for kind, content in (header, pixels, (b"IEND", b"")):
-            PngImagePlugin.putchunk(file, kind, bytes(content))
-
-
 @pytest.mark.parametrize(
     "save",
     [
@@ -79,13 +68,6 @@ def test_other_masks_do_not(tmp_path, save):
     assert png is None
     expected = MASK[::-1, ::-1] if save is with_orientation else MASK
     np.testing.assert_array_equal(mask, expected)
-
-
-def test_masks_of_four_bits_do_not_stay(tmp_path):
-    with_four_bits(tmp_path / "mask.png")
-    mask, png = masks.read_mask_and_png(str(tmp_path / "mask.png"), 40, 255)
-    assert png is None
-    assert mask.shape == (1, 2)
 
 
 def test_changed_labels_are_encoded_anew(tmp_path):

@@ -1,8 +1,6 @@
 """Masks as users have them: read right, or refused with a way to go on."""
 
 import re
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from PIL import Image
 from data_prep.pictures import masks
 from data_prep.pictures.colormaps import Colormap
 from tests.data_prep import trees
+from tests.photos import raw
 from wss.errors import UserError
 
 MASK = np.array([[0, 1, 2, 255], [3, 3, 0, 1]], np.uint8)
@@ -21,25 +20,6 @@ def save(path, pixels, mode=None, **options):
     image = Image.fromarray(pixels)
     (image.convert(mode) if mode else image).save(path, **options)
     return str(path)
-
-
-def png_16_bits(pixels):
-    """A PNG of [height, width, 3], uint16, which PIL cannot write."""
-
-    def chunk(kind, content):
-        checksum = zlib.crc32(kind + content)
-        return (
-            struct.pack(">I", len(content))
-            + kind
-            + content
-            + struct.pack(">I", checksum)
-        )
-
-    height, width, _ = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 
 @pytest.mark.parametrize("palette", [False, True])
@@ -58,6 +38,38 @@ def test_lossless_formats(tmp_path, ending):
     np.testing.assert_array_equal(masks.read_mask(path, 4, 255), MASK)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        raw.png(MASK % 4, 2),
+        raw.png(MASK % 4, 4),
+        raw.tiff(MASK % 4, 2),
+        raw.tiff(MASK % 4, 4, ">"),
+        raw.pnm(MASK % 4, 3),
+        raw.pnm(MASK % 4, 200, as_text=True),
+        raw.pnm(MASK % 4, 1000),
+    ],
+)
+def test_numbers_are_those_that_the_file_stores(tmp_path, content):
+    """Decoders for the eye spread them over 0 to 255."""
+    (tmp_path / "mask").write_bytes(content)
+    mask, png = masks.read_mask_and_png(str(tmp_path / "mask"), 4, 255)
+    assert png is None
+    np.testing.assert_array_equal(mask, MASK % 4)
+
+
+def test_class_15_of_16_in_4_bits_is_not_255(tmp_path):
+    (tmp_path / "mask.tif").write_bytes(raw.tiff(np.array([[0, 15]]), 4))
+    with pytest.raises(UserError, match="holds the value 15 in 1 pixels"):
+        masks.read_mask(str(tmp_path / "mask.tif"), 2, 255)
+
+
+def test_more_than_the_largest_number_that_a_pgm_names(tmp_path):
+    (tmp_path / "mask.pgm").write_bytes(raw.pnm(np.array([[0, 1, 255]]), 2))
+    with pytest.raises(UserError, match="holds the number 255, .*maxval"):
+        masks.read_mask(str(tmp_path / "mask.pgm"), 3, 255)
+
+
 def test_a_palette_of_greys_may_hide_a_grey_mask(tmp_path):
     """Saving as GIF numbers the values that occur: here 255 becomes 4."""
     path = save(tmp_path / "mask.gif", MASK)
@@ -70,6 +82,13 @@ def test_a_palette_of_greys_may_hide_a_grey_mask(tmp_path):
     np.testing.assert_array_equal(masks.read_mask(path, 5, 255), MASK % 251)
     path = save(tmp_path / "mask.gif", (MASK > 1) * np.uint8(255))
     np.testing.assert_array_equal(masks.read_mask(path, 2, 255), MASK > 1)
+
+
+def test_indices_beyond_the_palette(tmp_path):
+    content = raw.png(MASK % 4, 8, palette=[9, 8, 7, 200, 0, 0])
+    (tmp_path / "mask.png").write_bytes(content)
+    mask = masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
+    np.testing.assert_array_equal(mask, MASK % 4)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
@@ -87,19 +106,39 @@ def test_numbers_of_more_bits(tmp_path, dtype):
 @pytest.mark.parametrize("wrong", [0.5, np.nan, np.inf, -1e30])
 def test_numbers_that_are_no_integers(tmp_path, wrong):
     path = save(tmp_path / "mask.tif", np.where(MASK == 2, wrong, 0).astype("f"))
-    message = (
-        f"mask.tif holds the value {re.escape(f'{wrong:g}')}, .* no class id. Save"
-    )
-    with pytest.raises(UserError, match=message):
-        masks.read_mask(path, 4, 255)
+    told = str(np.float32(wrong).item())
+    message = f"mask.tif holds the value {re.escape(told)}, .* no class id. "
+    advice = "Save" if wrong == 0.5 else f"--map {told}=ignore"
+    with pytest.raises(UserError, match=message + re.escape(advice)):
+        masks.read_mask(path, 4, 255, advice="--map {value}=ignore")
+    with pytest.raises(UserError, match=message + "Save"):
+        masks.read_values(path)
 
 
 def test_negative_numbers(tmp_path):
     path = save(tmp_path / "mask.tif", np.where(MASK == 2, -1, 0).astype(np.int32))
-    with pytest.raises(
-        UserError, match="the value -1 in 1 pixels.*. Save it as a grey"
-    ):
+    with pytest.raises(UserError, match="the value -1 in 1 pixels.*--map -1=CLASS"):
         masks.read_mask(path, 4, 255, advice="--map {value}=CLASS")
+
+
+@pytest.mark.parametrize(
+    "nothing, dtype",
+    [
+        (-9999, np.int16),
+        (-9999, np.int32),
+        (-9999, np.float32),
+        (np.nan, np.float32),
+        (np.inf, np.float32),
+        (float(np.finfo(np.float32).min), np.float32),
+    ],
+)
+def test_what_stands_for_no_data(tmp_path, nothing, dtype):
+    path = save(
+        tmp_path / "mask.tif", np.where(MASK == 255, nothing, MASK).astype(dtype)
+    )
+    labels = masks.Labels(changes=((nothing, nothing, 255), (3, 3, 0)))
+    mask = masks.read_mask(path, 3, 255, labels)
+    np.testing.assert_array_equal(mask, np.where(MASK == 3, 0, MASK))
 
 
 def test_black_and_white_masks_are_0_and_1(tmp_path):
@@ -148,9 +187,9 @@ def test_colours_are_no_class_ids(tmp_path):
 
 def test_colours_of_16_bits_would_lose_the_lower_8(tmp_path):
     pixels = np.repeat(MASK[..., None], 3, axis=-1).astype(np.uint16)
-    (tmp_path / "mask.png").write_bytes(png_16_bits(pixels))
+    (tmp_path / "mask.png").write_bytes(raw.png(pixels, 16))
     assert Image.open(tmp_path / "mask.png").getextrema() == ((0, 0),) * 3
-    with pytest.raises(UserError, match="several channels of 16 bits"):
+    with pytest.raises(UserError, match="several channels, and not of 8 bits"):
         masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
 
 
@@ -243,42 +282,3 @@ def test_16_bits_have_no_colours(tmp_path):
     labels = masks.Labels(colormap=Colormap("c.txt", ((0, 0, 0, 0),)))
     with pytest.raises(UserError, match="I;16.*without colours of 8 bits"):
         masks.read_mask(path, 2, 255, labels)
-
-
-@pytest.fixture
-def binaries(tmp_path):
-    """Paths of 200 yes/no masks."""
-    paths = [str(tmp_path / f"{i:03}.png") for i in range(200)]
-    for path in paths:
-        save(path, np.where(MASK == 1, 255, 0).astype(np.uint8))
-    return paths
-
-
-def test_a_set_of_yes_no_masks_is_refused_when_255_is_ignored(tmp_path, binaries):
-    with pytest.raises(UserError, match="only 0 and 255.*--binary.*--map 255=ignore"):
-        masks.check_binaries(binaries, 255)
-    masks.check_binaries(binaries, 254)
-    for meaning in (masks.Labels(binary=True), masks.Labels(changes=((255, 255, 1),))):
-        masks.check_binaries(binaries, 255, meaning)
-    with pytest.raises(UserError, match="only 0 and 255"):
-        masks.check_binaries(binaries, 255, masks.Labels(changes=((7, 7, 1),)))
-    save(binaries[4], MASK)
-    masks.check_binaries(binaries, 255)
-
-
-def test_only_some_masks_are_looked_at_beforehand(monkeypatch, binaries):
-    read = []
-    original = masks.read_values
-    monkeypatch.setattr(
-        masks, "read_values", lambda path: read.append(path) or original(path)
-    )
-    with pytest.raises(UserError, match="only 0 and 255"):
-        masks.check_binaries(binaries, 255)
-    assert 40 <= len(read) <= 64
-    assert read[-1] > binaries[180]
-
-
-def test_broken_masks_are_left_to_the_writer(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no image")
-    masks.check_binaries([str(tmp_path / "a.png")], 255)
-    masks.check_binaries([], 255)
