@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from data_prep.writing.examples import Example
+from wss import text_files
 from wss.errors import UserError
-from wss.photos import finding, reading
+from wss.photos import reading
 
 
 def read_example(
@@ -60,7 +61,7 @@ def read_ids(path: str) -> list[str]:
     Raises:
       UserError: no file, no text, nothing in it, or an id twice.
     """
-    ids = [line for _, line in finding.read_lines(path)]
+    ids = [line for _, line in text_files.read_lines(path)]
     refuse_repeated(ids, path)
     return ids
 

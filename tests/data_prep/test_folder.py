@@ -64,7 +64,8 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (("--ids=ids.txt", "--masks=masks"), "1 ids of ids.txt have no image.*'x'"),
         (
             ("--masks=masks/sub",),
-            "3 images have no mask in masks/sub.*masks/sub/a.png.*--only_with_masks",
+            "3 images have no mask in masks/sub.*Looked for masks/sub/a.png. Add "
+            "--image_pattern='sub/{id}', if .* pairs 1 of 1 files in masks/sub",
         ),
         (("--num_classes=1",), "1 classes given"),
         (("--num_classes=256",), "256 classes given"),
@@ -267,3 +268,55 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     assert [each["name"] for each in skipped] == [
         *("coloured_mask", "empty", "jpeg_mask", "small", "text")
     ]
+
+
+def test_edited_masks_are_noticed(monkeypatch, photos):
+    flags = ("--masks=masks", "--split=train", "--num_classes=3")
+    run(monkeypatch, photos, *flags)
+    trees.save_mask(photos / "masks" / "b.png", 2 - MASK)
+    with pytest.raises(UserError, match="'train' have changed since.*masks/b.png. Add"):
+        run(monkeypatch, photos, *flags)
+    out = run(monkeypatch, photos, *flags, "--overwrite")
+    np.testing.assert_array_equal(trees.decode(out, "train")[1]["label"], 2 - MASK)
+
+
+@pytest.mark.parametrize("one_folder", [False, True])
+def test_names_that_do_not_pair(monkeypatch, tmp_path, one_folder):
+    masks = "images" if one_folder else "masks"
+    for i in range(3):
+        trees.save_image(tmp_path / "images" / f"img_{i}.jpg")
+        trees.save_mask(tmp_path / masks / f"label_{i}.png", MASK)
+    flags = (f"--masks={masks}", "--split=train", "--num_classes=3")
+    patterns = ("--image_pattern=img_{id}", "--mask_pattern=label_{id}")
+    message = "--image_pattern='img_{id}' --mask_pattern='label_{id}'.* pairs 3 of"
+    for only in ((), ("--only_with_masks",)):
+        with pytest.raises(UserError, match=message):
+            run(monkeypatch, tmp_path, *flags, *only)
+    out = run(monkeypatch, tmp_path, *flags, *patterns)
+    assert trees.names(out, "train") == ["0", "1", "2"]
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], MASK)
+    for wrong in ("--image_suffix=_a", "--mask_suffix=_a"):
+        with pytest.raises(UserError, match="Leave one of --.*_suffix and --.*_patt"):
+            run(monkeypatch, tmp_path, *flags, *patterns, wrong)
+
+
+def test_masks_beside_images_of_the_same_name(monkeypatch, tmp_path):
+    trees.save_image(tmp_path / "images" / "a.jpg")
+    trees.save_mask(tmp_path / "images" / "a.png", MASK)
+    flags = ("--masks=images", "--split=train", "--num_classes=3")
+    patterns = ("--image_pattern={id}.jpg", "--mask_pattern={id}.png")
+    out = run(monkeypatch, tmp_path, *flags, *patterns)
+    np.testing.assert_array_equal(trees.decode(out, "train")[0]["label"], MASK)
+
+
+def test_class_names_of_tools(monkeypatch, photos):
+    (photos / "labels.txt").write_text("__ignore__\n_background_\nroad\ncar\n")
+    (photos / "classes.csv").write_text("Pixel Value, Class\n0, sky\n2, car\n1, road\n")
+    flags = ("--masks=masks", "--split=train")
+    out = run(monkeypatch, photos, *flags, "--class_names=labels.txt")
+    assert trees.manifest(out)["class_names"] == ["_background_", "road", "car"]
+    np.testing.assert_array_equal(trees.decode(out, "train")[0]["label"], MASK)
+    flags = (*flags, "--output_dir=other", "--class_names=classes.csv")
+    run(monkeypatch, photos, *flags)
+    assert trees.manifest(photos / "other")["class_names"] == ["sky", "road", "car"]
