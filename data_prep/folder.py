@@ -266,7 +266,6 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add(
         "--map",
         nargs="+",
-        action="extend",
         default=[],
         metavar="OLD=NEW",
         help="labels in masks that are other classes, or 'ignore'",

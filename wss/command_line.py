@@ -13,13 +13,28 @@ from wss.errors import Stopped, UserError
 
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
-    """A parser for `python -m <module>` that shows the module's docstring as it is."""
-    return argparse.ArgumentParser(
+    """A parser for `python -m <module>` that shows the module's docstring as it is.
+
+    What a flag of several values is given adds up where the flag is repeated.
+    """
+    parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.register("action", None, _Store)  # Instead of argparse's own.
+    return parser
+
+
+class _Store(argparse.Action):
+    """Stores a value, or adds several to those that the flag had before."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        before = getattr(namespace, self.dest, None)
+        if self.nargs == "+" and before is not self.default:
+            values = [*before, *values]
+        setattr(namespace, self.dest, values)
 
 
 def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:

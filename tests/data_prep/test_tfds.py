@@ -135,6 +135,10 @@ def test_what_fits_is_found(monkeypatch, tmp_path, prepared):
             ("--mask=wide", "--map", "0=ignore", "300=0", "301-600=1"),
             lambda labels: np.choose(labels, [255, 0, 1]),
         ),
+        (
+            ("--mask=trimap", "--map", "1=1", "--map", "2=0", "--map", "3=ignore"),
+            lambda labels: np.choose(labels, [1, 0, 255]),
+        ),
         (("--mask=yes_no", "--map", "255=1"), lambda labels: labels == 1),
         (
             ("--mask=yes_no", "--ignore_label=254", "--map", "255=2"),
