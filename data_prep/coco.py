@@ -296,8 +296,8 @@ def _with_area(
     """The images that show more than `min_area` pixels of the classes."""
     large = [name for name, area in zip(names, areas) if area > min_area]
     print(
-        f"{len(names) - len(large)} of {len(names)} images left out, which show no more "
-        f"than {min_area} pixels of {spec.name}'s classes."
+        f"{len(names) - len(large)} of {len(names)} images left out, which show no "
+        f"more than {min_area} pixels of {spec.name}'s classes."
     )
     return large
 
