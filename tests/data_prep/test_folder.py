@@ -1,5 +1,7 @@
 """Anyone's images: pairing, splits without masks, the command line."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -185,6 +187,43 @@ def test_few_of_many_images_have_masks(monkeypatch, photos, capsys):
     assert trees.names(out, "val") == ["sub/c"]
     assert trees.names(out, "labeled") == ["a"]
     assert trees.names(out, "unlabeled") == ["a", "b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("on_disk, listed", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_lists_of_all_systems(
+    monkeypatch, tmp_path, encoding, line_end, on_disk, listed
+):
+    def write(name, *lines):
+        text = unicodedata.normalize(listed, line_end.join(["# \u00e9", *lines]))
+        (tmp_path / name).write_bytes(text.encode(encoding))
+
+    for i, name in enumerate(["\u00fc/\u00e4", "\u00fc/b", "c"]):
+        name = unicodedata.normalize(on_disk, name)
+        trees.save_image(tmp_path / "images" / f"{name}.jpg", seed=i)
+        mask = np.array([(9, 9, 9), (0, 0, 7)], np.uint8)[MASK % 2]
+        (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    write("classes.txt", "stra\u00dfe", "fl\u00fcsse")
+    write("colours.txt", "0 0 7 fl\u00fcsse", "9 9 9 stra\u00dfe")
+    write("ids.txt", "c", "\u00fc\\\u00e4.jpg", "\u00fc\\b")
+    write("exclude.txt", "images/\u00fc/b.jpg")
+    write("labels.csv", "c,fl\u00fcsse", "\u00fc\\\u00e4.jpg;stra\u00dfe")
+    shared = ("--class_names=classes.txt", "--ids=ids.txt", "--exclude=exclude.txt")
+    masks = ("--masks=masks", "--colormap=colours.txt", "--split=train")
+    out = run(monkeypatch, tmp_path, *shared, *masks)
+    run(monkeypatch, tmp_path, *shared, "--image_labels=labels.csv", "--split=tagged")
+    assert trees.manifest(out)["class_names"] == ["stra\u00dfe", "fl\u00fcsse"]
+    assert (
+        trees.names(out, "train")
+        == trees.names(out, "tagged")
+        == ["c", "\u00fc/\u00e4"]
+    )
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], MASK % 2)
+    tagged = trees.decode(out, "tagged")
+    assert [example["class_ids"].tolist() for example in tagged] == [[1], [0]]
 
 
 def test_names_of_images_and_masks_end_differently(monkeypatch, tmp_path, capsys):
