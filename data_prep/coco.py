@@ -287,6 +287,7 @@ def _find_annotated(
         )
         for name in names
     ]
+    _note_empty(items)
     return Found(items, path, spec)
 
 
@@ -300,6 +301,15 @@ def _with_area(
         f"more than {min_area} pixels of {spec.name}'s classes."
     )
     return large
+
+
+def _note_empty(items: Sequence[Item]) -> None:
+    num_empty = sum(not item.objects for item in items)
+    if num_empty:
+        print(
+            f"{num_empty} of {len(items)} images show no object, and are written as "
+            "background alone. Leave those out of the export that nobody has labeled."
+        )
 
 
 def _note_unlisted(names: Sequence[str], image_dir: str, path: str) -> None:

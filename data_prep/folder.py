@@ -237,6 +237,28 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out images that have no mask (default: stop)",
     )
+    _add_name_flags(arguments)
+    add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
+    add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
+    add(
+        "--map",
+        nargs="+",
+        default=[],
+        metavar="OLD=NEW",
+        help="labels in masks that are other classes, or 'ignore'",
+    )
+    add("--image_labels", metavar="FILE", help="classes that images without masks show")
+    add(
+        "--max_side",
+        type=int,
+        metavar="N",
+        help="make larger images and their masks smaller: N pixels on the longer side",
+    )
+
+
+def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
+    """Adds the flags about names that differ between images and masks."""
+    add = arguments.add_argument
     add(
         "--image_suffix",
         default="",
@@ -260,22 +282,6 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         default="",
         metavar="PATTERN",
         help="the same for masks: 'label_{id}', '{id}_json/label', '{id}.png'",
-    )
-    add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
-    add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
-    add(
-        "--map",
-        nargs="+",
-        default=[],
-        metavar="OLD=NEW",
-        help="labels in masks that are other classes, or 'ignore'",
-    )
-    add("--image_labels", metavar="FILE", help="classes that images without masks show")
-    add(
-        "--max_side",
-        type=int,
-        metavar="N",
-        help="make larger images and their masks smaller: N pixels on the longer side",
     )
 
 

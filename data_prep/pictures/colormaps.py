@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import unicodedata
 
 import numpy as np
 
@@ -165,7 +166,7 @@ def class_of(text: str, spec: DatasetSpec, where: str) -> int:
     Raises:
       UserError: there is no such class.
     """
-    text = text.strip()
+    text = unicodedata.normalize("NFC", text.strip())
     if text in spec.class_names:
         return spec.class_names.index(text)
     if text.isdecimal() and int(text) in (*range(spec.num_classes), spec.ignore_label):

@@ -56,12 +56,13 @@ def read_example(
 
 
 def read_ids(path: str) -> list[str]:
-    """Reads a list of image ids, one a line.
+    """Reads a list of image ids, one a line; lines that begin with # are comments.
 
     Raises:
       UserError: no file, no text, nothing in it, or an id twice.
     """
-    ids = [line for _, line in text_files.read_lines(path)]
+    lines = text_files.read_lines(path)
+    ids = [line for _, line in lines if not text_files.is_comment(line)]
     refuse_repeated(ids, path)
     return ids
 

@@ -18,8 +18,12 @@ _HEADINGS = (
     *("name", "names", "label", "labels", "label name", "label_name", "category"),
     *("categories", "category name", "category_name"),
 )
-# What data formats have and names have not: JSON, YAML, XML, key and value.
-_STRUCTURE = re.compile(r"""["\[\]{}<>=|;\t]|^[-*] |[:,]$|^'|'$|^\d+ +\d|\d +\d+$""")
+# What data formats have and names have not: JSON, YAML, XML, key and value, comments,
+# columns of numbers, an id that the other lines lack.
+_STRUCTURE = re.compile(
+    r"""["\[\]{}<>=|;\t]|^[-*] |[:,]$|^'|'$|\s#|^(//|%|--)|^0+[\s:,.)-]"""
+    r"""|^\d+ +\d|\d +\d+$"""
+)
 _SEPARATOR = r"(?:\s*[:;,.)=\t]\s*|\s+-\s+|\s+)"
 _NUMBER_FIRST = re.compile(rf"(?P<id>\d+){_SEPARATOR}(?P<name>\S.*)")
 _NUMBER_LAST = re.compile(rf"(?P<name>.*?\S){_SEPARATOR}(?P<id>\d+)")
@@ -89,13 +93,19 @@ def _by_number(lines: Sequence[_Line], path: str) -> Optional[list[_Line]]:
                     found = map(_Line, places, names)
                     return [line for _, line in sorted(zip(numbers, found))]
             elif start == 0 and len(set(names)) == len(names) > 1:
-                raise UserError(
-                    f"{path}: the numbers beside the names ({numbers[0]}, "
-                    f"{numbers[1]}, ...) are not the class ids 0 to "
-                    f"{len(numbers) - 1}. Number the classes from 0 on, or write the "
-                    "names alone, that of class 0 first."
-                )
+                _refuse_numbers(lines, numbers)
     return None
+
+
+def _refuse_numbers(lines: Sequence[_Line], numbers: Sequence[int]) -> None:
+    """Refuses numbers that are not 0 to N-1, each once."""
+    for i, (line, number) in enumerate(zip(lines, numbers)):
+        if number >= len(lines) or number in numbers[:i]:
+            raise UserError(
+                f"{line.place}: in '{line.text}' the number {number} is no class id: "
+                f"these are 0 to {len(lines) - 1}, each once. Number the classes so, "
+                "or write the names alone, that of class 0 first."
+            )
 
 
 def _check(lines: Sequence[_Line], path: str) -> None:

@@ -111,43 +111,61 @@ def in_words(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _load(path: str) -> Annotations:
-    """`load`, in one pass: the file's arrays may come in any order."""
-    categories: dict[str, str] = {}
-    sizes: dict[str, tuple[int, int]] = {}
-    image_ids: dict[str, int] = {}
-    # Numbers of the ids, which may be texts, as they come in the annotations.
-    numbers: dict[str, dict[str, int]] = {"image_id": {}, "category_id": {}}
-    columns = {key: array.array("q") for key in (*numbers, "start", "length")}
-    areas = array.array("d")
-    num_without = 0
-    for element in json_stream.elements(path):
+class _Reader:
+    """Takes the entries of a file, whose arrays may come in any order."""
+
+    def __init__(self):
+        self.categories: dict[str, str] = {}
+        self.sizes: dict[str, tuple[int, int]] = {}
+        self.image_ids: dict[str, int] = {}
+        # Numbers of the ids, which may be texts, as they come in the annotations.
+        self.numbers: dict[str, dict[str, int]] = {"image_id": {}, "category_id": {}}
+        self.columns = {
+            key: array.array("q") for key in (*self.numbers, "start", "length")
+        }
+        self.areas = array.array("d")
+        self.num_without_outline = 0
+
+    def take(self, element: json_stream.Element) -> None:
+        """Takes an element of one of the file's arrays."""
         value = element.value
         if element.array == "categories":
-            categories[_key(value["id"])] = _text(value["name"])
+            self.categories[_key(value["id"])] = _text(value["name"])
         elif element.array == "images":
-            name = _name(_text(value["file_name"]))
-            key = _key(value["id"])
-            if name in sizes or key in image_ids:
-                raise ValueError(f"image {name} is listed twice")
-            image_ids[key] = len(sizes)
-            sizes[name] = (int(value["height"]), int(value["width"]))
-            if min(sizes[name]) < 1:
-                raise ValueError(f"image {name} has no size")
+            self._take_image(value)
         elif element.array == "annotations":
-            for id_of, known in numbers.items():
+            for id_of, known in self.numbers.items():
                 key = _key(value[id_of])
-                columns[id_of].append(known.setdefault(key, len(known)))
-            columns["start"].append(element.start)
-            columns["length"].append(element.length)
-            areas.append(_area(value.get("area")))
-            num_without += not value.get("segmentation")
-    if not (categories and sizes and areas):
+                self.columns[id_of].append(known.setdefault(key, len(known)))
+            self.columns["start"].append(element.start)
+            self.columns["length"].append(element.length)
+            self.areas.append(_area(value.get("area")))
+            self.num_without_outline += not value.get("segmentation")
+
+    def _take_image(self, value: Mapping[str, Any]) -> None:
+        name = _name(_text(value["file_name"]))
+        key = _key(value["id"])
+        if name in self.sizes or key in self.image_ids:
+            raise ValueError(f"image {name} is listed twice")
+        self.image_ids[key] = len(self.sizes)
+        self.sizes[name] = (int(value["height"]), int(value["width"]))
+        if min(self.sizes[name]) < 1:
+            raise ValueError(f"image {name} has no size")
+
+
+def _load(path: str) -> Annotations:
+    """`load`, in one pass."""
+    reader = _Reader()
+    for element in json_stream.elements(path):
+        reader.take(element)
+    sizes = reader.sizes
+    if not (reader.categories and sizes and reader.areas):
         raise ValueError("no 'images', 'annotations' or 'categories'")
-    _check_outlines(path, num_without, len(areas))
-    names, place_of = _order(categories)
-    table = {key: np.asarray(column) for key, column in columns.items()}
-    image = _places(table["image_id"], numbers["image_id"], image_ids)
+    _check_outlines(path, reader.num_without_outline, len(reader.areas))
+    names, place_of = _order(reader.categories)
+    table = {key: np.asarray(column) for key, column in reader.columns.items()}
+    numbers = reader.numbers
+    image = _places(table["image_id"], numbers["image_id"], reader.image_ids)
     _check_listed(path, image)
     category = _places(table["category_id"], numbers["category_id"], place_of)
     if (category < 0).any():
@@ -162,7 +180,7 @@ def _load(path: str) -> Annotations:
         {name: slice(*bounds[i : i + 2]) for i, name in enumerate(sizes)},
         names,
         category[order],
-        np.asarray(areas)[order],
+        np.asarray(reader.areas)[order],
         table["start"][order],
         table["length"][order],
     )

@@ -59,7 +59,10 @@ def _read_rows(path: str, known: lists.Known) -> list[_Row]:
     rows = []
     for number, line in text_files.read_lines(path):
         separated = re.sub("[;\t]", ",", line)
-        fields = next(csv.reader([separated], skipinitialspace=True))
+        try:
+            fields = next(csv.reader([separated], skipinitialspace=True))
+        except csv.Error as error:
+            raise UserError(f"{path}, line {number}: {error}.") from None
         image, *fields = (field.strip() for field in fields)
         if text_files.is_comment(line) and not known.find(image):
             continue

@@ -30,12 +30,15 @@ class Known(NamedTuple):
 
     def _readings(self, text: str) -> Iterator[str]:
         """What a text may mean: an id, a file's name, one of another system, a path."""
+        yield from self._ids(text)
         inside = os.path.normpath(text.replace("\\", "/"))
-        outside = os.path.relpath(inside, self.folder)
-        for name in (text, inside, outside):
-            yield name
-            for pattern in (ANY, self.pattern):
-                yield pattern.id_of(name) or ""
+        yield from self._ids(inside)
+        yield from self._ids(os.path.relpath(inside, self.folder))
+
+    def _ids(self, name: str) -> Iterator[str]:
+        yield name
+        for pattern in (ANY, self.pattern):
+            yield pattern.id_of(name) or ""
 
 
 def read_ids(path: str, known: Known) -> list[str]:

@@ -118,6 +118,17 @@ def test_outlines_of_tools(monkeypatch, tmp_path, capsys):
     assert "1 objects in export.json have no outline" in capsys.readouterr().out
 
 
+def test_images_without_objects_are_told(monkeypatch, tmp_path, capsys):
+    content = export(tmp_path, {1: "road"})
+    content["annotations"].pop()
+    (tmp_path / "export.json").write_text(json.dumps(content))
+    labels = [
+        each["label"] for each in trees.decode(convert(monkeypatch, tmp_path), "train")
+    ]
+    assert labels[0].any() and not labels[1].any()
+    assert "1 of 2 images show no object, and are written as" in capsys.readouterr().out
+
+
 def test_photos_that_a_tool_turned_upright(monkeypatch, tmp_path):
     content = export(tmp_path, {1: "road"}, images=["a.jpg", "b.jpg"])
     for name in ("a.jpg", "b.jpg"):

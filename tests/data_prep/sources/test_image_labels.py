@@ -56,6 +56,7 @@ def test_labels_that_are_understood(tmp_path, text, expected):
         ("a\nb,1", "line 1: 'a' is not an image's id and the classes"),
         ("a,road\nx,road", "1 ids of .* have no image in photos; the first is 'x'"),
         ("# nothing", "names no image"),
+        ("a," + "x" * 200_000, "line 1: field larger than field limit"),
     ],
 )
 def test_labels_that_are_refused(tmp_path, text, message):
