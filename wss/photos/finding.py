@@ -132,7 +132,7 @@ def collect(sources: Sequence[str]) -> dict[str, str]:
 def _named(source: str) -> list[tuple[str, str]]:
     """Names and paths of the images of a source."""
     if os.path.isdir(source):
-        return _below(source, images_below(source))
+        return _below(source, [p for p in _walk(source) if _is_image(p, source)])
     if source.lower().endswith(".txt"):
         return _below(None, _listed(source))
     if os.path.lexists(source) or not glob.has_magic(source):
