@@ -92,7 +92,7 @@ def load(path: str) -> Annotations:
     """
     try:
         return _load(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, UserError):
         raise
     except (json_stream.NotJsonError, OSError) as error:
         raise UserError(
