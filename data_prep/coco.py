@@ -158,12 +158,19 @@ def read(item: Item, annotations: Optional[str]) -> records.Example:
     Raises:
       UserError: image or annotations are broken.
     """
-    mask = None if item.objects is None else draw_mask(item, annotations)
+    if item.objects is None:
+        return images.read_example(item.name, item.image, as_stored=True)
     # COCO's masks are of the pixels as they lie in the file; a tool that turned the
     # photo upright says so by its size.
-    stored = _stored_size(item.image) in (None, (item.width, item.height))
-    as_stored = stored or item.objects is None
-    return images.read_example(item.name, item.image, mask, as_stored=as_stored)
+    size = (item.width, item.height)
+    stored = _stored_size(item.image) or size
+    if stored != size and stored != size[::-1]:
+        raise UserError(
+            f"The image {item.image} has {stored[0]} x {stored[1]} pixels, but in "
+            f"{annotations} {size[0]} x {size[1]}. Take the image that was annotated."
+        )
+    mask = draw_mask(item, annotations)
+    return images.read_example(item.name, item.image, mask, as_stored=stored == size)
 
 
 def _stored_size(path: str) -> Optional[tuple[int, int]]:

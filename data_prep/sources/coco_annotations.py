@@ -19,6 +19,8 @@ _FORMAT = (
     "an image_id, category_id and segmentation, and 'categories' an id and a name"
 )
 _BACKGROUND = "background"
+# Larger images are not read either.
+_MAX_PIXELS = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,9 +150,10 @@ class _Reader:
         if name in self.sizes or key in self.image_ids:
             raise ValueError(f"image {name} is listed twice")
         self.image_ids[key] = len(self.sizes)
-        self.sizes[name] = (int(value["height"]), int(value["width"]))
-        if min(self.sizes[name]) < 1:
-            raise ValueError(f"image {name} has no size")
+        height, width = int(value["height"]), int(value["width"])
+        if min(height, width) < 1 or height * width > _MAX_PIXELS:
+            raise ValueError(f"image {name} has no size: {width} x {height} pixels")
+        self.sizes[name] = (height, width)
 
 
 def _load(path: str) -> Annotations:

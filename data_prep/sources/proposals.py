@@ -41,8 +41,9 @@ def propose(image_dir: str, mask_dir: str, pairs_now: int = 0) -> str:
       The sentence; empty where no patterns would pair more.
     """
     one_folder = os.path.realpath(image_dir) == os.path.realpath(mask_dir)
-    image_names = _names(image_dir)
-    mask_names = _names(mask_dir)
+    # Of folders that lie in each other the inner one is not looked at twice.
+    image_names = _names(image_dir, without="" if one_folder else mask_dir)
+    mask_names = _names(mask_dir, without="" if one_folder else image_dir)
     best, best_rank = None, (pairs_now,)
     for images, masks in itertools.product(_sides(image_names), _sides(mask_names)):
         if one_folder and images.pattern == masks.pattern:
@@ -71,14 +72,17 @@ def propose(image_dir: str, mask_dir: str, pairs_now: int = 0) -> str:
     return ""
 
 
-def _names(folder: str) -> list[str]:
-    """Paths of the images in a folder, without ending."""
-    paths = sorted(
-        os.path.relpath(path, folder).replace(os.sep, "/")
+def _names(folder: str, without: str = "") -> list[str]:
+    """Paths of the images in a folder, without ending; `without` another one in it."""
+    inner = os.path.realpath(without) if without else ""
+    if inner == os.path.commonpath([inner or os.sep, os.path.realpath(folder)]):
+        inner = ""  # It lies above.
+    stems = {
+        os.path.splitext(os.path.relpath(path, folder).replace(os.sep, "/"))[0]
         for path in finding.images_below(folder)
-    )
-    stems = dict.fromkeys(os.path.splitext(path)[0] for path in paths)
-    return list(stems)[:_MAX_NAMES]
+        if not inner or not os.path.realpath(path).startswith(inner + os.sep)
+    }
+    return sorted(stems)[:_MAX_NAMES]
 
 
 def _sides(names: Sequence[str]) -> list[_Side]:

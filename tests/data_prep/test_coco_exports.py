@@ -118,6 +118,21 @@ def test_outlines_of_tools(monkeypatch, tmp_path, capsys):
     assert "1 objects in export.json have no outline" in capsys.readouterr().out
 
 
+def test_images_of_another_size_than_was_annotated(monkeypatch, tmp_path):
+    content = export(tmp_path, {1: "road"})
+    content["images"][0].update(height=10**4, width=10**4)
+    (tmp_path / "export.json").write_text(json.dumps(content))
+    with pytest.raises(
+        UserError, match="a.jpg has 60 x 40 pixels, but in export.json 10"
+    ):
+        convert(monkeypatch, tmp_path)
+    content["images"][0].update(height=10**9, width=10**9)
+    (tmp_path / "export.json").write_text(json.dumps(content))
+    coco_annotations.load.cache_clear()
+    with pytest.raises(UserError, match="image a has no size: 1000000000 x 1000000000"):
+        convert(monkeypatch, tmp_path)
+
+
 def test_images_without_objects_are_told(monkeypatch, tmp_path, capsys):
     content = export(tmp_path, {1: "road"})
     content["annotations"].pop()

@@ -66,3 +66,14 @@ def test_images_and_masks_in_one_folder(tmp_path):
         (tmp_path / name).touch()
     text = proposals.propose(str(tmp_path), str(tmp_path))
     assert "--image_pattern='img_{id}' --mask_pattern='label_{id}'" in text
+
+
+@pytest.mark.parametrize("images, masks", [(".", "masks"), ("photos", ".")])
+def test_one_folder_in_the_other(tmp_path, images, masks):
+    for kind in ("photos", "masks"):
+        (tmp_path / kind).mkdir()
+        for name in numbered("a{}.png"):
+            (tmp_path / kind / name).touch()
+    text = proposals.propose(str(tmp_path / images), str(tmp_path / masks))
+    kind = "image_pattern='photos" if images == "." else "mask_pattern='masks"
+    assert text.startswith(f"Add --{kind}/{{id}}', if")
