@@ -1,34 +1,44 @@
-"""Converts COCO 2017: instance annotations -> masks of 80 classes and background.
+"""Converts instance annotations in COCO's format: COCO 2017, or exports of tools.
 
     python -m data_prep.coco --split train 1-32 val --coco_dir=raw/coco
     python -m data_prep.coco --classes=voc --split C_tr C_u --coco_dir=raw/coco
+    python -m data_prep.coco --images=photos --annotations=export.json \\
+        --split=labeled --output_dir=data/mine
 
 The first writes to data/coco; its splits are `train`, `val`, `unlabeled` (that is
 unlabeled2017, without masks) and the published draws from train, `1-32` to `1-512`. The
 second writes to data/voc, in VOC's classes, the extra images for VOC: `C_tr`, the
-training images that show VOC's classes, and `C_u`, all of unlabeled2017.
+training images that show VOC's classes, and `C_u`, all of unlabeled2017. The third
+reads what labeling tools export, in the file's own classes: background, and its
+categories in the order of their ids. Train on them as the data set `folder`.
 
 Where instances overlap, the one listed later in the annotations lies on top; crowds
 count as their class. Polygons are filled as pycocotools fills them, without needing it.
 """
 
-import array
-import dataclasses
+import argparse
+import contextlib
 import functools
 import json
 import os
 import re
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import numpy as np
+from PIL import Image
 
-from data_prep import command_line, records, splits
+from data_prep import command_line, folder, records, splits
 from data_prep.pictures import images, polygons
-from data_prep.sources import json_stream, layout
+from data_prep.sources import coco_annotations, layout
+from data_prep.sources.coco_annotations import Annotations
+from data_prep.writing import fingerprints
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
+_COCO, _VOC = datasets.get("coco"), datasets.get("voc")
+_OWN = "own"
 # COCO's names of VOC's classes, where they differ.
 _VOC_NAMES = {
     "airplane": "aeroplane",
@@ -63,138 +73,79 @@ class Item(NamedTuple):
     objects: Optional[str] = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Annotations:
-    """What is where in an annotation file.
+class Found(NamedTuple):
+    """What makes a split.
 
     Attributes:
-      sizes: {image name: (height, width)}, in the file's order.
-      rows: {image name: the rows of its objects in the columns below}, in file order.
-      class_ids, areas, starts, lengths: [objects], of all images.
+      items: its images.
+      annotations: the file that describes them; None for unlabeled images.
+      spec: its classes; None where the images do not say.
     """
 
-    sizes: dict[str, tuple[int, int]]
-    rows: dict[str, slice]
-    class_ids: np.ndarray
-    areas: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
-
-    def objects(self, name: str) -> str:
-        """`Item.objects` of an image."""
-        rows = self.rows[name]
-        columns = (self.class_ids[rows], self.starts[rows], self.lengths[rows])
-        return " ".join("{}@{}+{}".format(*row) for row in zip(*columns))
-
-    def area(self, name: str) -> float:
-        """Pixels that the image's objects cover, as the file says."""
-        return float(self.areas[self.rows[name]].sum())
+    items: Sequence[Item]
+    annotations: Optional[str]
+    spec: Optional[DatasetSpec]
 
 
-@functools.lru_cache(maxsize=1)  # Several splits share a file of half a gigabyte.
-def load_annotations(path: str, classes: str) -> Annotations:
-    """Reads where an instance annotation file describes which object.
-
-    Args:
-      path: instances_*.json.
-      classes: "coco" or "voc"; objects of classes that VOC lacks are dropped.
-
-    Raises:
-      UserError: no such file, or it holds something else.
-    """
+def load_annotations(path: str) -> Annotations:
+    """Reads an annotation file; raises UserError if that cannot be done."""
     try:
-        return _load(path, datasets.get(classes))
+        return coco_annotations.load(path)
     except FileNotFoundError:
         raise UserError(
             f"There is no {path}. Download annotations_trainval2017.zip from "
-            "https://cocodataset.org/#download and unpack it in --coco_dir."
+            "https://cocodataset.org/#download and unpack it in --coco_dir; or name "
+            "the file of another tool with --annotations, its images with --images."
         ) from None
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise UserError(
-            f"{path} does not hold COCO's instance annotations ({_in_words(error)}). "
-            "Unpack the archive again."
-        ) from error
 
 
-def _in_words(error: Exception) -> str:
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+def choose_spec(
+    annotations: Annotations, classes: Optional[str], output_dir: Optional[str]
+) -> DatasetSpec:
+    """The classes that masks get.
+
+    Args:
+      annotations: of the images.
+      classes: "coco", "voc", "own", or None: COCO's, unless the file has others.
+      output_dir: where records of the file's own classes go, if the user says so.
+
+    Raises:
+      UserError: too many categories of its own, or none.
+    """
+    if classes is None:
+        known = set(annotations.categories) <= set(_COCO.class_names)
+        classes = "coco" if known else _OWN
+    if classes != _OWN:
+        return datasets.get(classes)
+    names = coco_annotations.own_class_names(annotations)
+    print(f"{annotations.path} has the classes {', '.join(names)}.")
+    return folder.describe(output_dir or _default_output(_OWN), names, 255)
 
 
-def _load(path: str, spec: DatasetSpec) -> Annotations:
-    """`load_annotations`, in one pass: the file's arrays may come in any order."""
-    categories, sizes, image_ids = {}, {}, {}
-    columns = {
-        key: array.array("q") for key in ("image", "category", "start", "length")
-    }
-    areas = array.array("d")
-    for element in json_stream.elements(path):
-        value = element.value
-        if element.array == "categories":
-            categories[value["id"]] = value["name"]
-        elif element.array == "images":
-            name = os.path.splitext(value["file_name"])[0]
-            if name in sizes or value["id"] in image_ids:
-                raise ValueError(f"image {name} is listed twice")
-            image_ids[value["id"]] = len(sizes)
-            sizes[name] = (int(value["height"]), int(value["width"]))
-            if min(sizes[name]) < 1:
-                raise ValueError(f"image {name} has no size")
-        elif element.array == "annotations":
-            columns["image"].append(value["image_id"])
-            columns["category"].append(value["category_id"])
-            columns["start"].append(element.start)
-            columns["length"].append(element.length)
-            areas.append(value["area"])
-    if not (categories and sizes and areas):
-        raise ValueError("no 'images', 'annotations' or 'categories'")
-    if not np.isfinite(areas).all():
-        raise ValueError("the area of an object is no number")
-    table = {key: np.asarray(column) for key, column in columns.items()}
-    image = _image_numbers(table["image"], image_ids, path)
-    class_ids = _class_ids(table["category"], categories, spec)
-    order = np.argsort(image, kind="stable")
-    order = order[(image[order] >= 0) & (class_ids[order] >= 0)]
-    bounds = np.searchsorted(image[order], np.arange(len(sizes) + 1)).tolist()
-    return Annotations(
-        sizes=sizes,
-        rows={name: slice(*bounds[i : i + 2]) for i, name in enumerate(sizes)},
-        class_ids=class_ids[order],
-        areas=np.asarray(areas)[order],
-        starts=table["start"][order],
-        lengths=table["length"][order],
-    )
+def class_ids_of(annotations: Annotations, spec: DatasetSpec) -> list[int]:
+    """The classes of the file's categories; -1 for those that VOC lacks.
 
-
-def _image_numbers(ids: np.ndarray, known: dict[int, int], path: str) -> np.ndarray:
-    """Numbers of the images with these ids: [objects], int64; -1 where unknown."""
-    different, inverse = np.unique(ids, return_inverse=True)
-    numbers = np.array([known.get(image_id, -1) for image_id in different.tolist()])
-    numbers = numbers[inverse]
-    if (numbers < 0).any():
-        print(
-            f"{(numbers < 0).sum()} objects in {path} are of images that it does not "
-            "list, and are left out."
-        )
-    return numbers
-
-
-def _class_ids(
-    ids: np.ndarray, categories: dict[int, str], spec: DatasetSpec
-) -> np.ndarray:
-    """Class ids of COCO's category ids: [objects], int64; -1 where `spec` lacks it."""
-    different, inverse = np.unique(ids, return_inverse=True)
-    class_ids = []
-    for category in different.tolist():
-        if category not in categories:
-            raise ValueError(f"there is no category {category}")
-        name = categories[category]
-        if spec.name == "voc":
-            name = _VOC_NAMES.get(name, name)
-        elif name not in spec.class_names:
-            raise ValueError(f"unknown category '{name}'")
-        known = name in spec.class_names
-        class_ids.append(spec.class_names.index(name) if known else -1)
-    return np.array(class_ids)[inverse]
+    Raises:
+      UserError: another data set lacks a category.
+    """
+    if spec is _VOC:
+        names = [_VOC_NAMES.get(name, name) for name in annotations.categories]
+        known = {name: i for i, name in enumerate(spec.class_names)}
+        other = [name for name in names if name not in known]
+        if other:
+            print(
+                f"{len(other)} of {len(names)} categories of {annotations.path} are no "
+                f"classes of VOC, and are left out; the first is '{other[0]}'."
+            )
+        return [known.get(name, -1) for name in names]
+    if spec is _COCO:
+        for name in annotations.categories:
+            if name not in spec.class_names:
+                raise UserError(
+                    f"{annotations.path}: the category '{name}' is no class of COCO. "
+                    f"With --classes={_OWN} the classes are the file's own."
+                )
+    return coco_annotations.own_class_ids(annotations, spec.class_names)
 
 
 def read(item: Item, annotations: Optional[str]) -> records.Example:
@@ -207,8 +158,26 @@ def read(item: Item, annotations: Optional[str]) -> records.Example:
     Raises:
       UserError: image or annotations are broken.
     """
-    mask = None if item.objects is None else draw_mask(item, annotations)
-    return images.read_example(item.name, item.image, mask, as_stored=True)
+    if item.objects is None:
+        return images.read_example(item.name, item.image, as_stored=True)
+    # COCO's masks are of the pixels as they lie in the file; a tool that turned the
+    # photo upright says so by its size.
+    size = (item.width, item.height)
+    stored = _stored_size(item.image) or size
+    if stored != size and stored != size[::-1]:
+        raise UserError(
+            f"The image {item.image} has {stored[0]} x {stored[1]} pixels, but in "
+            f"{annotations} {size[0]} x {size[1]}. Take the image that was annotated."
+        )
+    mask = draw_mask(item, annotations)
+    return images.read_example(item.name, item.image, mask, as_stored=stored == size)
+
+
+def _stored_size(path: str) -> Optional[tuple[int, int]]:
+    """(width, height) of an image as it lies in the file; None if it is broken."""
+    with contextlib.suppress(Exception), Image.open(path) as image:
+        return image.size  # Whoever reads it tells of what is broken.
+    return None
 
 
 def draw_mask(item: Item, annotations: str) -> np.ndarray:
@@ -227,73 +196,168 @@ def draw_mask(item: Item, annotations: str) -> np.ndarray:
                 class_id, start, length = map(int, re.split("[@+]", place))
                 file.seek(start)
                 entry = json.loads(file.read(length))
-                polygons.draw(columns, entry["segmentation"], class_id)
+                outline = entry["segmentation"]
+                if isinstance(outline, list) and _is_number(*outline[:1]):
+                    outline = [outline]  # A polygon by itself, as some tools write it.
+                polygons.draw(columns, outline, class_id)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"An annotation of COCO image {item.name} in {annotations} cannot be drawn "
-            f"({_in_words(error)})."
+            f"An annotation of the image {item.name} in {annotations} cannot be drawn "
+            f"({coco_annotations.in_words(error)})."
         ) from error
     return np.ascontiguousarray(columns.T)
 
 
+def _is_number(value: object = None) -> bool:
+    return isinstance(value, (int, float))
+
+
 def find_items(
-    coco_dir: str, split: str, classes: str
-) -> tuple[list[Item], Optional[str]]:
-    """Finds the images of a split, and its annotation file if it has one.
+    coco_dir: str,
+    split: str,
+    classes: Optional[str] = None,
+    output_dir: Optional[str] = None,
+) -> Found:
+    """Finds the images of a split of COCO 2017, and its annotation file if it has one.
 
     Raises:
       UserError: the data are not there, not complete, or the split is not known.
     """
     if split not in known_splits(classes):
         raise UserError(
-            f"There is no split '{split}' of COCO in {classes}'s classes. Known: "
-            f"{', '.join(known_splits('coco'))}; with --classes=voc: "
+            f"There is no split '{split}' of COCO in {classes or 'coco'}'s classes. "
+            f"Known: {', '.join(known_splits('coco'))}; with --classes=voc: "
             f"{', '.join(known_splits('voc'))}."
         )
     part = "unlabeled" if split in _UNLABELED else "val" if split == "val" else "train"
-    folder = os.path.join(coco_dir, f"{part}2017")
-    if not os.path.isdir(folder):
+    image_dir = os.path.join(coco_dir, f"{part}2017")
+    if not os.path.isdir(image_dir):
         raise UserError(
-            f"There is no {folder}. Download {part}2017.zip from "
+            f"There is no {image_dir}. Download {part}2017.zip from "
             f"https://cocodataset.org/#download and unpack it in {coco_dir}."
         )
-    found = layout.find_images(folder)
     if part == "unlabeled":
-        return [Item(name, path) for name, path in found.items()], None
+        found = layout.find_images(image_dir)
+        spec = datasets.get(classes) if classes in ("coco", "voc") else None
+        return Found([Item(name, path) for name, path in found.items()], None, spec)
     path = os.path.join(coco_dir, "annotations", f"instances_{part}2017.json")
-    annotations = load_annotations(path, classes)
-    names = list(annotations.sizes)
-    if split in splits.names("coco"):
-        names = splits.load("coco", split)
-    elif not_listed := [name for name in found if name not in annotations.sizes]:
-        print(
-            f"{len(not_listed)} images in {folder} are not in {path}, and are left "
-            f"out; the first is '{not_listed[0]}'."
+    published = split if split in splits.names("coco") else None
+    min_area = _MIN_VOC_AREA if split == "C_tr" else 0
+    return _find_annotated(image_dir, path, classes, output_dir, published, min_area)
+
+
+def _find_annotated(
+    image_dir: str,
+    path: str,
+    classes: Optional[str],
+    output_dir: Optional[str],
+    published: Optional[str] = None,
+    min_area: int = 0,
+) -> Found:
+    """Finds the images that an annotation file lists, or those of a published split.
+
+    Of these, images whose objects do not cover more than `min_area` are left out.
+
+    Raises:
+      UserError: images or annotations are not there.
+    """
+    found = layout.find_images(image_dir)
+    annotations = load_annotations(path)
+    spec = choose_spec(annotations, classes, output_dir)
+    class_ids = class_ids_of(annotations, spec)
+    files, missing = coco_annotations.find_files(annotations, found)
+    if published is None:
+        images.refuse_missing(
+            missing,
+            f"images that {path} lists are not in {image_dir}",
+            "Put them there, or export the annotations of those that are there.",
         )
-    images.refuse_missing(
-        [name for name in names if name not in annotations.sizes or name not in found],
-        f"images of the split '{split}' are not in {folder} or its annotations",
-        "Unpack the whole archives.",
-    )
-    if split == "C_tr":
-        num_listed = len(names)
-        names = [name for name in names if annotations.area(name) > _MIN_VOC_AREA]
-        print(
-            f"C_tr: {num_listed - len(names)} of {num_listed} images left out, which "
-            f"show no more than {_MIN_VOC_AREA} pixels of VOC's classes."
+        names = list(files)
+        _note_unlisted(sorted(set(found) - set(files)), image_dir, path)
+    else:
+        names = splits.load("coco", published)
+        images.refuse_missing(
+            [name for name in names if name not in files],
+            f"images of the split '{published}' are not in {image_dir} or not in "
+            f"{path}",
+            "Unpack the whole archives.",
         )
+    if min_area:
+        areas = [annotations.area(files[name], class_ids) for name in names]
+        names = _with_area(names, areas, min_area, spec)
     items = [
-        Item(name, found[name], *annotations.sizes[name], annotations.objects(name))
+        Item(
+            name,
+            found[name],
+            *annotations.sizes[files[name]],
+            annotations.objects(files[name], class_ids),
+        )
         for name in names
     ]
-    return items, path
+    _note_empty(items)
+    return Found(items, path, spec)
 
 
-def known_splits(classes: str) -> list[str]:
+def _with_area(
+    names: Sequence[str], areas: Sequence[float], min_area: int, spec: DatasetSpec
+) -> list[str]:
+    """The images that show more than `min_area` pixels of the classes."""
+    large = [name for name, area in zip(names, areas) if area > min_area]
+    print(
+        f"{len(names) - len(large)} of {len(names)} images left out, which show no "
+        f"more than {min_area} pixels of {spec.name}'s classes."
+    )
+    return large
+
+
+def _note_empty(items: Sequence[Item]) -> None:
+    num_empty = sum(not item.objects for item in items)
+    if num_empty:
+        print(
+            f"{num_empty} of {len(items)} images show no object, and are written as "
+            "background alone. Leave those out of the export that nobody has labeled."
+        )
+
+
+def _note_unlisted(names: Sequence[str], image_dir: str, path: str) -> None:
+    if names:
+        print(
+            f"{len(names)} images in {image_dir} are not in {path}, and are left out; "
+            f"the first is '{names[0]}'."
+        )
+
+
+def known_splits(classes: Optional[str]) -> list[str]:
     """Names of the splits in COCO's classes, or of those in VOC's."""
     if classes == "voc":
         return ["C_tr", "C_u"]
     return ["train", "val", "unlabeled", *splits.names("coco")]
+
+
+def _default_output(classes: str) -> str:
+    return os.path.join("data", classes)
+
+
+def _find_all(flags: argparse.Namespace) -> dict[str, Found]:
+    """What makes each split that the command line names.
+
+    Raises:
+      UserError: flags that do not go together, or as of `find_items`.
+    """
+    if not flags.annotations and not flags.images:
+        return {
+            split: find_items(flags.coco_dir, split, flags.classes, flags.output_dir)
+            for split in flags.split
+        }
+    if not (flags.annotations and flags.images) or len(flags.split) > 1:
+        raise UserError(
+            "--annotations and --images belong together, with one --split: the "
+            "annotation file of a tool, the folder of its images, and the split's name."
+        )
+    found = _find_annotated(
+        flags.images, flags.annotations, flags.classes or _OWN, flags.output_dir
+    )
+    return {flags.split[0]: found}
 
 
 def main() -> None:
@@ -301,19 +365,33 @@ def main() -> None:
     arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
     arguments.add_argument("--coco_dir", default="raw/coco")
     arguments.add_argument(
-        "--classes", choices=("coco", "voc"), default="coco", help="(default: coco)"
+        "--images", metavar="DIR", help="folder of the images, if they are not COCO's"
+    )
+    arguments.add_argument(
+        "--annotations", metavar="FILE", help="annotations of --images, of any tool"
+    )
+    arguments.add_argument(
+        "--classes",
+        choices=("coco", "voc", _OWN),
+        help="whose (default: COCO's; the file's own if it has others)",
     )
     command_line.add_output(arguments, help="where to write (default: data/<classes>)")
     flags = arguments.parse_args()
-    output_dir = flags.output_dir or os.path.join("data", flags.classes)
-    for split in flags.split:
-        items, annotations = find_items(flags.coco_dir, split, flags.classes)
+    work = _find_all(flags)
+    specs = [found.spec for found in work.values() if found.spec]
+    for split, (items, path, spec) in work.items():
+        spec = spec or next(iter(specs), _COCO)
+        classes = spec.name if spec in (_COCO, _VOC) else _OWN
+        options = {"source": "COCO 2017", "classes": classes}
+        if path:
+            options["annotations"] = fingerprints.of_file(path)
+        output_dir = flags.output_dir or _default_output(classes)
         command_line.writer(flags, output_dir).write_split(
             split,
-            datasets.get(flags.classes),
+            spec,
             items,
-            functools.partial(read, annotations=annotations),
-            options={"source": "COCO 2017", "classes": flags.classes},
+            functools.partial(read, annotations=path),
+            options=options,
         )
 
 

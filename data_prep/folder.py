@@ -34,13 +34,17 @@ from typing import Any, Optional
 
 from data_prep import command_line, records
 from data_prep.pictures import colormaps, images, masks, survey
-from data_prep.sources import pairing
+from data_prep.sources import class_names as class_names_of
+from data_prep.sources import image_labels, pairing, proposals
 from wss import datasets
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.photos import depth
+from wss.photos.patterns import Pattern
 
-_MASK_FLAGS = ("colormap", "binary", "map", "mask_suffix", "only_with_masks")
+_MASK_FLAGS = (
+    *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
+)
 # A label in --map; what stands for "nothing is known" may be negative or no number.
 _NUMBER = r"nan|-?inf|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _ADVICE = (
@@ -104,7 +108,7 @@ def make_spec(
     if names and not os.path.exists(names) and names in datasets.names():
         class_names = datasets.get(names).class_names
     elif names:
-        class_names = images.read_ids(names)
+        class_names = class_names_of.read(names)
     else:
         class_names = [f"class_{i}" for i in range(num_classes)]
     return describe(output_dir, class_names, ignore_label)
@@ -180,11 +184,26 @@ def _check(flags: argparse.Namespace) -> None:
         )
     if flags.max_side is not None and flags.max_side < 1:
         raise UserError("--max_side must be 1 or more.")
-    if _shares_folder(flags) and flags.mask_suffix == flags.image_suffix:
-        raise UserError(
-            f"Images and masks lie in one folder, {flags.images}. Say what the names "
-            "of masks end with: --mask_suffix=_mask for a.jpg and a_mask.png."
+    for kind in ("image", "mask"):
+        if getattr(flags, f"{kind}_suffix") and getattr(flags, f"{kind}_pattern"):
+            raise UserError(f"Leave one of --{kind}_suffix and --{kind}_pattern out.")
+    if (
+        _shares_folder(flags)
+        and _mask_pattern(flags).text == _image_pattern(flags).text
+    ):
+        advice = proposals.propose(flags.images, flags.masks) or (
+            "Say what the names of masks end with: --mask_suffix=_mask for a.jpg and "
+            "a_mask.png."
         )
+        raise UserError(f"Images and masks lie in one folder, {flags.images}. {advice}")
+
+
+def _image_pattern(flags: argparse.Namespace) -> Pattern:
+    return Pattern(flags.image_pattern or "{id}" + flags.image_suffix)
+
+
+def _mask_pattern(flags: argparse.Namespace) -> Pattern:
+    return Pattern(flags.mask_pattern or "{id}" + flags.mask_suffix)
 
 
 def _shares_folder(flags: argparse.Namespace) -> bool:
@@ -197,18 +216,18 @@ def _shares_folder(flags: argparse.Namespace) -> bool:
 def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.Item]:
     chosen = pairing.choose_images(
         flags.images,
-        flags.image_suffix,
+        _image_pattern(flags),
         flags.ids,
         flags.exclude,
-        not_suffix=flags.mask_suffix if _shares_folder(flags) else "",
+        not_pattern=_mask_pattern(flags) if _shares_folder(flags) else None,
     )
     if flags.masks:
         return pairing.with_masks(
-            chosen, flags.masks, flags.mask_suffix, flags.only_with_masks
+            chosen, flags.masks, _mask_pattern(flags), flags.only_with_masks
         )
     labels = None
     if flags.image_labels:
-        labels = pairing.read_labels(flags.image_labels, spec, chosen)
+        labels = image_labels.read(flags.image_labels, spec, chosen.known)
     return pairing.without_masks(chosen, labels)
 
 
@@ -247,6 +266,36 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out images that have no mask (default: stop)",
     )
+    _add_name_flags(arguments)
+    add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
+    add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
+    add(
+        "--map",
+        nargs="+",
+        default=[],
+        metavar="OLD=NEW",
+        help="labels in masks that are other classes, or 'ignore'",
+    )
+    add("--image_labels", metavar="FILE", help="classes that images without masks show")
+    add(
+        "--max_side",
+        type=int,
+        metavar="N",
+        help="make larger images and their masks smaller: N pixels on the longer side",
+    )
+    add(
+        "--image_bits",
+        type=int,
+        choices=range(depth.MIN_BITS, depth.MAX_BITS + 1),
+        metavar="N",
+        help="range of images with more than 8 bits, in all splits: 12 for 0 to 4095 "
+        "(default: as many as the brightest image takes)",
+    )
+
+
+def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
+    """Adds the flags about names that differ between images and masks."""
+    add = arguments.add_argument
     add(
         "--image_suffix",
         default="",
@@ -259,30 +308,17 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="the same for masks: _mask if that of a.jpg is a_mask.png",
     )
-    add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
-    add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
     add(
-        "--map",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="OLD=NEW",
-        help="labels in masks that are other classes, or 'ignore'",
+        "--image_pattern",
+        default="",
+        metavar="PATTERN",
+        help="what paths of images are like, such as 'img_{id}', instead of a suffix",
     )
     add(
-        "--image_bits",
-        type=int,
-        choices=range(depth.MIN_BITS, depth.MAX_BITS + 1),
-        metavar="N",
-        help="range of images with more than 8 bits, in all splits: 12 for 0 to 4095 "
-        "(default: as many as the brightest image takes)",
-    )
-    add("--image_labels", metavar="FILE", help="classes that images without masks show")
-    add(
-        "--max_side",
-        type=int,
-        metavar="N",
-        help="make larger images and their masks smaller: N pixels on the longer side",
+        "--mask_pattern",
+        default="",
+        metavar="PATTERN",
+        help="the same for masks: 'label_{id}', '{id}_json/label', '{id}.png'",
     )
 
 

@@ -29,13 +29,15 @@ from tqdm import tqdm
 
 from data_prep import command_line
 from data_prep.checking import reading
-from data_prep.pictures import images, masks
+from data_prep.pictures import masks
+from data_prep.sources import lists
 from data_prep.splits import balanced
 from wss import files
 from wss.data import shards
 from wss.datasets import manifest as manifests
 from wss.errors import UserError
 from wss.photos import finding
+from wss.photos.patterns import ANY, Pattern
 
 
 class Labeled(NamedTuple):
@@ -90,7 +92,10 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
 
 
 def read_masks(
-    mask_dir: str, ids_file: Optional[str], ignore_label: int, suffix: str = ""
+    mask_dir: str,
+    ids_file: Optional[str],
+    ignore_label: int,
+    pattern: Pattern = ANY,
 ) -> Labeled:
     """Looks at a folder of masks; every value that occurs is a class.
 
@@ -98,18 +103,14 @@ def read_masks(
       mask_dir: the folder.
       ids_file: list of the masks to look at; None: all.
       ignore_label: the value that is no class.
-      suffix: what the masks' names have behind the id, such as "_mask".
+      pattern: what their paths are like, such as "{id}_mask".
 
     Raises:
       UserError: no masks, or not those of the list.
     """
-    found = finding.scan(mask_dir, suffix).paths
-    ids = images.read_ids(ids_file) if ids_file else list(found)
-    images.refuse_missing(
-        [name for name in ids if name not in found],
-        f"ids of {ids_file} have no mask in {mask_dir}",
-        "An id is the path of a mask below --masks, without its ending.",
-    )
+    found = finding.scan(mask_dir, pattern=pattern).paths
+    known = lists.Known(mask_dir, found, pattern, "mask")
+    ids = lists.read_ids(ids_file, known) if ids_file else list(found)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         paths = [found[name] for name in ids]
         results = threads.map(lambda path: np.unique(masks.read_values(path)), paths)
@@ -179,7 +180,10 @@ def _parse() -> argparse.Namespace:
     arguments.add_argument("--ids", help="file: the masks to draw from, one id a line")
     arguments.add_argument("--ignore_label", type=int, default=255, help="in --masks")
     arguments.add_argument(
-        "--mask_suffix", default="", help="behind the id in the masks' names: _mask"
+        "--mask_suffix", default="", help="after the id in the masks' names: _mask"
+    )
+    arguments.add_argument(
+        "--mask_pattern", default="", help="what their paths are like: 'label_{id}'"
     )
     size = arguments.add_mutually_exclusive_group(required=True)
     size.add_argument("--ratio", nargs="+", type=_ratio, help="such as 1/8")
@@ -211,7 +215,10 @@ def main() -> None:
         labeled = read_split(flags.data_dir, flags.split, flags.dataset)
     else:
         labeled = read_masks(
-            flags.masks, flags.ids, flags.ignore_label, flags.mask_suffix
+            flags.masks,
+            flags.ids,
+            flags.ignore_label,
+            Pattern(flags.mask_pattern or "{id}" + flags.mask_suffix),
         )
     if flags.ratio:
         sizes = {

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import itertools
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from tqdm import tqdm
 
-from data_prep.writing import runners
+from data_prep.writing import fingerprints, runners
 from data_prep.writing.examples import Example, encode_png, serialize
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
@@ -79,15 +80,15 @@ class Writer:
           spec: the data set's classes, for the manifest.
           items: what to write, in the order of the records: tuples of strings and
             numbers. A field that is the path of a file is watched: once the file
-            changes, what a stopped run has made of it is not used.
+            changes, what was made of it before is not taken for the same.
           read: makes the example of an item. It runs in other processes: a function of
             a module, or a `functools.partial` of one.
           options: whatever else decides the content (JSON), noted in the manifest.
 
         Raises:
           UserError: nothing to write; broken images; the split is there already with
-            other content; the folder holds a data set of other classes; or the disk is
-            full.
+            other content, or files that it was made from have changed; the folder
+            holds a data set of other classes; or the disk is full.
         """
         count = self._check(split, len(items))
         # Only now: neither mistakes nor the processes that read wait for TensorFlow.
@@ -97,10 +98,11 @@ class Writer:
         parts = shards.Split(self.output_dir, split, count)
         with shards.disk_errors(self.output_dir):
             manifest = _manifest(self.output_dir, spec)
-            if self._is_done(parts, plan, manifest["splits"].get(split)):
+            if self._is_done(parts, plan, manifest["splits"].get(split), items):
                 return
             with parts.begin(plan):
-                if not parts.are_whole():
+                goes_on = parts.are_whole()
+                if not goes_on:
                     self._write(parts, items, read)
                     self._refuse_broken(parts, len(items))
                     self._note(spec, split, None)
@@ -108,6 +110,8 @@ class Writer:
                 entry = {**parts.publish(), "options": options or {}, "plan": plan}
                 self._note(spec, split, entry)
                 parts.clean_up(plan)
+                if goes_on:
+                    self._refuse_changed(parts, items, entry)
         print(f"{split}: {_summary(entry, ' written')}")
 
     def _check(self, split: str, num_items: int) -> int:
@@ -131,16 +135,21 @@ class Writer:
         return self.num_shards
 
     def _is_done(
-        self, parts: "shards.Split", plan: str, known: Optional[dict[str, Any]]
+        self,
+        parts: "shards.Split",
+        plan: str,
+        known: Optional[dict[str, Any]],
+        items: Sequence[Item],
     ) -> bool:
         """Whether the same run ended before.
 
         Raises:
-          UserError: another one did, and must not be overwritten.
+          UserError: another one did, or from other files, and must not be overwritten.
         """
         if self.overwrite or parts.can_continue(plan) and not known:
             return False
         if known and known.get("plan") == plan:
+            self._refuse_changed(parts, items, known)
             parts.clean_up(plan)
             print(
                 f"{parts.name}: is in {self.output_dir} already, {_summary(known)} "
@@ -154,6 +163,22 @@ class Writer:
                 "another --output_dir."
             )
         return False
+
+    def _refuse_changed(
+        self, parts: "shards.Split", items: Sequence[Item], known: dict[str, Any]
+    ) -> None:
+        """Refuses to keep records whose images or masks have changed since."""
+        # Splits of earlier versions do not say what they were made from.
+        sources = known.get("sources")
+        if not sources or not parts.have_changed(items, sources, self.workers):
+            return
+        paths = [path for item in items for path in fingerprints.paths(item)]
+        newest = max(paths, key=os.path.getmtime, default="none is left")
+        raise UserError(
+            f"Files of the split '{parts.name}' have changed since it was written to "
+            f"{self.output_dir}; the newest is {newest}. Add --overwrite to write the "
+            "split again from them, or choose another --output_dir to keep both."
+        )
 
     def _write(
         self,

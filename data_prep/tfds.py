@@ -28,7 +28,7 @@ from data_prep import command_line, folder, records
 from data_prep.pictures import images, masks
 from data_prep.sources import tfds_source
 from data_prep.sources.tfds_source import Feature, Source
-from data_prep.writing import examples
+from data_prep.writing import examples, fingerprints
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
@@ -215,6 +215,12 @@ def find_items(builder: Any, builder_split: str) -> list[Item]:
         ) from error
 
 
+def _content(builder: Any, builder_split: str) -> str:
+    """Changes where the files of a split were prepared anew with other content."""
+    paths = map(str, builder.info.splits[builder_split].filepaths)
+    return fingerprints.joined(map(fingerprints.of_file, dict.fromkeys(paths)))
+
+
 def check_binaries(
     items: Sequence[Item], source: Source, spec: DatasetSpec, labels: masks.Labels
 ) -> None:
@@ -336,6 +342,7 @@ def main() -> None:
             "image": source.image,
             "mask": source.mask,
             "labels": labels.changes,
+            "content": _content(builder, flags.builder_split),
         },
     )
 

@@ -47,6 +47,28 @@ def test_files_in_a_bucket(tmp_path):
     assert paint() == ("red", 4)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_files_of_all_editors(tmp_path, encoding, line_end):
+    text = "include 'base/paint.gin'\n# c'est l'\u00e9t\u00e9\n\nWIDTH = 3  # \u00e9\n"
+    text = text.replace("\n", line_end).encode(encoding)
+    (tmp_path / "paint.gin").write_bytes(text)
+    (tmp_path / "base" / "paint.gin").write_bytes(
+        f"paint.colour = 'red'  # \u00fc{line_end}paint.width = %WIDTH".encode(encoding)
+    )
+    config.load(["paint.gin"])
+    assert paint() == ("red", 3)
+
+
+def test_files_that_are_no_text(tmp_path):
+    (tmp_path / "paint.gin").write_bytes(bytes(range(256)))
+    with pytest.raises(UserError, match="paint.gin is no text. Save it as UTF-8"):
+        config.load(["paint.gin"])
+    (tmp_path / "paint.gin").write_bytes("A = '\u00e9'".encode("latin-1"))
+    with pytest.raises(UserError, match="paint.gin, line 1: .* is not in UTF-8"):
+        config.load(["paint.gin"])
+
+
 def test_the_text_of_a_configuration_reads_back(tmp_path):
     config.load(["paint.gin"], ["WIDTH = 7"])
     (tmp_path / "stored.gin").write_text(config.text())

@@ -14,7 +14,10 @@ from wss.errors import Stopped, UserError
 
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
-    """A parser for `python -m <module>` that shows the module's docstring as it is."""
+    """A parser for `python -m <module>` that shows the module's docstring as it is.
+
+    What a flag of several values is given adds up where the flag is repeated.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
@@ -23,7 +26,18 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
     )
     # What begins like a negative number is a value, no flag: --map -9999=ignore.
     parser._negative_number_matcher = re.compile(r"-(\.?\d|inf)")
+    parser.register("action", None, _Store)  # Instead of argparse's own.
     return parser
+
+
+class _Store(argparse.Action):
+    """Stores a value, or adds several to those that the flag had before."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        before = getattr(namespace, self.dest, None)
+        if self.nargs == "+" and before is not self.default:
+            values = [*before, *values]
+        setattr(namespace, self.dest, values)
 
 
 def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:

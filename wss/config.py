@@ -29,6 +29,7 @@ import tensorflow as tf
 from gin import config_parser
 
 import gin_configs
+from wss import text_files
 from wss.errors import UserError
 
 # With it `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory,
@@ -124,8 +125,7 @@ class _Reader:
         self._used: Dict[str, str] = {}
 
     def read_file(self, path: str) -> None:
-        with tf.io.gfile.GFile(path) as file:
-            self.read(file.read(), path)
+        self.read(text_files.read_text(path), path)
 
     def read(self, source: str, path: Optional[str]) -> None:
         """Reads a file's text, or a binding where `path` is None."""

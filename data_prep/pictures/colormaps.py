@@ -2,14 +2,14 @@
 
 import dataclasses
 import os
+import unicodedata
 
 import numpy as np
 
 from data_prep.pictures import relabel
-from wss import datasets
+from wss import datasets, text_files
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.photos import finding
 
 IGNORE = "ignore"
 # What the publishers' masks show where there is no class of the data set.
@@ -134,8 +134,8 @@ def _of_dataset(known: DatasetSpec, spec: DatasetSpec) -> Colormap:
 
 def _read(path: str, spec: DatasetSpec) -> Colormap:
     colours = {}
-    for number, line in finding.read_lines(path):
-        if line.startswith("#"):
+    for number, line in text_files.read_lines(path):
+        if text_files.is_comment(line):
             continue
         where = f"{path}, line {number}"
         fields = line.replace(",", " ").split(maxsplit=3)
@@ -166,7 +166,7 @@ def class_of(text: str, spec: DatasetSpec, where: str) -> int:
     Raises:
       UserError: there is no such class.
     """
-    text = text.strip()
+    text = unicodedata.normalize("NFC", text.strip())
     if text in spec.class_names:
         return spec.class_names.index(text)
     if text.isdecimal() and int(text) in (*range(spec.num_classes), spec.ignore_label):

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from data_prep.writing.examples import Example
+from wss import text_files
 from wss.errors import UserError
-from wss.photos import finding, reading
+from wss.photos import reading
 
 
 def read_example(
@@ -57,12 +58,13 @@ def read_example(
 
 
 def read_ids(path: str) -> list[str]:
-    """Reads a list of image ids, one a line.
+    """Reads a list of image ids, one a line; lines that begin with # are comments.
 
     Raises:
       UserError: no file, no text, nothing in it, or an id twice.
     """
-    ids = [line for _, line in finding.read_lines(path)]
+    lines = text_files.read_lines(path)
+    ids = [line for _, line in lines if not text_files.is_comment(line)]
     refuse_repeated(ids, path)
     return ids
 

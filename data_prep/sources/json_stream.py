@@ -1,5 +1,6 @@
 """Reads a JSON file whose arrays are larger than memory, one element at a time."""
 
+import codecs
 import json
 import os
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ _LONGEST = 64 * _CHUNK
 _SPACE = " \t\n\r"
 # What may follow a value.
 _AFTER = (*_SPACE, ",", "]", "}", ":")
+
+
+class NotJsonError(ValueError):
+    """A file that holds no JSON, or not all of it."""
 
 
 class Element(NamedTuple):
@@ -42,7 +47,7 @@ def elements(path: str) -> Iterator[Element]:
 
     Raises:
       OSError: the file cannot be read.
-      ValueError: it is not such a file, or ends too early.
+      NotJsonError: it is not such a file, or ends too early.
     """
     with open(path, "rb") as file, tqdm(
         total=os.path.getsize(path),
@@ -53,6 +58,7 @@ def elements(path: str) -> Iterator[Element]:
         disable=None,  # Shown in a terminal only.
     ) as progress:
         window = _Window(file, progress)
+        window.skip(codecs.BOM_UTF8)
         window.expect("{")
         while True:
             array = window.value().value
@@ -92,6 +98,13 @@ class _Window:
         self._position = 0  # Of the next character, in the window.
         self._start = 0  # Of the window, in the file.
 
+    def skip(self, mark: bytes) -> None:
+        """Passes over a mark at the file's beginning, if it is there."""
+        while len(self._text) < len(mark) and self._read():
+            pass
+        if self._text.startswith(mark.decode("latin-1")):
+            self._position = len(mark)
+
     def next(self) -> str:
         """The next character that is no space; "" at the file's end."""
         while True:
@@ -106,7 +119,7 @@ class _Window:
         """Takes the next character, which has to be one of `characters`."""
         found = self.next()
         if not found or found not in characters:
-            raise ValueError(
+            raise NotJsonError(
                 f"'{characters[0]}' expected at byte {self._start + self._position}"
             )
         self._position += 1
@@ -125,12 +138,12 @@ class _Window:
             except json.JSONDecodeError as error:
                 problem = error.msg
             if len(self._text) - self._position > _LONGEST or not self._read():
-                raise ValueError(
+                raise NotJsonError(
                     f"no value at byte {self._start + self._position}: {problem}"
                 )
         taken = self._text[self._position : end]
         if not taken.isascii():
-            value = json.loads(taken.encode("latin-1").decode("utf-8"))
+            value = _loads(taken)
         start = self._start + self._position
         self._position = end
         return Element("", value, start, len(taken))
@@ -144,3 +157,11 @@ class _Window:
         self._position = 0
         self._text = kept + chunk.decode("latin-1")
         return bool(chunk)
+
+
+def _loads(text: str) -> Any:
+    """A value that holds other letters than ASCII's."""
+    try:
+        return json.loads(text.encode("latin-1").decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise NotJsonError(f"it is not in utf-8: {error.reason}") from None

@@ -9,7 +9,6 @@ items, and only a few are ever waiting.
 import collections
 import concurrent.futures
 import contextlib
-import hashlib
 import multiprocessing
 import os
 import pickle
@@ -23,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, NamedTuple, TypeVar
 
+from data_prep.writing import fingerprints
 from data_prep.writing.examples import Example, serialize
 from wss.errors import UserError
 
@@ -48,19 +48,19 @@ class Result(NamedTuple):
       record: the serialized example; empty if the item is broken.
       has_mask: whether the record has a mask.
       problem: what is broken, or empty.
-      sources: changes when a file of the item changes.
+      sources: of the item's files, as they were before they were read.
     """
 
     name: str
     record: bytes
     has_mask: bool
     problem: str
-    sources: str
+    sources: fingerprints.Fingerprint
 
 
 def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
     """Makes the record of an item; a broken one gives a result as well."""
-    sources = fingerprint(item)
+    sources = fingerprints.of(item)
     name = str(getattr(item, "name", item))
     try:
         with warnings.catch_warnings():
@@ -79,17 +79,6 @@ def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
             f"({os.path.basename(where.filename)}, line {where.lineno})."
         )
     return Result(name, b"", False, " ".join(problem.split()), sources)
-
-
-def fingerprint(item: Any) -> str:
-    """Sizes and dates of the files that an item names, as a short text."""
-    state = []
-    for field in item if isinstance(item, tuple) else (item,):
-        if isinstance(field, str) and field:
-            with contextlib.suppress(OSError, ValueError):
-                stat = os.stat(field)
-                state.append((stat.st_size, stat.st_mtime_ns))
-    return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
 
 def in_order(

@@ -19,8 +19,9 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import tensorflow as tf
 
+from data_prep.writing import fingerprints, runners
 from data_prep.writing.examples import Example
-from data_prep.writing.runners import Result, attempt, fingerprint
+from data_prep.writing.runners import Result, attempt
 from wss.errors import UserError
 
 gfile = tf.io.gfile
@@ -44,11 +45,11 @@ class Shard(NamedTuple):
         """Writes the shard, whole or not at all, and before it its note."""
         temporary = _temporary(self.path)
         note = {"examples": 0, "with_masks": 0, "problems": []}
-        sources = hashlib.sha256()
+        sources = []
         try:
             with tf.io.TFRecordWriter(temporary) as writer:
                 for index, result in enumerate(results):
-                    sources.update(result.sources.encode())
+                    sources.append(result.sources)
                     if result.problem:
                         reason = {"name": result.name, "reason": result.problem}
                         note["problems"].append({"index": index, **reason})
@@ -56,7 +57,7 @@ class Shard(NamedTuple):
                     writer.write(result.record)
                     note["examples"] += 1
                     note["with_masks"] += result.has_mask
-            note["sources"] = sources.hexdigest()
+            note["sources"] = fingerprints.of_all(sources)._asdict()
             note["bytes"], note["sha256"] = _measure(temporary)
             _write_json(_note_path(self.path), note)
             gfile.rename(temporary, self.path, overwrite=True)
@@ -79,11 +80,9 @@ class Shard(NamedTuple):
         if not (gfile.exists(self.path) and gfile.exists(_note_path(self.path))):
             return None
         note = self.note()
-        sources = hashlib.sha256()
-        for item in self.items:
-            sources.update(fingerprint(item).encode())
-        found = (sources.hexdigest(), gfile.stat(self.path).length)
-        if found != (note["sources"], note["bytes"]):
+        state = fingerprints.joined(map(fingerprints.state, self.items))
+        found = (state, gfile.stat(self.path).length)
+        if found != (note["sources"]["state"], note["bytes"]):
             return None
         for problem in note["problems"]:
             again = attempt(self.items[problem["index"]], read)
@@ -161,6 +160,26 @@ class Split:
             for name, start, end in zip(self._names, bounds, bounds[1:])
         ]
 
+    def have_changed(
+        self, items: Sequence[Any], sources: dict[str, str], workers: int = 0
+    ) -> bool:
+        """Whether the items' files are others than those that the shards came from.
+
+        Args:
+          items: as of `divide`.
+          sources: as `publish` gave them.
+          workers: number of processes that read; 0: one for each core.
+        """
+
+        def joined(texts: Sequence[str]) -> str:
+            shards = self.divide(texts)
+            return fingerprints.joined(fingerprints.joined(s.items) for s in shards)
+
+        if joined([fingerprints.state(item) for item in items]) == sources["state"]:
+            return False
+        contents = runners.in_order(fingerprints.content, items, workers)
+        return joined(list(contents)) != sources["content"]
+
     def notes(self) -> Iterator[dict[str, Any]]:
         """What the shards hold, one after the other."""
         for name in self._names:
@@ -192,6 +211,9 @@ class Split:
             "examples": sum(note["examples"] for note in notes.values()),
             "with_masks": sum(note["with_masks"] for note in notes.values()),
             "shards": len(notes),
+            "sources": fingerprints.of_all(
+                fingerprints.Fingerprint(**note["sources"]) for note in notes.values()
+            )._asdict(),
             "files": {
                 name: {key: note[key] for key in ("examples", "bytes", "sha256")}
                 for name, note in notes.items()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep import coco, splits
+from data_prep.sources import coco_annotations
 from tests.data_prep import trees
 from wss import datasets
 from wss.errors import UserError
@@ -58,7 +59,7 @@ def tree(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(content))
     trees.save_image(tmp_path / "coco" / "unlabeled2017" / "000000000007.jpg")
-    coco.load_annotations.cache_clear()
+    coco_annotations.load.cache_clear()
     return tmp_path, names
 
 
@@ -89,7 +90,11 @@ def test_masks_in_81_classes(monkeypatch, tree):
 
 def test_extra_images_for_voc(monkeypatch, capsys, tree):
     out = run(monkeypatch, tree, "--classes=voc", "--split", "C_tr", "C_u") / "voc"
-    assert "C_tr: 2 of 3 images left out" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert (
+        "2 of 3 images left out, which show no more than 1000 pixels of voc" in printed
+    )
+    assert "1 of 4 categories of" in printed and "first is 'toothbrush'" in printed
     assert trees.names(out, "C_tr") == tree[1][:1]
     label = trees.decode(out, "C_tr")[0]["label"]
     person = datasets.get("voc").class_names.index("person")
@@ -129,7 +134,7 @@ def test_missing_or_other_annotations(monkeypatch, tree):
     with pytest.raises(UserError, match="annotations_trainval2017.zip"):
         run(monkeypatch, tree, "--split", "train")
     path.write_text("not json")
-    with pytest.raises(UserError, match="does not hold COCO's instance annotations"):
+    with pytest.raises(UserError, match="is no JSON file .*Fetch or export it again"):
         run(monkeypatch, tree, "--split", "train")
 
 
@@ -149,20 +154,66 @@ def changed(array, **values):
         (without("categories"), "no 'images', 'annotations' or 'categories'"),
         (changed("images", id=0), "is listed twice"),
         (changed("images", height=None), "does not hold COCO's instance annotations"),
-        (changed("annotations", image_id="1"), "does not hold COCO's"),
+        (changed("images", file_name=None), r"\(None is no name\). In COCO's format"),
+        (changed("annotations", image_id=None), r"\(None is no id\)"),
         (changed("images", width=-60), "has no size"),
         (changed("annotations", category_id=91), r"\(there is no category 91\)"),
-        (changed("annotations", area=float("nan")), "area of an object is no number"),
-        (changed("categories", name="unicorn"), "unknown category 'unicorn'"),
-        (lambda content: content["annotations"][1].pop("area"), "'area' is missing"),
+        (
+            lambda content: [
+                each.pop("segmentation") for each in content["annotations"]
+            ],
+            "no object has a 'segmentation': boxes show no outlines",
+        ),
+        (
+            lambda content: [
+                each.update(image_id=9) for each in content["annotations"]
+            ],
+            "no 'image_id' of the annotations is the id of an image",
+        ),
     ],
 )
 def test_annotations_of_something_else(monkeypatch, tree, change, message):
     path, content = annotations_of(tree)
     change(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         run(monkeypatch, tree, "--split", "train")
+    assert "Unpack" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["annotations"][1].pop("area"),
+        changed("annotations", area=[480]),
+        changed("annotations", area=float("nan")),
+    ],
+)
+def test_only_the_choice_by_area_needs_areas(monkeypatch, tree, change):
+    path, content = annotations_of(tree)
+    change(content)
+    content["annotations"][1]["category_id"] = COCO_IDS["person"]
+    path.write_text(json.dumps(content))
+    out = run(monkeypatch, tree, "--split", "train") / "coco"
+    assert trees.decode(out, "train")[0]["label"][15, 15] == 1
+    with pytest.raises(UserError, match="'area' of each object in the image '.*', by"):
+        run(monkeypatch, tree, "--classes=voc", "--split", "C_tr")
+
+
+def test_own_categories_in_the_layout_of_coco(monkeypatch, tree):
+    for part in ("train", "val"):
+        path, content = annotations_of(tree, part)
+        content["categories"][0]["name"] = "unicorn"
+        path.write_text(json.dumps(content))
+    with pytest.raises(
+        UserError, match="'unicorn' is no class of COCO. With --classes="
+    ):
+        run(monkeypatch, tree, "--split", "train", "--classes=coco")
+    out = run(monkeypatch, tree, "--split", "train", "unlabeled", "val") / "own"
+    names = ["background", "unicorn", "bicycle", "couch", "toothbrush"]
+    assert trees.manifest(out)["class_names"] == names
+    assert sorted(trees.manifest(out)["splits"]) == ["train", "unlabeled", "val"]
+    assert trees.decode(out, "train")[0]["label"][15, 15] == 4
 
 
 def test_arrays_in_any_order_and_style(monkeypatch, tree):
@@ -170,7 +221,7 @@ def test_arrays_in_any_order_and_style(monkeypatch, tree):
     path, content = annotations_of(tree)
     content = {key: content[key] for key in reversed(sorted(content))}
     path.write_text(json.dumps({"info": {"year": 2017}, **content}, indent=2))
-    coco.load_annotations.cache_clear()
+    coco_annotations.load.cache_clear()
     after = run(monkeypatch, tree, "--split", "train", "--overwrite") / "coco"
     (name,) = (name for name in before if name.endswith("tfrecord"))
     assert before[name] == (after / name).read_bytes()
@@ -252,11 +303,12 @@ def test_memory_does_not_hold_the_outlines(tmp_path):
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(content))
     assert path.stat().st_size > 8e6
-    coco.load_annotations.cache_clear()
+    coco_annotations.load.cache_clear()
     tracemalloc.start()
-    annotations = coco.load_annotations(str(path), "coco")
+    annotations = coco.load_annotations(str(path))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 6e6
-    (place,) = annotations.objects("299").split()
-    assert place.startswith("1@") and annotations.area("299") == 5
+    (place,) = annotations.objects("299", [7]).split()
+    assert place.startswith("7@") and annotations.area("299", [7]) == 5
+    assert not annotations.objects("299", [-1]) and annotations.area("299", [-1]) == 0

@@ -1,5 +1,7 @@
 """Anyone's images: pairing, splits without masks, the command line."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,7 +66,8 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (("--ids=ids.txt", "--masks=masks"), "1 ids of ids.txt have no image.*'x'"),
         (
             ("--masks=masks/sub",),
-            "3 images have no mask in masks/sub.*masks/sub/a.png.*--only_with_masks",
+            "3 images have no mask in masks/sub.*Looked for masks/sub/a.png. Add "
+            "--image_pattern='sub/{id}', if .* pairs 1 of 1 files in masks/sub",
         ),
         (("--num_classes=1",), "1 classes given"),
         (("--num_classes=256",), "256 classes given"),
@@ -234,6 +237,43 @@ def test_few_of_many_images_have_masks(monkeypatch, photos, capsys):
     assert trees.names(out, "unlabeled") == ["a", "b"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("on_disk, listed", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_lists_of_all_systems(
+    monkeypatch, tmp_path, encoding, line_end, on_disk, listed
+):
+    def write(name, *lines):
+        text = unicodedata.normalize(listed, line_end.join(["# \u00e9", *lines]))
+        (tmp_path / name).write_bytes(text.encode(encoding))
+
+    for i, name in enumerate(["\u00fc/\u00e4", "\u00fc/b", "c"]):
+        name = unicodedata.normalize(on_disk, name)
+        trees.save_image(tmp_path / "images" / f"{name}.jpg", seed=i)
+        mask = np.array([(9, 9, 9), (0, 0, 7)], np.uint8)[MASK % 2]
+        (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    write("classes.txt", "stra\u00dfe", "fl\u00fcsse")
+    write("colours.txt", "0 0 7 fl\u00fcsse", "9 9 9 stra\u00dfe")
+    write("ids.txt", "c", "\u00fc\\\u00e4.jpg", "\u00fc\\b")
+    write("exclude.txt", "images/\u00fc/b.jpg")
+    write("labels.csv", "c,fl\u00fcsse", "\u00fc\\\u00e4.jpg;stra\u00dfe")
+    shared = ("--class_names=classes.txt", "--ids=ids.txt", "--exclude=exclude.txt")
+    masks = ("--masks=masks", "--colormap=colours.txt", "--split=train")
+    out = run(monkeypatch, tmp_path, *shared, *masks)
+    run(monkeypatch, tmp_path, *shared, "--image_labels=labels.csv", "--split=tagged")
+    assert trees.manifest(out)["class_names"] == ["stra\u00dfe", "fl\u00fcsse"]
+    assert (
+        trees.names(out, "train")
+        == trees.names(out, "tagged")
+        == ["c", "\u00fc/\u00e4"]
+    )
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], MASK % 2)
+    tagged = trees.decode(out, "tagged")
+    assert [example["class_ids"].tolist() for example in tagged] == [[1], [0]]
+
+
 def test_names_of_images_and_masks_end_differently(monkeypatch, tmp_path, capsys):
     for name in ("a", "sub/b"):
         trees.save_image(tmp_path / "images" / f"{name}_photo.jpg")
@@ -361,3 +401,55 @@ def test_palettes_that_differ(monkeypatch, photos):
     out = run(monkeypatch, photos, *flags, "--colormap=c.txt")
     for example in trees.decode(out, "train"):
         np.testing.assert_array_equal(example["label"], MASK)
+
+
+def test_edited_masks_are_noticed(monkeypatch, photos):
+    flags = ("--masks=masks", "--split=train", "--num_classes=3")
+    run(monkeypatch, photos, *flags)
+    trees.save_mask(photos / "masks" / "b.png", 2 - MASK)
+    with pytest.raises(UserError, match="'train' have changed since.*masks/b.png. Add"):
+        run(monkeypatch, photos, *flags)
+    out = run(monkeypatch, photos, *flags, "--overwrite")
+    np.testing.assert_array_equal(trees.decode(out, "train")[1]["label"], 2 - MASK)
+
+
+@pytest.mark.parametrize("one_folder", [False, True])
+def test_names_that_do_not_pair(monkeypatch, tmp_path, one_folder):
+    masks = "images" if one_folder else "masks"
+    for i in range(3):
+        trees.save_image(tmp_path / "images" / f"img_{i}.jpg")
+        trees.save_mask(tmp_path / masks / f"label_{i}.png", MASK)
+    flags = (f"--masks={masks}", "--split=train", "--num_classes=3")
+    patterns = ("--image_pattern=img_{id}", "--mask_pattern=label_{id}")
+    message = "--image_pattern='img_{id}' --mask_pattern='label_{id}'.* pairs 3 of"
+    for only in ((), ("--only_with_masks",)):
+        with pytest.raises(UserError, match=message):
+            run(monkeypatch, tmp_path, *flags, *only)
+    out = run(monkeypatch, tmp_path, *flags, *patterns)
+    assert trees.names(out, "train") == ["0", "1", "2"]
+    for example in trees.decode(out, "train"):
+        np.testing.assert_array_equal(example["label"], MASK)
+    for wrong in ("--image_suffix=_a", "--mask_suffix=_a"):
+        with pytest.raises(UserError, match="Leave one of --.*_suffix and --.*_patt"):
+            run(monkeypatch, tmp_path, *flags, *patterns, wrong)
+
+
+def test_masks_beside_images_of_the_same_name(monkeypatch, tmp_path):
+    trees.save_image(tmp_path / "images" / "a.jpg")
+    trees.save_mask(tmp_path / "images" / "a.png", MASK)
+    flags = ("--masks=images", "--split=train", "--num_classes=3")
+    patterns = ("--image_pattern={id}.jpg", "--mask_pattern={id}.png")
+    out = run(monkeypatch, tmp_path, *flags, *patterns)
+    np.testing.assert_array_equal(trees.decode(out, "train")[0]["label"], MASK)
+
+
+def test_class_names_of_tools(monkeypatch, photos):
+    (photos / "labels.txt").write_text("__ignore__\n_background_\nroad\ncar\n")
+    (photos / "classes.csv").write_text("Pixel Value, Class\n0, sky\n2, car\n1, road\n")
+    flags = ("--masks=masks", "--split=train")
+    out = run(monkeypatch, photos, *flags, "--class_names=labels.txt")
+    assert trees.manifest(out)["class_names"] == ["_background_", "road", "car"]
+    np.testing.assert_array_equal(trees.decode(out, "train")[0]["label"], MASK)
+    flags = (*flags, "--output_dir=other", "--class_names=classes.csv")
+    run(monkeypatch, photos, *flags)
+    assert trees.manifest(photos / "other")["class_names"] == ["sky", "road", "car"]

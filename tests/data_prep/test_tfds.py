@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets: a tiny one, prepared in a temporary folder."""
 
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -135,6 +136,10 @@ def test_what_fits_is_found(monkeypatch, tmp_path, prepared):
             ("--mask=wide", "--map", "0=ignore", "300=0", "301-600=1"),
             lambda labels: np.choose(labels, [255, 0, 1]),
         ),
+        (
+            ("--mask=trimap", "--map", "1=1", "--map", "2=0", "--map", "3=ignore"),
+            lambda labels: np.choose(labels, [1, 0, 255]),
+        ),
         (("--mask=yes_no", "--map", "255=1"), lambda labels: labels == 1),
         (
             ("--mask=yes_no", "--ignore_label=254", "--map", "255=2"),
@@ -230,6 +235,22 @@ def test_data_that_cannot_be_prepared(monkeypatch, tmp_path):
         UserError, match="'tiny_pets': Manual download requ.* Go to a p"
     ):
         run(monkeypatch, tmp_path, tmp_path, "--builder=tiny_pets")
+
+
+def test_data_that_were_prepared_anew(monkeypatch, tmp_path, prepared, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(prepared / "tiny_pets" / "1.2.0", folder)
+    flags = (f"--builder={folder}", "--image=image", "--split=a")
+    parts = [*flags, "--builder_split=train[:2]+train[4:5]"]
+    run(monkeypatch, tmp_path, prepared, *parts)
+    run(monkeypatch, tmp_path, prepared, *parts)
+    assert "a: is in out already" in capsys.readouterr().out
+    path = next(folder.glob("*train.tfrecord*"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # As many bytes as before.
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="made from other images or options"):
+        run(monkeypatch, tmp_path, prepared, *parts)
 
 
 @pytest.mark.parametrize("far", [0, 2, 500])

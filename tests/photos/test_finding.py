@@ -1,6 +1,7 @@
 """Images in folders as users have them, and lists of them: found, or refused."""
 
 import os
+import unicodedata
 
 import pytest
 
@@ -91,40 +92,6 @@ def test_find_without_images(tmp_path):
         finding.find(str(tmp_path))
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_lists_of_all_systems(tmp_path, encoding, line_end):
-    text = line_end.join(["a", "", " sub/u\u0308 b ", "c"])
-    (tmp_path / "ids.txt").write_bytes(text.encode(encoding))
-    assert images.read_ids(str(tmp_path / "ids.txt")) == ["a", "sub/\u00fc b", "c"]
-    lines = finding.read_lines(str(tmp_path / "ids.txt"))
-    assert [number for number, _ in lines] == [1, 3, 4]
-
-
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        (b"", "is empty"),
-        (b"\n \r\n", "is empty"),
-        (b"\xef\xbb\xbf", "is empty"),
-        (b"a\nb\na\n", "names 'a' more than once"),
-        (b"\x89PNG\r\n\x1a\n", "is no text. Save it as UTF-8"),
-        (b"\xff\xfea", "is no text"),
-    ],
-)
-def test_bad_lists(tmp_path, content, message):
-    (tmp_path / "ids.txt").write_bytes(content)
-    with pytest.raises(UserError, match=f"ids.txt {message}"):
-        images.read_ids(str(tmp_path / "ids.txt"))
-
-
-def test_lists_that_are_not_there(tmp_path):
-    with pytest.raises(UserError, match="missing.txt cannot be read .No such file"):
-        images.read_ids(str(tmp_path / "missing.txt"))
-    with pytest.raises(UserError, match="cannot be read .Is a directory"):
-        images.read_ids(str(tmp_path))
-
-
 def save_all(folder, *names):
     for name in names:
         trees.save_image(folder / name)
@@ -172,3 +139,19 @@ def test_collect_refuses(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no image in .*empty"):
         finding.collect([str(tmp_path / "empty")])
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_lists_of_other_systems(tmp_path, monkeypatch, on_disk, listed, slash):
+    monkeypatch.chdir(tmp_path)
+    name = unicodedata.normalize(on_disk, "\u00fcber")
+    trees.save_image(tmp_path / name / f"{name}.png")
+    line = unicodedata.normalize(listed, f"\u00fcber{slash}\u00fcber.png")
+    (tmp_path / "list.txt").write_text(f"# mine\r\n{line}\r\n", encoding="utf-16")
+    assert finding.collect(["list.txt"]) == {"\u00fcber": f"{name}/{name}.png"}
+    absolute = f"{tmp_path}/{line}"
+    (tmp_path / "list.txt").write_text(absolute, encoding="utf-8-sig")
+    (path,) = finding.collect(["list.txt"]).values()
+    assert path == str(tmp_path / name / f"{name}.png")

@@ -30,7 +30,9 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
       `{"name": ..., "class_names": [...], "ignore_label": ..., "splits": {name: {
       "examples": ..., "with_masks": ..., "shards": ..., "files": {shard: {"bytes":
       ..., "sha256": ...}}, "skipped": [{"name": ..., "reason": ...}], "options": ...,
-      "plan": ...}}}`, or None where there is none (shards written by other tools).
+      "sources": {"state": ..., "content": ...}, "plan": ...}}}`, or None where there is
+      none (shards written by other tools). "sources" are digests of the files that
+      the split was made from, as of `data_prep.writing.fingerprints`.
       "skipped" is there only where broken images were left out.
 
     Raises:

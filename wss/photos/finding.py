@@ -1,13 +1,16 @@
-"""Finds the images in a folder and below, and reads lists."""
+"""Finds the images in a folder and below."""
 
 import collections
+import contextlib
 import glob
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
+from wss import text_files
 from wss.errors import UserError
+from wss.photos.patterns import Pattern
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif"),
@@ -28,31 +31,35 @@ class Found(NamedTuple):
     left_out: list[str]
 
 
-def scan(folder: str, suffix: str = "") -> Found:
+def scan(folder: str, suffix: str = "", pattern: Optional[Pattern] = None) -> Found:
     """Finds the images in a folder and below; links are followed.
 
     Args:
       folder: where to look.
       suffix: what the names of the images end with, before the dot; others are none.
+      pattern: what their paths are like, instead of a suffix.
 
     Raises:
       UserError: no folder, no image in it, two with one id, a name that is no text.
     """
+    pattern = pattern or Pattern("{id}" + suffix)
     if not os.path.isdir(folder):
         raise UserError(f"There is no folder {folder}.")
     found = collections.defaultdict(list)
     left_out = []
     for path in _walk(folder):
-        stem = os.path.splitext(path)[0]
-        if _is_image(path, folder) and os.path.basename(stem)[1:].endswith(suffix):
-            stem = stem[: len(stem) - len(suffix)]
-            found[_name(os.path.relpath(stem, folder), path)].append(path)
-        else:
+        name = None
+        if _is_image(path, folder):
+            name = pattern.id_of(_name(os.path.relpath(path, folder), path))
+        if name is None:
             left_out.append(path)
+        else:
+            found[name].append(path)
     if not found:
         ending = f" with names that end in '{suffix}'" if suffix else ""
+        like = f" like '{pattern.text}'" if not suffix and pattern.is_special else ""
         raise UserError(
-            f"There is no image{ending} in {folder} ({', '.join(EXTENSIONS)})."
+            f"There is no image{ending or like} in {folder} ({', '.join(EXTENSIONS)})."
         )
     for name, paths in found.items():
         if len(paths) > 1:
@@ -66,6 +73,11 @@ def scan(folder: str, suffix: str = "") -> Found:
 def find(folder: str) -> dict[str, str]:
     """The images in a folder and below, {id: path}; errors as of `scan`."""
     return scan(folder).paths
+
+
+def images_below(folder: str) -> list[str]:
+    """The paths of the images in a folder and below, whatever their ids."""
+    return [path for path in _walk(folder) if _is_image(path, folder)]
 
 
 def describe_left_out(folder: str, left_out: Sequence[str]) -> str:
@@ -122,7 +134,7 @@ def _named(source: str) -> list[tuple[str, str]]:
     if os.path.isdir(source):
         return _below(source, [p for p in _walk(source) if _is_image(p, source)])
     if source.lower().endswith(".txt"):
-        return _below(None, [line for _, line in read_lines(source)])
+        return _below(None, _listed(source))
     if os.path.lexists(source) or not glob.has_magic(source):
         if not os.path.lexists(source):
             raise UserError(f"There is no image or folder {source}.")
@@ -131,6 +143,35 @@ def _named(source: str) -> list[tuple[str, str]]:
         path for path in glob.glob(source, recursive=True) if not os.path.isdir(path)
     ]
     return _below(None, [path for path in files if _is_image(path, "")], source)
+
+
+def _listed(source: str) -> list[str]:
+    """The paths of a list."""
+    paths = [(line, _on_disk(line)) for _, line in text_files.read_lines(source)]
+    return [
+        path
+        for line, path in paths
+        if not text_files.is_comment(line) or os.path.lexists(path)
+    ]
+
+
+def _on_disk(path: str) -> str:
+    """A path of a list as this system's files are called.
+
+    Other systems write slashes backwards, and letters like "\u00fc" in two ways.
+    """
+    if os.path.lexists(path):
+        return path
+    path = path.replace("\\", "/")
+    found = os.sep if path.startswith("/") else ""
+    for name in filter(None, path.split("/")):
+        with contextlib.suppress(OSError):
+            if not os.path.lexists(os.path.join(found, name)):
+                spellings = os.listdir(found or os.curdir)
+                same = (s for s in spellings if unicodedata.normalize("NFC", s) == name)
+                name = next(same, name)
+        found = os.path.join(found, name)
+    return found
 
 
 def _below(
@@ -148,30 +189,6 @@ def _below(
         (_name(os.path.relpath(os.path.splitext(path)[0], folder), path), path)
         for path in sorted(paths)
     ]
-
-
-def read_lines(path: str) -> list[tuple[int, str]]:
-    """Reads a text file of any system: its numbered lines, without the blank ones.
-
-    Raises:
-      UserError: no file, no text or nothing in it.
-    """
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise UserError(f"The list {path} cannot be read ({error.strerror}).") from None
-    is_utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"The list {path} is no text. Save it as UTF-8.") from None
-    text = unicodedata.normalize("NFC", text)
-    lines = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1)]
-    lines = [(number, line) for number, line in lines if line]
-    if not lines:
-        raise UserError(f"The list {path} is empty.")
-    return lines
 
 
 def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:

@@ -63,8 +63,17 @@ def test_all_elements_and_their_places(tmp_path, chunk, style):
     ],
 )
 def test_broken_files(tmp_path, chunk, text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(json_stream.NotJsonError, match=message):
         read(tmp_path / "a.json", text)
+
+
+def test_a_byte_order_mark(tmp_path, chunk):
+    path = tmp_path / "a.json"
+    (element,) = read(path, '{"a": [{"b": 1}]}'.encode("utf-8-sig"))
+    assert element.value == {"b": 1}
+    assert path.read_bytes()[element.start :][: element.length] == b'{"b": 1}'
+    with pytest.raises(json_stream.NotJsonError, match="'{' expected at byte 0"):
+        read(path, '{"a": [1]}'.encode("utf-16"))
 
 
 def test_what_is_no_json_is_not_read_to_its_end(tmp_path, monkeypatch):

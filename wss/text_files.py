@@ -1,0 +1,103 @@
+"""The one reader of text files that users write: lists, colormaps, gin files.
+
+They come from all systems and editors: with a byte order mark, in UTF-16, with the line
+ends of Windows or of old Macs.
+"""
+
+import codecs
+import os
+import re
+import stat
+import unicodedata
+
+from wss.errors import UserError
+
+# The longer mark first: that of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# What counts in a line: strings in quotes and all that is before a "#".
+_COMMENT = re.compile(r"""('[^'\n]*'|"[^"\n]*"|[^#\n])|#.*""")
+_UNKNOWN = "\ufffd"
+# Control characters that no text holds.
+_BINARY = re.compile("[\x00-\x08\x0e-\x1f]")
+
+
+def read_text(path: str) -> str:
+    r"""Reads a text file; its lines end with "\n", whatever system it is from.
+
+    Comments, which begin with #, may be in another encoding than the rest: what they
+    say does not count.
+
+    Args:
+      path: of a file, or of one in a bucket (`gs://...`).
+
+    Raises:
+      UserError: there is no such file, or it is no text.
+    """
+    content = _read(path)
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "")
+    try:
+        text = content.decode(encoding or "utf-8-sig")
+    except UnicodeDecodeError:
+        text = _decode_all_but_comments(path, content, encoding)
+    if _BINARY.search(text):
+        raise UserError(f"{path} is no text. Save it as UTF-8.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: str) -> list[tuple[int, str]]:
+    """Reads a list: its numbered lines in Unicode's form NFC, without the blank ones.
+
+    Raises:
+      UserError: as of `read_text`, or there is nothing in the file.
+    """
+    text = unicodedata.normalize("NFC", read_text(path))
+    lines = [(i, line.strip()) for i, line in enumerate(text.split("\n"), 1)]
+    lines = [(number, line) for number, line in lines if line]
+    if not lines:
+        raise UserError(f"The list {path} is empty.")
+    return lines
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line of a list is a comment."""
+    return line.startswith("#")
+
+
+def _read(path: str) -> bytes:
+    if "://" in path:
+        import tensorflow as tf  # Processes that only read images do without it.
+
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                return file.read()
+        except tf.errors.OpError as error:
+            raise UserError(f"{path} cannot be read ({error.message}).") from None
+    try:
+        # A pipe without a writer would never end. Shells name theirs below /dev.
+        is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)
+        if is_pipe and not os.path.abspath(path).startswith("/dev/"):
+            raise UserError(f"{path} is a pipe. Give a text file.")
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+
+
+def _decode_all_but_comments(path: str, content: bytes, encoding: str) -> str:
+    """Decodes a text whose comments alone are not in UTF-8."""
+    text = content.decode("utf-8-sig", errors="replace")
+    if encoding or _BINARY.search(text):
+        raise UserError(f"{path} is no text. Save it as UTF-8.")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for number, line in enumerate(text.split("\n"), 1):
+        if _UNKNOWN in _COMMENT.sub(r"\1", line):
+            raise UserError(
+                f"{path}, line {number}: '{line.strip()[:80]}' is not in UTF-8. Save "
+                "the file as UTF-8."
+            )
+    return text
