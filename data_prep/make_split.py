@@ -34,7 +34,7 @@ from data_prep.splits import balanced
 from wss import files
 from wss.data import shards
 from wss.datasets import manifest as manifests
-from wss.errors import UserError
+from wss.errors import UserError, reason
 from wss.photos import finding
 
 
@@ -140,9 +140,8 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         files.write_text(path, text)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
-            f"{path} cannot be written ({reason}). Choose another --output."
+            f"{path} cannot be written ({reason(error)}). Choose another --output."
         ) from error
 
 

@@ -50,22 +50,18 @@ def export(options: argparse.Namespace) -> None:
 
     from wss import runs
     from wss.formats import comparison
-    from wss.models import tf1_checkpoint
-    from wss.training import checkpoints
 
     # Else GPUs round what they multiply to 10 bits, each program in another order.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     # One device: an exported network knows no others.
     strategy = tf.distribute.get_strategy()
     experiment = runs.reopen(options.model_dir, options.gin_bindings, strategy=strategy)
-    checkpoint = checkpoints.find(options.model_dir, options.checkpoint)
-    model = runs.segmenter(experiment, checkpoint)
+    model, step = runs.segmenter(experiment, options.checkpoint)
     if model.predictor.window != "whole":
         raise UserError(
             "Exported networks see whole images. Leave out Predictor.window = "
             f"{model.predictor.window!r}."
         )
-    step = tf1_checkpoint.step_of(checkpoint)
     images = comparison.made_up_images(model.predictor.crop_size)
     images += comparison.evaluation_images(experiment)
     failures = []
