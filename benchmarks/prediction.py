@@ -30,6 +30,7 @@ def make_prediction(
     whole_way: bool,
 ) -> Callable[[], Any]:
     """A function that predicts a photo; for `measuring.measure`."""
+    from wss import outputs
     from wss.datasets.spec import pascal_palette
     from wss.models.deeplab import DeepLabV3Plus, mean_pixel
     from wss.photos import writing
@@ -40,6 +41,7 @@ def make_prediction(
     predictor = Predictor(model, (crop, crop), mean_pixel(variant), window=window)
     palette = pascal_palette(classes)
     path = os.path.join(folder, f"{os.getpid()}")
+    output = outputs.OutputFolder(path)
     write_photo(f"{path}.jpg", size)
     image = read_image(f"{path}.jpg")
 
@@ -49,8 +51,8 @@ def make_prediction(
     def run():
         photo = read_image(f"{path}.jpg")
         labels = predictor.labels(photo).numpy().astype(np.uint8)
-        writing.write_mask(f"{path}_mask.png", labels, palette)
-        writing.write_overlay(f"{path}_overlay.jpg", photo, labels, palette)
+        output.write("mask.png", writing.mask(labels, palette))
+        output.write("overlay.jpg", writing.overlay(photo, labels, palette))
         return labels
 
     return run if whole_way else predict

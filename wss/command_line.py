@@ -33,6 +33,16 @@ def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_overwrite_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that lets a command replace what no command wrote."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files in --output_dir that no command of wss wrote, or that were "
+        "changed since",
+    )
+
+
 def add_view_flags(group: argparse._ActionsContainer) -> None:
     """Adds the flags that say how the network sees an image."""
     group.add_argument(

@@ -120,9 +120,9 @@ def _lock(descriptor: int, folder: str) -> None:
 def _not_writable(folder: str, error: Exception) -> UserError:
     return UserError(
         f"The folder {folder} can not be written to ({reason(error)}). Is its disk "
-        "full or gone, and may you write to it? Make room, or name another --model_dir. "
-        "What was there before is not harmed: once the folder is there again, the "
-        "same command goes on from the last checkpoint."
+        "full or gone, and may you write to it? Make room, or name another "
+        "--model_dir. What was there before is not harmed: once the folder is there "
+        "again, the same command goes on from the last checkpoint."
     )
 
 

@@ -11,14 +11,14 @@ from PIL import Image
 from data_prep.pictures import relabel
 from data_prep.pictures.colormaps import Colormap
 from wss.errors import UserError
-from wss.photos import decoding
+from wss.photos import decoding, heif
 
 # Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.
 _ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I", "F")
 _WITH_COLOURS = ("RGB", "P", "L", "1")
 _WITH_ALPHA = ("RGBA", "LA", "PA")
 # Files, and pictures in TIFF files, whose compression may change values.
-_LOSSY_FORMATS = (*decoding.JPEG, "WEBP")
+_LOSSY_FORMATS = (*decoding.JPEG, "WEBP", *heif.FORMATS)
 _LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
 
 _CHECKED_BINARIES = 64
@@ -252,7 +252,8 @@ def _load(path: str, encoded: Optional[bytes] = None) -> tuple[bytes, Image.Imag
     encoded, image = decoding.load(path, "mask", encoded)
     compression = image.info.get("compression")
     if image.format in _LOSSY_FORMATS or compression in _LOSSY_COMPRESSIONS:
-        kind = "WebP" if "WEBP" in (image.format, compression) else "JPEG"
+        name = "WEBP" if compression == "webp" else image.format
+        kind = {"WEBP": "WebP", "HEIF": "HEIC", "AVIF": "AVIF"}.get(name, "JPEG")
         raise UserError(
             f"The mask {path} is a {kind}, whose compression changes class ids. Save "
             "masks as PNG, from their source."
