@@ -9,6 +9,7 @@ from typing import Callable, List
 
 import absl.logging
 
+import wss
 from wss.errors import Stopped, UserError
 
 
@@ -113,6 +114,8 @@ def run(
       after Ctrl-C, 143 where SIGTERM ended a training that saved its state. Anything
       else is a fault of ours and keeps its stack trace.
     """
+    if signal.getsignal(signal.SIGINT) is wss._stop_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
