@@ -1,14 +1,8 @@
 """TensorBoard's curves: of a run that was started again, and to be read back."""
 
-import contextlib
-import os
-import re
-import time
 from typing import Dict, List, Tuple
 
 import tensorflow as tf
-
-_EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d{10})(\..*)", re.DOTALL)
 
 
 def forget_from(directory: str, step: int) -> None:
@@ -24,7 +18,6 @@ def forget_from(directory: str, step: int) -> None:
     """
     if not tf.io.gfile.isdir(directory):
         return
-    _order_before(directory, int(time.time()))
     start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
     try:
         with tf.Graph().as_default():
@@ -35,22 +28,6 @@ def forget_from(directory: str, step: int) -> None:
         writer.close()
     except (tf.errors.OpError, OSError):
         return
-
-
-def _order_before(directory: str, now: int) -> None:
-    """Has events that a clock ahead of its time wrote come before those of now.
-
-    TensorBoard reads them in the order of their names, which have the second.
-    """
-    limit = now
-    with contextlib.suppress(tf.errors.OpError):
-        found = filter(None, map(_EVENTS.fullmatch, tf.io.gfile.listdir(directory)))
-        for match in sorted(found, key=lambda match: match[0], reverse=True):
-            if int(match[2]) < limit:
-                return
-            limit -= 1
-            path = os.path.join(directory, f"{match[1]}{limit:010d}{match[3]}")
-            tf.io.gfile.rename(os.path.join(directory, match[0]), path)
 
 
 def read(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]]:
