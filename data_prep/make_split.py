@@ -129,6 +129,11 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
       UserError: another list lies there, or the file cannot be written.
     """
     text = "".join(f"{name}\n" for name in ids)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(
+            f"{path} cannot be written (it is no regular file). Choose another "
+            "--output."
+        )
     try:
         if os.path.exists(path) and not overwrite:
             with open(path, encoding="utf-8", errors="replace") as file:

@@ -22,7 +22,7 @@ _NEEDED = {"step", "split", "mean_iou"}  # Of each evaluation.
 
 def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
     """The last evaluation's metrics.json, None before the first."""
-    return _read(os.path.join(model_dir, METRICS_FILE), _is_metrics)
+    return read_json(os.path.join(model_dir, METRICS_FILE), _is_metrics)
 
 
 def write_metrics(model_dir: str, metrics: Mapping[str, Any]) -> None:
@@ -32,7 +32,7 @@ def write_metrics(model_dir: str, metrics: Mapping[str, Any]) -> None:
 
 def read_evaluations(model_dir: str) -> List[Dict[str, Any]]:
     """Step, split, protocol and scores of all evaluations, by their steps."""
-    return _read(os.path.join(model_dir, EVALUATIONS_FILE), _are_evaluations) or []
+    return read_json(os.path.join(model_dir, EVALUATIONS_FILE), _are_evaluations) or []
 
 
 def remember(model_dir: str, evaluated: Mapping[str, Any]) -> None:
@@ -84,8 +84,13 @@ def _write(path: str, content: Any) -> None:
     files.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def _read(path: str, is_sound: Callable[[Any], bool]) -> Any:
-    """What a file holds; None where it is not there, or damaged."""
+def read_json(path: str, is_sound: Callable[[Any], bool]) -> Any:
+    """What a file of a training's folder holds; None where it is not there, or damaged.
+
+    Args:
+      path: of the file. A copy of a damaged one is set aside, with a warning.
+      is_sound: whether what it holds can be what was written.
+    """
     if not tf.io.gfile.exists(path):
         return None
     files.refuse_special(path)
@@ -110,11 +115,7 @@ def _set_aside(path: str, content: bytes) -> None:
             file.write(content)
     except tf.errors.OpError:  # Nothing can be written there: nothing will replace it.
         where = "it stays where it is"
-    print(
-        f"warning: {path} is damaged and goes unread; {where}. Evaluations that only "
-        "it knew of can be made again with wss.eval.",
-        flush=True,
-    )
+    print(f"warning: {path} is damaged and goes unread; {where}.", flush=True)
 
 
 def _is_metrics(read: Any) -> bool:

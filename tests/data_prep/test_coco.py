@@ -1,6 +1,7 @@
 """COCO in its publisher's layout: masks, classes, splits, what is missing."""
 
 import json
+import os
 import tracemalloc
 
 import numpy as np
@@ -130,6 +131,10 @@ def test_missing_or_other_annotations(monkeypatch, tree):
         run(monkeypatch, tree, "--split", "train")
     path.write_text("not json")
     with pytest.raises(UserError, match="does not hold COCO's instance annotations"):
+        run(monkeypatch, tree, "--split", "train")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="annotation file .* is no regular file"):
         run(monkeypatch, tree, "--split", "train")
 
 
