@@ -30,7 +30,6 @@ def make_prediction(
     whole_way: bool,
 ) -> Callable[[], Any]:
     """A function that predicts a photo; for `measuring.measure`."""
-    from wss import outputs
     from wss.datasets.spec import pascal_palette
     from wss.models.deeplab import DeepLabV3Plus, mean_pixel
     from wss.photos import writing
@@ -41,7 +40,6 @@ def make_prediction(
     predictor = Predictor(model, (crop, crop), mean_pixel(variant), window=window)
     palette = pascal_palette(classes)
     path = os.path.join(folder, f"{os.getpid()}")
-    output = outputs.OutputFolder(path)
     write_photo(f"{path}.jpg", size)
     image = read_image(f"{path}.jpg")
 
@@ -51,8 +49,12 @@ def make_prediction(
     def run():
         photo = read_image(f"{path}.jpg")
         labels = predictor.labels(photo).numpy().astype(np.uint8)
-        output.write("mask.png", writing.mask(labels, palette))
-        output.write("overlay.jpg", writing.overlay(photo, labels, palette))
+        for ending, content in (
+            ("mask.png", writing.mask(labels, palette)),
+            ("overlay.jpg", writing.overlay(photo, labels, palette)),
+        ):
+            with open(f"{path}_{ending}", "wb") as file:
+                file.write(content)
         return labels
 
     return run if whole_way else predict

@@ -243,7 +243,7 @@ def test_scores_are_printed_where_they_can_not_be_kept(tmp_path, capsys, monkeyp
     monkeypatch.setattr(evaluation.results.files, "write_text", refuse)
     message = rf"scores above are right, but {tmp_path} does not keep .* Read-only\)"
     with pytest.raises(UserError, match=message):
-        with faults.explained_results(str(tmp_path)):
+        with faults.explained_scores(str(tmp_path)):
             evaluate([[0, 0, 1, 1]], [[0, 1, 1, 1]], tmp_path, steps=[7])
     printed = capsys.readouterr().out
     # ground 1 of 2, cat 2 of 3.

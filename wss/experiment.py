@@ -234,9 +234,8 @@ class Experiment:
 
         def evaluate(checkpoint: str) -> int:
             step, path = checkpoints.use(self.model_dir, checkpoint, restore)
-            with faults.explained_results(self.model_dir):
-                with faults.explained_memory(self):
-                    evaluator.evaluate(step, checkpoint=path)
+            with faults.explained_scores(self.model_dir), faults.explained_memory(self):
+                evaluator.evaluate(step, checkpoint=path)
             return step
 
         return evaluate

@@ -56,7 +56,7 @@ def explained_folder(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explained_results(folder: str) -> Iterator[None]:
+def explained_scores(folder: str) -> Iterator[None]:
     """As `explained_folder`, of an evaluation: its scores were printed before."""
     try:
         yield

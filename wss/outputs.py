@@ -242,7 +242,7 @@ def _written_in(folder: str) -> Mapping[str, Sequence[str]]:
 @functools.lru_cache(maxsize=64)
 def _read_list(path: str, *_version: int) -> Mapping[str, Sequence[str]]:
     found = collections.defaultdict(list)
-    with open(path, "rb") as file:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
         for line in file:
             with contextlib.suppress(ValueError, TypeError, KeyError):  # It is torn.
                 one = json.loads(line)
@@ -255,13 +255,16 @@ def _name(path: str, folder: str) -> str:
 
 
 def _digest(path: str) -> str:
-    """Of a file's content; empty for what is no file."""
+    """Of a file's content; empty for what is no file, or none that can be read."""
     if not os.path.isfile(path):
         return ""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return ""
     return digest.hexdigest()
 
 

@@ -31,6 +31,7 @@ import numpy as np
 
 from wss import command_line
 from wss.errors import UserError, reason
+from wss.outputs import OutputFolder
 
 # Folders of results, and how the names of the files in them end.
 _ENDINGS = {"masks": ".png", "overlays": ".jpg", "probabilities": ".npy"}
@@ -55,7 +56,6 @@ def predict(options: argparse.Namespace) -> None:
       UserError: no photos, none of them can be read, nothing was trained, or the folder
         can not be written, or holds files that are not to be replaced.
     """
-    from wss.outputs import OutputFolder
     from wss.photos import finding
 
     folder = OutputFolder(options.output_dir, options.overwrite)
@@ -74,7 +74,8 @@ def predict(options: argparse.Namespace) -> None:
     with folder.explained():
         folder.write_checked("classes.json", model.spec.text().encode())
         done = sum(1 for _ in _write_all(model, photos, kinds, folder))
-    skipped = len(photos) - done + sum(map(len, others.values()))
+    files = {os.path.abspath(path) for paths in others.values() for path in paths}
+    skipped = len(photos) - done + len(files)
     print(
         f"{done} {'photo' if done == 1 else 'photos'} predicted, {skipped} left out: "
         f"{options.output_dir}"
@@ -105,7 +106,7 @@ def _result(kind: str, name: str) -> str:
 
 
 def _write_all(
-    model, photos: Mapping[str, str], kinds: Sequence[str], folder
+    model, photos: Mapping[str, str], kinds: Sequence[str], folder: OutputFolder
 ) -> Iterator[str]:
     """Names of the photos whose results were written."""
     from tqdm import tqdm
@@ -121,8 +122,8 @@ def _write_all(
             if error.errno not in _OF_ONE_PHOTO:
                 raise
             tqdm.write(
-                f"warning: What the photo {photos[name]} shows cannot be written "
-                f"({reason(error)}). Give it another name or size.",
+                f"warning: The results of {photos[name]} cannot be written "
+                f"({reason(error)}). Give the photo another name or size.",
                 file=sys.stderr,
             )
         else:

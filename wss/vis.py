@@ -198,10 +198,13 @@ def _write(
 
 
 def _parts_of_paths(names: Iterable[str]) -> List[str]:
-    """The names as files may be called, no two alike."""
+    """The names as files may be called, no two alike.
+
+    A name may have 255 bytes; a letter has up to four.
+    """
     parts: List[str] = []
     for name in names:
-        plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:80] or "_"
+        plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:60] or "_"
         part, number = plain, 1
         while part in parts:
             number += 1
