@@ -66,6 +66,8 @@ setup(
         "beam": ["apache-beam"],
         # SBD's masks for PASCAL VOC as they are published, in MATLAB's format.
         "sbd": ["scipy"],
+        # Photos of phones: HEIC and AVIF.
+        "heif": ["pillow-heif"],
         "test": ["pytest", "pytest-xdist"],
         # The documentation as a site: make docs.
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10"],

@@ -49,8 +49,12 @@ def make_prediction(
     def run():
         photo = read_image(f"{path}.jpg")
         labels = predictor.labels(photo).numpy().astype(np.uint8)
-        writing.write_mask(f"{path}_mask.png", labels, palette)
-        writing.write_overlay(f"{path}_overlay.jpg", photo, labels, palette)
+        for ending, content in (
+            ("mask.png", writing.mask(labels, palette)),
+            ("overlay.jpg", writing.overlay(photo, labels, palette)),
+        ):
+            with open(f"{path}_{ending}", "wb") as file:
+                file.write(content)
         return labels
 
     return run if whole_way else predict

@@ -35,7 +35,7 @@ from data_prep.splits import balanced
 from wss import files
 from wss.data import shards
 from wss.datasets import manifest as manifests
-from wss.errors import UserError
+from wss.errors import UserError, reason
 from wss.photos import finding
 from wss.photos.patterns import ANY, Pattern
 
@@ -130,6 +130,11 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
       UserError: another list lies there, or the file cannot be written.
     """
     text = "".join(f"{name}\n" for name in ids)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(
+            f"{path} cannot be written (it is no regular file). Choose another "
+            "--output."
+        )
     try:
         if os.path.exists(path) and not overwrite:
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -141,9 +146,8 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         files.write_text(path, text)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
-            f"{path} cannot be written ({reason}). Choose another --output."
+            f"{path} cannot be written ({reason(error)}). Choose another --output."
         ) from error
 
 

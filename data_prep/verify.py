@@ -26,7 +26,7 @@ from data_prep.checking import checks, contact_sheet, reading
 from data_prep.checking.tally import Tally
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
-from wss.errors import UserError
+from wss.errors import UserError, reason
 
 gfile = tf.io.gfile
 
@@ -140,10 +140,9 @@ def draw_sheet(
     try:
         contact_sheet.save(contact_sheet.draw(rows, spec), path)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         return (
-            f"The contact sheet could not be saved ({reason}). Name another place: "
-            "--contact_sheet=..."
+            f"The contact sheet could not be saved ({reason(error)}). Name another "
+            "place: --contact_sheet=..."
         )
     return None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from wss import evaluation, results
+from wss import evaluation, faults, results
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import restore_model
@@ -234,3 +234,17 @@ def test_protocols_do_not_mix(tmp_path):
     best = results.best(str(tmp_path), "val", plain + scaled)
     assert best["step"] == 1 and results.best(str(tmp_path), "train", plain) is None
     assert (tmp_path / "eval").exists() and (tmp_path / "eval_scales").exists()
+
+
+def test_scores_are_printed_where_they_can_not_be_kept(tmp_path, capsys, monkeypatch):
+    def refuse(path, text):
+        raise tf.errors.PermissionDeniedError(None, None, f"{path}; Read-only")
+
+    monkeypatch.setattr(evaluation.results.files, "write_text", refuse)
+    message = rf"scores above are right, but {tmp_path} does not keep .* Read-only\)"
+    with pytest.raises(UserError, match=message):
+        with faults.explained_scores(str(tmp_path)):
+            evaluate([[0, 0, 1, 1]], [[0, 1, 1, 1]], tmp_path, steps=[7])
+    printed = capsys.readouterr().out
+    # ground 1 of 2, cat 2 of 3.
+    assert "step 7: mIoU 58.33 on val" in printed and "cat     66.67" in printed

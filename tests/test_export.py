@@ -23,6 +23,7 @@ from wss.formats import base, comparison
 from wss.formats.base import Format
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.tf1_checkpoint import named_variables
+from wss.outputs import LIST, OutputFolder
 
 CROP = 33
 FILES = {
@@ -72,7 +73,9 @@ def assert_same_values(model, other):
 
 
 def test_every_format_is_there_and_nothing_else(exported):
-    assert sorted(os.listdir(exported)) == sorted([*FILES.values(), "classes.json"])
+    assert sorted(os.listdir(exported)) == sorted(
+        [*FILES.values(), "classes.json", LIST]
+    )
 
 
 def test_the_report(model_dir, tmp_path, capsys):
@@ -159,7 +162,10 @@ def test_tflite_takes_a_padded_image(exported, model, name, tolerance):
 
 def test_the_pages_examples_run(exported, model, tmp_path, monkeypatch):
     os.symlink(exported, tmp_path / "exported")
-    Image.fromarray(blobs(90, 61)).save(tmp_path / "street.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Of a phone that was held upright: stored on its side.
+    # A PNG inside: to every decoder these are the same pixels.
+    Image.fromarray(blobs(61, 90)).save(tmp_path / "street.jpg", "PNG", exif=exif)
     monkeypatch.chdir(tmp_path)
     page = pathlib.Path(__file__).parents[1] / "docs" / "export.md"
     masks = []
@@ -168,9 +174,14 @@ def test_the_pages_examples_run(exported, model, tmp_path, monkeypatch):
         exec(example, names)
         masks.append(names.get("mask"))
     of_saved_model, of_tflite, of_keras, nothing = masks
-    np.testing.assert_array_equal(of_saved_model, model.predict_mask("street.jpg"))
-    np.testing.assert_array_equal(of_keras, of_saved_model)
-    assert of_tflite.shape == (33, 22) and nothing is None
+    expected = model.predict_mask("street.jpg")
+    assert expected.shape == (90, 61) and nothing is None
+    np.testing.assert_array_equal(of_saved_model, expected)
+    np.testing.assert_array_equal(of_keras, expected)
+    # Of a copy that was shrunk by other means; on its side it would be (22, 33).
+    small = Image.fromarray(expected).resize((22, 33), Image.Resampling.NEAREST)
+    assert of_tflite.shape == (33, 22)
+    assert np.mean(of_tflite == np.asarray(small)) > 0.8
 
 
 def test_float16_weights_take_half_the_space(exported):
@@ -289,7 +300,8 @@ class Folder(Format):
 def test_only_what_is_equal_gets_its_name(model, tmp_path):
     def write(*arguments):
         with mock.patch.object(formats, "create", lambda _: Folder(*arguments)):
-            return export._export("", model, 0, [blobs(20, 20)], str(tmp_path))
+            folder = OutputFolder(str(tmp_path))
+            return export._export("", model, 0, [blobs(20, 20)], folder)
 
     with pytest.raises(UserError, match="it does not predict what the trained"):
         write("wrong", 2e-6)
@@ -302,7 +314,7 @@ def test_only_what_is_equal_gets_its_name(model, tmp_path):
     assert (tmp_path / "folder" / "text").read_text() == "right"
     write("new")
     assert (tmp_path / "folder" / "text").read_text() == "new"
-    assert os.listdir(tmp_path) == ["folder"]
+    assert sorted(os.listdir(tmp_path)) == [LIST, "folder"]
 
 
 def test_the_others_are_exported_where_one_fails(model_dir, tmp_path, capsys):
@@ -312,7 +324,7 @@ def test_the_others_are_exported_where_one_fails(model_dir, tmp_path, capsys):
     assert printed.err.count("error: ") == 1
     assert "error: Not exported: tflite: TensorFlow Lite computes in" in printed.err
     assert printed.out.startswith("keras: ")
-    assert sorted(os.listdir(tmp_path)) == ["classes.json", "model.keras"]
+    assert sorted(os.listdir(tmp_path)) == [LIST, "classes.json", "model.keras"]
     loaded = tf.keras.models.load_model(str(tmp_path / "model.keras"))
     assert loaded.network.compute_dtype == "bfloat16"
 
@@ -346,3 +358,15 @@ def test_mistakes_are_one_line(model_dir, tmp_path, capsys):
         assert run(*arguments) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("error: ") == 1
+
+
+def test_what_a_user_made_stays(model_dir, tmp_path, capsys):
+    (tmp_path / "model.keras").write_bytes(b"mine")
+    flags = ("--formats", "keras")
+    assert run(model_dir, tmp_path, *flags) == 2
+    error = capsys.readouterr().err
+    assert f"the first is {tmp_path}/model.keras. Choose another --output_dir" in error
+    assert os.listdir(tmp_path) == ["model.keras"]
+    for more in (["--overwrite"], []):  # The second one replaces the first one's.
+        assert run(model_dir, tmp_path, *flags, *more) == 0
+    tf.keras.models.load_model(str(tmp_path / "model.keras"))

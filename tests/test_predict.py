@@ -15,6 +15,7 @@ from tests import trained
 from wss import eval, predict
 from wss.datasets.spec import pascal_palette
 from wss.errors import UserError
+from wss.outputs import LIST, OutputFolder
 
 CLASSES = 5
 
@@ -101,7 +102,7 @@ def test_predictions_are_what_evaluation_counts(
 def test_masks_show_the_classes_colours(model_dir, tmp_path):
     save_photo(str(tmp_path / "a.jpg"), 33, 33)
     assert run(model_dir, [tmp_path / "a.jpg"], tmp_path / "out", "--no_overlays") == 0
-    assert sorted(os.listdir(tmp_path / "out")) == ["classes.json", "masks"]
+    assert sorted(os.listdir(tmp_path / "out")) == [LIST, "classes.json", "masks"]
     with Image.open(tmp_path / "out" / "masks" / "a.png") as mask:
         colours = np.asarray(mask.convert("RGB"))
         ids = np.asarray(mask)
@@ -174,3 +175,118 @@ def test_a_loaded_model_predicts_files_and_arrays(model_dir, tmp_path):
     np.testing.assert_array_equal(np.argmax(probabilities, -1), masks)
     with pytest.raises(UserError, match="takes a list of photos"):
         model.predict_masks(path)
+
+
+def contents(folder):
+    """{path: bytes} of all files below."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "images, output, masks",
+    [
+        ("images", ".", ["masks/a.png"]),  # The layout of the guide.
+        ("images", ".", ["masks/other.png"]),
+        ("overlays", ".", []),
+        ("images", ".", ["classes.json"]),
+    ],
+)
+def test_what_a_user_made_stays(model_dir, tmp_path, capsys, images, output, masks):
+    user = tmp_path / "user"
+    save_photo(str(user / images / "a.jpg"), 20, 20)
+    for name in masks:
+        (user / name).parent.mkdir(exist_ok=True)
+        (user / name).write_bytes(b"mine")
+    before = contents(user)
+    assert run(model_dir, [user / images], user / output) == 2
+    error = capsys.readouterr().err
+    first = user / output / (masks or ["overlays/a.jpg"])[0]
+    assert f"the first is {first}. Choose another --output_dir, or add" in error
+    assert contents(user) == before
+
+
+def test_a_corrected_mask_is_only_replaced_on_demand(model_dir, tmp_path, capsys):
+    save_photo(str(tmp_path / "photos" / "a.jpg"), 20, 20)
+    arguments = (model_dir, [tmp_path / "photos"], tmp_path / "out")
+    assert run(*arguments) == 0
+    mask = tmp_path / "out" / "masks" / "a.png"
+    predicted = mask.read_bytes()
+    mask.write_bytes(b"corrected")
+    assert run(*arguments) == 2
+    assert f"changed since; the first is {mask}" in capsys.readouterr().err
+    assert mask.read_bytes() == b"corrected"
+    assert run(*arguments, "--overwrite") == 0
+    assert mask.read_bytes() == predicted
+    assert run(*arguments) == 0
+
+
+def test_no_photo_is_replaced_by_its_result(model_dir, tmp_path, capsys):
+    save_photo(str(tmp_path / "overlays" / "a.jpg"), 20, 20)
+    before = contents(tmp_path)
+    assert run(model_dir, [tmp_path / "overlays"], tmp_path, "--overwrite") == 2
+    assert "would take the place of the photo" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_a_second_run_predicts_none_of_its_results(model_dir, tmp_path, capsys):
+    save_photo(str(tmp_path / "a.jpg"), 20, 20)
+    assert run(model_dir, [tmp_path], tmp_path) == 0
+    after = contents(tmp_path)
+    capsys.readouterr()
+    assert run(model_dir, [tmp_path], tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "3 files left out (3 written by wss); the" in printed
+    assert "1 photo predicted, 3 left out" in printed
+    assert contents(tmp_path) == after
+    listed = tmp_path / "photos.txt"
+    listed.write_text(f"{tmp_path}/a.jpg\n{tmp_path}/overlays/a.jpg\n")
+    assert run(model_dir, [listed], tmp_path) == 0
+    assert "1 file left out (1 written by wss); the" in capsys.readouterr().out
+    assert run(model_dir, [tmp_path / "masks"], tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "no image in" in error and "(1 written by wss)" in error
+    listed.unlink()
+    assert contents(tmp_path) == after
+
+
+def test_what_is_no_photo_is_counted(model_dir, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for name in ("IMG_1.JPG", "IMG_2.jpg"):
+        save_photo(str(photos / name), 20, 20)
+    for name in ("MOV_7.MOV", "MOV_8.MOV", "notes.md"):
+        (photos / name).write_bytes(b"no photo")
+    assert run(model_dir, [photos], tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    assert f"{photos}: 3 files left out (2 .MOV, 1 .md); the first is" in printed
+    assert "2 photos predicted, 3 left out" in printed
+
+
+def test_one_name_that_is_too_long_leaves_the_others(model_dir, tmp_path, capsys):
+    long = "n" * 251
+    save_photo(str(tmp_path / "photos" / f"{long}.jpg"), 20, 20)
+    save_photo(str(tmp_path / "photos" / f"{long}.png"), 20, 20)  # Both keep endings.
+    save_photo(str(tmp_path / "photos" / "z.jpg"), 20, 20)
+    assert run(model_dir, [tmp_path / "photos"], tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert "1 photo predicted, 2 left out" in printed.out
+    assert printed.err.count("cannot be written (File name too long)") == 2
+    assert os.listdir(tmp_path / "out" / "masks") == ["z.png"]
+
+
+def test_a_full_disk_ends_it_in_one_line(model_dir, tmp_path, capsys, monkeypatch):
+    def write(self, name, content):
+        raise OSError(28, "No space left on device")
+
+    save_photo(str(tmp_path / "a.jpg"), 20, 20)
+    monkeypatch.setattr(OutputFolder, "write", write)
+    assert run(model_dir, [tmp_path / "a.jpg"], tmp_path / "out") == 2
+    assert "(No space left on device). Make room" in capsys.readouterr().err
+
+
+def test_a_pipe_is_left_out(model_dir, tmp_path, capsys):
+    save_photo(str(tmp_path / "a.jpg"), 20, 20)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert run(model_dir, [tmp_path], tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert "1 photo predicted, 1 left out" in printed.out
+    assert "pipe.jpg cannot be read (it is no regular file)" in printed.err

@@ -114,6 +114,22 @@ def test_names_of_trainings():
 
 
 def test_no_two_panels_have_one_file():
-    names = ["a/b", "a_b", "..", "../../etc", "a b", "é" * 200]
+    names = ["a/b", "a_b", "..", "../../etc", "a b", "\U00020000" * 200]
     parts = vis._parts_of_paths(names)
-    assert parts == ["a_b", "a_b_2", "_", "_.._etc", "a_b_3", "é" * 80]
+    assert parts == ["a_b", "a_b_2", "_", "_.._etc", "a_b_3", "\U00020000" * 60]
+    assert max(len(f"{part}_12.png".encode()) for part in parts) <= 255
+
+
+def test_what_a_user_made_stays(runs, tmp_path, capsys):
+    (tmp_path / "report.html").write_text("mine")
+    (tmp_path / "panels").mkdir()
+    (tmp_path / "panels" / "a.png").write_text("mine")
+    flags = ("--model_dir", runs / "supervised", "--first=1")
+    assert run(tmp_path, *flags) == 2
+    assert f"2 files in {tmp_path} would be replaced" in capsys.readouterr().err
+    assert (tmp_path / "report.html").read_text() == "mine"
+    assert run(tmp_path, *flags, "--overwrite") == 0
+    assert "<html" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "panels" / "a.png").read_text() == "mine"
+    (tmp_path / "panels" / "a.png").unlink()
+    assert run(tmp_path, *flags) == 0

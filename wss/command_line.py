@@ -10,6 +10,7 @@ from typing import Callable, List
 
 import absl.logging
 
+import wss
 from wss.errors import Stopped, UserError
 
 
@@ -48,6 +49,16 @@ def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
         metavar="latest|best|PATH",
         help="the last one in --model_dir (default), that of the highest mean IoU, or "
         "a path",
+    )
+
+
+def add_overwrite_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that lets a command replace what no command wrote."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files in --output_dir that no command of wss wrote, or that were "
+        "changed since",
     )
 
 
@@ -121,6 +132,8 @@ def run(
       after Ctrl-C, 143 where SIGTERM ended a training that saved its state. Anything
       else is a fault of ours and keeps its stack trace.
     """
+    if signal.getsignal(signal.SIGINT) is wss._stop_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -113,7 +113,7 @@ def _predictions(model_dir: str) -> List[list]:
     from wss.panels import colour_labels
 
     trained = runs.open_trained(model_dir)
-    predictor = trained.predictor(trained.restored_model())
+    predictor = trained.predictor(trained.restored_model()[0])
     rows = []
     for batch in trained.evaluation_batches().take(SHOWN_IMAGES):
         labels = predictor.labels(batch["image"][0])[tf.newaxis]

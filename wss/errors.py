@@ -41,3 +41,8 @@ def first_line(error: Exception) -> str:
     """What an error of TensorFlow or Python says, without names of operations."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]( name:.*)?", "", line)
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read or written: the system's words, if it said any."""
+    return getattr(error, "strerror", None) or first_line(error)

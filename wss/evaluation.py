@@ -108,12 +108,13 @@ class Evaluator:
             "checkpoint": checkpoint,
             "protocol": {**self._protocol, "shrunk_images": shrunk},
         }
-        self._write(about, scores, summaries)
+        # Printed before it is written: what took hours is not lost with the disk.
         first = next(iter(scores.values()))
         if print_table:
             print(table(first, self._spec))
         self._print(about, summaries, details=print_table)
         self._warn(first)
+        self._write(about, scores, summaries)
         return first
 
     def has_evaluated(self, step: int) -> bool:
@@ -130,12 +131,10 @@ class Evaluator:
 
     def forget_after(self, step: int) -> None:
         """Forgets the evaluations that a run which goes on from a step makes again."""
-        evaluations = results.read_evaluations(self._model_dir)
-        kept = [
-            e for e in evaluations if e["step"] <= step or not self._is_comparable(e)
-        ]
-        if len(kept) < len(evaluations):
-            results.write_evaluations(self._model_dir, kept)
+        results.forget(
+            self._model_dir,
+            lambda one: one["step"] > step and self._is_comparable(one),
+        )
         first = step + 1 if self.has_evaluated(step) else step
         curves.forget_from(self._events_dir(), first)
 

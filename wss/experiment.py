@@ -215,10 +215,10 @@ class Experiment:
 
     def evaluate(self, checkpoint: str = "latest") -> None:
         """Evaluates a checkpoint of this experiment; errors as of `restored_model`."""
-        self.repeated_evaluation()(checkpoints.find(self.model_dir, checkpoint))
+        self.repeated_evaluation()(checkpoint)
 
     def repeated_evaluation(self) -> Callable[[str], int]:
-        """A function that evaluates a checkpoint and returns its step.
+        """A function that evaluates a checkpoint (a path, "latest", ...): its step.
 
         It builds the networks once, for any number of checkpoints.
         """
@@ -227,17 +227,21 @@ class Experiment:
             networks = {"teacher": networks["model"], "student": self._build_model()}
         evaluator = self._build_evaluator(networks)
 
-        def evaluate(checkpoint: str) -> int:
+        def restore(path: str) -> Tuple[int, str]:
             for name, network in networks.items():
-                step = restore_model(network, checkpoint, average=name == "teacher")
-            with faults.explained_folder(self.model_dir), faults.explained_memory(self):
-                evaluator.evaluate(step, checkpoint=checkpoint)
+                step = restore_model(network, path, average=name == "teacher")
+            return step, path
+
+        def evaluate(checkpoint: str) -> int:
+            step, path = checkpoints.use(self.model_dir, checkpoint, restore)
+            with faults.explained_scores(self.model_dir), faults.explained_memory(self):
+                evaluator.evaluate(step, checkpoint=path)
             return step
 
         return evaluate
 
-    def restored_model(self, checkpoint: str = "latest") -> DeepLabV3Plus:
-        """The network as a checkpoint has it.
+    def restored_model(self, checkpoint: str = "latest") -> Tuple[DeepLabV3Plus, int]:
+        """The network as a checkpoint has it, and the training step.
 
         Args:
           checkpoint: its path, "latest" or "best".
@@ -245,19 +249,18 @@ class Experiment:
         Raises:
           UserError: there is none, it is damaged, or of another network.
         """
-        checkpoint = checkpoints.find(self.model_dir, checkpoint)
         model = self._build_model()
-        restore_model(model, checkpoint)
-        return model
+        restore = functools.partial(restore_model, model)
+        return model, checkpoints.use(self.model_dir, checkpoint, restore)
 
     def restored_method(self, checkpoint: str = "latest") -> Tuple[Method, int]:
         """The method, its network being the one to evaluate, and the training step.
 
         Arguments and errors as of `restored_model`.
         """
-        checkpoint = checkpoints.find(self.model_dir, checkpoint)
         method = self._build_method()
-        return method, restore_method(method, checkpoint)
+        restore = functools.partial(restore_method, method)
+        return method, checkpoints.use(self.model_dir, checkpoint, restore)
 
     def predictor(self, model: Optional[DeepLabV3Plus]) -> Predictor:
         """Predictions of a network for images of any size, as evaluation sees them."""

@@ -23,13 +23,13 @@ import argparse
 import contextlib
 import os
 import sys
-import tempfile
 from typing import Iterator, Optional, Sequence, Tuple
 
 import absl.logging
 
 from wss import command_line, formats
 from wss.errors import UserError
+from wss.outputs import OutputFolder
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -50,30 +50,29 @@ def export(options: argparse.Namespace) -> None:
 
     from wss import runs
     from wss.formats import comparison
-    from wss.models import tf1_checkpoint
-    from wss.training import checkpoints
 
+    folder = OutputFolder(options.output_dir, options.overwrite)
+    names = [formats.create(name).file_name for name in options.formats]
+    folder.check([file for name in names for file in folder.below(name)])
     # Else GPUs round what they multiply to 10 bits, each program in another order.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     # One device: an exported network knows no others.
     strategy = tf.distribute.get_strategy()
     experiment = runs.reopen(options.model_dir, options.gin_bindings, strategy=strategy)
-    checkpoint = checkpoints.find(options.model_dir, options.checkpoint)
-    model = runs.segmenter(experiment, checkpoint)
+    model, step = runs.segmenter(experiment, options.checkpoint)
     if model.predictor.window != "whole":
         raise UserError(
             "Exported networks see whole images. Leave out Predictor.window = "
             f"{model.predictor.window!r}."
         )
-    step = tf1_checkpoint.step_of(checkpoint)
     images = comparison.made_up_images(model.predictor.crop_size)
     images += comparison.evaluation_images(experiment)
     failures = []
-    with _writable(options.output_dir), _quiet(options.verbosity):
-        model.spec.write(os.path.join(options.output_dir, "classes.json"))
+    with folder.explained(tf.errors.OpError), _quiet(options.verbosity):
+        folder.write_checked("classes.json", model.spec.text().encode())
         for name in dict.fromkeys(options.formats):
             try:
-                path, result = _export(name, model, step, images, options.output_dir)
+                path, result = _export(name, model, step, images, folder)
             except UserError as error:
                 failures.append(f"{name}: {error}")
                 continue
@@ -86,7 +85,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def _export(
-    name: str, model, step: int, images: Sequence, output_dir: str
+    name: str, model, step: int, images: Sequence, folder: OutputFolder
 ) -> Tuple[str, str]:
     """Writes one format; returns its path and what the comparison found.
 
@@ -97,33 +96,13 @@ def _export(
     from wss.formats import comparison
 
     kind = formats.create(name)
-    final = os.path.join(output_dir, kind.file_name)
-    # Beside its place, so that it only has to be renamed.
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as folder:
-        path = os.path.join(folder, kind.file_name)
+    with folder.workplace() as workplace:
+        path = os.path.join(workplace, kind.file_name)
         kind.write(model, path, step)
         result = comparison.compare(kind, path, model, images)
         result.check(kind.tolerance)
-        if os.path.isdir(final):  # A folder is no place to rename another to.
-            os.rename(final, os.path.join(folder, "before"))
-        os.replace(path, final)
-    return final, str(result)
-
-
-@contextlib.contextmanager
-def _writable(output_dir: str) -> Iterator[None]:
-    """Makes the folder; what TensorFlow or Python say about the disk is one line."""
-    import tensorflow as tf
-
-    try:
-        os.makedirs(output_dir, exist_ok=True)
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(
-            f"Can not write into {output_dir} ({reason}). Make room, or choose another "
-            "--output_dir."
-        ) from error
+        folder.move(path, kind.file_name)
+    return folder.place(kind.file_name), str(result)
 
 
 @contextlib.contextmanager
@@ -165,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"some of: {', '.join(formats.NAMES)} (default: savedmodel)",
     )
     command_line.add_checkpoint_flag(parser)
+    command_line.add_overwrite_flag(parser)
     command_line.add_shared_flags(parser, tpu=False)
     return parser
 

@@ -11,7 +11,7 @@ from wss import files
 from wss.data import order
 from wss.data.broken import records_of_step
 from wss.data.shards import Records
-from wss.errors import UserError, first_line
+from wss.errors import UserError, reason
 
 try:
     import fcntl
@@ -53,6 +53,21 @@ def explained_folder(folder: str) -> Iterator[None]:
         if folder not in str(error):
             raise
         raise _not_writable(folder, error) from error
+
+
+@contextlib.contextmanager
+def explained_scores(folder: str) -> Iterator[None]:
+    """As `explained_folder`, of an evaluation: its scores were printed before."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if folder not in str(error):
+            raise
+        raise UserError(
+            f"The scores above are right, but {folder} does not keep them: it can not "
+            f"be written to ({reason(error)}). To keep them, make room or copy the "
+            "folder to a place of your own, and evaluate there."
+        ) from error
 
 
 def make_folder(folder: str) -> None:
@@ -103,12 +118,11 @@ def _lock(descriptor: int, folder: str) -> None:
 
 
 def _not_writable(folder: str, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or first_line(error)
     return UserError(
-        f"The folder {folder} can not be written to ({reason}). Is its disk full "
-        "or gone, and may you write to it? Make room, or name another --model_dir. "
-        "What was there before is not harmed: once the folder is there again, the "
-        "same command goes on from the last checkpoint."
+        f"The folder {folder} can not be written to ({reason(error)}). Is its disk "
+        "full or gone, and may you write to it? Make room, or name another "
+        "--model_dir. What was there before is not harmed: once the folder is there "
+        "again, the same command goes on from the last checkpoint."
     )
 
 

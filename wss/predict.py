@@ -13,20 +13,34 @@ writes, for photos/street/1.jpg,
     predicted/classes.json              which id is which class, in which colour
 
 A photo is turned as its EXIF data say, as viewers do, and so are its results. One that
-cannot be read is told and left out. The masks are those that wss.eval counts. A photo
+cannot be read is told and left out, as is what else lies in a folder. What an earlier
+run wrote is replaced, and never taken for a photo; what it did not write only with
+--overwrite. The masks are those that wss.eval counts. A photo
 larger than the EVAL_CROP_SIZE of the training is shrunk to it for the network, or
 taken piece by piece with --sliding_window.
 """
 
 import argparse
+import errno
 import os
 import sys
-from typing import Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Optional
 
 import numpy as np
 
 from wss import command_line
-from wss.errors import UserError
+from wss.errors import UserError, reason
+from wss.outputs import OutputFolder
+
+# Folders of results, and how the names of the files in them end.
+_ENDINGS = {"masks": ".png", "overlays": ".jpg", "probabilities": ".npy"}
+# What an error says of one photo's results, and not of the whole disk: the name is none
+# here, or the picture is too large for its format.
+_OF_ONE_PHOTO = (
+    *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR),
+    *(errno.EEXIST, None),
+)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -40,67 +54,101 @@ def predict(options: argparse.Namespace) -> None:
 
     Raises:
       UserError: no photos, none of them can be read, nothing was trained, or the folder
-        can not be written.
+        can not be written, or holds files that are not to be replaced.
     """
     from wss.photos import finding
 
-    photos = finding.collect(options.images)
+    folder = OutputFolder(options.output_dir, options.overwrite)
+    photos, others = finding.collect(options.images, is_own=folder.has_written)
+    for source, left_out in others.items():
+        print(finding.describe_left_out(source, left_out), flush=True)
+    kinds = [kind for kind in _ENDINGS if kind == "masks" or getattr(options, kind)]
+    names = [_result(kind, name) for kind in kinds for name in photos]
+    folder.check(names, kinds)
+    _refuse_photos(map(folder.place, names), photos.values())
     # TensorFlow takes seconds to import: late, so that --help answers at once.
     from wss import runs
 
     bindings = [*command_line.view_bindings(options), *options.gin_bindings]
     model = runs.load(options.model_dir, options.checkpoint, bindings, options.tpu)
-    try:
-        os.makedirs(options.output_dir, exist_ok=True)
-        model.spec.write(os.path.join(options.output_dir, "classes.json"))
-        done = sum(1 for _ in _write_all(model, photos, options))
-    except OSError as error:
-        raise UserError(
-            f"Can not write into {options.output_dir} ({error.strerror}). Make room, "
-            "or choose another --output_dir."
-        ) from error
-    skipped = len(photos) - done
+    with folder.explained():
+        folder.write_checked("classes.json", model.spec.text().encode())
+        done = sum(1 for _ in _write_all(model, photos, kinds, folder))
+    files = {os.path.abspath(path) for paths in others.values() for path in paths}
+    skipped = len(photos) - done + len(files)
     print(
         f"{done} {'photo' if done == 1 else 'photos'} predicted, {skipped} left out: "
         f"{options.output_dir}"
     )
     if not done:
-        raise UserError("None of the photos could be read.")
+        raise UserError("None of the photos could be read, or its results written.")
+
+
+def _refuse_photos(results: Iterable[str], photos: Iterable[str]) -> None:
+    """Refuses to write a result over the photo that it would be made from."""
+    there = {_identity(path): path for path in photos if os.path.exists(path)}
+    for path in results:
+        if os.path.exists(path) and _identity(path) in there:
+            raise UserError(
+                f"A result would take the place of the photo {path}. Choose another "
+                "--output_dir."
+            )
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _result(kind: str, name: str) -> str:
+    """A result's name in the folder, of the photo's name."""
+    return f"{kind}/{name}{_ENDINGS[kind]}"
 
 
 def _write_all(
-    model, photos: Mapping[str, str], options: argparse.Namespace
+    model, photos: Mapping[str, str], kinds: Sequence[str], folder: OutputFolder
 ) -> Iterator[str]:
     """Names of the photos whose results were written."""
     from tqdm import tqdm
-
-    from wss.photos import writing
-
-    def path(kind: str, name: str, ending: str) -> str:
-        return os.path.join(options.output_dir, kind, *f"{name}{ending}".split("/"))
 
     # Without a terminal there is nobody to watch a bar.
     for name, image in _read_all(
         tqdm(photos.items(), desc="predicting", unit=" photos", disable=None),
         model.spec.image_bits,
     ):
-        if options.probabilities:
-            probabilities = model.predictor.probabilities(image).numpy()
-            writing.write_probabilities(
-                path("probabilities", name, ".npy"), probabilities
+        try:
+            for kind, content in _results(model, image, kinds):
+                folder.write(_result(kind, name), content)
+        except OSError as error:
+            if error.errno not in _OF_ONE_PHOTO:
+                raise
+            tqdm.write(
+                f"warning: The results of {photos[name]} cannot be written "
+                f"({reason(error)}). Give the photo another name or size.",
+                file=sys.stderr,
             )
-        labels = model.predict_mask(image)
-        writing.write_mask(path("masks", name, ".png"), labels, model.spec.palette)
-        if options.overlays:
-            writing.write_overlay(
-                path("overlays", name, ".jpg"), image, labels, model.spec.palette
-            )
-        yield name
+        else:
+            yield name
+
+
+def _results(
+    model, image: np.ndarray, kinds: Sequence[str]
+) -> Iterator[tuple[str, bytes]]:
+    """The content of a photo's files, by kind."""
+    from wss.photos import writing
+
+    if "probabilities" in kinds:
+        values = model.predictor.probabilities(image).numpy()
+        yield "probabilities", writing.probabilities(values)
+    labels, palette = model.predict_mask(image), model.spec.palette
+    yield "masks", writing.mask(labels, palette)
+    if "overlays" in kinds:
+        yield "overlays", writing.overlay(image, labels, palette)
 
 
 def _read_all(
-    photos: Iterable[Tuple[str, str]], image_bits: Optional[int]
-) -> Iterator[Tuple[str, np.ndarray]]:
+    photos: Iterable[tuple[str, str]], image_bits: Optional[int]
+) -> Iterator[tuple[str, np.ndarray]]:
     """Names and pixels of the photos; tells of those that cannot be read."""
     from tqdm import tqdm
 
@@ -140,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the probability of each class (float16), too; these are large",
     )
+    command_line.add_overwrite_flag(parser)
     command_line.add_view_flags(parser)
     command_line.add_shared_flags(parser)
     return parser

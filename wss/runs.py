@@ -81,7 +81,7 @@ def load(
       UserError: nothing was trained there, a mistake in the bindings, a damaged
         checkpoint.
     """
-    return segmenter(reopen(model_dir, bindings, tpu), checkpoint)
+    return segmenter(reopen(model_dir, bindings, tpu), checkpoint)[0]
 
 
 def reopen(
@@ -102,10 +102,10 @@ def reopen(
     return _create(model_dir, tpu, spec, strategy)
 
 
-def segmenter(experiment: Experiment, checkpoint: str) -> Segmenter:
-    """What was trained, as a checkpoint has it; errors as of `load`."""
-    predictor = experiment.predictor(experiment.restored_model(checkpoint))
-    return Segmenter(predictor, experiment.spec)
+def segmenter(experiment: Experiment, checkpoint: str) -> Tuple[Segmenter, int]:
+    """What was trained, as a checkpoint has it, and its step; errors as of `load`."""
+    model, step = experiment.restored_model(checkpoint)
+    return Segmenter(experiment.predictor(model), experiment.spec), step
 
 
 def _configure(model_dir: str, bindings: Sequence[str]) -> None:

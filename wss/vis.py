@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Seque
 
 from wss import command_line
 from wss.errors import UserError
+from wss.outputs import OutputFolder
 
 if TYPE_CHECKING:
     from wss.report.page import Shown
     from wss.report.pictures import Panel
     from wss.report.trained import Measured, TrainedRun
 
+_PAGE, _FIGURE, _PANELS = "report.html", "figure.png", "panels"
 _SHOWN_BY_DEFAULT = 4  # Of the best, and of the worst.
 _MOST_IMAGES = 200  # More make a page that no browser likes.
 
@@ -61,10 +63,10 @@ def show(options: argparse.Namespace) -> None:
             f"{wanted.count} images are too many for a page: choose at most "
             f"{_MOST_IMAGES} with --images, --first, --best and --worst."
         )
-    try:
+    folder = OutputFolder(options.output_dir, options.overwrite)
+    folder.check([_PAGE, _FIGURE, *folder.below(_PANELS)])
+    with folder.explained():
         os.makedirs(options.output_dir, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(options.output_dir, error) from error
     runs = trained.open_all(
         model_dirs,
         options.checkpoint,
@@ -78,13 +80,11 @@ def show(options: argparse.Namespace) -> None:
     check_images(runs, measured)
     chosen = choice.choose(wanted, [one.images for one in measured])
     groups = _look(runs, measured, chosen, classes)
-    try:
-        _write(options.output_dir, runs, measured, groups)
-    except OSError as error:
-        raise _cannot_write(options.output_dir, error) from error
+    with folder.explained():
+        _write(folder, runs, measured, groups)
     for run, one in zip(runs, measured):
         print(f"{run.name}: mIoU {100 * one.total.mean_iou:.2f} at step {run.step}")
-    print(f"page    {os.path.join(options.output_dir, 'report.html')}")
+    print(f"page    {folder.place(_PAGE)}")
 
 
 def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]:
@@ -169,7 +169,7 @@ def _look(
 
 
 def _write(
-    output_dir: str,
+    folder: OutputFolder,
     runs: Sequence["TrainedRun"],
     measured: Sequence["Measured"],
     groups: Mapping[str, Sequence["Shown"]],
@@ -177,47 +177,40 @@ def _write(
     from wss.photos import writing
     from wss.report import page, pictures
 
-    def write(panels: Mapping[str, "Panel"], *folders: str) -> None:
+    def write(panels: Mapping[str, "Panel"], place: str) -> None:
         for title, panel in zip(_parts_of_paths(panels), panels.values()):
-            path = os.path.join(output_dir, "panels", *folders, f"{title}.png")
-            writing.write_picture(path, panel.pixels)
+            folder.write(f"{place}/{title}.png", writing.picture(panel.pixels))
 
     shown = [one for group in groups.values() for one in group]
-    run_folders = _parts_of_paths([run.name for run in runs])
-    for folder, one in zip(_parts_of_paths([one.name for one in shown]), shown):
-        write(one.shared, folder)
-        for run_folder, panels in zip(run_folders, one.own.values()):
-            write(panels, folder, run_folder)
+    run_parts = _parts_of_paths([run.name for run in runs])
+    for part, one in zip(_parts_of_paths([one.name for one in shown]), shown):
+        write(one.shared, f"{_PANELS}/{part}")
+        for run_part, panels in zip(run_parts, one.own.values()):
+            write(panels, f"{_PANELS}/{part}/{run_part}")
     if shown:
         rows = [
             [*one.shared.values(), *(own["prediction"] for own in one.own.values())]
             for one in shown
         ]
         titles = [*shown[0].shared, *(run.name for run in runs)]
-        path = os.path.join(output_dir, "figure.png")
-        writing.write_picture(path, pictures.sheet(rows, titles))
-    with writing.whole(os.path.join(output_dir, "report.html")) as file:
-        file.write(page.render(runs, measured, groups).encode())
+        folder.write(_FIGURE, writing.picture(pictures.sheet(rows, titles)))
+    folder.write(_PAGE, page.render(runs, measured, groups).encode())
 
 
 def _parts_of_paths(names: Iterable[str]) -> List[str]:
-    """The names as files may be called, no two alike."""
+    """The names as files may be called, no two alike.
+
+    A name may have 255 bytes; a letter has up to four.
+    """
     parts: List[str] = []
     for name in names:
-        plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:80] or "_"
+        plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:60] or "_"
         part, number = plain, 1
         while part in parts:
             number += 1
             part = f"{plain}_{number}"
         parts.append(part)
     return parts
-
-
-def _cannot_write(output_dir: str, error: OSError) -> UserError:
-    return UserError(
-        f"Can not write into {output_dir} ({error.strerror}). Make room, or choose "
-        "another --output_dir."
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -256,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CLASS",
         help="show the scores of these classes, by name or id, as maps, too",
     )
+    command_line.add_overwrite_flag(parser)
     command_line.add_view_flags(parser)
     command_line.add_shared_flags(parser)
     return parser

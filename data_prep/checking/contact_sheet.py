@@ -4,7 +4,9 @@ Each row shows images of one split, and beside each the same in grey under the c
 of its classes. Images without mask stand alone. The legend below names the colours.
 """
 
+import errno
 import io
+import os
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
@@ -13,6 +15,7 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 from wss.datasets.spec import DatasetSpec
+from wss.outputs import OutputFolder
 
 PAIRS_PER_ROW = 4
 _CELL = (210, 158)  # width and height of the largest picture
@@ -65,11 +68,24 @@ def draw(rows: Sequence[Row], spec: DatasetSpec) -> Image.Image:
 
 
 def save(sheet: Image.Image, path: str) -> None:
-    """Saves the sheet as PNG, whatever the name's ending, in any place gfile knows."""
+    """Saves the sheet as PNG, whatever the name's ending, in any place gfile knows.
+
+    Raises:
+      FileExistsError: a file is there that no command wrote, or was changed since.
+    """
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(buffer.getvalue())
+    folder, name = os.path.split(path)
+    if "://" in path:
+        with tf.io.gfile.GFile(path, "wb") as file:
+            file.write(buffer.getvalue())
+        return
+    if not os.path.isdir(folder or os.curdir):
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)
+    output = OutputFolder(folder or os.curdir)
+    if output.foreign([name]):
+        raise FileExistsError(errno.EEXIST, f"{path} is no sheet of this command", path)
+    output.write(name, buffer.getvalue())
 
 
 def colour(mask: np.ndarray, spec: DatasetSpec) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from wss import files
+
 _CHUNK = 1 << 20
 # An element that is not whole after this many bytes is no JSON.
 _LONGEST = 64 * _CHUNK
@@ -48,7 +50,9 @@ def elements(path: str) -> Iterator[Element]:
     Raises:
       OSError: the file cannot be read.
       NotJsonError: it is not such a file, or ends too early.
+      UserError: it is a pipe or a device.
     """
+    files.refuse_special(path, "annotation file")
     with open(path, "rb") as file, tqdm(
         total=os.path.getsize(path),
         desc=os.path.basename(path),

@@ -1,6 +1,7 @@
 """COCO in its publisher's layout: masks, classes, splits, what is missing."""
 
 import json
+import os
 import tracemalloc
 
 import numpy as np
@@ -135,6 +136,10 @@ def test_missing_or_other_annotations(monkeypatch, tree):
         run(monkeypatch, tree, "--split", "train")
     path.write_text("not json")
     with pytest.raises(UserError, match="is no JSON file .*Fetch or export it again"):
+        run(monkeypatch, tree, "--split", "train")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="annotation file .* is no regular file"):
         run(monkeypatch, tree, "--split", "train")
 
 

@@ -216,12 +216,12 @@ def test_few_of_many_images_have_masks(monkeypatch, photos, capsys):
     (photos / "masks" / "b.png").unlink()
     trees.save_mask(photos / "masks" / "lost.png", MASK)
     (photos / "masks" / "notes.txt").write_text("")
-    (photos / "images" / "IMG_1.heic").write_text("")
+    (photos / "images" / "IMG_1.mov").write_text("")
     (photos / "val.txt").write_text("sub\\c.jpg\r\n")
     shared = ("--num_classes=3", "--masks=masks")
     run(monkeypatch, photos, *shared, "--split=all", "--only_with_masks")
     printed = capsys.readouterr().out
-    assert "images: 1 file left out (1 .heic); the first is images/IMG_1" in printed
+    assert "images: 1 file left out (1 .mov); the first is images/IMG_1" in printed
     assert "masks: 1 file left out (1 .txt)" in printed
     assert "masks: 1 masks left out, which have no image in images" in printed
     assert "images: 1 of 3 images left out, which have no mask; the first is 'b'" in (

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -166,6 +167,13 @@ def test_a_place_where_no_list_can_be(monkeypatch, capsys, data):
     assert status == 2
     assert "list cannot be written" in error and "another --output." in error
     assert not (data / "list.tmp").exists()
+
+
+def test_a_pipe_is_not_waited_for(monkeypatch, capsys, data):
+    os.mkfifo(data / "list")
+    flags = (*FROM_RECORDS, "--count=5", "--output=list")
+    status, _, error = run(monkeypatch, capsys, data, *flags)
+    assert status == 2 and "list cannot be written (it is no regular file)" in error
 
 
 def test_a_class_that_no_image_shows_is_told(monkeypatch, capsys, data):

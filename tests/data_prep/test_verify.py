@@ -416,6 +416,21 @@ def test_chosen_splits_and_another_place_for_the_sheet(monkeypatch, capsys, tmp_
     assert sheet.exists() and not (tmp_path / "contact_sheet.png").exists()
 
 
+def test_the_sheet_replaces_no_picture_of_a_user(monkeypatch, capsys, tmp_path):
+    write(tmp_path, "train", [example("a")])
+    describe(tmp_path, train=1)
+    sheet = tmp_path / "contact_sheet.png"
+    sheet.write_bytes(b"mine")
+    _, lines, _ = run(monkeypatch, capsys, tmp_path)
+    (note,) = [note for note in findings(lines, "note") if "sheet" in note]
+    assert f"could not be saved ({sheet} is no sheet of this command)" in note
+    assert sheet.read_bytes() == b"mine"
+    sheet.unlink()
+    for _ in range(2):  # Its own it replaces.
+        _, lines, _ = run(monkeypatch, capsys, tmp_path)
+        assert f"Look at {sheet}: are the masks right?" in lines
+
+
 def test_a_named_data_set_keeps_its_colours(tmp_path):
     camvid = datasets.get("camvid")
     described = {

@@ -7,6 +7,7 @@ import pytest
 
 from data_prep.pictures import images
 from tests.data_prep import trees
+from wss import outputs
 from wss.errors import UserError
 from wss.photos import finding
 
@@ -14,7 +15,7 @@ from wss.photos import finding
 def test_scan_lists_images_below_a_folder(tmp_path):
     for name in ("b.jpg", "sub/a.PNG", "sub/ü c.jpeg", "x.png/d.tif", "e.f.jpg"):
         trees.save_image(tmp_path / name)
-    for name in ("notes.txt", ".DS_Store", "._b.jpg", "photo.heic", "README"):
+    for name in ("notes.txt", ".DS_Store", "._b.jpg", "MOV_1.mov", "README"):
         (tmp_path / name).write_text("no image")
     trees.save_image(tmp_path / ".cache" / "b.jpg")
     trees.save_image(tmp_path / "__MACOSX" / "b.jpg")
@@ -23,13 +24,13 @@ def test_scan_lists_images_below_a_folder(tmp_path):
     assert list(finding.find(str(tmp_path))) == list(found.paths)
     text = finding.describe_left_out(str(tmp_path), found.left_out)
     assert text.startswith(f"{tmp_path}: 7 files left out (4 hidden, ")
-    for kind in ("1 .heic", "1 .txt", "1 without ending"):
+    for kind in ("1 .mov", "1 .txt", "1 without ending"):
         assert kind in text
 
 
 def test_one_file_left_out():
-    text = finding.describe_left_out("photos", ["photos/a.heic"])
-    assert text == "photos: 1 file left out (1 .heic); the first is photos/a.heic."
+    text = finding.describe_left_out("photos", ["photos/a.mov"])
+    assert text == "photos: 1 file left out (1 .mov); the first is photos/a.mov."
 
 
 def test_scan_takes_what_ends_with_a_suffix(tmp_path):
@@ -97,23 +98,27 @@ def save_all(folder, *names):
         trees.save_image(folder / name)
 
 
+def collected(sources):
+    return finding.collect(sources).paths
+
+
 def test_collect_names_photos_by_their_place_below_the_folder(tmp_path, monkeypatch):
     save_all(tmp_path, "photos/a.jpg", "photos/sub/ü c.PNG", "photos/.cache/b.jpg")
     (tmp_path / "photos" / "notes.md").write_text("no image")
     monkeypatch.chdir(tmp_path)
     found = {"a": "photos/a.jpg", "sub/ü c": "photos/sub/ü c.PNG"}
-    assert finding.collect(["photos"]) == found
-    assert finding.collect(["photos/**/*.*"]) == found
+    assert collected(["photos"]) == found
+    assert collected(["photos/**/*.*"]) == found
     absolute = str(tmp_path / "photos" / "sub" / ".." / "a.jpg")
-    assert finding.collect([absolute]) == {"a": absolute}
-    assert finding.collect(["photos", "photos/a.jpg"]) == found
+    assert collected([absolute]) == {"a": absolute}
+    assert collected(["photos", "photos/a.jpg"]) == found
 
 
 def test_names_of_a_list_lead_out_of_no_folder(tmp_path, monkeypatch):
     save_all(tmp_path, "x/1.jpg", "y/z/2.jpg", "here/3.jpg")
     (tmp_path / "list.txt").write_text(f"../x/1.jpg\n{tmp_path}/y/z/2.jpg\n")
     monkeypatch.chdir(tmp_path / "here")
-    found = finding.collect(["../list.txt", "3.jpg"])
+    found = collected(["../list.txt", "3.jpg"])
     assert found == {
         "3": "3.jpg",
         "x/1": "../x/1.jpg",
@@ -123,7 +128,7 @@ def test_names_of_a_list_lead_out_of_no_folder(tmp_path, monkeypatch):
 
 def test_photos_of_one_name_keep_their_ending(tmp_path):
     save_all(tmp_path, "a.jpg", "a.png", "b.jpg")
-    assert list(finding.collect([str(tmp_path)])) == ["a.jpg", "a.png", "b"]
+    assert list(collected([str(tmp_path)])) == ["a.jpg", "a.png", "b"]
 
 
 def test_collect_refuses(tmp_path):
@@ -131,14 +136,14 @@ def test_collect_refuses(tmp_path):
     with pytest.raises(
         UserError, match="would both be called 'a.jpg'. Name them in tw"
     ):
-        finding.collect([str(tmp_path / "x"), str(tmp_path / "y")])
+        collected([str(tmp_path / "x"), str(tmp_path / "y")])
     with pytest.raises(UserError, match="no image or folder .*missing.jpg"):
-        finding.collect([str(tmp_path / "missing.jpg")])
+        collected([str(tmp_path / "missing.jpg")])
     with pytest.raises(UserError, match=r"no image in .*\*.png"):
-        finding.collect([str(tmp_path / "x" / "*.png")])
+        collected([str(tmp_path / "x" / "*.png")])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no image in .*empty"):
-        finding.collect([str(tmp_path / "empty")])
+        collected([str(tmp_path / "empty")])
 
 
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
@@ -150,8 +155,45 @@ def test_lists_of_other_systems(tmp_path, monkeypatch, on_disk, listed, slash):
     trees.save_image(tmp_path / name / f"{name}.png")
     line = unicodedata.normalize(listed, f"\u00fcber{slash}\u00fcber.png")
     (tmp_path / "list.txt").write_text(f"# mine\r\n{line}\r\n", encoding="utf-16")
-    assert finding.collect(["list.txt"]) == {"\u00fcber": f"{name}/{name}.png"}
+    assert collected(["list.txt"]) == {"\u00fcber": f"{name}/{name}.png"}
     absolute = f"{tmp_path}/{line}"
     (tmp_path / "list.txt").write_text(absolute, encoding="utf-8-sig")
-    (path,) = finding.collect(["list.txt"]).values()
+    (path,) = collected(["list.txt"]).values()
     assert path == str(tmp_path / name / f"{name}.png")
+
+
+def test_collect_counts_what_is_no_photo(tmp_path):
+    save_all(tmp_path, "a.jpg", "sub/b.JPG", "alone/c.png")
+    for name in ("MOV_7.MOV", "sub/clip.MOV", "notes.txt", ".hidden.jpg"):
+        (tmp_path / name).write_text("no image")
+    pattern = f"{tmp_path}/**/*.*"
+    found = finding.collect([str(tmp_path), f"{tmp_path}/alone", pattern])
+    assert list(found.paths) == ["a", "alone/c", "sub/b"]
+    assert [len(paths) for paths in found.left_out.values()] == [4, 3]
+    text = finding.describe_left_out(pattern, found.left_out[pattern])
+    assert text.startswith(f"{pattern}: 3 files left out (2 .MOV, 1 .txt); the first")
+    (tmp_path / "alone" / "c.png").unlink()
+    (tmp_path / "alone" / "c.MOV").write_text("")
+    with pytest.raises(
+        UserError, match=r"no image in .*alone .*1 file left out .1 .MO"
+    ):
+        collected([f"{tmp_path}/alone"])
+
+
+def test_results_are_no_photos_of_the_folder_above(tmp_path):
+    """But where they are named themselves: corrected masks are masks."""
+    save_all(tmp_path, "photos/a.jpg", "photos/predicted/masks/mine.png")
+    content = (tmp_path / "photos" / "a.jpg").read_bytes()
+    output = outputs.OutputFolder(str(tmp_path / "photos" / "predicted"))
+    output.write("masks/a.png", content)
+    for find in (finding.scan, lambda path: finding.collect([path])):
+        found = find(str(tmp_path / "photos"))
+        assert list(found.paths) == ["a", "predicted/masks/mine"]
+    left_out = found.left_out[str(tmp_path / "photos")]
+    text = finding.describe_left_out(str(tmp_path / "photos"), left_out)
+    assert "1 file left out (1 written by wss); the first is" in text
+    pattern = f"{tmp_path}/photos/pre*/*/*"
+    assert list(collected([pattern]).values()) == [
+        f"{tmp_path}/photos/predicted/masks/mine.png"
+    ]
+    assert list(finding.find(f"{tmp_path}/photos/predicted/masks")) == ["a", "mine"]

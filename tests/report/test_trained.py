@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from data_prep import records, shapes
 from tests import trained as folders
-from wss import runs
+from wss import results, runs
 from wss.errors import UserError
 from wss.metrics import ConfusionMatrix
 from wss.models.tf1_checkpoint import named_variables
@@ -89,3 +89,11 @@ def test_the_teacher_is_the_result(run, tmp_path):
     kernel = method.model.semantic_logits.kernel.numpy()
     np.testing.assert_array_equal(kernel, teacher)
     assert (kernel != student).any()
+
+
+@pytest.mark.parametrize("content", ["", '{"command": "train"', '["train"]'])
+def test_a_damaged_record_is_none(tmp_path, capsys, content):
+    path = tmp_path / "run.json"
+    path.write_text(content)
+    assert results.read_json(str(path), trained._is_record) is None
+    assert f"warning: {path} is damaged" in capsys.readouterr().out

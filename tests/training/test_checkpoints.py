@@ -161,3 +161,40 @@ def test_whatever_else_lies_there_stays(tmp_path):
         "ckpt-old-3.index",
         "best.index",
     }
+
+
+def test_the_latest_is_looked_for_again_beside_a_fast_training(
+    tmp_path, monkeypatch, capsys
+):
+    """It deletes what is being read, both while looking and after."""
+    run, sound, read = Run(tmp_path, keep=1).save(1), checkpoints.problem, []
+    is_fast = iter([True, True, False, True])
+
+    def problem(path):
+        if next(is_fast, False):
+            run.save(int(run.step) + 1)
+        return sound(path)
+
+    def action(path):
+        read.append(path)
+        if len(read) == 1:
+            run.save(int(run.step) + 1)
+        if not os.path.exists(f"{path}.index"):
+            raise UserError("There is no such checkpoint.")
+        return path
+
+    monkeypatch.setattr(checkpoints, "problem", problem)
+    path = checkpoints.use(str(tmp_path), "latest", action)
+    assert read == [f"{tmp_path}/ckpt-3", f"{tmp_path}/ckpt-5"]
+    assert path == read[-1] and "warning" not in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_a_checkpoint_that_stays_is_told(tmp_path):
+    Run(tmp_path).save(1)
+
+    def action(path):
+        raise UserError("another network")
+
+    for which in ("latest", str(tmp_path / "ckpt-1"), str(tmp_path / "missing")):
+        with pytest.raises(UserError, match="another network"):
+            checkpoints.use(str(tmp_path), which, action)

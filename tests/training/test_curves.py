@@ -6,12 +6,12 @@ from tensorboard.backend.event_processing import plugin_event_accumulator
 from wss.training import curves
 
 
-def draw(directory, values, second):
+def draw(directory, values, second, tag="loss"):
     """Draws as a run that started at a second since 1970."""
     writer = tf.summary.create_file_writer(str(directory / "new"))
     with writer.as_default():
         for step, value in values.items():
-            tf.summary.scalar("loss", value, step)
+            tf.summary.scalar(tag, value, step)
     writer.close()
     (path,) = (directory / "new").glob("events.*")
     path.rename(directory / f"events.out.tfevents.{second}.host.v2")
@@ -31,6 +31,13 @@ def test_points_behind_the_restored_step_are_dropped(tmp_path):
     assert shown(tmp_path) == [(0, 4.0), (10, 3.0)]
     draw(tmp_path, {20: 2.5, 30: 1.0}, 9999999999)
     assert shown(tmp_path) == [(0, 4.0), (10, 3.0), (20, 2.5), (30, 1.0)]
+
+
+def test_curves_are_read_by_step_and_each_step_once(tmp_path):
+    draw(tmp_path, {20: 2.0, 30: 1.0}, 1000000000, "losses/total")
+    draw(tmp_path, {0: 4.0, 20: 2.0}, 1000005000, "losses/total")
+    points = curves.read(str(tmp_path), "losses")["total"]
+    assert points == [(0, 4.0), (20, 2.0), (30, 1.0)]
 
 
 def test_a_new_start_drops_all(tmp_path):

@@ -68,7 +68,11 @@ class DatasetSpec:
         """Writes the classes, with their colours, as a JSON file."""
         from wss import files  # Who only reads specifications needs no TensorFlow.
 
-        files.write_text(path, json.dumps(self.to_json(), indent=2))
+        files.write_text(path, self.text())
+
+    def text(self) -> str:
+        """What `write` writes."""
+        return json.dumps(self.to_json(), indent=2)
 
     @classmethod
     def read(cls, path: str) -> "DatasetSpec":

@@ -69,7 +69,8 @@ class TFLite(Format):
         colour = ", ".join(f"{value:g}" for value in model.predictor.padding_value)
         return (
             f"takes one image of {height} x {width}, float32 in 0..255, padded below "
-            f"and on the right with ({colour}); shrink larger ones first"
+            f"and on the right with ({colour}); turn photos upright and shrink larger "
+            "ones first"
         )
 
     def _check(self, model: Segmenter) -> None:

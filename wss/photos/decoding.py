@@ -15,10 +15,11 @@ from typing import Optional
 from PIL import Image, UnidentifiedImageError
 
 from wss.errors import UserError
+from wss.photos import heif
 
 JPEG = ("JPEG", "MPO")  # MPO: a JPEG with others behind it, as cameras write them.
 # No others: some decoders of PIL start other programs.
-FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", *heif.FORMATS)
 
 _ORIENTATION = 0x0112
 # What turns an image upright, by its EXIF orientation.
@@ -91,6 +92,9 @@ def load(
             else:
                 image.load()
     except UnidentifiedImageError as error:
+        if heif.kind(encoded) and not heif.FORMATS:
+            inside = f"The {kind} {path} is {heif.kind(encoded)} inside."
+            raise UserError(f"{inside} {heif.ADVICE}") from error
         reason = f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"
         raise _unreadable(kind, path, reason) from error
     except Image.DecompressionBombError as error:

@@ -5,16 +5,17 @@ import contextlib
 import glob
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
-from wss import text_files
+from wss import outputs, text_files
 from wss.errors import UserError
+from wss.photos import heif
 from wss.photos.patterns import Pattern
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif"),
-    *(".tiff", ".ppm", ".pgm"),
+    *(".tiff", ".ppm", ".pgm", *heif.EXTENSIONS),
 )
 
 
@@ -24,11 +25,23 @@ class Found(NamedTuple):
     Attributes:
       paths: {id: path} of the images, sorted; the id is the path below the folder
         without suffix and ending.
-      left_out: the other files: hidden, or no images by their names.
+      left_out: the other files: hidden, results of wss, or no images by their names.
     """
 
     paths: dict[str, str]
     left_out: list[str]
+
+
+class Collected(NamedTuple):
+    """The images that a command line names.
+
+    Attributes:
+      paths: {name: path}, sorted by name.
+      left_out: the other files of each folder and pattern, by its name.
+    """
+
+    paths: dict[str, str]
+    left_out: dict[str, list[str]]
 
 
 def scan(folder: str, suffix: str = "", pattern: Optional[Pattern] = None) -> Found:
@@ -58,9 +71,7 @@ def scan(folder: str, suffix: str = "", pattern: Optional[Pattern] = None) -> Fo
     if not found:
         ending = f" with names that end in '{suffix}'" if suffix else ""
         like = f" like '{pattern.text}'" if not suffix and pattern.is_special else ""
-        raise UserError(
-            f"There is no image{ending or like} in {folder} ({', '.join(EXTENSIONS)})."
-        )
+        raise _no_image(f"{ending or like} in {folder}", folder, left_out)
     for name, paths in found.items():
         if len(paths) > 1:
             raise UserError(
@@ -86,32 +97,43 @@ def describe_left_out(folder: str, left_out: Sequence[str]) -> str:
     shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
     more = ", ..." if len(kinds) > 5 else ""
     files = "file" if len(left_out) == 1 else "files"
+    of_phones = any(kind.lower() in heif.ENDINGS for kind in kinds)
     return (
         f"{folder}: {len(left_out)} {files} left out ({shown}{more}); the first is "
-        f"{left_out[0]}."
+        f"{left_out[0]}." + (f" {heif.ADVICE}" if of_phones else "")
     )
 
 
-def collect(sources: Sequence[str]) -> dict[str, str]:
-    """The images that a command line names, {name: path}, sorted by name.
+def collect(
+    sources: Sequence[str], is_own: Callable[[str], bool] = lambda path: False
+) -> Collected:
+    """The images that a command line names.
 
     Args:
       sources: images, folders (with all that lies below), patterns such as
         `photos/**/*.jpg`, or text files (.txt) with a path on each line.
+      is_own: whether a path is none of the user's, however it was named.
 
     Returns:
-      Names that no two images share and that lead out of no folder: an image's path
-      below its folder, or below what all images of its pattern or list have in common,
-      without its ending; with it, where two would have one name.
+      The images, by names that no two share and that lead out of no folder: an image's
+      path below its folder, or below what all images of its pattern or list have in
+      common, without its ending; with it, where two would have one name.
 
     Raises:
       UserError: there is no such file or folder, no image in it, or two images of one
         name in two sources.
     """
     found: dict[str, list[str]] = collections.defaultdict(list)
-    paths = set()
+    paths, left_out = set(), {}
     for source in sources:
-        for name, path in _named(source):
+        named, others = _named(source)
+        others += [path for _, path in named if is_own(path)]
+        named = [(name, path) for name, path in named if not is_own(path)]
+        if not named:
+            raise _no_image(f" in {source}", source, others)
+        if others:
+            left_out[source] = others
+        for name, path in named:
             if os.path.abspath(path) not in paths:
                 paths.add(os.path.abspath(path))
                 found[name].append(path)
@@ -126,23 +148,28 @@ def collect(sources: Sequence[str]) -> dict[str, str]:
                     "each."
                 )
             unique[name + ending] = path
-    return dict(sorted(unique.items()))
+    return Collected(dict(sorted(unique.items())), left_out)
 
 
-def _named(source: str) -> list[tuple[str, str]]:
-    """Names and paths of the images of a source."""
+def _named(source: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Names and paths of the images of a source, and paths of its other files."""
     if os.path.isdir(source):
-        return _below(source, [p for p in _walk(source) if _is_image(p, source)])
+        images, others = _divide(_walk(source), source)
+        return _below(source, images), others
     if source.lower().endswith(".txt"):
-        return _below(None, _listed(source))
+        paths = _listed(source)
+        if not paths:
+            raise _no_image(f" in {source}", source, [])
+        return _below(None, paths), []
     if os.path.lexists(source) or not glob.has_magic(source):
         if not os.path.lexists(source):
             raise UserError(f"There is no image or folder {source}.")
-        return _below(None, [source])
+        return _below(None, [source]), []
     files = [
         path for path in glob.glob(source, recursive=True) if not os.path.isdir(path)
     ]
-    return _below(None, [path for path in files if _is_image(path, "")], source)
+    images, others = _divide(files, source)
+    return _below(None, images), others
 
 
 def _listed(source: str) -> list[str]:
@@ -174,14 +201,37 @@ def _on_disk(path: str) -> str:
     return found
 
 
-def _below(
-    folder: Optional[str], paths: Sequence[str], source: Optional[str] = None
-) -> list[tuple[str, str]]:
+def _divide(paths: Iterable[str], source: str) -> tuple[list[str], list[str]]:
+    """The images among the files of a folder or pattern, and the others.
+
+    Raises:
+      UserError: there is no image.
+    """
+    top = _top(source)
+    images, others = [], []
+    for path in paths:
+        (images if _is_image(path, top) else others).append(path)
+    if not images:
+        raise _no_image(f" in {source}", source, others)
+    return images, sorted(others)
+
+
+def _top(source: str) -> str:
+    """A folder itself; of a pattern the folder that is certain."""
+    while glob.has_magic(source) and not os.path.lexists(source):
+        source = os.path.dirname(source)
+    return source or os.curdir
+
+
+def _no_image(where: str, source: str, others: Sequence[str]) -> UserError:
+    text = f"There is no image{where} ({', '.join(EXTENSIONS)})."
+    return UserError(
+        f"{text} {describe_left_out(source, sorted(others))}" if others else text
+    )
+
+
+def _below(folder: Optional[str], paths: Sequence[str]) -> list[tuple[str, str]]:
     """Names of the paths below a folder, by default the one that all lie in."""
-    if not paths:
-        raise UserError(
-            f"There is no image in {folder or source} ({', '.join(EXTENSIONS)})."
-        )
     if folder is None:
         folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
         folder = os.path.commonpath(folders)
@@ -206,15 +256,16 @@ def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     for entry in entries:
         if _is_folder(entry):
             yield from _walk(entry.path, (*above, here))
-        else:
+        elif entry.name != outputs.LIST:
             yield entry.path
 
 
 def _is_image(path: str, folder: str) -> bool:
-    """Whether a file looks like an image and nothing between it and `folder` hides."""
-    extension = os.path.splitext(path)[1]
-    return extension.lower() in EXTENSIONS and not _is_hidden(
-        os.path.relpath(path, folder) if folder else os.path.basename(path)
+    """Whether a file looks like an image that a user put there, and does not hide."""
+    return (
+        os.path.splitext(path)[1].lower() in EXTENSIONS
+        and not _is_hidden(os.path.relpath(path, folder))
+        and not outputs.is_result(path, folder)
     )
 
 
@@ -231,7 +282,9 @@ def _is_hidden(path: str) -> bool:
 
 
 def _kind(path: str, folder: str) -> str:
-    if _is_hidden(os.path.relpath(path, folder)):
+    if outputs.is_result(path, os.sep):
+        return "written by wss"
+    if _is_hidden(os.path.relpath(path, _top(folder))):
         return "hidden"
     return os.path.splitext(path)[1] or "without ending"
 

@@ -1,7 +1,6 @@
 """A training that is over: its scores image by image, and what it sees in an image."""
 
 import dataclasses
-import json
 import os
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -93,7 +92,8 @@ class TrainedRun:
             tf.TensorSpec([1, *crop]),
             tf.TensorSpec([1, self.spec.num_classes - 1]),
         )
-        self.record = _read_json(os.path.join(self.model_dir, run_card.RUN_FILE))
+        path = os.path.join(self.model_dir, run_card.RUN_FILE)
+        self.record = results.read_json(path, _is_record) or {}
 
     def names(self) -> List[str]:
         """The names of the split's images, in their order."""
@@ -223,8 +223,7 @@ def _check_comparable(first: Tuple, other: Tuple) -> None:
         )
 
 
-def _read_json(path: str) -> Dict[str, Any]:
-    if not tf.io.gfile.exists(path):
-        return {}
-    with tf.io.gfile.GFile(path) as file:
-        return json.load(file)
+def _is_record(read: Any) -> bool:
+    """Whether it says what the page shows."""
+    shown = {"command", "versions", "seed", "batch", "precision", "devices", "steps"}
+    return isinstance(read, dict) and shown <= set(read)

@@ -7,12 +7,14 @@ checksum. So one that is there in part, or damaged, is found out by reading it.
 import contextlib
 import os
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, TypeVar
 
 import tensorflow as tf
 
 from wss import files
 from wss.errors import UserError, first_line
+
+Value = TypeVar("Value")
 
 LATEST, BEST = "ckpt", "best"  # ckpt-<step>, best-<step>
 _FILE = re.compile(rf"({LATEST}|{BEST})-(\d+)(\.index|\.data-.*|_temp/?)")
@@ -155,6 +157,28 @@ def find(directory: str, which: str) -> str:
     return path
 
 
+def use(directory: str, which: str, action: Callable[[str], Value]) -> Value:
+    """What an action gives for the path that `find` finds.
+
+    Looks again where a running training has deleted the checkpoint in the meantime.
+
+    Args:
+      directory: folder of the training.
+      which: "latest", "best" or a path.
+      action: reads the checkpoint of a path.
+
+    Raises:
+      UserError: there is no such one, or what the action raises.
+    """
+    while True:
+        path = find(directory, which)
+        try:
+            return action(path)
+        except (UserError, tf.errors.OpError):
+            if path == which or tf.io.gfile.exists(f"{path}.index"):
+                raise
+
+
 def problem(path: str) -> Optional[str]:
     """Why a checkpoint can not be read, None if it can: all of it is read."""
     try:
@@ -167,16 +191,23 @@ def problem(path: str) -> Optional[str]:
 
 
 def _find(directory: str, kind: str) -> Optional[str]:
-    candidates = _candidates(directory, kind)
-    for path in candidates:
-        reason = problem(path)
+    candidates, reasons = _candidates(directory, kind), []
+    while len(reasons) < len(candidates):
+        reason = problem(candidates[len(reasons)])
         if reason is None:
-            return path
+            break
+        reasons.append(reason)
+        now = _candidates(directory, kind)
+        if now != candidates:  # A running training has deleted it in the meantime.
+            candidates, reasons = now, []
+    for path, reason in zip(candidates, reasons):
         print(
             f"warning: the checkpoint {path} can not be read ({reason}); the one "
             "before it is taken.",
             flush=True,
         )
+    if len(reasons) < len(candidates):
+        return candidates[len(reasons)]
     if candidates:
         raise UserError(
             f"None of the checkpoints in {directory} can be read. Put back a copy of "

@@ -50,10 +50,13 @@ def read(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]]:
     )
     tags = events.Reload().PluginTagToContent("scalars")
     return {
-        tag[len(group) + 1 :]: [
-            (event.step, float(tf.make_ndarray(event.tensor_proto)))
-            for event in events.Tensors(tag)
-        ]
+        # By step, and each once: the order of the files is that of a clock.
+        tag[len(group) + 1 :]: sorted(
+            {
+                event.step: float(tf.make_ndarray(event.tensor_proto))
+                for event in events.Tensors(tag)
+            }.items()
+        )
         for tag in tags
         if tag.startswith(f"{group}/")
     }
