@@ -4,9 +4,10 @@
     python -m data_prep.coco --classes=voc --split C_tr C_u --coco_dir=raw/coco
 
 The first writes to data/coco; its splits are `train`, `val`, `unlabeled` (that is
-unlabeled2017, without masks) and the published draws from train, `1-32` to `1-512`. The
-second writes to data/voc, in VOC's classes, the extra images for VOC: `C_tr`, the
-training images that show VOC's classes, and `C_u`, all of unlabeled2017.
+unlabeled2017, without masks), the published draws from train, `1-32` to `1-512`, and
+train without a draw, `1-32_rest` to `1-512_rest`. The second writes to data/voc, in
+VOC's classes, the extra images for VOC: `C_tr`, the training images that show VOC's
+classes, and `C_u`, all of unlabeled2017.
 
 Where instances overlap, the one listed later in the annotations lies on top; crowds
 count as their class. Polygons are filled as pycocotools fills them, without needing it.
@@ -264,7 +265,7 @@ def find_items(
     annotations = load_annotations(path, classes)
     names = list(annotations.sizes)
     if split in splits.names("coco"):
-        names = splits.load("coco", split)
+        names = splits.load("coco", split, whole=names)
     elif not_listed := [name for name in found if name not in annotations.sizes]:
         print(
             f"{len(not_listed)} images in {folder} are not in {path}, and are left "
