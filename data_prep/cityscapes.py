@@ -7,9 +7,10 @@
 The first needs leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, unpacked in
 --cityscapes_dir, and writes to data/cityscapes; the second leftImg8bit_trainextra.zip
 and gtCoarse.zip. Splits are `train`, `val`, `test` (without masks, which are not
-public), `train_extra` (whose masks are coarse) and the published draws from train,
-`cps_1-2` to `cps_1-16` and `u2pl_1-2` to `u2pl_1-16`. --annotations=coarse takes the
-coarse masks of train and val as well; --unlabeled takes none.
+public), `train_extra` (whose masks are coarse), the published draws from train,
+`cps_1-2` to `cps_1-16` and `u2pl_1-2` to `u2pl_1-16`, and train without a draw, such as
+`cps_1-8_rest`. --annotations=coarse takes the coarse masks of train and val as well;
+--unlabeled takes none.
 """
 
 import os

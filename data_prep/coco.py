@@ -6,11 +6,12 @@
         --split=labeled --output_dir=data/mine
 
 The first writes to data/coco; its splits are `train`, `val`, `unlabeled` (that is
-unlabeled2017, without masks) and the published draws from train, `1-32` to `1-512`. The
-second writes to data/voc, in VOC's classes, the extra images for VOC: `C_tr`, the
-training images that show VOC's classes, and `C_u`, all of unlabeled2017. The third
-reads what labeling tools export, in the file's own classes: background, and its
-categories in the order of their ids. Train on them as the data set `folder`.
+unlabeled2017, without masks), the published draws from train, `1-32` to `1-512`, and
+train without a draw, `1-32_rest` to `1-512_rest`. The second writes to data/voc, in
+VOC's classes, the extra images for VOC: `C_tr`, the training images that show VOC's
+classes, and `C_u`, all of unlabeled2017. The third reads what labeling tools export, in
+the file's own classes: background, and its categories in the order of their ids. Train
+on them as the data set `folder`.
 
 Where instances overlap, the one listed later in the annotations lies on top; crowds
 count as their class. Polygons are filled as pycocotools fills them, without needing it.
@@ -275,7 +276,7 @@ def _find_annotated(
         names = list(files)
         _note_unlisted(sorted(set(found) - set(files)), image_dir, path)
     else:
-        names = splits.load("coco", published)
+        names = splits.load("coco", published, whole=list(annotations.sizes))
         images.refuse_missing(
             [name for name in names if name not in files],
             f"images of the split '{published}' are not in {image_dir} or not in "

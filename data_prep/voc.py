@@ -5,11 +5,12 @@
 
 writes the splits to data/voc. Known are the published lists (python -c "import
 data_prep.splits as s; print(s.names('voc'))"), among them `train` (1464), `train_aug`
-(10582), `V_9k` (train_aug without train) and `val` (1449), and whatever lies in
-ImageSets/Segmentation. Masks come from SegmentationClass; for images without one there,
-from SegmentationClassAug/*.png beside it or from SBD's cls/*.mat (which needs scipy).
-With --unlabeled the records carry no masks, and SBD is not needed. Both folders may
-also be given by one above them, as the archives unpack: --voc_dir=raw --sbd_dir=raw.
+(10582), `V_9k` (train_aug without train), `1-8_rest` (train_aug without `1-8`) and
+`val` (1449), and whatever lies in ImageSets/Segmentation. Masks come from
+SegmentationClass; for images without one there, from SegmentationClassAug/*.png beside
+it or from SBD's cls/*.mat (which needs scipy). With --unlabeled the records carry no
+masks, and SBD is not needed. Both folders may also be given by one above them, as the
+archives unpack: --voc_dir=raw --sbd_dir=raw.
 """
 
 import importlib.util

@@ -6,6 +6,7 @@ import gin
 import pytest
 import tensorflow as tf
 
+import wss.experiment  # noqa: F401  What its gin files configure.
 from wss import config
 from wss.errors import UserError
 
@@ -122,3 +123,25 @@ def test_a_file_that_includes_itself(tmp_path):
     (tmp_path / "loop.gin").write_text("include 'loop.gin'\n")
     with pytest.raises(UserError, match="loop.gin:1: the file includes itself"):
         config.load(["loop.gin"])
+
+
+def test_an_experiment_without_its_first_include(tmp_path):
+    bad = "include 'base/shapes.gin'\ninclude 'base/supervised.gin'\n"
+    (tmp_path / "bad.gin").write_text(bad + "LABELED_SPLIT = '1-32'\n")
+    with pytest.raises(UserError) as error:
+        config.load(["bad.gin"])
+    advice = "Let the experiment's file begin with include 'base/experiment.gin'."
+    assert str(error.value).endswith(f"nothing uses the macro MODEL_VARIANT. {advice}")
+
+
+def test_defaults_never_replace_what_was_set(tmp_path):
+    (tmp_path / "base" / "several.gin").write_text("SYNC_BATCH_NORM = True\n")
+    late = "include 'base/several.gin'\ninclude 'base/experiment.gin'\n"
+    (tmp_path / "bad.gin").write_text(late)
+    with pytest.raises(UserError) as error:
+        config.load(["bad.gin"])
+    assert str(error.value) == (
+        "bad.gin:2: base/experiment.gin sets macros to their defaults, and "
+        "SYNC_BATCH_NORM has its value from base/several.gin:1 already. Include "
+        "base/experiment.gin first."
+    )

@@ -55,8 +55,8 @@ def reference_softmax(logits):
     return exponents / exponents.sum(-1, keepdims=True)
 
 
-def reference_crop(network, image, scales=(1.0,), flip=False):
-    """Probabilities of an image that fits into the crop."""
+def reference_crop(network, image, scales=(1.0,), flip=False, of=reference_softmax):
+    """The mean of what `of` makes of the logits of an image that fits."""
     padded = np.full([*CROP, 3], GREY, np.float64)
     padded[: image.shape[0], : image.shape[1]] = image
     views = []
@@ -68,7 +68,7 @@ def reference_crop(network, image, scales=(1.0,), flip=False):
             logits = logits.numpy()[0, :, ::step].astype(np.float64)
             if scale < 1:
                 logits = reference_resize(logits, network.logits_size(CROP))
-            views.append(reference_softmax(reference_resize(logits, CROP)))
+            views.append(of(reference_resize(logits, CROP)))
     return np.mean(views, 0)[: image.shape[0], : image.shape[1]]
 
 
@@ -156,7 +156,7 @@ def test_windows(size, flip, stride):
         found, start = [], 0
         while start + window < length:
             found.append(start)
-            start += int(window * stride)
+            start += round(window * stride)
         return [*found, length - window]
 
     rows, columns = (min(pair) for pair in zip(size, CROP))
@@ -169,6 +169,68 @@ def test_windows(size, flip, stride):
     np.testing.assert_allclose(actual, sums / counts, atol=1e-6)
     assert_best(predictor.labels(image), sums / counts)
     assert (counts > 0).all() and set(network.sizes) == {CROP}
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0)])
+def test_windows_whose_logits_are_averaged(scales):
+    """As U2PL's evaluation of Cityscapes: the softmax comes last, if at all."""
+    network, image = Toy(), make_image(40, 60)
+    predictor = Predictor(
+        network, CROP, GREY, scales=scales, window="sliding", average="logits"
+    )
+    sums, counts = np.zeros([40, 60, CLASSES]), np.zeros([40, 60, 1])
+    for top in (0, 7):
+        for left in (0, 19):
+            place = np.s_[top : top + 33, left : left + 41]
+            sums[place] += reference_crop(network, image[place], scales, of=np.asarray)
+            counts[place] += 1
+    logits = sums / counts
+    expected = reference_softmax(logits)
+    np.testing.assert_allclose(predictor.probabilities(image), expected, atol=1e-6)
+    assert_best(predictor.labels(image), expected)
+    _, confidence = predictor.labels_and_confidence(image)
+    np.testing.assert_allclose(confidence, expected.max(-1), atol=1e-6)
+    # A mean of probabilities is something else.
+    mean = Predictor(network, CROP, GREY, scales=scales, window="sliding")
+    assert np.abs(mean.probabilities(image) - expected).max() > 1e-3
+
+
+def test_scales_whose_logits_are_averaged():
+    network, image, scales = Toy(), make_image(*CROP), (0.75, 1.5)
+    predictor = Predictor(network, CROP, GREY, scales=scales, average="logits")
+    logits = reference_crop(network, image, scales, of=np.asarray)
+    expected = reference_softmax(logits)
+    np.testing.assert_allclose(predictor.probabilities(image), expected, atol=4e-6)
+    labels, probabilities = predictor.predict_batch(tf.constant(image[np.newaxis]))
+    np.testing.assert_allclose(probabilities[0], expected, atol=4e-6)
+    assert_best(labels[0], expected)
+    crops = predictor.predict_crops(tf.constant(image[np.newaxis], tf.float32))
+    np.testing.assert_allclose(crops[0], expected, atol=4e-6)
+
+
+def test_what_is_averaged_matters_only_where_something_is():
+    image = make_image(30, 41)
+    plain = Predictor(Toy(), CROP, GREY)
+    logits = Predictor(Toy(), CROP, GREY, average="logits")
+    np.testing.assert_array_equal(
+        plain.probabilities(image), logits.probabilities(image)
+    )
+    assert plain.protocol() == logits.protocol() and not logits.variations
+
+
+@pytest.mark.parametrize(
+    "length, window, starts",
+    [
+        # UniMatch: int(801 * 2 / 3) = 534 from one to the next.
+        (1024, 801, [0, 223]),
+        (2048, 801, [0, 534, 1068, 1247]),
+        # U2PL: ceil(769 * 2 / 3) = 513.
+        (1024, 769, [0, 255]),
+        (2048, 769, [0, 513, 1026, 1279]),
+    ],
+)
+def test_the_published_windows_of_cityscapes(length, window, starts):
+    assert prediction._window_starts(length, window, 2 / 3) == starts
 
 
 def test_one_window_is_the_whole_image():
@@ -215,6 +277,7 @@ def test_the_protocol_says_what_decides_the_numbers():
         "text": "whole images padded to 33 x 41",
         "window": "whole",
         "stride": None,
+        "average": None,
         "crop_size": [33, 41],
         "scales": [1.0],
         "flip": False,
@@ -226,6 +289,13 @@ def test_the_protocol_says_what_decides_the_numbers():
         "windows of 33 x 41, stride 0.5, scales 0.5 1, mirrored too"
     )
     assert other.variations == ["sliding", "scales", "flip"]
+    assert other.protocol()["average"] == "probabilities"
+    u2pl = Predictor(Toy(), CROP, GREY, window="sliding", average="logits")
+    assert u2pl.protocol()["text"] == (
+        "windows of 33 x 41, stride 0.6667, logits averaged"
+    )
+    assert u2pl.protocol()["average"] == "logits"
+    assert u2pl.variations == ["sliding", "logits"]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +306,7 @@ def test_the_protocol_says_what_decides_the_numbers():
         ({"scales": 0.5}, "Predictor.scales = 0.5: give one or several"),
         ({"window": "tiles"}, "'whole' or 'sliding'"),
         ({"stride": 0}, "Predictor.stride = 0: it is above 0, up to 1."),
+        ({"average": "votes"}, "= 'votes': it is 'probabilities' or 'logits'."),
     ],
 )
 def test_settings_that_make_no_sense(options, message):

@@ -69,7 +69,7 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
         type=float,
         nargs="+",
         metavar="FACTOR",
-        help="average the probabilities over scaled images (default: 1.0)",
+        help="average over scaled images (default: 1.0)",
     )
     group.add_argument(
         "--flip", action="store_true", help="average over mirrored images too"

@@ -36,6 +36,9 @@ from wss.errors import UserError
 # also where wss was installed and the files lie among the packages.
 CONFIG_DIR = os.path.dirname(os.path.abspath(gin_configs.__file__))
 
+# What the macros stand for, and defaults of some: the first include of an experiment.
+_DEFAULTS = "base/experiment.gin"
+
 CONFIG_FILE = "config.gin"
 OPERATIVE_CONFIG_FILE = "operative_config.gin"
 
@@ -123,6 +126,7 @@ class _Reader:
     def __init__(self):
         self._defined: Dict[str, str] = {}  # Macro -> place.
         self._used: Dict[str, str] = {}
+        self._reads_defaults = False
 
     def read_file(self, path: str) -> None:
         self.read(text_files.read_text(path), path)
@@ -162,6 +166,8 @@ class _Reader:
                 included = find_file(statement.filename, folders)
             except UserError as error:
                 raise UserError(f"{place}: {error}") from error
+            if _is_defaults(included):
+                self._check_first(statement.filename, place)
             try:
                 self.read_file(included)
             except RecursionError as error:
@@ -177,6 +183,15 @@ class _Reader:
                 self._defined[macro] = place
                 gin.bind_parameter((macro, "gin.macro", "value"), value)
 
+    def _check_first(self, defaults: str, place: str) -> None:
+        """Raises a UserError where defaults would replace what was set before."""
+        self._reads_defaults = True
+        for macro, earlier in self._defined.items():
+            raise UserError(
+                f"{place}: {defaults} sets macros to their defaults, and {macro} has "
+                f"its value from {earlier} already. Include {defaults} first."
+            )
+
     def check_macros(self) -> None:
         """Raises a UserError for macros nobody uses and macros nobody defines."""
         for macro, place in self._used.items():
@@ -189,8 +204,17 @@ class _Reader:
             if macro not in self._used:
                 raise UserError(
                     f"{place}: nothing uses the macro {macro}."
-                    f"{_closest(macro, self._used)}"
+                    f"{self._without_defaults(macro) or _closest(macro, self._used)}"
                 )
+
+    def _without_defaults(self, macro: str) -> str:
+        """Advice where the file that uses a macro is not included."""
+        if self._reads_defaults:
+            return ""
+        with tf.io.gfile.GFile(find_file(_DEFAULTS, [])) as file:
+            uses = f"%{macro} " in file.read().replace("\n", " ")
+        advice = f" Let the experiment's file begin with include '{_DEFAULTS}'."
+        return advice if uses else ""
 
 
 class _Delegate(gin.config.ParserDelegate):
@@ -209,6 +233,10 @@ class _Delegate(gin.config.ParserDelegate):
     def take_macros(self) -> Set[str]:
         macros, self._macros = self._macros, set()
         return macros
+
+
+def _is_defaults(path: str) -> bool:
+    return f"/{path}".replace(os.sep, "/").endswith(f"/{_DEFAULTS}")
 
 
 def _explain_syntax(error: SyntaxError) -> str:

@@ -62,8 +62,9 @@ def export(options: argparse.Namespace) -> None:
     model, step = runs.segmenter(experiment, options.checkpoint)
     if model.predictor.window != "whole":
         raise UserError(
-            "Exported networks see whole images. Leave out Predictor.window = "
-            f"{model.predictor.window!r}."
+            "Exported networks see whole images, and this one is evaluated by windows. "
+            "Add --gin_bindings=\"Predictor.window = 'whole'\", and for larger images "
+            '--gin_bindings="EVAL_CROP_SIZE = (height, width)" with their size.'
         )
     images = comparison.made_up_images(model.predictor.crop_size)
     images += comparison.evaluation_images(experiment)

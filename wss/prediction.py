@@ -2,7 +2,8 @@
 
 Sources: `predict_labels_multi_scale` of research/deeplab/model.py of tensorflow/models
 for scales and mirrored images, `evaluate` of supervised.py of LiheYoung/UniMatch for
-the sliding window.
+the sliding window, `scale_crop_process` of eval.py of Haochen-Wang409/U2PL for the mean
+of logits.
 """
 
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
@@ -16,6 +17,7 @@ from wss.errors import UserError
 from wss.resize import resize_bilinear
 
 WHOLE, SLIDING = "whole", "sliding"
+PROBABILITIES, LOGITS = "probabilities", "logits"
 
 # Numbers that a stripe of an enlarged image's scores may have: 256 MiB of float32.
 _STRIPE_NUMBERS = 2**26
@@ -32,7 +34,7 @@ class Predictor(tf.Module):
     Attributes:
       crop_size: height and width that the network sees at scale 1.
       padding_value: what lies beside a smaller image, per channel.
-      scales, flip, window, stride: as given.
+      scales, flip, window, stride, average: as given.
 
     >>> network = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
     >>> predictor = Predictor(network, crop_size=(65, 65), padding_value=(0, 0, 0))
@@ -53,6 +55,7 @@ class Predictor(tf.Module):
         flip: bool = False,
         window: str = WHOLE,
         stride: float = 2 / 3,
+        average: str = PROBABILITIES,
     ):
         """Takes a network.
 
@@ -61,11 +64,13 @@ class Predictor(tf.Module):
             [1, height, width, 3] in 0..255.
           crop_size: height and width that the network sees.
           padding_value: what lies beside the image, 0..255 (the network's mean).
-          scales: factors of the crop; the probabilities of all are averaged.
+          scales: factors of the crop; what the network says at all is averaged.
           flip: average over the mirrored image too.
           window: "whole" shrinks a larger image to the crop; "sliding" goes over it
-            with windows of the crop's size and averages their probabilities.
-          stride: from a window to the next, as a share of the window's side.
+            with windows of the crop's size and averages where they overlap.
+          stride: from a window to the next, as a share of the window's side; rounded
+            to pixels.
+          average: of what: "probabilities", or "logits".
 
         Raises:
           UserError: a setting that makes no sense.
@@ -80,12 +85,18 @@ class Predictor(tf.Module):
             )
         if not 0 < stride <= 1:
             raise UserError(f"Predictor.stride = {stride!r}: it is above 0, up to 1.")
+        if average not in (PROBABILITIES, LOGITS):
+            raise UserError(
+                f"Predictor.average = {average!r}: it is '{PROBABILITIES}' or "
+                f"'{LOGITS}'."
+            )
         self.window = window
         self.stride = stride
+        self.average = average
         self.network = network
         self.padding_value = padding_value
         # Else the network's own logits decide, without the rounding of a softmax.
-        self._averages_views = self.scales != (1.0,) or self.flip
+        self._has_views = self.scales != (1.0,) or self.flip
 
     def protocol(self) -> Dict[str, Any]:
         """What decides the numbers of an evaluation: for metrics.json."""
@@ -98,10 +109,13 @@ class Predictor(tf.Module):
             text += f", scales {' '.join(f'{scale:g}' for scale in self.scales)}"
         if self.flip:
             text += ", mirrored too"
+        if self._averages_logits:
+            text += ", logits averaged"
         return {
             "text": text,
             "window": self.window,
             "stride": self.stride if slides else None,
+            "average": self.average if slides or self._has_views else None,
             "crop_size": list(self.crop_size),
             "scales": list(self.scales),
             "flip": self.flip,
@@ -122,8 +136,19 @@ class Predictor(tf.Module):
             SLIDING: self.window == SLIDING,
             "scales": self.scales != (1.0,),
             "flip": self.flip,
+            LOGITS: self._averages_logits,
         }
         return [name for name, differs in applied.items() if differs]
+
+    @property
+    def _averages_logits(self) -> bool:
+        averages = self._has_views or self.window == SLIDING
+        return averages and self.average == LOGITS
+
+    @property
+    def _crop_gives_probabilities(self) -> bool:
+        """Whether the scores of a crop are probabilities, not logits."""
+        return self._has_views and self.average == PROBABILITIES
 
     def labels(self, image: np.ndarray) -> tf.Tensor:
         """The most probable class of each pixel.
@@ -178,13 +203,14 @@ class Predictor(tf.Module):
             lambda: scores,
             lambda: _enlarged_rows(scores, size, tf.range(size[0])),
         )
-        probabilities = scores if self._averages_views else tf.nn.softmax(scores)
+        given = self._crop_gives_probabilities
+        probabilities = scores if given else tf.nn.softmax(scores)
         return _best(scores), probabilities
 
     def predict_crops(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities [batch, *crop_size, classes] of padded images of that size."""
         scores = self._padded_scores(images)
-        return scores if self._averages_views else tf.nn.softmax(scores)
+        return scores if self._crop_gives_probabilities else tf.nn.softmax(scores)
 
     def fitted(self, image: np.ndarray) -> tf.Tensor:
         """The image [height, width, 3], float32, shrunk to the crop if it is larger."""
@@ -237,12 +263,13 @@ class Predictor(tf.Module):
         return self.window == SLIDING and not self.fits(image)
 
     def _as_probabilities(self, scores: tf.Tensor, image: np.ndarray) -> tf.Tensor:
-        if self._averages_views or self._slides(image):
+        averaged = self._has_views or self._slides(image)
+        if averaged and self.average == PROBABILITIES:
             return scores
         return tf.nn.softmax(scores)
 
     def _scores(self, image: np.ndarray) -> Iterator[tf.Tensor]:
-        """Logits, or averaged probabilities, in stripes of rows from the top.
+        """Logits, or what is averaged, in stripes of rows from the top.
 
         Yields:
           [rows, width, classes], float32. Not all are in memory at once.
@@ -256,7 +283,7 @@ class Predictor(tf.Module):
             yield from _enlarged(small, image.shape[:2])
 
     def _slide(self, image: np.ndarray) -> Iterator[tf.Tensor]:
-        """Averaged probabilities, as `_scores` gives them."""
+        """The average over the windows, as `_scores` gives it."""
         height, width = image.shape[:2]
         rows, columns = (min(a, b) for a, b in zip(image.shape, self.crop_size))
         tops = _window_starts(height, rows, self.stride)
@@ -270,7 +297,7 @@ class Predictor(tf.Module):
                 part = image[top : top + rows, left : left + columns]
                 part = tf.cast(part, tf.float32)[tf.newaxis]
                 scores = self._crop_scores(part)[0]
-                if not self._averages_views:
+                if not self._has_views and self.average == PROBABILITIES:
                     scores = tf.nn.softmax(scores)
                 if sums is None:
                     sums = np.zeros([rows, width, scores.shape[-1]], np.float32)
@@ -287,10 +314,10 @@ class Predictor(tf.Module):
         return self._padded_scores(self.padded(images))[:, : size[1], : size[2]]
 
     def _padded_scores(self, images: tf.Tensor) -> tf.Tensor:
-        if not self._averages_views:
+        if not self._has_views:
             logits = self.network(images, training=False)
             return resize_bilinear(logits, self.crop_size)
-        views = self._view_probabilities(images)
+        views = self._view_scores(images)
         return tf.add_n(views) / len(views)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
@@ -298,8 +325,12 @@ class Predictor(tf.Module):
         end_points = self.network.backbone(self.padded(images), training=False)
         return self.network.classify(end_points)
 
-    def _view_probabilities(self, images: tf.Tensor) -> List[tf.Tensor]:
-        """[batch, *crop_size, classes] of each scale, and of each mirrored image."""
+    def _view_scores(self, images: tf.Tensor) -> List[tf.Tensor]:
+        """What is averaged over the scales, and over each one's mirrored image.
+
+        Returns:
+          Probabilities or logits, [batch, *crop_size, classes] each.
+        """
         views = []
         for scale in self.scales:
             size = tuple(int((side - 1) * scale + 1) for side in self.crop_size)
@@ -312,7 +343,10 @@ class Predictor(tf.Module):
                     # So does the original; it differs from one enlargement.
                     grid = self.network.logits_size(self.crop_size)
                     logits = resize_bilinear(logits, grid)
-                views.append(tf.nn.softmax(resize_bilinear(logits, self.crop_size)))
+                scores = resize_bilinear(logits, self.crop_size)
+                if self.average == PROBABILITIES:
+                    scores = tf.nn.softmax(scores)
+                views.append(scores)
         return views
 
 
@@ -359,7 +393,7 @@ def _enlarged_rows(
 def _window_starts(length: int, window: int, stride: float) -> List[int]:
     """First pixels of the windows over a side; the last one ends with the side."""
     last = length - window
-    return [*range(0, last, max(1, int(window * stride))), last]
+    return [*range(0, last, max(1, round(window * stride))), last]
 
 
 def _windows_over(length: int, starts: Sequence[int], window: int) -> np.ndarray:

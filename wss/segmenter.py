@@ -57,6 +57,7 @@ class Segmenter(tf.keras.Model):
                 "flip": predictor.flip,
                 "window": predictor.window,
                 "stride": predictor.stride,
+                "average": predictor.average,
             },
             "classes": self.spec.to_json(),
         }

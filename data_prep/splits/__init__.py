@@ -7,23 +7,37 @@ voc: `1-2` to `1-16` are PseudoSeg's draws from the 1464 precisely annotated ima
 and `blended_u2pl_*` two protocols over `train_aug` whose numbers do not compare, and
 `V_9k` the images of `train_aug` that are not in `train`. coco: PseudoSeg's draws from
 train2017. cityscapes: `cps_*` and `u2pl_*`, two draws from `train`.
+
+Each draw has its rest, such as `1-8_rest`: the images that it was drawn from without
+the drawn ones, which U2PL and UniMatch take as the unlabeled ones. No file holds it.
 """
 
 import pathlib
+from collections.abc import Sequence
 
 from wss.errors import UserError
 
 _HERE = pathlib.Path(__file__).parent
+_REST = "_rest"
+# What is drawn from; COCO's train2017 is too long a list to be kept here.
+_WHOLE = {"voc": "train_aug", "cityscapes": "train"}
+_NO_DRAWS = ("train", "train_aug", "val")
 
 
 def names(dataset: str) -> list[str]:
     """The splits of a data set whose ids are known."""
     found = sorted(path.stem for path in (_HERE / dataset).glob("*.txt"))
-    return found + ["V_9k"] if dataset == "voc" else found
+    rests = [name + _REST for name in found if name not in _NO_DRAWS]
+    return [*found, *rests, *(["V_9k"] if dataset == "voc" else [])]
 
 
-def load(dataset: str, name: str) -> list[str]:
+def load(dataset: str, name: str, whole: Sequence[str] = ()) -> list[str]:
     """Image ids of a published split, in the published order.
+
+    Args:
+      dataset: "voc", "coco" or "cityscapes".
+      name: of the split.
+      whole: the ids of COCO's train2017, for the rest of a draw from it.
 
     Raises:
       UserError: no such split.
@@ -33,7 +47,12 @@ def load(dataset: str, name: str) -> list[str]:
             f"There is no split '{name}' of {dataset}. Known: "
             f"{', '.join(names(dataset)) or 'none'}."
         )
-    if (dataset, name) == ("voc", "V_9k"):
-        precise = set(load("voc", "train"))
-        return [image for image in load("voc", "train_aug") if image not in precise]
-    return (_HERE / dataset / f"{name}.txt").read_text(encoding="ascii").split()
+    if name == "V_9k":
+        name = "train" + _REST
+    if not name.endswith(_REST):
+        path = _HERE / dataset / f"{name}.txt"
+        return path.read_text(encoding="ascii").split()
+    drawn = set(load(dataset, name[: -len(_REST)]))
+    if dataset in _WHOLE:
+        whole = load(dataset, _WHOLE[dataset])
+    return [image for image in whole if image not in drawn]

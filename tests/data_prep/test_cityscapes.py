@@ -138,6 +138,9 @@ def test_published_draws(monkeypatch, tree):
     assert trees.names(out, "u2pl_1-16") == splits.load("cityscapes", "u2pl_1-16")
     with pytest.raises(UserError, match="353 images of the split 'cps_1-8' are not"):
         run(monkeypatch, tree, "--split", "cps_1-8")
+    missing = "2787 images of the split 'u2pl_1-16_rest' are not"
+    with pytest.raises(UserError, match=missing):
+        run(monkeypatch, tree, "--split", "u2pl_1-16_rest")
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,18 @@ def test_extra_images_for_voc(monkeypatch, capsys, tree):
     assert datasets.get("voc", str(out)).num_classes == 21
 
 
+def test_the_rest_of_a_draw(monkeypatch, tree):
+    folder = tree[0] / "coco"
+    trees.save_image(folder / "train2017" / "000000000001.jpg", HEIGHT, WIDTH, 5)
+    path = folder / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    about = {"file_name": "000000000001.jpg", "height": HEIGHT, "width": WIDTH}
+    content["images"].append({"id": 9, **about})
+    path.write_text(json.dumps(content))
+    out = run(monkeypatch, tree, "--split", "1-512_rest") / "coco"
+    assert trees.names(out, "1-512_rest") == ["000000000001"]
+
+
 def test_every_voc_class_has_a_coco_name():
     names = datasets.get("coco").class_names[1:]
     mapped = {coco._VOC_NAMES.get(name, name) for name in names}

@@ -205,6 +205,7 @@ def test_a_list_of_file_names(monkeypatch, tree):
     "flags, message",
     [
         (("--split", "1-8"), "images of the split '1-8' are not in .*JPEGImages"),
+        (("--split", "1-16_rest"), "10490 images of the split '1-16_rest' are not in"),
         (("--split", "1-3"), "no split '1-3' of voc. Known: .*1-8.*V_9k"),
         (("--split", "1-8", "--voc_dir=nowhere"), "VOCtrainval_11-May-2012.tar"),
         (("--split", "mine", "--sbd_dir=x"), "no x/cls. Download benchmark.tgz from"),

@@ -60,7 +60,8 @@ CHECKSUMS = {
 
 @pytest.mark.parametrize("dataset", sorted(SIZES))
 def test_sizes_and_contents(dataset):
-    lists = {name: splits.load(dataset, name) for name in splits.names(dataset)}
+    names = [name for name in splits.names(dataset) if not name.endswith("_rest")]
+    lists = {name: splits.load(dataset, name) for name in names}
     assert {name: len(ids) for name, ids in lists.items()} == SIZES[dataset]
     assert all(len(set(ids)) == len(ids) for ids in lists.values())
     text = "\n".join(" ".join([name, *lists[name]]) for name in sorted(lists))
@@ -103,6 +104,54 @@ def test_the_wheel_holds_them(monkeypatch):
         if path.is_file() and path.suffix not in (".py", ".pyc"):
             name = path.relative_to(FOLDER.parent).as_posix()
             assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns), name
+
+
+@pytest.mark.parametrize(
+    "dataset, whole, lengths",
+    [
+        # As long as `unlabeled.txt` of U2PL's and UniMatch's code.
+        (
+            "voc",
+            "train_aug",
+            {
+                "1-16": 10490,
+                "1-16_draw14": 10490,
+                "1-16_draw20": 10490,
+                "1-8": 10399,
+                "1-4": 10216,
+                "1-2": 9850,
+                "1-2_u2pl": 9850,
+                **{f"blended_{p}_1-16": 9920 for p in ("cps", "u2pl")},
+                **{f"blended_{p}_1-8": 9259 for p in ("cps", "u2pl")},
+                **{f"blended_{p}_1-4": 7936 for p in ("cps", "u2pl")},
+                **{f"blended_{p}_1-2": 5291 for p in ("cps", "u2pl")},
+            },
+        ),
+        (
+            "cityscapes",
+            "train",
+            {
+                f"{protocol}_1-{part}": length
+                for protocol in ("cps", "u2pl")
+                for part, length in {16: 2789, 8: 2603, 4: 2231, 2: 1487}.items()
+            },
+        ),
+    ],
+)
+def test_the_rest_of_each_draw(dataset, whole, lengths):
+    rests = [name for name in splits.names(dataset) if name.endswith("_rest")]
+    assert sorted(rests) == sorted(f"{name}_rest" for name in lengths)
+    for name, length in lengths.items():
+        drawn, rest = splits.load(dataset, name), splits.load(dataset, f"{name}_rest")
+        assert len(rest) == length and not set(rest) & set(drawn)
+        assert {*drawn, *rest} == set(splits.load(dataset, whole))
+
+
+def test_the_rest_of_cocos_draws_needs_the_whole():
+    drawn = splits.load("coco", "1-32")
+    whole = ["first", *reversed(drawn), "last"]
+    assert splits.load("coco", "1-32_rest", whole) == ["first", "last"]
+    assert splits.load("coco", "1-32", whole) == drawn
 
 
 def test_the_two_blended_protocols_differ_in_their_precise_masks():
