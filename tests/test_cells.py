@@ -1,0 +1,81 @@
+"""Every experiment in gin_configs/ takes a step, on made-up data and a small network.
+
+Files that differ in nothing but splits and lengths are one family; one of each trains.
+"""
+
+import dataclasses
+import functools
+import math
+
+import gin
+import pytest
+import tensorflow as tf
+
+from docs import make_configuration
+from tests.data import records
+from wss import config, runs
+
+SMALL = [
+    "CROP_SIZE = 33",
+    "EVAL_CROP_SIZE = 33",
+    "BATCH_SIZE = 2",
+    "TRAIN_STEPS = 4",
+    "CHECKPOINT_INTERVAL = 4",
+    "EVAL_INTERVAL = 4",
+    "MODEL_VARIANT = 'resnet_v1_18_quarter_beta'",
+    "DeepLabV3Plus.multi_grid = None",  # The published ones are for three units.
+    "DeepLabV3Plus.aspp_channels = 8",
+    "DeepLabV3Plus.decoder_channels = 8",
+    "Contrast.bank_capacity = 40",
+    "Contrast.first_bank_capacity = 60",
+    "U2PL.warm_up_steps = 1",
+]
+
+
+@functools.lru_cache(maxsize=None)
+def families():
+    """One file of each family."""
+    make_configuration.configurables()  # All modules are imported.
+    first = {}
+    for name in config.experiments():
+        config.load([name], SMALL)
+        lines = config.text().splitlines()
+        key = "\n".join(line for line in lines if "SPLIT" not in line)
+        first.setdefault(key, name)
+    gin.clear_config()
+    return list(first.values())
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """Each split that an experiment names has the same four images."""
+    folder = tmp_path_factory.mktemp("cells")
+    for name in families():
+        config.load([name], SMALL)
+        splits = {gin.query_parameter("LABELED_SPLIT/gin.macro.value")}
+        if "UNLABELED_SPLIT =" in config.text():
+            named = gin.query_parameter("UNLABELED_SPLIT/gin.macro.value")
+            splits.update(named.split("+"))
+        for split in splits:
+            records.write_split(folder, split, [4])
+    yield folder
+    gin.clear_config()
+
+
+@pytest.mark.parametrize("name", families())
+def test_a_step(name, data_dir, tmp_path):
+    config.load([name], [*SMALL, f"DATA_DIR = {str(data_dir)!r}"])
+    own = (
+        dataclasses.replace(records.SPEC, name="folder")
+        if "'folder'" in config.text()
+        else None
+    )
+    experiment = runs._create(str(tmp_path), None, own)
+    experiment.check_training()
+    method = experiment._build_method()
+    step = experiment._build_training_step(method)
+    batches = iter(experiment._distributed_batches(0))
+    losses = step.run(batches, tf.constant(1))["losses"]
+    step.check_finite()
+    assert float(losses["supervised"]) > 0
+    assert all(math.isfinite(float(value)) for value in losses.values())
