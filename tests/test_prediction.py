@@ -56,7 +56,7 @@ def reference_softmax(logits):
 
 
 def reference_crop(network, image, scales=(1.0,), flip=False, of=reference_softmax):
-    """The mean of probabilities, or what `of` makes of logits, of an image that fits."""
+    """The mean of what `of` makes of the logits of an image that fits into the crop."""
     padded = np.full([*CROP, 3], GREY, np.float64)
     padded[: image.shape[0], : image.shape[1]] = image
     views = []
