@@ -32,7 +32,7 @@ SMALL = [
 ]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def families():
     """One file of each family."""
     make_configuration.configurables()  # All modules are imported.
