@@ -14,7 +14,9 @@ from wss import faults, files, losses
 from wss.errors import UserError
 
 EXPERIMENT = types.SimpleNamespace(
+    model_dir="nowhere",
     crop_size=(65, 97),
+    eval_crop_size=(97, 129),
     output_stride=8,
     precision="float32",
     accumulation_steps=2,

@@ -28,7 +28,7 @@ from typing import Iterator, Optional, Sequence, Tuple
 
 import absl.logging
 
-from wss import command_line, formats
+from wss import command_line, formats, paths
 from wss.errors import UserError
 
 
@@ -53,6 +53,7 @@ def export(options: argparse.Namespace) -> None:
     from wss.models import tf1_checkpoint
     from wss.training import checkpoints
 
+    paths.check("--output_dir", options.output_dir)  # What is written is read again.
     # Else GPUs round what they multiply to 10 bits, each program in another order.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     # One device: an exported network knows no others.
