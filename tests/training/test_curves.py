@@ -1,5 +1,7 @@
 """What TensorBoard shows of a run that was started again."""
 
+import time
+
 import tensorflow as tf
 from tensorboard.backend.event_processing import plugin_event_accumulator
 
@@ -31,6 +33,14 @@ def test_points_behind_the_restored_step_are_dropped(tmp_path):
     assert shown(tmp_path) == [(0, 4.0), (10, 3.0)]
     draw(tmp_path, {20: 2.5, 30: 1.0}, 9999999999)
     assert shown(tmp_path) == [(0, 4.0), (10, 3.0), (20, 2.5), (30, 1.0)]
+
+
+def test_a_clock_that_was_set_back(tmp_path):
+    draw(tmp_path, {0: 4.0, 10: 3.0}, 9999999990)
+    draw(tmp_path, {20: 2.0, 30: 1.5}, 9999999999)
+    curves.forget_from(str(tmp_path), 21)
+    draw(tmp_path, {30: 2.5, 40: 1.0}, int(time.time()) + 1)
+    assert shown(tmp_path) == [(0, 4.0), (10, 3.0), (20, 2.0), (30, 2.5), (40, 1.0)]
 
 
 def test_a_new_start_drops_all(tmp_path):

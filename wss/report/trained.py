@@ -1,7 +1,6 @@
 """A training that is over: its scores image by image, and what it sees in an image."""
 
 import dataclasses
-import json
 import os
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -9,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from wss import results, run_card, runs
+from wss import results, run_card, runs, text_files
 from wss.data import augment, parsing
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -82,6 +81,7 @@ class TrainedRun:
         self.split = experiment.eval_split
         self.method = experiment.method.__name__
         self.model = experiment.model_variant
+        self.record = _read_json(os.path.join(self.model_dir, run_card.RUN_FILE))
         method, self.step = experiment.restored_method(checkpoint)
         self._predictor = experiment.predictor(method.model)
         self.protocol = self._predictor.protocol()
@@ -93,7 +93,6 @@ class TrainedRun:
             tf.TensorSpec([1, *crop]),
             tf.TensorSpec([1, self.spec.num_classes - 1]),
         )
-        self.record = _read_json(os.path.join(self.model_dir, run_card.RUN_FILE))
 
     def names(self) -> List[str]:
         """The names of the split's images, in their order."""
@@ -226,5 +225,6 @@ def _check_comparable(first: Tuple, other: Tuple) -> None:
 def _read_json(path: str) -> Dict[str, Any]:
     if not tf.io.gfile.exists(path):
         return {}
-    with tf.io.gfile.GFile(path) as file:
-        return json.load(file)
+    return text_files.read_json(
+        path, dict, "Remove it: the page then does without what it says."
+    )

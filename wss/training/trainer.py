@@ -219,12 +219,16 @@ class Trainer:
         )
         latest = self._checkpoints.latest
         if latest is None:
-            return f"No checkpoint was written before. Start again with {settings}."
+            return (
+                f"No checkpoint was written before. Start again with {settings}, or "
+                "from other weights where there is an INIT_CHECKPOINT."
+            )
         # In the same folder the rate has to stay what it is.
         return (
             f"The last good checkpoint is {latest}. Train into another --model_dir with "
-            f"{settings}; INIT_CHECKPOINT = '{latest}' and "
-            "Experiment.initialize_last_layer = True begin with its weights."
+            f"{settings}. If the losses were sound until then, INIT_CHECKPOINT = "
+            f"'{latest}' and Experiment.initialize_last_layer = True begin with its "
+            "weights."
         )
 
     def _log(self, step: int, results: Mapping[str, Any]) -> None:
