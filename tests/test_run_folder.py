@@ -12,6 +12,7 @@ from data_prep import records, shapes
 from tests.trained import TINY
 from wss import datasets, eval, export, predict, run_folder, train, vis
 from wss.datasets.spec import DatasetSpec
+from wss.experiment import Experiment
 
 SHORT = ["BATCH_SIZE = 2", "TRAIN_STEPS = 2", "CHECKPOINT_INTERVAL = 1"]
 
@@ -213,6 +214,60 @@ def test_damaged_files_of_a_folder(trained, data_dir, capsys, tmp_path, name, co
     assert run(data_dir, trained) == 0
     assert eval.main([f"--model_dir={trained}"]) == 0
     assert (trained / name).stat().st_size
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 50, b"\x93\xff"])
+def test_a_damaged_description_of_the_data(trained, others, capsys, content):
+    (others / "dataset.json").write_bytes(content)
+    elsewhere = f"--gin_bindings=DATA_DIR = '{others}'"
+    out = f"--output_dir={trained.parent / 'looks'}"
+    with refused(capsys, trained, f"{others}/dataset.json is ", "--overwrite"):
+        assert run(others, trained) == 2
+        assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
+        assert vis.main([f"--model_dir={trained}", elsewhere, out]) == 2
+    (others / "dataset.json").unlink()
+    write_data(others)
+    assert run(others, trained) == 0
+
+
+@pytest.mark.parametrize(
+    "name, size, message",
+    [
+        ("ckpt-2.data-00000-of-00001", 5000, "can not be read"),
+        ("ckpt-2.index", 0, "can not be read"),
+        ("weights.h5", None, "an HDF5 file"),
+        ("notes.txt", None, "can not be read"),
+        ("gone", None, "There is no checkpoint"),
+    ],
+)
+def test_a_damaged_start(trained, data_dir, capsys, monkeypatch, name, size, message):
+    (trained / "weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (trained / "notes.txt").write_text("hello")
+    if size is not None:
+        (trained / name).write_bytes((trained / name).read_bytes()[:size])
+    built = []
+    monkeypatch.setattr(Experiment, "_build_method", built.append)
+    with refused(capsys, trained.parent, message):
+        given = f"INIT_CHECKPOINT = '{trained / name}'"
+        assert run(data_dir, trained.parent / "new", given) == 2
+    assert not built
+
+
+def test_no_weight_that_fits_leaves_no_folder(data_dir, trained, capsys):
+    other = "MODEL_VARIANT = 'resnet_v1_50'"
+    given = f"INIT_CHECKPOINT = '{trained}'"
+    narrow = ["DeepLabV3Plus.aspp_channels = 16", "DeepLabV3Plus.decoder_channels = 16"]
+    with refused(capsys, trained.parent, "No variable of the checkpoint"):
+        assert run(data_dir, trained.parent / "new", other, given, *narrow) == 2
+    assert not (trained.parent / "new").exists()
+
+
+def test_a_start_that_is_gone_when_a_run_goes_on(trained, data_dir):
+    path = trained / "config.gin"
+    text = path.read_text()
+    assert "INIT_CHECKPOINT = None" in text
+    path.write_text(text.replace("INIT_CHECKPOINT = None", "INIT_CHECKPOINT = 'gone'"))
+    assert run(data_dir, trained, "INIT_CHECKPOINT = 'gone'") == 0
 
 
 def test_a_damaged_record_of_the_end(trained, capsys, tmp_path):

@@ -25,8 +25,8 @@ _WITHOUT_EFFECT = {
 
 # What to do with a config.gin that is damaged.
 ADVICE = (
-    "Put back a copy, or remove it and run the training's command once more: without it "
-    "the settings are not compared, and it is written anew."
+    "Put back a copy, or remove it and run the training's command once more: without "
+    "it the settings are not compared, and it is written anew."
 )
 
 

@@ -31,9 +31,7 @@ def of(data_dir: str, splits: Iterable[str]) -> Record:
       UserError: the folder's `dataset.json` is damaged.
     """
     manifest = manifests.read(data_dir) or {"splits": {}}
-    record: Record = {
-        name: {} for split in splits for name in sorted(split.split("+"))
-    }
+    record: Record = {name: {} for split in splits for name in sorted(split.split("+"))}
     for match in shards.shard_names(data_dir):
         if match["split"] not in record:
             continue
@@ -46,7 +44,9 @@ def of(data_dir: str, splits: Iterable[str]) -> Record:
             "bytes": size,
             **({"sha256": checksum} if checksum else {}),
         }
-    return {name: dict(sorted(found.items())) for name, found in record.items() if found}
+    return {
+        name: dict(sorted(found.items())) for name, found in record.items() if found
+    }
 
 
 def read(model_dir: str) -> Record:

@@ -6,7 +6,6 @@ before the network is built.
 
 import dataclasses
 import functools
-import os
 from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
 
 import gin

@@ -35,9 +35,7 @@ def explained_memory(experiment: Any, evaluates: bool = False) -> Iterator[None]
         if "No space left" in str(error):
             raise
         advice = _smaller_images if evaluates else _smaller_steps
-        raise UserError(
-            f"The device is out of memory. {advice(experiment)}"
-        ) from error
+        raise UserError(f"The device is out of memory. {advice(experiment)}") from error
 
 
 def _smaller_images(experiment: Any) -> str:

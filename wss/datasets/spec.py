@@ -9,6 +9,7 @@ import numpy as np
 
 from wss import text_files
 
+
 def pascal_palette(num_classes: int) -> np.ndarray:
     """PASCAL VOC's colours: the bits of the class id, dealt to red, green and blue.
 

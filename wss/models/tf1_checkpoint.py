@@ -99,7 +99,8 @@ def restore(
     """
     path = find(path)
     try:
-        report = _restore(tf.train.load_checkpoint(path), path, module, exclude, average)
+        reader = tf.train.load_checkpoint(path)
+        report = _restore(reader, path, module, exclude, average)
     except UserError:
         raise
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:

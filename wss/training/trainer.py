@@ -225,8 +225,8 @@ class Trainer:
             )
         # In the same folder the rate has to stay what it is.
         return (
-            f"The last good checkpoint is {latest}. Train into another --model_dir with "
-            f"{settings}. If the losses were sound until then, INIT_CHECKPOINT = "
+            f"The last good checkpoint is {latest}. Train into another --model_dir "
+            f"with {settings}. If the losses were sound until then, INIT_CHECKPOINT = "
             f"'{latest}' and Experiment.initialize_last_layer = True begin with its "
             "weights."
         )
