@@ -14,7 +14,9 @@ from wss import faults, files, losses
 from wss.errors import UserError
 
 EXPERIMENT = types.SimpleNamespace(
+    model_dir="nowhere",
     crop_size=(65, 97),
+    eval_crop_size=(97, 129),
     output_stride=8,
     precision="float32",
     accumulation_steps=2,
@@ -27,6 +29,7 @@ def test_out_of_memory_says_what_helps():
         tf.zeros([1 << 46])  # 256 TiB.
     message = str(error.value)
     assert "\n" not in message and message.startswith("The device is out of memory.")
+    assert message.endswith("Start again with one of them.")
     for setting in (
         "CROP_SIZE (now 65 x 97)",
         "output_stride (now 8)",
@@ -35,6 +38,27 @@ def test_out_of_memory_says_what_helps():
         "BATCH_SIZE (now 16)",
     ):
         assert setting in message
+
+
+def test_out_of_memory_where_the_settings_are_fixed(tmp_path):
+    (tmp_path / "ckpt-3.index").write_text("")
+    experiment = types.SimpleNamespace(**{**vars(EXPERIMENT), "model_dir": tmp_path})
+    with pytest.raises(UserError, match="need another --model_dir; the same command"):
+        with faults.explained_memory(experiment):
+            tf.zeros([1 << 46])
+    message = r"EVAL_CROP_SIZE \(now 97 x 129\); --sliding_window"
+    with pytest.raises(UserError, match=message):
+        with faults.explained_memory(experiment, evaluates=True):
+            tf.zeros([1 << 46])
+
+
+def test_a_refused_training_leaves_no_folder(tmp_path):
+    with pytest.raises(UserError), faults.sole_training(str(tmp_path / "new")):
+        raise UserError("refused")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UserError), faults.sole_training(str(tmp_path)):
+        raise UserError("refused")
+    assert tmp_path.exists()
 
 
 @pytest.mark.parametrize("write", [files.write_text, lambda path, text: open(path)])

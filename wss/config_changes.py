@@ -3,12 +3,13 @@
 import inspect
 import io
 import os
+import tokenize
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import tensorflow as tf
 from gin import config_parser
 
-from wss import config
+from wss import config, stored_files
 from wss.errors import UserError
 
 # What of a training may be changed on the way: no step depends on it.
@@ -22,6 +23,12 @@ _WITHOUT_EFFECT = {
     "training_batches.data_service",
 }
 
+# What to do with a config.gin that is damaged.
+ADVICE = (
+    "Put back a copy, or remove it and run the training's command once more: without "
+    "it the settings are not compared, and it is written anew."
+)
+
 
 def check(model_dir: str) -> None:
     """Finds out what would have the last steps learn other than the first.
@@ -30,18 +37,21 @@ def check(model_dir: str) -> None:
       model_dir: folder of a training that is to go on as gin is configured now.
 
     Raises:
-      UserError: it was begun with another configuration.
+      UserError: it was begun with another configuration, or config.gin is damaged.
     """
     path = os.path.join(model_dir, config.CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         return
-    with tf.io.gfile.GFile(path) as file:
-        changes = find(file.read(), config.text())
+    old = stored_files.read_text(path, ADVICE)
+    try:
+        changes = find(old, config.text())
+    except (SyntaxError, ValueError, tokenize.TokenError) as error:
+        raise UserError(f"{path} is damaged: it is no gin file. {ADVICE}") from error
     if changes:
         raise UserError(
             f"{model_dir} holds a training with another configuration: "
-            f"{'; '.join(changes)}. Go on with the settings of {path}, or train into "
-            "another --model_dir."
+            f"{'; '.join(changes)}. Go on with its settings (--gin_file={path}, no "
+            "--gin_bindings), or train into another --model_dir."
         )
 
 

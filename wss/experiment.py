@@ -6,22 +6,19 @@ before the network is built.
 
 import dataclasses
 import functools
-import os
-from typing import Any, Callable, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
 
 import gin
 import tensorflow as tf
 
 from wss import (
-    charts,
     config,
-    config_changes,
-    cost,
     datasets,
     faults,
-    files,
     panels,
     run_card,
+    run_folder,
+    starting_point,
 )
 from wss.data import parsing, pipeline
 from wss.errors import UserError
@@ -35,11 +32,9 @@ from wss.models.layers import PRECISIONS, precision_policy
 from wss.prediction import Predictor
 from wss.training import checkpoints, determinism
 from wss.training.step import TrainingStep
-from wss.training.summaries import Summaries
 from wss.training.trainer import Trainer
 
 Size = Union[int, Tuple[int, int]]
-CLASSES_FILE = "classes.json"
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
@@ -125,10 +120,12 @@ class Experiment:
 
         Raises:
           UserError: missing shards, images without masks, a protocol that makes no
-            sense or that the method can not be measured by.
+            sense or that the method can not be measured by, other classes or images
+            than the folder's checkpoints were trained and evaluated on.
         """
         self.count_images("EVAL_SPLIT", self.eval_split, needs_masks=True)
         self._build_evaluator({"model": None})  # Reads no image.
+        run_folder.check_evaluation(self)
 
     def check_training(self) -> None:
         """Finds what can be wrong with a training, without building a network.
@@ -136,7 +133,7 @@ class Experiment:
         Raises:
           UserError: missing shards, a labeled split without masks, a batch that does
             not divide over the replicas, a missing checkpoint, an unknown augmentation,
-            a folder with checkpoints of another configuration.
+            a folder with checkpoints of other settings, classes or images.
         """
         replicas = self.strategy.num_replicas_in_sync
         parts = replicas * self.accumulation_steps
@@ -158,11 +155,9 @@ class Experiment:
             self.count_images(
                 "UNLABELED_SPLIT", self.unlabeled_split, needs_masks=False
             )
-        if self.init_checkpoint:
-            tf1_checkpoint.find(self.init_checkpoint)
         self._training_batches(start_step=0)  # Builds the graph, reads nothing.
-        if checkpoints.exist(self.model_dir):
-            config_changes.check(self.model_dir)
+        run_folder.check_training(self)
+        starting_point.check(self)
 
     def train(
         self, evaluates: bool, profile_steps: Optional[Tuple[int, int]] = None
@@ -177,16 +172,19 @@ class Experiment:
           UserError: broken data, a loss that is not finite, a full disk.
           Stopped: a signal came; the state is saved.
         """
-        self._describe_folder()
         method = self._build_method()
         evaluator = self._build_evaluator(method.evaluated_networks)
 
         def begin(step: int) -> None:
             if step == 0:
-                self._initialize(method)
+                starting_point.load(self, method)
+            # Nothing can be refused any more, and nothing has been written yet.
+            run_folder.describe(self)
             if evaluates:
                 evaluator.forget_after(step)
-            self._show_start(trainer.summaries, step)
+
+        def started(graph: tf.Graph) -> None:
+            self._operations = run_card.show_start(self, graph, trainer)
 
         def evaluate(step: int) -> bool:
             if not evaluator.has_evaluated(step):
@@ -201,7 +199,7 @@ class Experiment:
             images_per_step=self.batch_size * (1 + method.uses_unlabeled),
             items={"model": method.model, "method": method},
             begin=begin,
-            started=lambda graph: self._describe_step(graph, trainer),
+            started=started,
             evaluate=evaluate if evaluates else None,
             save_batch=functools.partial(faults.save_batch, self),
             class_names=self.spec.class_names,
@@ -210,11 +208,12 @@ class Experiment:
         print(run_card.describe(self, method), flush=True)
         with parsing.user_errors(), faults.explained_memory(self):
             trainer.train()
-        self._describe_folder()  # It may have been emptied on the way.
+        run_folder.describe(self)  # It may have been emptied on the way.
         run_card.write_record(self, self.train_steps, self._operations)
 
     def evaluate(self, checkpoint: str = "latest") -> None:
         """Evaluates a checkpoint of this experiment; errors as of `restored_model`."""
+        self._find_checkpoint(checkpoint)  # Before anything big is built.
         self.repeated_evaluation()(checkpoint)
 
     def repeated_evaluation(self) -> Callable[[str], int]:
@@ -233,9 +232,13 @@ class Experiment:
             return step, path
 
         def evaluate(checkpoint: str) -> int:
+            run_folder.check_evaluation(self)
             step, path = checkpoints.use(self.model_dir, checkpoint, restore)
-            with faults.explained_scores(self.model_dir), faults.explained_memory(self):
+            with faults.explained_scores(self.model_dir), faults.explained_memory(
+                self, evaluates=True
+            ):
                 evaluator.evaluate(step, checkpoint=path)
+                run_folder.remember_evaluation(self)
             return step
 
         return evaluate
@@ -249,6 +252,7 @@ class Experiment:
         Raises:
           UserError: there is none, it is damaged, or of another network.
         """
+        self._find_checkpoint(checkpoint)  # Before anything big is built.
         model = self._build_model()
         restore = functools.partial(restore_model, model)
         return model, checkpoints.use(self.model_dir, checkpoint, restore)
@@ -258,6 +262,7 @@ class Experiment:
 
         Arguments and errors as of `restored_model`.
         """
+        self._find_checkpoint(checkpoint)
         method = self._build_method()
         restore = functools.partial(restore_method, method)
         return method, checkpoints.use(self.model_dir, checkpoint, restore)
@@ -290,14 +295,17 @@ class Experiment:
                 )
         return images
 
-    def _describe_folder(self) -> None:
-        """Writes what the folder's checkpoints are to be read with."""
-        faults.make_folder(self.model_dir)
-        files.write_text(self._path(config.CONFIG_FILE), config.text())
-        self.spec.write(self._path(CLASSES_FILE))
+    def splits(self) -> List[str]:
+        """The splits that a training reads, as they are named."""
+        unlabeled = self.unlabeled_split if self.method.uses_unlabeled else None
+        splits = [self.labeled_split, unlabeled, self.eval_split]
+        return [split for split in splits if split]
 
-    def _path(self, name: str) -> str:
-        return os.path.join(self.model_dir, name)
+    def _find_checkpoint(self, which: str) -> str:
+        """The path of a checkpoint whose classes are ours."""
+        path = checkpoints.find(self.model_dir, which)
+        run_folder.check_checkpoint(path, self.model_dir, self.spec)
+        return path
 
     def _build_model(self) -> DeepLabV3Plus:
         determinism.configure(self.deterministic)
@@ -372,32 +380,4 @@ class Experiment:
     def _distributed_batches(self, start_step: int) -> Any:
         return self.strategy.distribute_datasets_from_function(
             functools.partial(self._training_batches, start_step)
-        )
-
-    def _initialize(self, method: Method) -> None:
-        if self.init_checkpoint:
-            last_layers = ("logits/", f"{method.model.backbone.scope}/logits/")
-            exclude = () if self.initialize_last_layer else last_layers
-            tf1_checkpoint.restore(self.init_checkpoint, method, exclude)
-
-    def _show_start(self, summaries: Summaries, step: int) -> None:
-        """The command, the code and the configuration in TensorBoard."""
-        for tag, text in run_card.startup_texts().items():
-            summaries.text(tag, text, step)
-        if step == 0:
-            legend = charts.legend(self.spec.class_names, self.spec.palette)
-            summaries.images({"samples/legend": legend}, step)
-
-    def _describe_step(self, graph: tf.Graph, trainer: Trainer) -> None:
-        """What is known once a step has been built: its cost, and all settings."""
-        step = cost.of_graph(graph, repeats=self.accumulation_steps - 1)
-        self._operations = step.operations
-        print(f"A step computes {1e-9 * step.operations:.3g} GFLOP.", flush=True)
-        files.write_text(
-            self._path(config.OPERATIVE_CONFIG_FILE), config.operative_text()
-        )
-        trainer.summaries.text(
-            "operative_config",
-            gin.markdown(config.operative_text()),
-            int(trainer.training_step.step.numpy()),
         )

@@ -27,7 +27,7 @@ from typing import Iterator, Optional, Sequence, Tuple
 
 import absl.logging
 
-from wss import command_line, formats
+from wss import command_line, formats, paths
 from wss.errors import UserError
 from wss.outputs import OutputFolder
 
@@ -51,6 +51,7 @@ def export(options: argparse.Namespace) -> None:
     from wss import runs
     from wss.formats import comparison
 
+    paths.check("--output_dir", options.output_dir)  # What is written is read again.
     folder = OutputFolder(options.output_dir, options.overwrite)
     names = [formats.create(name).file_name for name in options.formats]
     folder.check([file for name in names for file in folder.below(name)])

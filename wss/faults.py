@@ -12,6 +12,7 @@ from wss.data import order
 from wss.data.broken import records_of_step
 from wss.data.shards import Records
 from wss.errors import UserError, reason
+from wss.training import checkpoints
 
 try:
     import fcntl
@@ -20,11 +21,12 @@ except ImportError:  # No POSIX system.
 
 
 @contextlib.contextmanager
-def explained_memory(experiment: Any) -> Iterator[None]:
+def explained_memory(experiment: Any, evaluates: bool = False) -> Iterator[None]:
     """Turns the device's "out of memory" into a `UserError` that says what helps.
 
     Args:
       experiment: a `wss.experiment.Experiment`.
+      evaluates: whether it only evaluates.
     """
     try:
         yield
@@ -32,16 +34,35 @@ def explained_memory(experiment: Any) -> Iterator[None]:
         # A full disk is told by the same exception.
         if "No space left" in str(error):
             raise
-        height, width = experiment.crop_size
-        raise UserError(
-            "The device is out of memory. Four settings reduce what a step needs: a "
-            f"smaller CROP_SIZE (now {height} x {width}), a larger "
-            f"Experiment.output_stride (now {experiment.output_stride}), PRECISION = "
-            f"'mixed_bfloat16' (now '{experiment.precision}'), and more "
-            f"ACCUMULATION_STEPS (now {experiment.accumulation_steps}) or a smaller "
-            f"BATCH_SIZE (now {experiment.batch_size}). The same command goes on from "
-            "the last checkpoint."
-        ) from error
+        advice = _smaller_images if evaluates else _smaller_steps
+        raise UserError(f"The device is out of memory. {advice(experiment)}") from error
+
+
+def _smaller_images(experiment: Any) -> str:
+    height, width = experiment.eval_crop_size
+    return (
+        f"An image takes less with a smaller EVAL_CROP_SIZE (now {height} x {width}); "
+        "--sliding_window then sees all of its pixels."
+    )
+
+
+def _smaller_steps(experiment: Any) -> str:
+    height, width = experiment.crop_size
+    goes_on = "Start again with one of them."
+    if checkpoints.exist(experiment.model_dir):
+        # In the same folder they have to stay what they are.
+        goes_on = (
+            "They need another --model_dir; the same command goes on from the last "
+            "checkpoint, on a device with more memory."
+        )
+    return (
+        "Four settings reduce what a step needs: a "
+        f"smaller CROP_SIZE (now {height} x {width}), a larger "
+        f"Experiment.output_stride (now {experiment.output_stride}), PRECISION = "
+        f"'mixed_bfloat16' (now '{experiment.precision}'), and more "
+        f"ACCUMULATION_STEPS (now {experiment.accumulation_steps}) or a smaller "
+        f"BATCH_SIZE (now {experiment.batch_size}). {goes_on}"
+    )
 
 
 @contextlib.contextmanager
@@ -94,6 +115,7 @@ def sole_training(folder: str) -> Iterator[None]:
     Raises:
       UserError: another training is there, or the folder can not be made.
     """
+    is_new = not tf.io.gfile.isdir(folder)
     make_folder(folder)
     if fcntl is None or not os.path.isdir(folder):
         yield
@@ -103,6 +125,11 @@ def sole_training(folder: str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Of a file system without locks.
             _lock(descriptor, folder)
         yield
+    except UserError:
+        if is_new:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)  # Only if nothing has been written.
+        raise
     finally:
         os.close(descriptor)
 

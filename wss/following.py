@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional
 
 import tensorflow as tf
 
-from wss import config
+from wss import config, paths
 from wss.errors import UserError
 
 # Seconds between two looks.
@@ -34,6 +34,7 @@ def follow(
     Raises:
       UserError: no new checkpoint in time, or a checkpoint of another network.
     """
+    paths.check("--model_dir", model_dir)
     wait = _Wait(model_dir, timeout, sleep)
     path = os.path.join(model_dir, config.CONFIG_FILE)
     wait.until(lambda: tf.io.gfile.exists(path))
@@ -56,7 +57,10 @@ def follow(
 
 def _newer(model_dir: str, last: Optional[str]) -> Optional[str]:
     """The newest checkpoint if it is another than `last`."""
-    newest = tf.train.latest_checkpoint(model_dir)
+    try:
+        newest = tf.train.latest_checkpoint(model_dir)
+    except ValueError:  # The file `checkpoint` is empty or no text; the next one is.
+        return None
     return None if newest == last else newest
 
 

@@ -6,8 +6,9 @@ import textwrap
 from typing import Any, Dict, Iterator, Optional
 
 import gin
+import tensorflow as tf
 
-from wss import config, cost, files, results, versions
+from wss import charts, config, cost, data_record, files, results, versions
 from wss.methods.base import Method
 from wss.training import distribution, schedules
 
@@ -99,6 +100,7 @@ def write_record(
             metrics.get("protocol", {}).get("text"),
         ),
         "dataset": experiment.dataset,
+        "data": data_record.of(experiment.data_dir, experiment.splits()),
         "method": experiment.method.__name__,
         "model": experiment.model_variant,
         "precision": experiment.precision,
@@ -115,6 +117,34 @@ def write_record(
     path = os.path.join(experiment.model_dir, RUN_FILE)
     files.write_text(path, json.dumps(content, indent=2) + "\n")
     return path
+
+
+def show_start(experiment: Any, graph: tf.Graph, trainer: Any) -> float:
+    """Shows what is known once a step has been built: settings, code, its cost.
+
+    Args:
+      experiment: a `wss.experiment.Experiment`.
+      graph: of a step.
+      trainer: its `wss.training.trainer.Trainer`, for TensorBoard.
+
+    Returns:
+      Floating point operations of a step on one replica.
+    """
+    repeats = experiment.accumulation_steps - 1
+    operations = cost.of_graph(graph, repeats=repeats).operations
+    print(f"A step computes {1e-9 * operations:.3g} GFLOP.", flush=True)
+    settings = config.operative_text()
+    path = os.path.join(experiment.model_dir, config.OPERATIVE_CONFIG_FILE)
+    files.write_text(path, settings)
+    step = int(trainer.training_step.step.numpy())
+    texts = {**startup_texts(), "operative_config": gin.markdown(settings)}
+    for tag, text in texts.items():
+        trainer.summaries.text(tag, text, step)
+    if step == 0:
+        spec = experiment.spec
+        legend = charts.legend(spec.class_names, spec.palette)
+        trainer.summaries.images({"samples/legend": legend}, step)
+    return operations
 
 
 def startup_texts() -> Dict[str, str]:

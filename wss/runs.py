@@ -5,10 +5,11 @@ from typing import Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import config, faults
+from wss import config, config_changes, faults, paths, stored_files
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.experiment import CLASSES_FILE, Experiment
+from wss.experiment import Experiment
+from wss.run_folder import CLASSES_FILE
 from wss.segmenter import Segmenter
 from wss.training import distribution, workers
 
@@ -30,6 +31,7 @@ def run(
     Raises:
       UserError: a mistake in the configuration or the data.
     """
+    paths.check("--model_dir", model_dir)
     experiment = _create(model_dir, tpu)
     is_chief = distribution.is_chief(experiment.strategy)
     with workers.together(experiment.strategy, model_dir) as own_dir:
@@ -109,12 +111,14 @@ def segmenter(experiment: Experiment, checkpoint: str) -> Tuple[Segmenter, int]:
 
 
 def _configure(model_dir: str, bindings: Sequence[str]) -> None:
+    paths.check("--model_dir", model_dir)
     path = os.path.join(model_dir, config.CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         raise UserError(
             f"There is no {path}: {model_dir} is not the folder of a training. Train "
             f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
         )
+    stored_files.read_text(path, config_changes.ADVICE)
     config.load([path], bindings)
 
 

@@ -105,17 +105,51 @@ def test_shards_of_another_data_set(tmp_path):
         datasets.get("voc", str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"name": "mine"}'])
-def test_broken_descriptions(tmp_path, text):
-    (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(UserError, match="not a data set's description"):
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", "is empty"),
+        (b"\0" * 300, "is damaged: it is no text"),
+        (b"\x93\xff\xfe", "is damaged: it is no text"),
+        (b"[1]", "is damaged: it is not what wss writes"),
+        (b'{"name": "mine"}', "is damaged: it is not what wss writes"),
+        (b'{"name": "mine", "class_names": "ab"', "is damaged"),
+    ],
+)
+def test_broken_descriptions(tmp_path, content, reason):
+    (tmp_path / "dataset.json").write_bytes(content)
+    with pytest.raises(UserError, match=f"dataset.json {reason}.* --overwrite") as e:
+        datasets.get("folder", str(tmp_path))
+    assert str(e.value).count("\n") == 0
+    spec = DatasetSpec("mine", ("a", "b"))
+    spec.write(str(tmp_path / "classes.json"))
+    assert DatasetSpec.read(str(tmp_path / "classes.json")).class_names == ("a", "b")
+    (tmp_path / "classes.json").write_bytes(content)
+    with pytest.raises(UserError, match=f"classes.json {reason}.* or remove it"):
+        DatasetSpec.read(str(tmp_path / "classes.json"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": []},
+        {"class_names": "sky"},
+        {"class_names": [1, 2]},
+        {"ignore_label": "255"},
+        {"splits": []},
+        {"splits": {"train": {}}},
+    ],
+)
+def test_descriptions_with_other_values(tmp_path, changes):
+    write_manifest(tmp_path, **changes)
+    with pytest.raises(UserError, match="dataset.json is damaged"):
         datasets.get("folder", str(tmp_path))
 
 
 def test_the_bits_of_photos_are_part_of_the_description(tmp_path):
     splits = {
-        "train": {"examples": 5},
-        "val": {"examples": 2, "options": {"image_bits": 12}},
+        "train": {"examples": 5, "with_masks": 5},
+        "val": {"examples": 2, "with_masks": 2, "options": {"image_bits": 12}},
     }
     write_manifest(tmp_path, splits=splits)
     spec = datasets.get("folder", str(tmp_path))

@@ -16,6 +16,8 @@ HEADS = [
     "resnet_v1_18/logits/weights",
 ]
 
+ENDINGS = (".index", ".meta", ".data-00000-of-00001")
+
 
 def write_tf1(prefix, arrays):
     """As a TF1 saver does: tensors by variable name."""
@@ -104,7 +106,8 @@ def test_excluded_scopes_keep_their_values(tmp_path, arrays):
 
 def test_a_directory_stands_for_its_latest(tmp_path, arrays):
     write_tf1(tmp_path / "model.ckpt", arrays)  # Unpacked, without `checkpoint`.
-    for path in (tmp_path, tmp_path / "model.ckpt.index"):
+    given = ["", *(f"model.ckpt{end}" for end in ("", *ENDINGS)), "checkpoint"]
+    for path in (tmp_path / name for name in given):
         assert tf1_checkpoint.find(str(path)) == str(tmp_path / "model.ckpt")
     write_tf1(tmp_path / "other.ckpt", arrays)
     with pytest.raises(UserError, match="model.ckpt, other.ckpt"):
@@ -173,6 +176,38 @@ def test_nothing_that_fits_is_an_error(tmp_path):
     )
     with pytest.raises(UserError, match="xception_65/logits.*MODEL_VARIANT"):
         tf1_checkpoint.restore(path, small_model())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93\xff", b"model_checkpoint_path: 3"])
+def test_a_directory_whose_list_is_damaged(tmp_path, content):
+    (tmp_path / "checkpoint").write_bytes(content)
+    path = write_tf1(tmp_path / "model.ckpt", {"a": np.zeros(5)})
+    for given in (tmp_path, tmp_path / "checkpoint"):
+        assert tf1_checkpoint.find(str(given)) == path
+
+
+@pytest.mark.parametrize("ending", [".index", ".data-00000-of-00001"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_checkpoint_that_is_cut_off(tmp_path, arrays, ending, share):
+    path = write_tf1(tmp_path / "model.ckpt", arrays)
+    file = tmp_path / f"model.ckpt{ending}"
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    with pytest.raises(UserError, match="or a damaged one .* Fetch or copy it again"):
+        tf1_checkpoint.restore(path, small_model(num_classes=7))
+
+
+@pytest.mark.parametrize(
+    "name, content, what",
+    [
+        ("weights.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        ("weights.keras", b"PK\x03\x04", "an archive of Keras"),
+        ("model.tar.gz", b"\x1f\x8b\x08", "a packed archive"),
+    ],
+)
+def test_files_of_other_programs(tmp_path, name, content, what):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is {what}.*no TensorFlow checkpoint"):
+        tf1_checkpoint.find(str(tmp_path / name))
 
 
 def test_what_is_no_checkpoint(tmp_path):

@@ -1,5 +1,6 @@
 """Checkpoints that were torn, damaged or lost, and a disk that is full."""
 
+import errno
 import os
 import shutil
 
@@ -129,6 +130,40 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path):
     assert checkpoints.find_best(str(tmp_path)) == f"{tmp_path}/best-3"
     assert tf.train.latest_checkpoint(str(tmp_path)) == f"{tmp_path}/ckpt-10"
     assert Run(tmp_path).restored_step() == 10
+
+
+@pytest.mark.parametrize("keep", [-1, 2.0, True, None, "3"])
+def test_what_is_no_number_to_keep(tmp_path, keep):
+    with pytest.raises(UserError, match="keep_checkpoints = .*a whole number; 0 keeps"):
+        Run(tmp_path, keep=keep)
+
+
+def test_all_are_kept(tmp_path):
+    Run(tmp_path, keep=0).save(1, 2, 3)
+    assert len(list(tmp_path.glob("ckpt-*.index"))) == 3
+
+
+def test_no_other_is_deleted_before_a_checkpoint_is_on_the_disk(tmp_path, monkeypatch):
+    run = Run(tmp_path, keep=1).save(1)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match="No space left.*good checkpoint is .*-1"):
+            run.save(2)
+    assert Run(tmp_path).restored_step() in (1, 2)
+    run.save(3)
+    assert Run(tmp_path).restored_step() == 3
+
+
+def test_the_best_without_an_evaluation(tmp_path):
+    Run(tmp_path).save(1)
+    with pytest.raises(UserError, match="Take the last one, --checkpoint=latest"):
+        checkpoints.find(str(tmp_path), "best")
+    with pytest.raises(UserError, match="Train first"):
+        checkpoints.find(str(tmp_path / "none"), "best")
 
 
 def test_a_full_disk_is_told_and_harms_no_other_checkpoint(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """What TensorBoard shows of a run that was started again."""
 
+import time
+
 import tensorflow as tf
 from tensorboard.backend.event_processing import plugin_event_accumulator
 
@@ -38,6 +40,14 @@ def test_curves_are_read_by_step_and_each_step_once(tmp_path):
     draw(tmp_path, {0: 4.0, 20: 2.0}, 1000005000, "losses/total")
     points = curves.read(str(tmp_path), "losses")["total"]
     assert points == [(0, 4.0), (20, 2.0), (30, 1.0)]
+
+
+def test_a_clock_that_was_set_back(tmp_path):
+    draw(tmp_path, {0: 4.0, 10: 3.0}, 9999999990)
+    draw(tmp_path, {20: 2.0, 30: 1.5}, 9999999999)
+    curves.forget_from(str(tmp_path), 21)
+    draw(tmp_path, {30: 2.5, 40: 1.0}, int(time.time()) + 1)
+    assert shown(tmp_path) == [(0, 4.0), (10, 3.0), (20, 2.0), (30, 2.5), (40, 1.0)]
 
 
 def test_a_new_start_drops_all(tmp_path):

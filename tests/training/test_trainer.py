@@ -131,7 +131,7 @@ def test_the_batch_of_a_bad_step_is_written_down(tmp_path):
         return "batch.json"
 
     trainer, _ = make(tmp_path, poison_step=4, save_batch=save_batch)
-    with pytest.raises(UserError, match="are listed in batch.json. A smaller"):
+    with pytest.raises(UserError, match="are listed in batch.json. The last good"):
         trainer.train()
     assert calls == [
         (4, "The loss 'regression' is not finite in the step after step 4.")

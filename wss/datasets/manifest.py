@@ -1,10 +1,9 @@
 """`dataset.json`: what data_prep notes beside the shards that it writes."""
 
-import json
 import os
 from typing import Any, Optional
 
-from wss.errors import UserError
+from wss import stored_files
 
 FILE_NAME = "dataset.json"
 
@@ -36,7 +35,7 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
       "skipped" is there only where broken images were left out.
 
     Raises:
-      UserError: the file is no manifest.
+      UserError: the file is empty, damaged or no manifest.
     """
     # Processes that only read images import this module too: they need no TensorFlow.
     import tensorflow as tf
@@ -44,15 +43,30 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
     file_name = path(data_dir)
     if not tf.io.gfile.exists(file_name):
         return None
-    with tf.io.gfile.GFile(file_name) as file:
-        text = file.read()
-    try:
-        manifest = json.loads(text)
-        if {"name", "class_names", "ignore_label", "splits"} <= set(manifest):
-            return manifest
-    except (ValueError, TypeError):
-        pass
-    raise UserError(
-        f"{file_name} is not a data set's description as data_prep writes it. Write "
-        "the data set again, or remove the file."
+    return stored_files.read_json(
+        file_name,
+        _checked,
+        "It describes the data set as data_prep writes it: put back a copy, or remove "
+        "it and write the data set again with --overwrite.",
     )
+
+
+def _checked(manifest: Any) -> dict[str, Any]:
+    """The manifest, if it has what others rely on."""
+    names, splits = manifest["class_names"], manifest["splits"]
+    is_sound = (
+        isinstance(manifest["name"], str)
+        and isinstance(names, list)
+        and bool(names)
+        and all(isinstance(name, str) for name in names)
+        and isinstance(manifest["ignore_label"], int)
+        and isinstance(splits, dict)
+        and all(
+            isinstance(entry[count], int)
+            for entry in splits.values()
+            for count in ("examples", "with_masks")
+        )
+    )
+    if not is_sound:
+        raise ValueError
+    return manifest

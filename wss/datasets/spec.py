@@ -7,6 +7,8 @@ from typing import Any, Optional
 
 import numpy as np
 
+from wss import stored_files
+
 
 def pascal_palette(num_classes: int) -> np.ndarray:
     """PASCAL VOC's colours: the bits of the class id, dealt to red, green and blue.
@@ -76,11 +78,16 @@ class DatasetSpec:
 
     @classmethod
     def read(cls, path: str) -> "DatasetSpec":
-        """Reads what `write` wrote."""
-        import tensorflow as tf
+        """Reads what `write` wrote.
 
-        with tf.io.gfile.GFile(path) as file:
-            return cls.from_json(json.load(file))
+        Raises:
+          UserError: the file is empty or damaged.
+        """
+        return stored_files.read_json(
+            path,
+            cls.from_json,
+            "Put back a copy, or remove it: the classes are then those of the data.",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The classes, with their colours, as JSON has them."""

@@ -5,7 +5,9 @@ own checkpoints (which note the name of every variable); writes what TF1 code re
 """
 
 import dataclasses
+import os
 import pathlib
+import re
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set
 
 import numpy as np
@@ -13,7 +15,8 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from wss.errors import UserError
+from wss import paths
+from wss.errors import UserError, first_line
 
 # Attribute of a layer -> last part of the TF1 name.
 _LEAVES = {
@@ -26,6 +29,13 @@ _LEAVES = {
     "moving_variance": "moving_variance",
 }
 _GLOBAL_STEP, _OWN_STEP = "global_step", "step/.ATTRIBUTES/VARIABLE_VALUE"
+_FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
+# How files begin that people take for checkpoints.
+_FOREIGN = {
+    b"\x89HDF": "an HDF5 file of Keras weights",
+    b"PK\x03\x04": "an archive of Keras, PyTorch or zip",
+    b"\x1f\x8b": "a packed archive, to be unpacked first",
+}
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # The attribute under which a method holds the moving average of its network. Both have
 # the same TF1 names.
@@ -90,8 +100,21 @@ def restore(
     path = find(path)
     try:
         reader = tf.train.load_checkpoint(path)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is not a TensorFlow checkpoint: {error}") from error
+        report = _restore(reader, path, module, exclude, average)
+    except UserError:
+        raise
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
+        raise UserError(
+            f"{path} is not a TensorFlow checkpoint, or a damaged one "
+            f"({first_line(error)}). Fetch or copy it again, or choose another one."
+        ) from error
+    _log(path, report)
+    return report
+
+
+def _restore(
+    reader: Any, path: str, module: tf.Module, exclude: Sequence[str], average: bool
+) -> Report:
     keys = _keys(reader, average)
     shapes = reader.get_variable_to_shape_map()
     loaded, skipped, missing = [], {}, []
@@ -112,9 +135,7 @@ def restore(
             f"{_examples(keys)}; the model wants {_examples(named_variables(module))}. "
             "Choose the MODEL_VARIANT it was trained with, or another init_checkpoint."
         )
-    report = Report(loaded, skipped, missing)
-    _log(path, report)
-    return report
+    return Report(loaded, skipped, missing)
 
 
 def export(path: str, module: tf.Module, step: int = 0) -> None:
@@ -156,32 +177,58 @@ def find(path: str) -> str:
     """The prefix of a checkpoint.
 
     Args:
-      path: the prefix, the index file, or a directory (then its latest checkpoint).
+      path: the prefix, one of the checkpoint's files, or a directory or its file
+        `checkpoint` (then its latest).
 
     Raises:
-      UserError: there is none, or several without a latest.
+      UserError: there is none, or several without a latest; or it is a file of another
+        program.
     """
-    path = path[: -len(".index")] if path.endswith(".index") else path
-    if not tf.io.gfile.isdir(path):
-        if not tf.io.gfile.glob(path + ".index") and not tf.io.gfile.exists(path):
+    paths.check("The checkpoint", path)
+    path = _FILE_ENDING.sub("", path)
+    if os.path.basename(path) == "checkpoint" and not tf.io.gfile.isdir(path):
+        path = os.path.dirname(path) or os.curdir
+    if tf.io.gfile.isdir(path):
+        return _find_in(path)
+    if not tf.io.gfile.exists(f"{path}.index"):
+        if not tf.io.gfile.exists(path):
             raise UserError(
                 f"There is no checkpoint {path}. Give what stands before .index, or a "
                 "directory with a checkpoint in it."
             )
-        return path
-    latest = tf.train.latest_checkpoint(path)
+        _refuse_foreign(path)
+    return path
+
+
+def _find_in(directory: str) -> str:
+    try:
+        latest = tf.train.latest_checkpoint(directory)
+    except ValueError:  # The file `checkpoint` is empty or no text.
+        latest = None
     if latest is not None:
         return latest
     # An unpacked archive often lacks the file `checkpoint` that names the latest.
-    found = [p[: -len(".index")] for p in tf.io.gfile.glob(f"{path}/*.index")]
-    found += tf.io.gfile.glob(f"{path}/*.ckpt")  # One file, before TensorFlow 0.12.
+    found = [p[: -len(".index")] for p in tf.io.gfile.glob(f"{directory}/*.index")]
+    found += tf.io.gfile.glob(f"{directory}/*.ckpt")  # Of before TensorFlow 0.12.
     if len(found) != 1:
         names = ", ".join(sorted(pathlib.PurePath(p).name for p in found))
         raise UserError(
-            f"The directory {path} has {'no checkpoint' if not found else names}. "
+            f"The directory {directory} has {'no checkpoint' if not found else names}. "
             "Set init_checkpoint to one checkpoint, without .index."
         )
     return found[0]
+
+
+def _refuse_foreign(path: str) -> None:
+    """Refuses files that are known not to be a TensorFlow checkpoint."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        beginning = file.read(8)
+    for signature, what in _FOREIGN.items():
+        if beginning.startswith(signature):
+            raise UserError(
+                f"{path} is {what}, no TensorFlow checkpoint. Give one that was saved "
+                "by tf.train; docs/checkpoints.md lists published ones."
+            )
 
 
 def _keys(reader: Any, average: bool) -> Dict[str, str]:

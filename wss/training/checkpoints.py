@@ -29,11 +29,19 @@ class Checkpoints:
       keep: how many of the last checkpoints to keep; 0: all.
       items: what a checkpoint holds beside the step, by name.
 
+    Raises:
+      UserError: `keep` is no such number.
+
     Attributes:
       latest: path of the checkpoint that was saved or restored last, None before.
     """
 
     def __init__(self, directory: str, step: tf.Variable, keep: int, **items: Any):
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 0:
+            raise UserError(
+                f"Trainer.keep_checkpoints = {keep!r}: it is how many of the last "
+                "checkpoints to keep, a whole number; 0 keeps all."
+            )
         self.latest: Optional[str] = None
         self._step = step
         self._keep = keep
@@ -93,6 +101,7 @@ class Checkpoints:
     def _write(self, path: str) -> None:
         try:
             self._checkpoint.write(path)
+            self._sync(os.path.basename(path))
         except (tf.errors.OpError, OSError) as error:
             self._delete_unfinished()
             kept = "no checkpoint was written before"
@@ -103,6 +112,21 @@ class Checkpoints:
                 f"{kept}. Make room, or mend what is wrong with the folder; the same "
                 "command goes on from there."
             ) from error
+
+    def _sync(self, prefix: str) -> None:
+        """Waits until a checkpoint lies on the disk, before others are deleted.
+
+        A disk that is full, or a machine that loses its power, shows itself only then.
+        """
+        if not os.path.isdir(self._directory):
+            return  # A bucket.
+        for name in os.listdir(self._directory):
+            if name.startswith(f"{prefix}."):
+                descriptor = os.open(os.path.join(self._directory, name), os.O_RDWR)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def _name_latest(self, steps: List[int]) -> None:
         """Writes what `tf.train.latest_checkpoint` reads."""
@@ -118,8 +142,8 @@ class Checkpoints:
 
 
 def exist(directory: str) -> bool:
-    """Whether a training has saved a checkpoint there."""
-    return bool(_candidates(directory, LATEST))
+    """Whether a training has saved a checkpoint there, the last or the best."""
+    return any(_candidates(directory, kind) for kind in (LATEST, BEST))
 
 
 def find_latest(directory: str) -> Optional[str]:
@@ -148,13 +172,17 @@ def find(directory: str, which: str) -> str:
     if which not in finders:
         return which
     path = finders[which](directory)
-    if path is None:
-        kind = "best checkpoint" if which == "best" else "checkpoint"
+    if path is not None:
+        return path
+    if which == "best" and exist(directory):
         raise UserError(
-            f"There is no {kind} in {directory}. Train first: python -m wss.train "
-            f"--gin_file=... --model_dir={directory}"
+            f"There is no best checkpoint in {directory}: the training evaluated none. "
+            "Take the last one, --checkpoint=latest."
         )
-    return path
+    raise UserError(
+        f"There is no checkpoint in {directory}. Train first: python -m wss.train "
+        f"--gin_file=... --model_dir={directory}"
+    )
 
 
 def use(directory: str, which: str, action: Callable[[str], Value]) -> Value:
@@ -230,10 +258,10 @@ def _candidates(directory: str, kind: str) -> List[str]:
 
 
 def _named_latest(directory: str) -> Optional[str]:
-    """The path in the file `checkpoint`, which is written behind each save."""
+    """The path in the file `checkpoint`, which is written after each save."""
     try:
         state = tf.train.get_checkpoint_state(directory)
-    except ValueError:  # It is empty.
+    except ValueError:  # It is empty or no text.
         return None
     return None if state is None else state.model_checkpoint_path
 

@@ -1,8 +1,14 @@
 """TensorBoard's curves: of a run that was started again, and to be read back."""
 
+import os
+import re
+import time
 from typing import Dict, List, Tuple
 
 import tensorflow as tf
+
+# As TensorFlow names them: the second they began, and what tells them apart.
+_EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d+)(\..+)")
 
 
 def forget_from(directory: str, step: int) -> None:
@@ -20,6 +26,7 @@ def forget_from(directory: str, step: int) -> None:
         return
     start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
     try:
+        _put_before_now(directory)
         with tf.Graph().as_default():
             writer = tf.compat.v1.summary.FileWriter(directory)
         # TensorBoard takes the first one in a directory for that of the first run.
@@ -28,6 +35,23 @@ def forget_from(directory: str, step: int) -> None:
         writer.close()
     except (tf.errors.OpError, OSError):
         return
+
+
+def _put_before_now(directory: str) -> None:
+    """Renames files of events from the future: the clock has been set back since.
+
+    Their order stays, and what is written from now on comes after them.
+    """
+    matches = [_EVENTS.fullmatch(name) for name in tf.io.gfile.listdir(directory)]
+    found = sorted((m for m in matches if m), key=lambda m: m.string)
+    now = int(time.time())
+    if not found or int(found[-1][2]) < now:
+        return
+    for number, match in enumerate(found, start=now - len(found)):
+        tf.io.gfile.rename(
+            os.path.join(directory, match.string),
+            os.path.join(directory, f"{match[1]}{number:010d}{match[3]}"),
+        )
 
 
 def read(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]]:

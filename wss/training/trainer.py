@@ -44,8 +44,8 @@ class Trainer:
       total_steps: length of the training.
       images_per_step: images that all replicas see in a step, for the pace.
       items: what a checkpoint holds beside the step and the optimizer, by name.
-      begin: called before this run's first step with the number of steps taken so far;
-        0: the training is new.
+      begin: called before anything is written with the number of steps taken so far;
+        0: the training is new. May still refuse to train.
       started: called before this run's first step with the graph of a step.
       evaluate: called with the step for an evaluation; returns whether this was the
         best so far. Called again at the step that a run goes on from.
@@ -108,11 +108,11 @@ class Trainer:
         if restored:
             print(f"Continuing from {self._checkpoints.latest}.", flush=True)
         step = int(self.training_step.step.numpy())
+        if self.begin is not None:
+            self.begin(step)
         events = f"{self.model_dir}/train"
         curves.forget_from(events, step + 1 if restored else 0)
         self.summaries = summaries.Summaries(events)
-        if self.begin is not None:
-            self.begin(step)
         self.training_step.share()
         step = int(self.training_step.step.numpy())
         with self._signals.watch():
@@ -202,20 +202,34 @@ class Trainer:
         try:
             self.training_step.check_finite()
         except NotFiniteError as error:
-            latest = self._checkpoints.latest
-            kept = (
-                f"The last good checkpoint is {latest}" if latest else "No checkpoint"
-            )
             batch = ""
             if self.save_batch is not None:
                 path = self.save_batch(error.step, str(error))
                 batch = f" The images of its batch are listed in {path}."
             raise NotFiniteError(
-                f"{error} {kept}{'' if latest else ' was written before'}.{batch} A "
-                "smaller learning_rate.base or a slow start "
-                "(learning_rate.slow_start_steps) often helps.",
+                f"{error}{batch} {self._advice_on_rate()}",
                 error.step,
             ) from error
+
+    def _advice_on_rate(self) -> str:
+        """What helps against losses that are not finite, and how to go about it."""
+        settings = (
+            "a smaller learning_rate.base or a slow start "
+            "(learning_rate.slow_start_steps)"
+        )
+        latest = self._checkpoints.latest
+        if latest is None:
+            return (
+                f"No checkpoint was written before. Start again with {settings}, or "
+                "from other weights where there is an INIT_CHECKPOINT."
+            )
+        # In the same folder the rate has to stay what it is.
+        return (
+            f"The last good checkpoint is {latest}. Train into another --model_dir "
+            f"with {settings}. If the losses were sound until then, INIT_CHECKPOINT = "
+            f"'{latest}' and Experiment.initialize_last_layer = True begin with its "
+            "weights."
+        )
 
     def _log(self, step: int, results: Mapping[str, Any]) -> None:
         losses = {name: float(value) for name, value in results["losses"].items()}

@@ -1,0 +1,29 @@
+"""Paths that TensorFlow can write to, but not read from again."""
+
+import os
+
+from wss.errors import UserError
+
+# What makes TensorFlow take the path of a checkpoint for a pattern.
+_SIGNS = [sign for sign in "*?[\\" if sign != os.sep]
+
+
+def check(name: str, path: str) -> None:
+    """Finds what TensorFlow would take for a pattern when it reads a checkpoint.
+
+    Args:
+      name: what the user calls it, for the message.
+      path: of a checkpoint, or of a folder with checkpoints.
+
+    Raises:
+      UserError: the path has such a character.
+
+    >>> check("--model_dir", "runs/lr=0.1, second")
+    """
+    found = [sign for sign in _SIGNS if sign in path]
+    if found:
+        raise UserError(
+            f"{name} {path!r}: TensorFlow takes the {found[0]} for a part of a pattern "
+            "and could not read a checkpoint there. Choose a path without any of "
+            f"{' '.join(_SIGNS)}, or rename what is there already."
+        )

@@ -1,0 +1,52 @@
+"""Reads small text files, which a fault may have emptied or filled with anything."""
+
+import json
+from typing import Any, Callable
+
+from wss.errors import UserError
+
+
+def read_text(path: str, advice: str) -> str:
+    """Reads a text file.
+
+    Args:
+      path: of the file; it is there.
+      advice: a sentence that says what to do where it is damaged.
+
+    Raises:
+      UserError: it is empty or no text.
+    """
+    # Processes that only read images import this module too: they need no TensorFlow.
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = file.read()
+    if not content.strip():
+        raise UserError(f"{path} is empty. {advice}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is damaged: it is no text. {advice}") from error
+    if "\0" in text:  # What a file system leaves of a file after a power cut.
+        raise UserError(f"{path} is damaged: it is no text. {advice}")
+    return text
+
+
+def read_json(path: str, make: Callable[[Any], Any], advice: str) -> Any:
+    """Reads a JSON file.
+
+    Args:
+      path, advice: as of `read_text`.
+      make: gives what is returned from what the file says; a KeyError, TypeError,
+        ValueError or AttributeError of it means that something else stands there.
+
+    Raises:
+      UserError: it is empty, no JSON, or says something else.
+    """
+    text = read_text(path, advice)
+    try:
+        return make(json.loads(text))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{path} is damaged: it is not what wss writes there. {advice}"
+        ) from error
