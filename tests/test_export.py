@@ -17,7 +17,7 @@ from PIL import Image
 import wss
 from tests import trained
 from tests.data import records
-from wss import config, export, formats, runs
+from wss import config, export, formats, runs, starting_point
 from wss.errors import UserError
 from wss.formats import base, comparison
 from wss.formats.base import Format
@@ -254,7 +254,7 @@ def test_a_training_begins_with_the_tf1_checkpoint(exported, model, tmp_path):
     config.load(["shapes_supervised.gin"], bindings)
     experiment = runs._create(str(tmp_path), None)
     method = experiment._build_method()
-    experiment._initialize(method)
+    starting_point.load(experiment, method)
     assert_same_values(method.model, model.network)
 
 

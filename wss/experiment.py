@@ -287,11 +287,15 @@ class Experiment:
         manifest = datasets.manifest.read(self.data_dir)
         for part in split.split("+") if manifest and needs_masks else ():
             written = manifest["splits"].get(part)
-            if written and written["with_masks"] < written["examples"]:
+            if not written:
+                continue
+            count = written["examples"]
+            with_masks = written.get("with_masks", count)  # Of another writer.
+            if with_masks < count:
                 raise UserError(
-                    f"{macro} = {split!r}: only {written['with_masks']} of the "
-                    f"{written['examples']} images of {part} have masks. Learning from "
-                    "labels and evaluating need a split whose images all have."
+                    f"{macro} = {split!r}: only {with_masks} of the {count} images of "
+                    f"{part} have masks. Learning from labels and evaluating need a "
+                    "split whose images all have."
                 )
         return images
 

@@ -62,9 +62,10 @@ def _checked(manifest: Any) -> dict[str, Any]:
         and isinstance(manifest["ignore_label"], int)
         and isinstance(splits, dict)
         and all(
-            isinstance(entry[count], int)
+            isinstance(entry["examples"], int)
+            and isinstance(entry.get("with_masks", 0), int)
+            and all(isinstance(one, dict) for one in entry.get("files", {}).values())
             for entry in splits.values()
-            for count in ("examples", "with_masks")
         )
     )
     if not is_sound:
