@@ -5,7 +5,17 @@ for scales and mirrored images, `evaluate` of supervised.py of LiheYoung/UniMatc
 the sliding window.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import (
+    Annotated,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Literal,
+    Sequence,
+    Tuple,
+)
 
 import gin
 import numpy as np
@@ -14,6 +24,7 @@ import tensorflow as tf
 from wss.data import geometry
 from wss.errors import UserError
 from wss.resize import resize_bilinear
+from wss.settings import Positive, Range, Several
 
 WHOLE, SLIDING = "whole", "sliding"
 
@@ -49,10 +60,10 @@ class Predictor(tf.Module):
         network: tf.Module,
         crop_size: Tuple[int, int],
         padding_value: Tuple[float, float, float],
-        scales: Sequence[float] = (1.0,),
+        scales: Several[Positive] = (1.0,),
         flip: bool = False,
-        window: str = WHOLE,
-        stride: float = 2 / 3,
+        window: Literal[WHOLE, SLIDING] = WHOLE,
+        stride: Annotated[float, Range(above=0, high=1)] = 2 / 3,
     ):
         """Takes a network.
 

@@ -5,7 +5,17 @@ al., CVPR 2022) and `train_semi.py` of its published code.
 """
 
 import enum
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Annotated,
+    Dict,
+    List,
+    Literal,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import gin
 import tensorflow as tf
@@ -30,6 +40,7 @@ from wss.models.tf1_checkpoint import named_variables
 from wss.pseudo_labels import reliability
 from wss.replicas import Ratio
 from wss.resize import resize_bilinear, resize_nearest
+from wss.settings import Count, NonNegative, Range, Share
 
 Images = Mapping[str, tf.Tensor]
 
@@ -112,16 +123,16 @@ class U2PL(Method):
         model: DeepLabV3Plus,
         ignore_label: int,
         *,
-        total_steps: int = 30000,
-        warm_up_steps: int = 1,
-        mixing: str = "cutmix",
-        mixing_probability: float = 0.5,
-        unreliable_percent: float = 20.0,
-        contrastive_weight: float = 0.1,
-        teacher_decay: float = 0.99,
-        teacher_statistics: str = "average",
+        total_steps: Count = 30000,
+        warm_up_steps: Count = 1,
+        mixing: Literal[MIXINGS] = "cutmix",
+        mixing_probability: Share = 0.5,
+        unreliable_percent: Annotated[float, Range(low=0, high=100)] = 20.0,
+        contrastive_weight: NonNegative = 0.1,
+        teacher_decay: Share = 0.99,
+        teacher_statistics: Literal[TEACHER_STATISTICS] = "average",
         mines_hard_pixels: bool = False,
-        auxiliary_weight: float = 0.0,
+        auxiliary_weight: NonNegative = 0.0,
     ):
         """Creates the method.
 

@@ -9,6 +9,7 @@ from typing import (
     Any,
     Dict,
     List,
+    Literal,
     Mapping,
     MutableMapping,
     Optional,
@@ -37,6 +38,7 @@ from wss.models.layers import (
     precision_policy,
     truncated_normal,
 )
+from wss.settings import Count, Decay, Several
 
 __all__ = ["DeepLabV3Plus", "mean_pixel"]
 
@@ -68,12 +70,12 @@ class DeepLabV3Plus(tf.keras.Model):
         num_classes: int,
         variant: str = "xception_65",
         output_stride: int = 16,
-        atrous_rates: Optional[Sequence[int]] = None,
-        multi_grid: Optional[Sequence[int]] = None,
-        decoder_output_stride: int = 4,
-        aspp_channels: int = 256,
-        decoder_channels: int = 256,
-        batch_norm_decay: Optional[float] = None,
+        atrous_rates: Optional[Several[Count]] = None,
+        multi_grid: Optional[Several[Count]] = None,
+        decoder_output_stride: Literal[4, 8] = 4,
+        aspp_channels: Count = 256,
+        decoder_channels: Count = 256,
+        batch_norm_decay: Optional[Decay] = None,
         recompute: bool = False,
     ):
         """Creates all variables.

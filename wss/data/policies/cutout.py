@@ -5,10 +5,13 @@ from typing import Tuple
 import tensorflow as tf
 
 from wss.data.policies import occlusion
+from wss.settings import Natural
 
 
 @occlusion()
-def cutout(size: Tuple[int, int], seed: tf.Tensor, half_size: int = 50) -> tf.Tensor:
+def cutout(
+    size: Tuple[int, int], seed: tf.Tensor, half_size: Natural = 50
+) -> tf.Tensor:
     """Draws a hole of (2 * half_size)^2 pixels, cut off at the border.
 
     Args:
