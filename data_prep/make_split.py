@@ -32,10 +32,12 @@ from data_prep.checking import reading
 from data_prep.pictures import images, masks
 from data_prep.splits import balanced
 from wss import files
+from wss.command_line import number
 from wss.data import shards
 from wss.datasets import manifest as manifests
 from wss.errors import UserError
 from wss.photos import finding
+from wss.settings import Natural
 
 
 class Labeled(NamedTuple):
@@ -177,15 +179,19 @@ def _parse() -> argparse.Namespace:
     arguments.add_argument("--split", help="the written split to draw from")
     arguments.add_argument("--dataset", help="its classes (default: dataset.json's)")
     arguments.add_argument("--ids", help="file: the masks to draw from, one id a line")
-    arguments.add_argument("--ignore_label", type=int, default=255, help="in --masks")
+    arguments.add_argument(
+        "--ignore_label", type=number(Natural), default=255, help="in --masks"
+    )
     arguments.add_argument(
         "--mask_suffix", default="", help="behind the id in the masks' names: _mask"
     )
     size = arguments.add_mutually_exclusive_group(required=True)
     size.add_argument("--ratio", nargs="+", type=_ratio, help="such as 1/8")
     size.add_argument("--count", nargs="+", type=int, help="how many images")
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--min_images", type=int, default=1, help="of each class")
+    arguments.add_argument("--seed", type=number(Natural), default=0)
+    arguments.add_argument(
+        "--min_images", type=number(Natural), default=1, help="of each class"
+    )
     arguments.add_argument(
         "--output",
         required=True,

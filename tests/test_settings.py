@@ -1,6 +1,7 @@
 """What a setting may be: declared for each, and checked before anything is built."""
 
 import collections.abc
+import doctest
 import inspect
 import math
 from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
@@ -199,3 +200,7 @@ def test_kinds_beside_those_of_the_package():
     assert settings.fits(dict, 3)  # Of whoever extends wss: his own to check.
     with pytest.raises(TypeError, match="is no type of a setting"):
         settings.words(dict)
+
+
+def test_the_examples_of_the_module():
+    assert doctest.testmod(settings).failed == 0

@@ -1,15 +1,18 @@
 """What the command lines share: quiet logs, and mistakes told in one line."""
 
 import argparse
+import contextlib
 import logging
 import os
+import re
 import signal
 import sys
-from typing import Callable, List
+from typing import Any, Callable, List, Optional
 
 import absl.logging
 
-from wss.errors import Stopped, UserError
+from wss import settings
+from wss.errors import Stopped, UserError, first_line
 
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -20,6 +23,22 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def number(kind: Any) -> Callable[[str], Any]:
+    """A `type` of argparse's: a number of a kind of `wss.settings`, such as `Count`."""
+
+    def read(text: str) -> Any:
+        value: Any = text
+        for simple in (float, int):
+            with contextlib.suppress(ValueError):
+                value = simple(text)
+        problem = settings.problem(kind, value)
+        if problem:
+            raise argparse.ArgumentTypeError(f"{text}: {problem}")
+        return value
+
+    return read
 
 
 def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +56,7 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
     """Adds the flags that say how the network sees an image."""
     group.add_argument(
         "--scales",
-        type=float,
+        type=number(settings.Positive),
         nargs="+",
         metavar="FACTOR",
         help="average the probabilities over scaled images (default: 1.0)",
@@ -99,9 +118,9 @@ def run(
       resumable: whether the same command goes on after an interruption.
 
     Returns:
-      0 when all went well, 2 with a line `error: ...` for a mistake of the user's, 130
-      after Ctrl-C, 143 where SIGTERM ended a training that saved its state. Anything
-      else is a fault of ours and keeps its stack trace.
+      0 when all went well, 2 with a line `error: ...` for a mistake of the user's or a
+      bucket out of reach, 130 after Ctrl-C, 143 where SIGTERM ended a training that
+      saved its state. Anything else is a fault of ours and keeps its stack trace.
     """
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -118,6 +137,12 @@ def run(
         message = str(error).split("\n  In call to configurable")[0]
         print(f"error: {message}", file=sys.stderr)
         return 2
+    except Exception as error:
+        message = _unreachable(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
     except Stopped as stopped:
         name = signal.Signals(stopped.signal).name
         print(
@@ -131,3 +156,14 @@ def run(
         print(f"\nStopped{goes_on}.", file=sys.stderr)
         return 130
     return 0
+
+
+def _unreachable(error: Exception) -> Optional[str]:
+    """What a failure of TensorFlow's with a path in a bucket says; None: it is none."""
+    path = re.search(r"\b(?!https?:|grpc:)[a-z][a-z0-9]*://[^\s'\")]+", str(error))
+    if path is None or not type(error).__module__.startswith("tensorflow"):
+        return None
+    return (
+        f"{path.group()} can not be reached ({first_line(error)}). Check its name, the "
+        "network and your rights there, or name a folder of this machine."
+    )

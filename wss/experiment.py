@@ -7,7 +7,7 @@ before the network is built.
 import dataclasses
 import functools
 import os
-from typing import Any, Callable, Literal, Mapping, Optional, Tuple, Type
+from typing import Annotated, Any, Callable, Literal, Mapping, Optional, Tuple, Type
 
 import gin
 import tensorflow as tf
@@ -33,7 +33,7 @@ from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
 from wss.prediction import Predictor
-from wss.settings import Count, Natural, Size
+from wss.settings import Count, Natural, Range, Size
 from wss.training import checkpoints, determinism
 from wss.training.step import TrainingStep
 from wss.training.summaries import Summaries
@@ -91,7 +91,7 @@ class Experiment:
     output_stride: Literal[8, 16, 32] = 16
     crop_size: Size = 513
     eval_crop_size: Size = 513
-    batch_size: Count = 64
+    batch_size: Annotated[int, Range(low=1, high=2**16)] = 64
     accumulation_steps: Count = 1
     precision: Literal[PRECISIONS] = "float32"
     train_steps: Count = 30000

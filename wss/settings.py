@@ -101,7 +101,8 @@ Share = Annotated[float, Range(low=0, high=1)]
 Decay = Annotated[float, Range(above=0, below=1)]
 Several = Annotated[Sequence[_Entry], NotEmpty()]
 # A side, or height and width, in pixels.
-Size = Union[Count, Tuple[Count, Count]]
+_Side = Annotated[int, Range(low=1, high=2**14 + 1)]
+Size = Union[_Side, Tuple[_Side, _Side]]
 
 
 def fits(kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING) -> bool:

@@ -77,7 +77,7 @@ def training_batches(
     strong_augmentation: Union[str, Sequence[str]] = ("color_jitter", "cutout"),
     strong_views: int = 1,
     max_broken_records: Natural = 0,
-    decoded_megabytes: NonNegative = 256,
+    decoded_megabytes: Annotated[float, Range(low=0, high=10**9)] = 256,
     data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
@@ -200,10 +200,15 @@ def evaluation_batches(
       string. Height and width are the image's own.
 
     Raises:
-      UserError: shards are missing or broken.
+      UserError: shards are missing or broken, or `min_resize` alone is missing.
       tf.errors.InvalidArgumentError: while the dataset is read; an image is broken.
         `parsing.user_errors` makes it a UserError.
     """
+    if (max_resize or resize_factor) and not min_resize:
+        raise UserError(
+            f"evaluation_batches.max_resize = {max_resize} and resize_factor = "
+            f"{resize_factor} act with evaluation_batches.min_resize only. Set it too."
+        )
     records = Records(data_dir, split, spec.name)
 
     def example(index):
