@@ -9,7 +9,7 @@ Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_w
 of googleinterns/wss.
 """
 
-from typing import Annotated, Optional
+from typing import Optional
 
 import gin
 import tensorflow as tf
@@ -17,7 +17,7 @@ import tensorflow as tf
 from wss.errors import UserError
 from wss.replicas import batch_mean
 from wss.resize import resize_bilinear, resize_nearest
-from wss.settings import Natural, NonNegative, Range, Several, Share
+from wss.settings import Natural, NonNegative, PositiveShare, Several, Share
 
 
 def divide_or_zero(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -38,7 +38,7 @@ def softmax_cross_entropy(
     ignore_label: int,
     class_weights: Optional[Several[NonNegative]] = None,
     upsample_logits: bool = True,
-    top_k_fraction: Annotated[float, Range(above=0, high=1)] = 1.0,
+    top_k_fraction: PositiveShare = 1.0,
     mining_steps: Natural = 0,
     step: Optional[tf.Tensor] = None,
     count: Optional[tf.Tensor] = None,

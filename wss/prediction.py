@@ -5,17 +5,7 @@ for scales and mirrored images, `evaluate` of supervised.py of LiheYoung/UniMatc
 the sliding window.
 """
 
-from typing import (
-    Annotated,
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Literal,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Dict, Iterator, List, Literal, Sequence, Tuple
 
 import gin
 import numpy as np
@@ -24,7 +14,7 @@ import tensorflow as tf
 from wss.data import geometry
 from wss.errors import UserError
 from wss.resize import resize_bilinear
-from wss.settings import Positive, Range, Several
+from wss.settings import Positive, PositiveShare, Several
 
 WHOLE, SLIDING = "whole", "sliding"
 
@@ -63,7 +53,7 @@ class Predictor(tf.Module):
         scales: Several[Positive] = (1.0,),
         flip: bool = False,
         window: Literal[WHOLE, SLIDING] = WHOLE,
-        stride: Annotated[float, Range(above=0, high=1)] = 2 / 3,
+        stride: PositiveShare = 2 / 3,
     ):
         """Takes a network.
 

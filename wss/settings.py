@@ -97,6 +97,8 @@ Natural = Annotated[int, Range(low=0)]
 Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(low=0)]
 Share = Annotated[float, Range(low=0, high=1)]
+PositiveShare = Annotated[float, Range(above=0, high=1)]
+Percent = Annotated[float, Range(low=0, high=100)]
 # What a moving average keeps of itself in a step.
 Decay = Annotated[float, Range(above=0, below=1)]
 Several = Annotated[Sequence[_Entry], NotEmpty()]

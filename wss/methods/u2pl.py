@@ -5,17 +5,7 @@ al., CVPR 2022) and `train_semi.py` of its published code.
 """
 
 import enum
-from typing import (
-    Annotated,
-    Dict,
-    List,
-    Literal,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
@@ -40,7 +30,7 @@ from wss.models.tf1_checkpoint import named_variables
 from wss.pseudo_labels import reliability
 from wss.replicas import Ratio
 from wss.resize import resize_bilinear, resize_nearest
-from wss.settings import Count, NonNegative, Range, Share
+from wss.settings import Count, NonNegative, Percent, Share
 
 Images = Mapping[str, tf.Tensor]
 
@@ -127,7 +117,7 @@ class U2PL(Method):
         warm_up_steps: Count = 1,
         mixing: Literal[MIXINGS] = "cutmix",
         mixing_probability: Share = 0.5,
-        unreliable_percent: Annotated[float, Range(low=0, high=100)] = 20.0,
+        unreliable_percent: Percent = 20.0,
         contrastive_weight: NonNegative = 0.1,
         teacher_decay: Share = 0.99,
         teacher_statistics: Literal[TEACHER_STATISTICS] = "average",
