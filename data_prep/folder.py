@@ -37,10 +37,12 @@ from data_prep.pictures import colormaps, images, masks, survey
 from data_prep.sources import class_names as class_names_of
 from data_prep.sources import image_labels, pairing, proposals
 from wss import datasets
+from wss.command_line import number
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.photos import depth
 from wss.photos.patterns import Pattern
+from wss.settings import Natural
 
 _MASK_FLAGS = (
     *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
@@ -258,7 +260,13 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     names_help = "the classes' names, one a line; or a known data set, whose they are"
     classes.add_argument("--num_classes", type=int, metavar="N", help="with background")
     classes.add_argument("--class_names", metavar="FILE|NAME", help=names_help)
-    add("--ignore_label", type=int, default=255, metavar="N", help="(default: 255)")
+    add(
+        "--ignore_label",
+        type=number(Natural),
+        default=255,
+        metavar="N",
+        help="(default: 255)",
+    )
     add("--ids", metavar="FILE", help="the images to write, one id a line")
     add("--exclude", metavar="FILE", help="images not to write, one id a line")
     add(

@@ -33,11 +33,13 @@ from data_prep.pictures import masks
 from data_prep.sources import lists
 from data_prep.splits import balanced
 from wss import files
+from wss.command_line import number
 from wss.data import shards
 from wss.datasets import manifest as manifests
 from wss.errors import UserError, reason
 from wss.photos import finding
 from wss.photos.patterns import ANY, Pattern
+from wss.settings import Natural
 
 
 class Labeled(NamedTuple):
@@ -182,7 +184,9 @@ def _parse() -> argparse.Namespace:
     arguments.add_argument("--split", help="the written split to draw from")
     arguments.add_argument("--dataset", help="its classes (default: dataset.json's)")
     arguments.add_argument("--ids", help="file: the masks to draw from, one id a line")
-    arguments.add_argument("--ignore_label", type=int, default=255, help="in --masks")
+    arguments.add_argument(
+        "--ignore_label", type=number(Natural), default=255, help="in --masks"
+    )
     arguments.add_argument(
         "--mask_suffix", default="", help="after the id in the masks' names: _mask"
     )
@@ -192,8 +196,10 @@ def _parse() -> argparse.Namespace:
     size = arguments.add_mutually_exclusive_group(required=True)
     size.add_argument("--ratio", nargs="+", type=_ratio, help="such as 1/8")
     size.add_argument("--count", nargs="+", type=int, help="how many images")
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--min_images", type=int, default=1, help="of each class")
+    arguments.add_argument("--seed", type=number(Natural), default=0)
+    arguments.add_argument(
+        "--min_images", type=number(Natural), default=1, help="of each class"
+    )
     arguments.add_argument(
         "--output",
         required=True,

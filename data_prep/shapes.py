@@ -25,7 +25,9 @@ from data_prep import command_line, records
 from data_prep.splits import balanced
 from data_prep.writing import runners
 from wss import datasets
+from wss.command_line import number
 from wss.errors import UserError
+from wss.settings import Natural
 
 SPEC = datasets.get("shapes")
 _RATIOS = (4, 8, 16, 32)
@@ -362,7 +364,7 @@ def main() -> None:
     )
     arguments.add_argument("--num_images", type=int, default=2048, help="for training")
     arguments.add_argument("--num_val", type=int, default=256, help="for evaluation")
-    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--seed", type=number(Natural), default=0)
     for field in dataclasses.fields(Difficulty):
         value = field.default
         pair = isinstance(value, tuple)

@@ -29,8 +29,10 @@ from data_prep.pictures import images, masks
 from data_prep.sources import tfds_source
 from data_prep.sources.tfds_source import Feature, Source
 from data_prep.writing import examples, fingerprints
+from wss.command_line import number
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.settings import Natural
 
 # Features that hold an image's name, by name: the first one that is there is taken.
 _NAMES = ("file_name", "filename", "image/filename", "image_id")
@@ -302,7 +304,13 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         metavar="FILE|NAME",
         help="the classes' names, one a line; or a known data set, whose they are",
     )
-    add("--ignore_label", type=int, default=255, metavar="N", help="(default: 255)")
+    add(
+        "--ignore_label",
+        type=number(Natural),
+        default=255,
+        metavar="N",
+        help="(default: 255)",
+    )
     changes = arguments.add_mutually_exclusive_group()
     changes.add_argument(
         "--offset",

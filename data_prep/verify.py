@@ -24,9 +24,11 @@ import tensorflow as tf
 from data_prep import command_line
 from data_prep.checking import checks, contact_sheet, reading
 from data_prep.checking.tally import Tally
+from wss.command_line import number
 from wss.datasets import manifest as manifests
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError, reason
+from wss.settings import Natural
 
 gfile = tf.io.gfile
 
@@ -167,7 +169,7 @@ def main() -> None:
     )
     arguments.add_argument(
         "--max_problems",
-        type=int,
+        type=number(Natural),
         default=_MAX_PROBLEMS,
         help="of single records, to print for each split (default: %(default)s)",
     )

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from wss import command_line
+from wss import command_line, settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
@@ -67,6 +67,7 @@ class Argument(NamedTuple):
 
     name: str
     default: Any
+    kind: Any
     meaning: str
 
 
@@ -150,9 +151,10 @@ def _section(entry: Configurable) -> Iterator[str]:
     if not entry.arguments:
         yield "Nothing to set."
         return
-    yield "| Argument | Default | Meaning |\n| --- | --- | --- |"
-    for name, default, meaning in entry.arguments:
-        yield f"| `{name}` | {_default(default)} | {_markdown(meaning)} |"
+    yield "| Argument | Default | Value | Meaning |\n| --- | --- | --- | --- |"
+    for name, default, kind, meaning in entry.arguments:
+        value = _markdown(settings.words(kind))
+        yield f"| `{name}` | {_default(default)} | {value} | {_markdown(meaning)} |"
 
 
 def _meaning(known: Mapping[str, Configurable], target: str) -> str:
@@ -174,15 +176,15 @@ def _describe(entry: Any) -> Configurable:
     function = wrapped.__init__ if inspect.isclass(wrapped) else wrapped
     words = _documented(inspect.getdoc(wrapped)) | _documented(inspect.getdoc(function))
     arguments = []
+    from wss import config
+
+    kinds = config.kinds(entry.selector)
     for name, parameter in inspect.signature(function).parameters.items():
         if entry.allowlist and name not in entry.allowlist:
             continue
         if name == "self" or name in (entry.denylist or ()):
             continue
-        # What has no default is the caller's to give, but for the experiment's own.
-        if parameter.default is parameter.empty and entry.name != "Experiment":
-            continue
-        arguments.append(Argument(name, parameter.default, words[name]))
+        arguments.append(Argument(name, parameter.default, kinds[name], words[name]))
     source = os.path.relpath(inspect.getsourcefile(wrapped), ROOT)
     summary = inspect.getdoc(wrapped).split("\n\n")[0]
     return Configurable(

@@ -134,7 +134,7 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("UNLABELED_SPLIT = None", "Set UNLABELED_SPLIT."),
         ("STRONG_AUGMENTATION = 'blur'", "Unknown strong augmentation 'blur'."),
         ("INIT_CHECKPOINT = 'nowhere'", "There is no checkpoint nowhere."),
-        ("Predictor.window = 'tiles'", "it is 'whole' or 'sliding'."),
+        ("Predictor.window = 'tiles'", "it has to be 'whole' or 'sliding'."),
         ("Experiment.dataset = 'shape'", "There is no data set 'shape'."),
     ],
 )

@@ -1,17 +1,20 @@
 """What the command lines share: quiet logs, and mistakes told in one line."""
 
 import argparse
+import contextlib
+import functools
 import logging
 import os
 import re
 import signal
 import sys
-from typing import Callable, List
+from typing import Any, Callable, List, Optional
 
 import absl.logging
 
 import wss
-from wss.errors import Stopped, UserError
+from wss import settings
+from wss.errors import Stopped, UserError, first_line
 
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -41,6 +44,23 @@ class _Store(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+@functools.cache
+def number(kind: Any) -> Callable[[str], Any]:
+    """A `type` of argparse's: a number of a kind of `wss.settings`, such as `Count`."""
+
+    def read(text: str) -> Any:
+        value: Any = text
+        for simple in (float, int):
+            with contextlib.suppress(ValueError):
+                value = simple(text)
+        problem = settings.problem(kind, value)
+        if problem:
+            raise argparse.ArgumentTypeError(f"{text}: {problem}")
+        return value
+
+    return read
+
+
 def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
     """Adds the flag that chooses among the checkpoints of a training."""
     parser.add_argument(
@@ -66,7 +86,7 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
     """Adds the flags that say how the network sees an image."""
     group.add_argument(
         "--scales",
-        type=float,
+        type=number(settings.Positive),
         nargs="+",
         metavar="FACTOR",
         help="average over scaled images (default: 1.0)",
@@ -128,9 +148,9 @@ def run(
       resumable: whether the same command goes on after an interruption.
 
     Returns:
-      0 when all went well, 2 with a line `error: ...` for a mistake of the user's, 130
-      after Ctrl-C, 143 where SIGTERM ended a training that saved its state. Anything
-      else is a fault of ours and keeps its stack trace.
+      0 when all went well, 2 with a line `error: ...` for a mistake of the user's or a
+      bucket out of reach, 130 after Ctrl-C, 143 where SIGTERM ended a training that
+      saved its state. Anything else is a fault of ours and keeps its stack trace.
     """
     if signal.getsignal(signal.SIGINT) is wss._stop_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -149,6 +169,12 @@ def run(
         message = str(error).split("\n  In call to configurable")[0]
         print(f"error: {message}", file=sys.stderr)
         return 2
+    except Exception as error:
+        message = _unreachable(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
     except Stopped as stopped:
         name = signal.Signals(stopped.signal).name
         print(
@@ -162,3 +188,14 @@ def run(
         print(f"\nStopped{goes_on}.", file=sys.stderr)
         return 130
     return 0
+
+
+def _unreachable(error: Exception) -> Optional[str]:
+    """What a failure of TensorFlow's with a path in a bucket says; None: it is none."""
+    path = re.search(r"\b(?!https?:|grpc:)[a-z][a-z0-9]*://[^\s'\")]+", str(error))
+    if path is None or not type(error).__module__.startswith("tensorflow"):
+        return None
+    return (
+        f"{path.group()} can not be reached ({first_line(error)}). Check its name, the "
+        "network and your rights there, or name a folder of this machine."
+    )

@@ -13,15 +13,18 @@ import os
 import tokenize
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterable,
     List,
     Mapping,
+    NamedTuple,
     Optional,
     Sequence,
     Set,
     Tuple,
     Union,
+    get_type_hints,
 )
 
 import gin
@@ -29,7 +32,7 @@ import tensorflow as tf
 from gin import config_parser
 
 import gin_configs
-from wss import text_files
+from wss import settings, text_files
 from wss.errors import UserError
 
 # With it `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory,
@@ -56,7 +59,8 @@ def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
 
     Raises:
       UserError: a missing file, a syntax error, an unknown function, parameter or
-        macro. It names the place and the closest known name.
+        macro; it names the place and the closest known name. A value that is not what
+        the parameter's annotation says (`wss.settings`).
     """
     gin.clear_config()
     reader = _Reader()
@@ -65,6 +69,7 @@ def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     for binding in bindings:
         reader.read(binding.strip(), None)
     reader.check_macros()
+    reader.check_values()
     try:
         gin.finalize()
     except ValueError as error:
@@ -87,10 +92,18 @@ def signature(configurable: str) -> Mapping[str, inspect.Parameter]:
     Raises:
       ValueError: gin knows none of this name.
     """
+    return inspect.signature(_function(configurable)).parameters
+
+
+def kinds(configurable: str) -> Dict[str, Any]:
+    """What the parameters of `signature` may be, for `wss.settings`, by name."""
+    hints = get_type_hints(_function(configurable), include_extras=True)
+    return {name: hints[name] for name in signature(configurable) if name in hints}
+
+
+def _function(configurable: str) -> Callable:
     function = gin.get_configurable(configurable)
-    if inspect.isclass(function):
-        function = function.__init__
-    return inspect.signature(function).parameters
+    return function.__init__ if inspect.isclass(function) else function
 
 
 def find_file(path: str, folders: Iterable[str]) -> str:
@@ -120,6 +133,18 @@ def experiments() -> List[str]:
     return sorted(name for name in os.listdir(CONFIG_DIR) if name.endswith(".gin"))
 
 
+class _Bound(NamedTuple):
+    """A value as it was given: the name it was given to, and in which file and line."""
+
+    name: str
+    value: Any
+    place: str = ""
+
+    def __str__(self) -> str:
+        place = f" ({self.place})" if self.place else ""
+        return f"{self.name} = {self.value!r}{place}"
+
+
 class _Reader:
     """Applies statements in order and remembers where each macro stands."""
 
@@ -127,6 +152,9 @@ class _Reader:
         self._defined: Dict[str, str] = {}  # Macro -> place.
         self._used: Dict[str, str] = {}
         self._reads_defaults = False
+        self._macros: Dict[str, _Bound] = {}
+        # By scope and configurable, then by parameter.
+        self._bound: Dict[Tuple[str, str], Dict[str, _Bound]] = {}
 
     def read_file(self, path: str) -> None:
         self.read(text_files.read_text(path), path)
@@ -176,12 +204,17 @@ class _Reader:
             raise UserError(f"{place}: gin files of wss do not import modules.")
         elif isinstance(statement, config_parser.BindingStatement):
             scope, selector, parameter, value, _ = statement
+            name = f"{scope}/{selector}" if scope else selector
+            where = place if path else ""  # A binding is seen on the command line.
             if parameter:
-                gin.bind_parameter((scope, selector, parameter), value)
+                key = gin.config.ParsedBindingKey.parse((scope, selector, parameter))
+                gin.bind_parameter(key, value)
+                bound = _Bound(f"{name}.{parameter}", value, where)
+                self._bound.setdefault(key.config_key, {})[parameter] = bound
             else:
-                macro = f"{scope}/{selector}" if scope else selector
-                self._defined[macro] = place
-                gin.bind_parameter((macro, "gin.macro", "value"), value)
+                self._defined[name] = place
+                self._macros[name] = _Bound(name, value, where)
+                gin.bind_parameter((name, "gin.macro", "value"), value)
 
     def _check_first(self, defaults: str, place: str) -> None:
         """Raises a UserError where defaults would replace what was set before."""
@@ -215,6 +248,61 @@ class _Reader:
             uses = f"%{macro} " in file.read().replace("\n", " ")
         advice = f" Let the experiment's file begin with include '{_DEFAULTS}'."
         return advice if uses else ""
+
+    def check_values(self) -> None:
+        """Raises a UserError for a value that its parameter can not have."""
+        for (scope, configurable), parameters in self._bound.items():
+            given = {k: self._resolved(bound) for k, bound in parameters.items()}
+            if scope:  # Where it says nothing, what is bound without one holds.
+                outside = self._bound.get(("", configurable), {})
+                outside = {k: self._resolved(bound) for k, bound in outside.items()}
+                given = {**outside, **given}
+            _check(configurable, given)
+
+    def _resolved(self, bound: _Bound, seen: Tuple[str, ...] = ()) -> _Bound:
+        """What stands behind macros, by the name of the one that holds it."""
+        if bound.name in seen:
+            raise UserError(f"{bound}: the macro {bound.name} stands for itself.")
+        if _is_macro(bound.value):
+            macro = self._macros["/".join(bound.value.scopes)]
+            return self._resolved(macro, (*seen, bound.name))
+        if isinstance(bound.value, (list, tuple)):
+            entries = [
+                self._resolved(bound._replace(value=entry), seen).value
+                for entry in bound.value
+            ]
+            return bound._replace(value=type(bound.value)(entries))
+        return bound
+
+
+def _is_macro(value: Any) -> bool:
+    reference = isinstance(value, gin.config.ConfigurableReference)
+    return reference and value.selector == "gin.macro"
+
+
+def _check(configurable: str, given: Mapping[str, _Bound]) -> None:
+    """Raises a UserError for a value that does not fit its parameter or another."""
+    selector = configurable.rsplit(".", 1)[-1]
+    defaults = {
+        name: _Bound(f"{selector}.{name}", parameter.default, "its default")
+        for name, parameter in signature(configurable).items()
+        if parameter.default is not parameter.empty
+    }
+    bounds = {**given, **{k: b for k, b in defaults.items() if k not in given}}
+    values = {name: _plain(bound.value) for name, bound in bounds.items()}
+    declared = kinds(configurable)
+    for name, bound in bounds.items():
+        if name in declared:
+            problem = settings.problem(declared[name], values[name], values)
+            if problem:
+                raise UserError(f"{bound}: {problem}.")
+
+
+def _plain(value: Any) -> Any:
+    """The function or class that @ stands for; all else as it is."""
+    if isinstance(value, gin.config.ConfigurableReference) and not value.evaluate:
+        return value.scoped_configurable_fn
+    return value
 
 
 class _Delegate(gin.config.ParserDelegate):
@@ -260,10 +348,14 @@ def _explain(error: Exception) -> str:
         ]
         name = quoted[0].strip("@()").split("/")[-1]
         return message + _closest(name, known)
+    # The apostrophe of "doesn't" splits too.
+    configurable, name = (
+        (message.split("'")[i] for i in (1, -2)) if quoted else 2 * [""]
+    )
     if "doesn't have a parameter named" in message:
-        # The apostrophe of "doesn't" splits too.
-        configurable, name = message.split("'")[1], message.split("'")[-2]
         return message + _closest(name, _parameters(configurable))
+    if "denylist" in message or "allowlist" in message:
+        return f"{configurable}.{name} follows from other settings; leave it out."
     return message
 
 
@@ -283,12 +375,6 @@ def _first_line(error: Exception) -> str:
     return (message or type(error).__name__).strip().splitlines()[0].strip()
 
 
-def require_positive(macro: str, value: Any) -> None:
-    """Raises a UserError unless the value is a whole number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{macro} = {value!r}: it has to be a whole number above 0.")
-
-
 def crop_size(
     macro: str, size: Union[int, Sequence[int]], output_stride: int
 ) -> Tuple[int, int]:
@@ -298,10 +384,7 @@ def crop_size(
       UserError: a side does not fit the output stride.
     """
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(sides) != 2:
-        raise UserError(f"{macro} = {size!r}: give a side or (height, width).")
     for side in sides:
-        require_positive(macro, side)
         if (side - 1) % output_stride:
             below = max(1, (side - 1) // output_stride) * output_stride + 1
             raise UserError(

@@ -9,13 +9,14 @@ That code pairs anchors and prototypes by their place among the classes that occ
 queues by class id; here all three go by class id.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Annotated, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
 
 from wss.draws import uniform
 from wss.errors import UserError
+from wss.settings import Count, Range
 
 NEGATIVE_RULES = ("paper", "official")
 
@@ -254,15 +255,15 @@ class Contrast(tf.Module):
         self,
         num_classes: int,
         *,
-        depth: int = 256,
-        negative_rule: str = "paper",
-        low_rank: Optional[int] = None,
-        high_rank: int = 20,
-        queries: int = 256,
-        negatives: int = 50,
-        new_keys: int = 1024,
-        bank_capacity: int = 30000,
-        first_bank_capacity: int = 50000,
+        depth: Count = 256,
+        negative_rule: Literal[NEGATIVE_RULES] = "paper",
+        low_rank: Optional[Count] = None,
+        high_rank: Annotated[Count, Range(above="low_rank")] = 20,
+        queries: Count = 256,
+        negatives: Count = 50,
+        new_keys: Count = 1024,
+        bank_capacity: Count = 30000,
+        first_bank_capacity: Count = 50000,
     ):
         """Creates empty banks.
 

@@ -15,9 +15,12 @@ The batches are those that the training would have made itself.
 import argparse
 import sys
 import threading
-from typing import Optional, Sequence
+from typing import Annotated, Optional, Sequence
 
 from wss import command_line
+from wss.settings import Range
+
+_PORT = Annotated[int, Range(low=0, high=65535)]
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -42,7 +45,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("wss.data_service", __doc__)
-    parser.add_argument("--port", type=int, default=5050)
+    parser.add_argument("--port", type=command_line.number(_PORT), default=5050)
     parser.add_argument(
         "--host", help="name or address of this machine (default: its own name)"
     )

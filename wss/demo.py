@@ -16,6 +16,7 @@ import sys
 from typing import List, Mapping, Optional, Sequence
 
 from wss import command_line
+from wss.settings import Natural
 
 SHOWN_IMAGES = 6
 ZOOM = 2
@@ -131,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("wss.demo", __doc__)
     parser.add_argument("--data_dir", default="data/shapes", metavar="DIR")
     parser.add_argument("--output_dir", default="runs/demo", metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0, help="of both trainings")
+    parser.add_argument(
+        "--seed", type=command_line.number(Natural), default=0, help="of both trainings"
+    )
     return parser
 
 

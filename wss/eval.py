@@ -19,6 +19,7 @@ import sys
 from typing import List, Optional, Sequence
 
 from wss import command_line
+from wss.settings import Positive
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=command_line.number(Positive),
         metavar="SECONDS",
         help="with --continuous: give up after so long without a new checkpoint "
         "(default: never)",

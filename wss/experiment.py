@@ -6,7 +6,17 @@ before the network is built.
 
 import dataclasses
 import functools
-from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
+from typing import (
+    Annotated,
+    Any,
+    Callable,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Tuple,
+    Type,
+)
 
 import gin
 import tensorflow as tf
@@ -30,11 +40,10 @@ from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
 from wss.prediction import Predictor
+from wss.settings import Count, Natural, Range, Size
 from wss.training import checkpoints, determinism
 from wss.training.step import TrainingStep
 from wss.training.trainer import Trainer
-
-Size = Union[int, Tuple[int, int]]
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
@@ -43,7 +52,7 @@ class Experiment:
     """One training with its evaluation.
 
     Creating one looks up what the configuration names and raises a UserError for an
-    unknown data set or backbone, or a setting of the wrong kind. Nothing big is built.
+    unknown data set or backbone, or a crop that does not fit. Nothing big is built.
 
     Attributes:
       model_dir: where everything goes that the experiment writes.
@@ -81,18 +90,18 @@ class Experiment:
     labeled_split: str
     unlabeled_split: Optional[str] = None
     eval_split: str = "val"
-    method: Callable[..., Method] = PseudoSeg
+    method: Type[Method] = PseudoSeg
     model_variant: str = "xception_65"
-    output_stride: int = 16
+    output_stride: Literal[8, 16, 32] = 16
     crop_size: Size = 513
     eval_crop_size: Size = 513
-    batch_size: int = 64
-    accumulation_steps: int = 1
-    precision: str = "float32"
-    train_steps: int = 30000
+    batch_size: Annotated[int, Range(low=1, high=2**16)] = 64
+    accumulation_steps: Count = 1
+    precision: Literal[PRECISIONS] = "float32"
+    train_steps: Count = 30000
     init_checkpoint: Optional[str] = None
     initialize_last_layer: bool = False
-    seed: int = 0
+    seed: Natural = 0
     deterministic: bool = False
     spec: Optional[datasets.DatasetSpec] = None
 
@@ -107,13 +116,6 @@ class Experiment:
         self.eval_crop_size = config.crop_size(
             "EVAL_CROP_SIZE", self.eval_crop_size, self.output_stride
         )
-        config.require_positive("BATCH_SIZE", self.batch_size)
-        config.require_positive("TRAIN_STEPS", self.train_steps)
-        config.require_positive("ACCUMULATION_STEPS", self.accumulation_steps)
-        if self.precision not in PRECISIONS:
-            raise UserError(
-                f"PRECISION = {self.precision!r}: it is one of {', '.join(PRECISIONS)}."
-            )
 
     def check_evaluation(self) -> None:
         """Finds what can be wrong with an evaluation, without building a network.

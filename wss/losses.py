@@ -9,7 +9,7 @@ Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_w
 of googleinterns/wss.
 """
 
-from typing import Optional, Sequence
+from typing import Optional
 
 import gin
 import tensorflow as tf
@@ -17,6 +17,7 @@ import tensorflow as tf
 from wss.errors import UserError
 from wss.replicas import mean_count
 from wss.resize import resize_bilinear, resize_nearest
+from wss.settings import Natural, NonNegative, PositiveShare, Several, Share
 
 
 def divide_or_zero(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -35,10 +36,10 @@ def softmax_cross_entropy(
     labels: tf.Tensor,
     *,
     ignore_label: int,
-    class_weights: Optional[Sequence[float]] = None,
+    class_weights: Optional[Several[NonNegative]] = None,
     upsample_logits: bool = True,
-    top_k_fraction: float = 1.0,
-    mining_steps: int = 0,
+    top_k_fraction: PositiveShare = 1.0,
+    mining_steps: Natural = 0,
     step: Optional[tf.Tensor] = None,
     count: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
@@ -123,8 +124,8 @@ def ohem_cross_entropy(
     labels: tf.Tensor,
     *,
     ignore_label: int,
-    threshold: float = 0.7,
-    min_kept: int = 100000,
+    threshold: Share = 0.7,
+    min_kept: Natural = 100000,
     step: Optional[tf.Tensor] = None,
     count: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:

@@ -6,7 +6,7 @@ the sliding window, `scale_crop_process` of eval.py of Haochen-Wang409/U2PL for 
 of logits.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Literal, Sequence, Tuple
 
 import gin
 import numpy as np
@@ -15,6 +15,7 @@ import tensorflow as tf
 from wss.data import geometry
 from wss.errors import UserError
 from wss.resize import resize_bilinear
+from wss.settings import Positive, PositiveShare, Several
 
 WHOLE, SLIDING = "whole", "sliding"
 PROBABILITIES, LOGITS = "probabilities", "logits"
@@ -51,11 +52,11 @@ class Predictor(tf.Module):
         network: tf.Module,
         crop_size: Tuple[int, int],
         padding_value: Tuple[float, float, float],
-        scales: Sequence[float] = (1.0,),
+        scales: Several[Positive] = (1.0,),
         flip: bool = False,
-        window: str = WHOLE,
-        stride: float = 2 / 3,
-        average: str = PROBABILITIES,
+        window: Literal[WHOLE, SLIDING] = WHOLE,
+        stride: PositiveShare = 2 / 3,
+        average: Literal[PROBABILITIES, LOGITS] = PROBABILITIES,
     ):
         """Takes a network.
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Seque
 from wss import command_line
 from wss.errors import UserError
 from wss.outputs import OutputFolder
+from wss.settings import Natural
 
 if TYPE_CHECKING:
     from wss.report.page import Shown
@@ -240,7 +241,11 @@ def _parser() -> argparse.ArgumentParser:
         ("worst", "show the N images of the lowest mean IoU"),
     ):
         parser.add_argument(
-            f"--{kind}", type=_number, default=0, metavar="N", help=text
+            f"--{kind}",
+            type=command_line.number(Natural),
+            default=0,
+            metavar="N",
+            help=text,
         )
     parser.add_argument(
         "--classes",
@@ -253,13 +258,6 @@ def _parser() -> argparse.ArgumentParser:
     command_line.add_view_flags(parser)
     command_line.add_shared_flags(parser)
     return parser
-
-
-def _number(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
 
 
 if __name__ == "__main__":

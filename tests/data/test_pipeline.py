@@ -169,6 +169,12 @@ def test_evaluation_visits_every_image_once(data_dir):
         np.testing.assert_array_equal(batch["label"][0], records.label(number))
 
 
+@pytest.mark.parametrize("name", ["max_resize", "resize_factor"])
+def test_a_limit_of_resizing_is_not_dropped_without_resizing(data_dir, name):
+    with pytest.raises(UserError, match="evaluation_batches.min_resize only. Set it"):
+        pipeline.evaluation_batches(data_dir, "labeled", spec=records.SPEC, **{name: 8})
+
+
 def test_labels_that_are_no_class_stop_the_training(tmp_path):
     broken = records.example(
         ENCODED=records.png(records.image(0)),

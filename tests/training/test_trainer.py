@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests.training import toy
 from wss.errors import UserError
+from wss.training.loss_scale import LossScale
 from wss.training.step import TrainingStep
 from wss.training.trainer import Trainer
 
@@ -20,6 +21,7 @@ def make(
     poison_step=None,
     total_steps=8,
     schedule_steps=8,
+    weight_decay=0.1,
     **kwargs,
 ):
     """A trainer of the toy method and the method."""
@@ -31,7 +33,7 @@ def make(
             strategy,
             total_steps=schedule_steps,
             seed=5,
-            weight_decay=0.1,
+            weight_decay=weight_decay,
         )
     settings = {"checkpoint_interval": 3, "log_interval": 2, "steps_per_loop": 2}
     trainer = Trainer(
@@ -179,6 +181,29 @@ def test_what_happens_when(tmp_path, capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[1] for line in lines] == ["1/8", "2/8", "4/8", "6/8", "8/8"]
     assert "images/s" in lines[-1] and "left" in lines[-1]
+
+
+@pytest.mark.parametrize("intervals", [-3, 0])
+def test_no_interval_leads_past_the_end(tmp_path, intervals):
+    names = ("checkpoint_interval", "log_interval", "image_interval", "eval_interval")
+    settings = {**dict.fromkeys(names, intervals), "steps_per_loop": intervals}
+    evaluated = []
+    trainer, method = make(tmp_path, evaluate=evaluated.append, **settings)
+    trainer.train()
+    assert int(trainer.training_step.step.numpy()) == 8
+    assert evaluated == [8] and (tmp_path / "ckpt-8.index").exists()
+    np.testing.assert_allclose(weights(method), expected_weights(8), rtol=1e-5)
+
+
+def test_whole_numbers_are_fine_where_a_fraction_is_meant(tmp_path):
+    trainer, method = make(tmp_path, total_steps=1, weight_decay=0)
+    trainer.train()
+    other_trainer, other = make(tmp_path / "other", total_steps=1, weight_decay=0.0)
+    other_trainer.train()
+    np.testing.assert_array_equal(weights(method), weights(other))
+    scale = LossScale(initial=4)
+    scale.update(tf.constant(False))
+    assert scale.value.numpy() == 2.0
 
 
 def test_curves_in_tensorboard(tmp_path):

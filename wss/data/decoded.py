@@ -5,13 +5,11 @@ one takes about a quarter of what the input spends on it. Kept is what decoding 
 before anything is drawn for it: batches are the same numbers with and without.
 """
 
-import math
 from typing import Dict, Sequence
 
 import tensorflow as tf
 
 from wss.data import parsing
-from wss.errors import UserError
 
 _BYTES_PER_MEGABYTE = 10**6
 
@@ -26,15 +24,7 @@ def once(parse: parsing.Parse, megabytes: float) -> parsing.Parse:
     Returns:
       A function like `parse`. What it keeps is not copied for those who ask for it, and
       is freed with the last dataset that asks.
-
-    Raises:
-      UserError: `megabytes` is no size.
     """
-    if not isinstance(megabytes, (int, float)) or not 0 <= megabytes < math.inf:
-        raise UserError(
-            f"training_batches.decoded_megabytes = {megabytes!r}: it has to be a "
-            "number, 0 or above."
-        )
     if not megabytes:
         return parse
     with tf.device("/cpu:0"):

@@ -10,7 +10,16 @@ shuffle buffer has to be filled.
 """
 
 import functools
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Annotated,
+    Callable,
+    Dict,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import gin
 import tensorflow as tf
@@ -21,6 +30,7 @@ from wss.data.broken import Tolerance
 from wss.data.shards import Records, count_examples
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.settings import Count, Natural, NonNegative, Range, Share
 
 __all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
 
@@ -60,14 +70,14 @@ def training_batches(
     seed: int = 0,
     start_step: int = 0,
     padding_value: Tuple[float, float, float] = GREY,
-    min_scale: float = 0.5,
-    max_scale: float = 2.0,
-    scale_step: float = 0.25,
-    flip_probability: float = 0.5,
-    strong_augmentation: Sequence[str] = ("color_jitter", "cutout"),
+    min_scale: Annotated[float, Range(low=0.01, high=100)] = 0.5,
+    max_scale: Annotated[float, Range(low="min_scale", high=100)] = 2.0,
+    scale_step: NonNegative = 0.25,
+    flip_probability: Share = 0.5,
+    strong_augmentation: Union[str, Sequence[str]] = ("color_jitter", "cutout"),
     strong_views: int = 1,
-    max_broken_records: int = 0,
-    decoded_megabytes: float = 256,
+    max_broken_records: Natural = 0,
+    decoded_megabytes: Annotated[float, Range(low=0, high=10**9)] = 256,
     data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
@@ -171,9 +181,9 @@ def evaluation_batches(
     split: str,
     *,
     spec: DatasetSpec,
-    min_resize: Optional[int] = None,
-    max_resize: Optional[int] = None,
-    resize_factor: Optional[int] = None,
+    min_resize: Optional[Count] = None,
+    max_resize: Optional[Annotated[Count, Range(low="min_resize")]] = None,
+    resize_factor: Optional[Count] = None,
 ) -> tf.data.Dataset:
     """Every image of a split once, whole, in the order of the shards.
 
@@ -190,10 +200,15 @@ def evaluation_batches(
       string. Height and width are the image's own.
 
     Raises:
-      UserError: shards are missing or broken.
+      UserError: shards are missing or broken, or `min_resize` alone is missing.
       tf.errors.InvalidArgumentError: while the dataset is read; an image is broken.
         `parsing.user_errors` makes it a UserError.
     """
+    if (max_resize or resize_factor) and not min_resize:
+        raise UserError(
+            f"evaluation_batches.max_resize = {max_resize} and resize_factor = "
+            f"{resize_factor} act with evaluation_batches.min_resize only. Set it too."
+        )
     records = Records(data_dir, split, spec.name)
 
     def example(index):

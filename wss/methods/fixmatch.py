@@ -25,6 +25,7 @@ from wss.methods.base import (
 from wss.models.deeplab import DeepLabV3Plus
 from wss.replicas import Ratio, mean_count
 from wss.resize import resize_bilinear
+from wss.settings import Share
 
 Images = Mapping[str, tf.Tensor]
 
@@ -93,8 +94,8 @@ class FixMatch(Method):
         model: DeepLabV3Plus,
         ignore_label: int,
         *,
-        threshold: float = 0.95,
-        box_probability: float = 0.5,
+        threshold: Share = 0.95,
+        box_probability: Share = 0.5,
     ):
         """Creates the method.
 

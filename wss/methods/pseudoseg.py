@@ -6,7 +6,7 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 
 import enum
 import functools
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Tuple
 
 import gin
 import tensorflow as tf
@@ -28,6 +28,7 @@ from wss.pseudo_labels.attention import SelfAttention
 from wss.pseudo_labels.fusion import PseudoLabel, fuse
 from wss.replicas import Ratio
 from wss.resize import resize_bilinear, resize_nearest
+from wss.settings import Count, Natural, NonNegative, Several
 
 Images = Mapping[str, tf.Tensor]
 
@@ -57,10 +58,10 @@ class PseudoSeg(Method):
         *,
         weakly: bool = False,
         classifier_on_unlabeled: bool = True,
-        unlabeled_weight: float = 1.0,
-        ramp_up_steps: int = 0,
+        unlabeled_weight: NonNegative = 1.0,
+        ramp_up_steps: Natural = 0,
         use_attention: bool = True,
-        attention_strides: Sequence[int] = (15, 16),
+        attention_strides: Several[Count] = (15, 16),
     ):
         """Creates the method.
 
@@ -161,7 +162,7 @@ class PseudoSeg(Method):
     def _weight(self, step: tf.Tensor) -> tf.Tensor:
         """The factor of the consistency loss at a step."""
         if not self.ramp_up_steps:
-            return tf.constant(self.unlabeled_weight)
+            return tf.constant(self.unlabeled_weight, tf.float32)
         progress = tf.cast(step, tf.float32) / self.ramp_up_steps
         return self.unlabeled_weight * tf.minimum(1.0, progress)
 

@@ -14,6 +14,7 @@ from wss.methods.base import (
     segmentation_panels,
 )
 from wss.models.deeplab import DeepLabV3Plus
+from wss.settings import NonNegative
 
 
 class Draw(enum.IntEnum):
@@ -28,7 +29,11 @@ class Supervised(Method):
     """The labeled images' loss alone; an auxiliary one if asked for."""
 
     def __init__(
-        self, model: DeepLabV3Plus, ignore_label: int, *, auxiliary_weight: float = 0.0
+        self,
+        model: DeepLabV3Plus,
+        ignore_label: int,
+        *,
+        auxiliary_weight: NonNegative = 0.0
     ):
         """Creates the method.
 

@@ -5,7 +5,7 @@ al., CVPR 2022) and `train_semi.py` of its published code.
 """
 
 import enum
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
@@ -31,6 +31,7 @@ from wss.models.tf1_checkpoint import named_variables
 from wss.pseudo_labels import reliability
 from wss.replicas import Ratio
 from wss.resize import resize_bilinear, resize_nearest
+from wss.settings import Count, NonNegative, Percent, Share
 
 Images = Mapping[str, tf.Tensor]
 
@@ -114,14 +115,14 @@ class U2PL(Method):
         model: DeepLabV3Plus,
         ignore_label: int,
         *,
-        warm_up_steps: int = 1,
-        mixing: str = "cutmix",
-        mixing_probability: float = 0.5,
-        unreliable_percent: float = 20.0,
-        contrastive_weight: float = 0.1,
-        teacher_decay: float = 0.99,
-        teacher_statistics: str = "average",
-        auxiliary_weight: float = 0.0,
+        warm_up_steps: Count = 1,
+        mixing: Literal[MIXINGS] = "cutmix",
+        mixing_probability: Share = 0.5,
+        unreliable_percent: Percent = 20.0,
+        contrastive_weight: NonNegative = 0.1,
+        teacher_decay: Share = 0.99,
+        teacher_statistics: Literal[TEACHER_STATISTICS] = "average",
+        auxiliary_weight: NonNegative = 0.0,
     ):
         """Creates the method.
 

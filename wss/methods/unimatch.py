@@ -21,6 +21,7 @@ from wss.methods.fixmatch import (
 )
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints, dropout_mask
+from wss.settings import Share
 
 
 class Draw(enum.IntEnum):
@@ -53,8 +54,8 @@ class UniMatch(FixMatch):
         model: DeepLabV3Plus,
         ignore_label: int,
         *,
-        threshold: float = 0.95,
-        box_probability: float = 0.5,
+        threshold: Share = 0.95,
+        box_probability: Share = 0.5,
         perturbs_labeled: bool = True,
     ):
         """Creates the method.

@@ -9,6 +9,7 @@ from typing import (
     Any,
     Dict,
     List,
+    Literal,
     Mapping,
     MutableMapping,
     Optional,
@@ -33,6 +34,7 @@ from wss.models.heads import (
     pixel_outputs,
 )
 from wss.models.layers import EndPoints, dropout_mask, precision_policy
+from wss.settings import Count, Decay, Several
 
 __all__ = ["DeepLabV3Plus", "mean_pixel"]
 
@@ -64,14 +66,14 @@ class DeepLabV3Plus(tf.keras.Model):
         num_classes: int,
         variant: str = "xception_65",
         output_stride: int = 16,
-        atrous_rates: Optional[Sequence[int]] = None,
-        multi_grid: Optional[Sequence[int]] = None,
-        decoder_output_stride: int = 4,
-        aspp_channels: int = 256,
-        decoder_channels: int = 256,
-        heads: str = "deeplab",
-        batch_norm_decay: Optional[float] = None,
-        backbone_batch_norm_decay: Optional[float] = None,
+        atrous_rates: Optional[Several[Count]] = None,
+        multi_grid: Optional[Several[Count]] = None,
+        decoder_output_stride: Literal[4, 8] = 4,
+        aspp_channels: Count = 256,
+        decoder_channels: Count = 256,
+        heads: Literal[tuple(STYLES)] = "deeplab",
+        batch_norm_decay: Optional[Decay] = None,
+        backbone_batch_norm_decay: Optional[Decay] = None,
         recompute: bool = False,
     ):
         """Creates all variables.

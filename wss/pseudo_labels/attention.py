@@ -8,7 +8,7 @@ googleinterns/wss.
 """
 
 import math
-from typing import Sequence, Tuple
+from typing import Literal, Sequence, Tuple
 
 import gin
 import tensorflow as tf
@@ -17,6 +17,7 @@ from wss.errors import UserError
 from wss.models import layers
 from wss.models.batch_norm import BatchNorm
 from wss.resize import resize_bilinear, resize_nearest
+from wss.settings import Count, Decay
 
 # Takes a masked-out key from the softmax. With float32 logits nothing is left of it.
 MASKED = -1e9
@@ -40,11 +41,11 @@ class SelfAttention(tf.Module):
         self,
         num_classes: int,
         *,
-        attention_dim: int = 128,
-        version: int = 2,
-        key_downsampling: int = 1,
-        downsample_method: str = "nearest",
-        batch_norm_decay: float = 0.999,
+        attention_dim: Count = 128,
+        version: Literal[1, 2] = 2,
+        key_downsampling: Count = 1,
+        downsample_method: Literal["nearest", "bilinear"] = "nearest",
+        batch_norm_decay: Decay = 0.999,
     ):
         """Creates the layers.
 

@@ -5,13 +5,14 @@ train_wss.py of googleinterns/wss.
 """
 
 import dataclasses
-from typing import Optional, Tuple
+from typing import Literal, Optional, Tuple
 
 import gin
 import tensorflow as tf
 
 from wss.errors import UserError
 from wss.replicas import batch_mean
+from wss.settings import Positive, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +87,12 @@ def fuse(
     decoder_logits: tf.Tensor,
     attention_logits: Optional[tf.Tensor],
     *,
-    temperature: float = 0.5,
-    source: str = "average",
-    decoder_weight: float = 0.5,
-    normalize_over: str = "batch",
+    temperature: Positive = 0.5,
+    source: Literal["average", "attention"] = "average",
+    decoder_weight: Share = 0.5,
+    normalize_over: Literal["batch", "pixel", "none"] = "batch",
     soft: bool = True,
-    threshold: float = 0.0,
+    threshold: Share = 0.0,
 ) -> PseudoLabel:
     """Fuses the decoder's and the attention's prediction for the weak view.
 

@@ -4,17 +4,18 @@ import functools
 import json
 import os
 import sys
-from typing import List, Optional
+from typing import Annotated, List, Optional
 
 import gin
 import tensorflow as tf
 
 from wss.errors import UserError
+from wss.settings import Range
 
 
 @gin.configurable
 def get_strategy(
-    tpu: Optional[str] = None, logical_cpus: int = 1
+    tpu: Optional[str] = None, logical_cpus: Annotated[int, Range(low=1, high=256)] = 1
 ) -> tf.distribute.Strategy:
     """Chooses by what is there: the TPU asked for, else GPUs, else the CPU.
 

@@ -9,6 +9,8 @@ from typing import Any, Iterator
 import gin
 import tensorflow as tf
 
+from wss.settings import NonNegative
+
 
 @gin.configurable
 class InputClock:
@@ -20,7 +22,7 @@ class InputClock:
       stall_seconds: a wait for one batch that is worth a warning; 0: never.
     """
 
-    def __init__(self, stall_seconds: float = 60.0):
+    def __init__(self, stall_seconds: NonNegative = 60.0):
         self._stall_seconds = stall_seconds
         with tf.device("/cpu:0"):
             # Seconds of all waits, and since when (Unix time) a step waits; 0: it does

@@ -1,7 +1,11 @@
 """Loss scaling for float16, whose smallest gradients would otherwise become 0."""
 
+from typing import Annotated
+
 import gin
 import tensorflow as tf
+
+from wss.settings import Count, Range
 
 
 @gin.configurable
@@ -17,10 +21,14 @@ class LossScale(tf.Module):
       growth_steps: length of the series.
     """
 
-    def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000):
+    def __init__(
+        self,
+        initial: Annotated[float, Range(low=1)] = 2.0**15,
+        growth_steps: Count = 2000,
+    ):
         super().__init__(name="loss_scale")
         self._growth_steps = growth_steps
-        self.value = tf.Variable(initial, trainable=False, name="value")
+        self.value = tf.Variable(float(initial), trainable=False, name="value")
         self._good_steps = tf.Variable(
             0, trainable=False, dtype=tf.int64, name="good_steps"
         )

@@ -1,12 +1,14 @@
 """Momentum as in TF1, and the factors on single variables' gradients."""
 
-from typing import Dict, Iterable, Mapping, Optional, Sequence
+from typing import Annotated, Dict, Iterable, Mapping, Optional
 
 import gin
 import tensorflow as tf
 
+from wss.settings import NonNegative, Range, Several
 
-@gin.configurable
+
+@gin.configurable(denylist=["variables"])
 class Momentum(tf.Module):
     """Momentum with the learning rate outside of the accumulator, as in TF1:
 
@@ -22,7 +24,11 @@ class Momentum(tf.Module):
       momentum: share of the accumulator that a step keeps.
     """
 
-    def __init__(self, variables: Mapping[str, tf.Variable], momentum: float = 0.9):
+    def __init__(
+        self,
+        variables: Mapping[str, tf.Variable],
+        momentum: Annotated[float, Range(low=0, below=1)] = 0.9,
+    ):
         super().__init__(name="momentum")
         self.momentum = momentum
         self.accumulators: Dict[str, tf.Variable] = {}
@@ -82,13 +88,13 @@ class Momentum(tf.Module):
             )
 
 
-@gin.configurable
+@gin.configurable(denylist=["names"])
 def gradient_multipliers(
     names: Iterable[str],
     *,
-    last_layers: Sequence[str] = ("logits",),
-    last_layer_multiplier: float = 1.0,
-    bias_multiplier: float = 2.0,
+    last_layers: Several[str] = ("logits",),
+    last_layer_multiplier: NonNegative = 1.0,
+    bias_multiplier: NonNegative = 2.0,
 ) -> Dict[str, float]:
     """Factors on the gradients of single variables (DeepLab's training utilities).
 

@@ -1,9 +1,12 @@
 """Learning rates as functions of the step."""
 
+from typing import Literal
+
 import gin
 import tensorflow as tf
 
 from wss.errors import UserError
+from wss.settings import Count, Natural, NonNegative, Positive
 
 
 def polynomial_decay(
@@ -41,21 +44,21 @@ def staircase_decay(
     return base * tf.pow(tf.constant(factor, tf.float32), stairs)
 
 
-@gin.configurable
+@gin.configurable(denylist=["step", "total_steps"])
 def learning_rate(
     step: tf.Tensor,
     total_steps: int,
     *,
-    policy: str = "poly",
-    base: float = 0.007,
-    end: float = 0.0,
-    power: float = 0.9,
-    decay_steps: float = 0.0,
-    decay_factor: float = 0.1,
-    decay_interval: int = 2000,
-    slow_start_steps: int = 0,
-    slow_start_rate: float = 1e-4,
-    slow_start_burn_in: str = "none",
+    policy: Literal["poly", "step"] = "poly",
+    base: Positive = 0.007,
+    end: NonNegative = 0.0,
+    power: NonNegative = 0.9,
+    decay_steps: NonNegative = 0.0,
+    decay_factor: Positive = 0.1,
+    decay_interval: Count = 2000,
+    slow_start_steps: Natural = 0,
+    slow_start_rate: NonNegative = 1e-4,
+    slow_start_burn_in: Literal["none", "linear"] = "none",
 ) -> tf.Tensor:
     """The learning rate of a step (DeepLab's `get_model_learning_rate`).
 

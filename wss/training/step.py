@@ -10,6 +10,7 @@ import tensorflow as tf
 from wss import replicas
 from wss.errors import NotFiniteError, UserError
 from wss.replicas import Ratio
+from wss.settings import NonNegative
 from wss.training import loop, memory, optimizers, schedules, workers
 from wss.training.gradients import differentiate, in_portions, total
 from wss.training.loss_scale import LossScale
@@ -35,7 +36,7 @@ class TrainingStep:
         *,
         total_steps: int,
         seed: int = 0,
-        weight_decay: float = 4e-5,
+        weight_decay: NonNegative = 4e-5,
         accumulation_steps: int = 1,
         synchronized: bool = False,
         jit_compile: bool = False,
@@ -314,7 +315,7 @@ class TrainingStep:
         if scale is not None:
             summed = [gradient / scale for gradient in summed]
         gradients = dict(zip(gradients, summed))
-        weight_decay = tf.constant(self._weight_decay)
+        weight_decay = tf.constant(self._weight_decay, tf.float32)
         for name in self._regularized:
             # Without the wait it would be computed, and kept, from the beginning on.
             wait = [gradients[name]] if name in gradients else []

@@ -9,6 +9,7 @@ import gin
 import tensorflow as tf
 
 from wss.errors import NotFiniteError
+from wss.settings import Count, Natural
 from wss.training import curves, memory, summaries
 from wss.training.checkpoints import Checkpoints
 from wss.training.input_clock import InputClock
@@ -53,11 +54,13 @@ class Trainer:
         of its batch and returns the file's path.
       class_names: names of the entries of monitors that have one for each class.
       profile_steps: the profiler runs from behind the first to behind the second step.
-      checkpoint_interval: steps between two checkpoints.
+      checkpoint_interval: steps between two checkpoints; 0 means only at the end.
       keep_checkpoints: how many of the last checkpoints to keep.
       eval_interval: steps between two evaluations; 0 means only at the end.
-      log_interval: steps between two progress lines and two points of a curve.
-      image_interval: steps between two histograms and sample images.
+      log_interval: steps between two progress lines and two points of a curve; 0 means
+        only at the start and the end.
+      image_interval: steps between two histograms and sample images; 0 means only at
+        the end.
       steps_per_loop: steps that run without coming back to Python, at most; slow ones
         come back more often.
     """
@@ -74,12 +77,12 @@ class Trainer:
     save_batch: Optional[Callable[[int, str], str]] = None
     class_names: Sequence[str] = ()
     profile_steps: Optional[Tuple[int, int]] = None
-    checkpoint_interval: int = 1000
-    keep_checkpoints: int = 5
-    eval_interval: int = 0
-    log_interval: int = 10
-    image_interval: int = 500
-    steps_per_loop: int = 10
+    checkpoint_interval: Natural = 1000
+    keep_checkpoints: Count = 5
+    eval_interval: Natural = 0
+    log_interval: Natural = 10
+    image_interval: Natural = 500
+    steps_per_loop: Count = 10
 
     def __post_init__(self):
         self._checkpoints = Checkpoints(
@@ -193,9 +196,9 @@ class Trainer:
             self.checkpoint_interval,
             self.eval_interval,
         )
-        to_event = [interval - step % interval for interval in intervals if interval]
+        to_event = [every - step % every for every in intervals if every > 0]
         to_event.append(self._profile.steps_to_next(step) or self.total_steps)
-        loop = min(self.steps_per_loop, max(1, self._quick_steps))
+        loop = max(1, min(self.steps_per_loop, self._quick_steps))
         return min([*to_event, loop, self.total_steps - step])
 
     def _check_finite(self) -> None:

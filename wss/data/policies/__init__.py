@@ -16,6 +16,7 @@ The function's name is the policy's. A new file in this folder is found by itsel
 
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import zlib
 from typing import Callable, Dict, NamedTuple, Optional
@@ -47,7 +48,8 @@ _POLICIES: Dict[str, Policy] = {}
 
 def _register(kind: str, requires: Optional[str]) -> Callable:
     def decorate(function: Callable) -> Callable:
-        configurable = gin.configurable(function)
+        subject_and_seed = list(inspect.signature(function).parameters)[:2]
+        configurable = gin.configurable(denylist=subject_and_seed)(function)
         name = function.__name__
         _POLICIES[name] = Policy(name, kind, configurable, requires)
         return configurable

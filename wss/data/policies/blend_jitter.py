@@ -7,17 +7,18 @@ brightness where this multiplies, and takes the contrast channel by channel.
 import tensorflow as tf
 
 from wss.data.policies import photometric
+from wss.settings import Share
 
 
 @photometric()
 def blend_jitter(
     image: tf.Tensor,
     seed: tf.Tensor,
-    probability: float = 0.8,
-    brightness: float = 0.5,
-    contrast: float = 0.5,
-    saturation: float = 0.5,
-    hue: float = 0.25,
+    probability: Share = 0.8,
+    brightness: Share = 0.5,
+    contrast: Share = 0.5,
+    saturation: Share = 0.5,
+    hue: Share = 0.25,
 ) -> tf.Tensor:
     """Changes brightness, contrast, saturation and hue in random order.
 

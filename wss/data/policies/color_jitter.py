@@ -9,6 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from wss.data.policies import photometric
+from wss.settings import Share
 
 
 class Jitter(NamedTuple):
@@ -33,10 +34,10 @@ class Jitter(NamedTuple):
 def color_jitter(
     image: tf.Tensor,
     seed: tf.Tensor,
-    brightness: float = 0.5,
-    contrast: float = 0.5,
-    saturation: float = 0.5,
-    hue: float = 0.25,
+    brightness: Share = 0.5,
+    contrast: Share = 0.5,
+    saturation: Share = 0.5,
+    hue: Share = 0.25,
 ) -> tf.Tensor:
     """Jitters the colours of an image; a strength of 0 leaves that property alone.
 

@@ -1,14 +1,19 @@
 """CutOut (https://arxiv.org/abs/1708.04552): a square hole at a random place."""
 
-from typing import Tuple
+from typing import Annotated, Tuple
 
 import tensorflow as tf
 
 from wss.data.policies import occlusion
+from wss.settings import Range
 
 
 @occlusion()
-def cutout(size: Tuple[int, int], seed: tf.Tensor, half_size: int = 50) -> tf.Tensor:
+def cutout(
+    size: Tuple[int, int],
+    seed: tf.Tensor,
+    half_size: Annotated[int, Range(low=0, high=10000)] = 50,
+) -> tf.Tensor:
     """Draws a hole of (2 * half_size)^2 pixels, cut off at the border.
 
     Args:

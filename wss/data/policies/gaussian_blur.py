@@ -1,19 +1,21 @@
 """Gaussian blur now and then, as in SimCLR (https://arxiv.org/abs/2002.05709)."""
 
 import math
+from typing import Annotated
 
 import tensorflow as tf
 
 from wss.data.policies import photometric
+from wss.settings import Positive, Range, Share
 
 
 @photometric()
 def gaussian_blur(
     image: tf.Tensor,
     seed: tf.Tensor,
-    probability: float = 0.5,
-    min_sigma: float = 0.1,
-    max_sigma: float = 2.0,
+    probability: Share = 0.5,
+    min_sigma: Positive = 0.1,
+    max_sigma: Annotated[float, Range(low="min_sigma", high=100)] = 2.0,
 ) -> tf.Tensor:
     """Blurs some images.
 

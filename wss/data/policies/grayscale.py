@@ -3,10 +3,11 @@
 import tensorflow as tf
 
 from wss.data.policies import photometric
+from wss.settings import Share
 
 
 @photometric()
-def grayscale(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.2) -> tf.Tensor:
+def grayscale(image: tf.Tensor, seed: tf.Tensor, probability: Share = 0.2) -> tf.Tensor:
     """Takes the colour out of some images.
 
     Args:

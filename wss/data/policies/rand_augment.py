@@ -10,11 +10,12 @@ import functools
 import tensorflow as tf
 
 from wss.data.policies import photometric
+from wss.settings import Natural, Share
 
 
 @photometric(requires="tensorflow_addons")
 def rand_augment(
-    image: tf.Tensor, seed: tf.Tensor, num_layers: int = 2, magnitude: float = 1.0
+    image: tf.Tensor, seed: tf.Tensor, num_layers: Natural = 2, magnitude: Share = 1.0
 ) -> tf.Tensor:
     """Applies `num_layers` operations, each drawn with its strength.
 

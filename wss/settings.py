@@ -1,0 +1,232 @@
+"""What a setting may be: its type and range, declared where it is an argument.
+
+    def learning_rate(*, base: Positive = 0.007, policy: Literal["poly", "step"] = ...
+
+`wss.config` checks every value against them as soon as it has read the gin files, and
+`wss.command_line` the numbers of the command line.
+"""
+
+import collections.abc
+import inspect
+import math
+from typing import (
+    Annotated,
+    Any,
+    Iterator,
+    Literal,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
+
+# What TensorFlow's int32 and float32 hold.
+LARGEST_INT = 2**31 - 1
+LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Range(NamedTuple):
+    """Limits of a number; a limit may be another argument, given by its name.
+
+    Attributes:
+      low: the smallest.
+      high: the largest.
+      above: every number above it.
+      below: every number below it.
+
+    >>> words(Annotated[float, Range(above=0, high="max_scale")])
+    'a number above 0, at most max_scale'
+    """
+
+    low: Union[float, str, None] = None
+    high: Union[float, str, None] = None
+    above: Union[float, str, None] = None
+    below: Union[float, str, None] = None
+
+    def admits(self, value: float, others: Mapping[str, Any]) -> bool:
+        """Whether a number lies in it; `others` are the arguments beside it."""
+
+        def limit(end: Union[float, str, None], otherwise: float) -> float:
+            end = others.get(end) if isinstance(end, str) else end
+            return end if fits(float, end) else otherwise
+
+        return limit(self.low, -math.inf) <= value <= limit(
+            self.high, math.inf
+        ) and limit(self.above, -math.inf) < value < limit(self.below, math.inf)
+
+    def words(self, others: Mapping[str, Any]) -> str:
+        """It in words that stand behind "a number"."""
+        if self.low is not None and self.high is not None:
+            return f"from {_end(self.low, others)} to {_end(self.high, others)}"
+        named = {
+            "of at least": self.low,
+            "above": self.above,
+            "at most": self.high,
+            "below": self.below,
+        }
+        return ", ".join(
+            f"{word} {_end(end, others)}"
+            for word, end in named.items()
+            if others.get(end, end) is not None
+        )
+
+
+class NotEmpty(NamedTuple):
+    """At least one entry."""
+
+    def admits(self, value: Sequence[Any], others: Mapping[str, Any]) -> bool:
+        """Whether there is one."""
+        return len(value) > 0
+
+    def words(self, others: Mapping[str, Any]) -> str:
+        """It in words that stand behind "a tuple of whole numbers"."""
+        return "(one or more)"
+
+
+_Entry = TypeVar("_Entry")
+
+Count = Annotated[int, Range(above=0)]
+Natural = Annotated[int, Range(low=0)]
+Positive = Annotated[float, Range(above=0)]
+NonNegative = Annotated[float, Range(low=0)]
+Share = Annotated[float, Range(low=0, high=1)]
+PositiveShare = Annotated[float, Range(above=0, high=1)]
+Percent = Annotated[float, Range(low=0, high=100)]
+# What a moving average keeps of itself in a step.
+Decay = Annotated[float, Range(above=0, below=1)]
+Several = Annotated[Sequence[_Entry], NotEmpty()]
+# A side, or height and width, in pixels.
+_Side = Annotated[int, Range(low=1, high=2**14 + 1)]
+Size = Union[_Side, Tuple[_Side, _Side]]
+
+
+def fits(kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING) -> bool:
+    """Whether a value is of a kind.
+
+    Args:
+      kind: an annotation: bool, int, float, str, None, a `Literal`, a class by `Type`,
+        a function by `Callable`, `Sequence`, `Tuple`, `Union` and `Optional` of them,
+        and `Annotated` with what is above. Whole numbers are numbers, bools are none.
+        Of any other annotation everything is.
+      value: the value.
+      others: the arguments beside it, by name, for limits that are one of them.
+
+    >>> fits(Positive, 1), fits(Positive, -1), fits(bool, "False")
+    (True, False, False)
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        kind, *rules = arguments
+        return fits(kind, value, others) and all(r.admits(value, others) for r in rules)
+    if origin is Union:
+        return any(fits(choice, value, others) for choice in arguments)
+    if origin is Literal:
+        return any(type(value) is type(c) and value == c for c in arguments)
+    if origin is type:
+        base = arguments[0]  # It is no choice itself.
+        return inspect.isclass(value) and issubclass(value, base) and value is not base
+    if origin is collections.abc.Callable:
+        return callable(value)
+    if origin in (tuple, collections.abc.Sequence):
+        if not isinstance(value, (tuple, list)):
+            return False
+        if origin is tuple and len(value) != len(arguments):
+            return False
+        return all(fits(arguments[0], entry, others) for entry in value)
+    if kind is int:
+        return _is_number(value, int) and abs(value) <= LARGEST_INT
+    if kind is float:
+        return _is_number(value, (int, float)) and abs(value) <= LARGEST_FLOAT
+    if kind is str:
+        return isinstance(value, str) and value != "" and "\0" not in value
+    if kind in (bool, type(None)):
+        return isinstance(value, kind)
+    return True
+
+
+def words(kind: Any, others: Mapping[str, Any] = _NOTHING) -> str:
+    """What a value of a kind is, in words; arguments as of `fits`.
+
+    Raises:
+      TypeError: `kind` is none that `fits` knows.
+
+    >>> words(Optional[Share])
+    'a number from 0 to 1, or None'
+    >>> words(Several[Literal["weak", "strong"]])
+    "a tuple (one or more), each entry 'weak' or 'strong'"
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        kind, *rules = arguments
+        noun, comma, entries = words(kind, others).partition(", ")
+        limits = ", ".join(filter(None, (rule.words(others) for rule in rules)))
+        return f"{noun} {limits}{comma}{entries}"
+    if origin is Union:
+        return ", or ".join(words(choice, others) for choice in arguments)
+    if origin is Literal:
+        return _one_of(map(repr, arguments))
+    if origin is type:
+        return _one_of(f"@{name}" for name in _configurable_classes(arguments[0]))
+    if origin is collections.abc.Callable:
+        return "a function, by its name with @ before it"
+    if origin is collections.abc.Sequence:
+        return f"a tuple, each entry {words(arguments[0], others)}"
+    if origin is tuple:
+        return f"a tuple of {len(arguments)}, each entry {words(arguments[0], others)}"
+    simple = {
+        bool: "True or False",
+        int: "a whole number",
+        float: "a number",
+        str: "a text in quotes",
+        type(None): "None",
+    }
+    if kind not in simple:
+        raise TypeError(f"{kind} is no type of a setting.")
+    return simple[kind]
+
+
+def problem(
+    kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING
+) -> Optional[str]:
+    """What is wrong with a value, None where nothing is; arguments as of `fits`.
+
+    >>> print(problem(Count, 0))
+    it has to be a whole number above 0
+    """
+    if fits(kind, value, others):
+        return None
+    if _is_number(value, int) and abs(value) > LARGEST_INT:
+        return f"whole numbers go up to {LARGEST_INT}"
+    return f"it has to be {words(kind, others)}"
+
+
+def _is_number(value: Any, types: Any) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+def _end(end: Union[float, str], others: Mapping[str, Any]) -> str:
+    return f"{end} ({others[end]})" if end in others else str(end)
+
+
+def _one_of(names: Any) -> str:
+    *names, last = names
+    return f"{', '.join(names)} or {last}" if names else last
+
+
+def _configurable_classes(base: type) -> Iterator[str]:
+    """Names of the classes below `base` that gin knows."""
+    import gin  # Late: the command lines need none of it.
+
+    classes = (entry.wrapped for _, entry in gin.config._REGISTRY.items())
+    yield from sorted(
+        c.__name__
+        for c in classes
+        if inspect.isclass(c) and issubclass(c, base) and c is not base
+    )
