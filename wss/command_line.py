@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Callable, List
+from typing import Callable, List, NoReturn
 
 import absl.logging
 
@@ -100,8 +100,8 @@ def run(
 
     Returns:
       0 when all went well, 2 with a line `error: ...` for a mistake of the user's, 130
-      after Ctrl-C, 143 where SIGTERM ended a training that saved its state. Anything
-      else is a fault of ours and keeps its stack trace.
+      after Ctrl-C, 143 where SIGTERM and 129 where SIGHUP ended a training that saved
+      its state. Anything else is a fault of ours and keeps its stack trace.
     """
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -114,6 +114,8 @@ def run(
     try:
         command()
     except UserError as error:
+        # What failed lives on: TensorFlow may wait where that ends, see `leave`.
+        sys.last_value = error
         # gin adds lines about which call failed.
         message = str(error).split("\n  In call to configurable")[0]
         print(f"error: {message}", file=sys.stderr)
@@ -131,3 +133,15 @@ def run(
         print(f"\nStopped{goes_on}.", file=sys.stderr)
         return 130
     return 0
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with a status; after a failure at once.
+
+    TensorFlow's threads may still wait for a machine that is gone.
+    """
+    if status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -23,7 +23,7 @@ def send(number):
     time.sleep(0.2)  # The thread that listens takes its turn.
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_is_noted_and_the_second_ends(ended, capsys, number):
     before = signal.getsignal(number)
     signals = stopping.StopSignals()

@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any, Iterator, Optional
 
 from wss.errors import Stopped
 
-# What a machine sends before it is taken away, and Ctrl-C.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# What a machine sends before it is taken away, Ctrl-C, and a terminal that is closed.
+_NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class StopSignals:
@@ -75,6 +78,8 @@ class StopSignals:
             for number in iter(lambda: reader.recv(1), b""):
                 if number[0] not in _SIGNALS:
                     continue
+                if number[0] == getattr(signal, "SIGHUP", None):
+                    _leave_closed_outputs()
                 count += 1
                 if count > 1:
                     os._exit(128 + number[0])
@@ -85,3 +90,18 @@ class StopSignals:
                     file=sys.stderr,
                     flush=True,
                 )
+
+
+def _leave_closed_outputs() -> None:
+    """Whatever is printed into a closed window, or to a program that ended, vanishes.
+
+    It would fail, and with it what is still to be saved.
+    """
+    time.sleep(0.1)  # That program gets the signal at the same time.
+    poll = select.poll()
+    for stream in (1, 2):
+        poll.register(stream, 0)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream, _ in poll.poll(0):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
