@@ -11,9 +11,9 @@ fed, asks for its batches there:
 Both machines need this package in the same version, and the shards under the same path.
 The batches are those that the training would have made itself.
 
-WARNING: whoever reaches the two ports (--port and the one after it) can read and write
-this machine's files with your rights: TensorFlow listens on every interface and asks for
-no password. Let a firewall close both ports, and come to them by an SSH tunnel:
+WARNING: whoever reaches the two ports (--port and the one after it) can read and
+write this machine's files with your rights: TensorFlow listens on every interface and
+asks for no password. Let a firewall close both, and come to them by an SSH tunnel:
 
     python -m wss.data_service --port=5050 --host=localhost           # on HOST
     ssh -N -L 5050:localhost:5050 -L 5051:localhost:5051 HOST         # at the training
@@ -38,9 +38,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
         address, *servers = service.start(options.port, options.host)
         print(
-            "warning: whoever reaches this machine's ports can read and write its files "
-            "with your rights, for TensorFlow asks for no password. Close them by a "
-            "firewall; python -m wss.data_service --help shows the way by an SSH tunnel.",
+            "warning: whoever reaches this machine's ports can read and write its "
+            "files with your rights, for TensorFlow asks for no password. Close them "
+            "by a firewall; --help shows the way by an SSH tunnel.",
             file=sys.stderr,
             flush=True,
         )
@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--host",
-        help="name or address by which trainings come to this machine (default: its own "
-        "name); 'localhost' for those of this machine or by a tunnel",
+        help="name or address by which trainings come to this machine (default: its "
+        "own name); 'localhost' for those of this machine or by a tunnel",
     )
     return parser
 

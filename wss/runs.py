@@ -5,7 +5,7 @@ from typing import Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import config, faults
+from wss import agreement, config, faults
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.experiment import CLASSES_FILE, Experiment
@@ -38,6 +38,8 @@ def run(
             experiment.check_evaluation()
         if mode != "eval":
             experiment.check_training()
+        agreement.check(experiment, mode, profile_steps)
+        if mode != "eval":
             with faults.explained_folder(model_dir), faults.sole_training(own_dir):
                 experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
         elif is_chief:

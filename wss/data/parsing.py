@@ -68,7 +68,8 @@ def parse_example(
     Raises:
       tf.errors.InvalidArgumentError: where the tensors are evaluated; the record is
         no `tf.train.Example`, a feature is missing, neither JPEG nor PNG, or of too
-        many pixels, or image and mask differ in size. The message names the feature and the record.
+        many pixels, or image and mask differ in size. The message names the feature and
+        the record.
     """
     features = _parse_features(serialized, source)
     where = _describe(features[FILENAME], source)

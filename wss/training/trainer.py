@@ -112,9 +112,8 @@ class Trainer:
         """Trains to the last step.
 
         Raises:
-          UserError: a batch can not be made, and the state before it is saved; a loss is
-            not finite, or a checkpoint can not be written, and the checkpoints before
-            stay.
+          UserError: a batch can not be made (the state before it is saved), a loss is
+            not finite, or a checkpoint can not be written; the checkpoints before stay.
           Stopped: a signal came; the state is saved.
         """
         restored = self._checkpoints.restore()
@@ -160,7 +159,7 @@ class Trainer:
                 self._signals.stop()
 
     def _run(self, iterator: Any, count: int) -> Dict[str, Any]:
-        """Takes steps; what was learned before a batch that can not be made is saved."""
+        """Takes steps, and saves those before a batch that can not be made."""
         try:
             with self.input_errors():
                 return self.training_step.run(iterator, tf.constant(count))
