@@ -4,6 +4,10 @@ import importlib.util
 import os
 import typing
 
+from wss import interrupts
+
+interrupts.expect_command()
+
 # The models are Keras 2 models. From TensorFlow 2.16 on Keras 2 lives in `tf_keras`
 # and has to be asked for before TensorFlow is imported; asking for it where it is not
 # installed (TensorFlow 2.15) breaks `tf.keras`.

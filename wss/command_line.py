@@ -9,6 +9,7 @@ from typing import Callable, List, NoReturn
 
 import absl.logging
 
+from wss import interrupts
 from wss.errors import Stopped, UserError
 
 
@@ -112,6 +113,7 @@ def run(
         lambda record: "Sharding callback duration" not in record.getMessage()
     )
     try:
+        interrupts.begin()
         command()
     except UserError as error:
         # What failed lives on: TensorFlow may wait where that ends, see `leave`.
@@ -132,6 +134,8 @@ def run(
         goes_on = "; the same command goes on from here" if resumable else ""
         print(f"\nStopped{goes_on}.", file=sys.stderr)
         return 130
+    finally:
+        interrupts.begin(False)
     return 0
 
 

@@ -7,6 +7,7 @@ they are, on the ports that TensorFlow will listen on.
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -56,8 +57,9 @@ class _Meeting:
             server = _listen(port)
         except OSError as error:
             own = self._cluster.describe(self._cluster.place)
+            reason = os.strerror(error.errno)  # Its own sentence is longer.
             self._end(
-                f"{own} can not listen on its port ({error.strerror}). Has another "
+                f"{own} can not listen on its port ({reason}). Has another "
                 "process the same index in its TF_CONFIG, or does an earlier run still "
                 "go on?",
                 time.monotonic() + _TELLING_S,
