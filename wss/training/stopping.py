@@ -1,13 +1,12 @@
 """Signals that end a training: its state is saved first."""
 
 import contextlib
+import errno
 import os
-import select
 import signal
 import socket
 import sys
 import threading
-import time
 from typing import Any, Iterator, Optional
 
 from wss.errors import Stopped
@@ -43,8 +42,10 @@ class StopSignals:
         writer.setblocking(False)
         wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._listen, args=(reader,), daemon=True).start()
+        out, err = _Lasting(sys.stdout), _Lasting(sys.stderr)
         try:
-            yield
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -78,8 +79,6 @@ class StopSignals:
             for number in iter(lambda: reader.recv(1), b""):
                 if number[0] not in _SIGNALS:
                     continue
-                if number[0] == getattr(signal, "SIGHUP", None):
-                    _leave_closed_outputs()
                 count += 1
                 if count > 1:
                     os._exit(128 + number[0])
@@ -92,16 +91,35 @@ class StopSignals:
                 )
 
 
-def _leave_closed_outputs() -> None:
-    """Whatever is printed into a closed window, or to a program that ended, vanishes.
+class _Lasting:
+    """A stream that outlives its terminal, or the program that reads it.
 
-    It would fail, and with it what is still to be saved.
+    Whatever is written after them vanishes. It would fail, and with it what is still to
+    be saved.
     """
-    time.sleep(0.1)  # That program gets the signal at the same time.
-    poll = select.poll()
-    for stream in (1, 2):
-        poll.register(stream, 0)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream, _ in poll.poll(0):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._without_reader():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._without_reader():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _without_reader(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
