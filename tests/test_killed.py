@@ -1,9 +1,12 @@
 """Trainings that end in the middle, by SIGKILL and by signals that can be caught."""
 
+import fcntl
+import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -45,7 +48,8 @@ def test_a_killed_run_gives_the_numbers_of_an_undisturbed_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    "number, status",
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
 )
 def test_a_signal_ends_a_run_behind_a_step_that_is_saved(tmp_path, number, status):
     process = subprocess.Popen(
@@ -64,3 +68,30 @@ def test_a_signal_ends_a_run_behind_a_step_that_is_saved(tmp_path, number, statu
     assert f"Stopped by {name}. The state is saved; the same command" in errors
     assert "Traceback" not in errors
     assert re.search(r"ckpt-\d+$", checkpoints.find_latest(str(tmp_path)))
+
+
+def test_a_closed_terminal_costs_no_step(tmp_path):
+    terminal, side = os.openpty()
+    process = subprocess.Popen(
+        command(tmp_path, 1 << 20),
+        stdout=side,
+        stderr=side,
+        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(1, termios.TIOCSCTTY, 0)),
+    )
+    os.close(side)
+    while b"step " not in os.read(terminal, 1 << 16):
+        pass
+    os.close(terminal)
+    assert process.wait(60) == 129
+    assert re.search(r"ckpt-\d+$", checkpoints.find_latest(str(tmp_path)))
+
+
+def test_nohup_lets_a_run_go_on(tmp_path):
+    process = subprocess.Popen(
+        ["nohup", *command(tmp_path, 20)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline().startswith("step")
+    process.send_signal(signal.SIGHUP)
+    process.stdout.read()
+    assert process.wait(60) == 0
+    assert checkpoints.find_latest(str(tmp_path)) == f"{tmp_path}/ckpt-20"

@@ -1,25 +1,12 @@
 """wss: learning semantic segmentation from few labels, in TensorFlow 2."""
 
+import importlib.util
 import os
-import signal
-import sys
+import typing
 
+from wss import interrupts
 
-def _stop_at_once(*_) -> None:
-    os.write(sys.stderr.fileno(), b"\nStopped.\n")
-    os._exit(130)
-
-
-# While `python -m` looks for a command of ours. Until `command_line.run` begins, Ctrl-C
-# would show where in the imports it came. What is ignored, as by nohup, stays so.
-if (
-    sys.argv[:1] == ["-m"]
-    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-):
-    signal.signal(signal.SIGINT, _stop_at_once)
-
-import importlib.util  # noqa: E402
-import typing  # noqa: E402
+interrupts.expect_command()
 
 # The models are Keras 2 models. From TensorFlow 2.16 on Keras 2 lives in `tf_keras`
 # and has to be asked for before TensorFlow is imported; asking for it where it is not

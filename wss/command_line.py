@@ -8,12 +8,11 @@ import os
 import re
 import signal
 import sys
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, NoReturn, Optional
 
 import absl.logging
 
-import wss
-from wss import settings
+from wss import interrupts, settings
 from wss.errors import Stopped, UserError, first_line
 
 
@@ -149,11 +148,10 @@ def run(
 
     Returns:
       0 when all went well, 2 with a line `error: ...` for a mistake of the user's or a
-      bucket out of reach, 130 after Ctrl-C, 143 where SIGTERM ended a training that
-      saved its state. Anything else is a fault of ours and keeps its stack trace.
+      bucket out of reach, 130 after Ctrl-C, 143 where SIGTERM and 129 where SIGHUP
+      ended a training that saved its state. Anything else is a fault of ours and keeps
+      its stack trace.
     """
-    if signal.getsignal(signal.SIGINT) is wss._stop_at_once:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     # What of TensorFlow's C++ matters comes as a Python exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -163,8 +161,11 @@ def run(
         lambda record: "Sharding callback duration" not in record.getMessage()
     )
     try:
+        interrupts.begin()
         command()
     except UserError as error:
+        # What failed lives on: TensorFlow may wait where that ends, see `leave`.
+        sys.last_value = error
         # gin adds lines about which call failed.
         message = str(error).split("\n  In call to configurable")[0]
         print(f"error: {message}", file=sys.stderr)
@@ -187,6 +188,8 @@ def run(
         goes_on = "; the same command goes on from here" if resumable else ""
         print(f"\nStopped{goes_on}.", file=sys.stderr)
         return 130
+    finally:
+        interrupts.begin(False)
     return 0
 
 
@@ -199,3 +202,15 @@ def _unreachable(error: Exception) -> Optional[str]:
         f"{path.group()} can not be reached ({first_line(error)}). Check its name, the "
         "network and your rights there, or name a folder of this machine."
     )
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with a status; after a failure at once.
+
+    TensorFlow's threads may still wait for a machine that is gone.
+    """
+    if status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

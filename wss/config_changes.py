@@ -4,7 +4,7 @@ import inspect
 import io
 import os
 import tokenize
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Collection, Dict, List, NamedTuple, Tuple
 
 import tensorflow as tf
 from gin import config_parser
@@ -55,12 +55,19 @@ def check(model_dir: str) -> None:
         )
 
 
-def find(old: str, new: str) -> List[str]:
+def find(
+    old: str,
+    new: str,
+    free: Collection[str] = _WITHOUT_EFFECT,
+    places: Tuple[str, str] = ("there", "here"),
+) -> List[str]:
     """Finds what decides the numbers of a training and is not the same in both.
 
     Args:
       old: a configuration, as of `text`.
       new: another one.
+      free: settings, or functions with all of theirs, that may differ.
+      places: what to call the two.
 
     Returns:
       For each setting a phrase such as "SEED is 0 there and 1 here".
@@ -68,13 +75,16 @@ def find(old: str, new: str) -> List[str]:
     there, here = _resolved(old), _resolved(new)
     phrases = {}
     for key in sorted({*there, *here}):
-        if key in _WITHOUT_EFFECT or key.split(".")[0] in _WITHOUT_EFFECT:
+        if key in free or key.split(".")[0] in free:
             continue
         name, value = there.get(key) or (key, _default(key))
         other_name, other = here.get(key) or (name, _default(key))
         if value != other:
             name = other_name if name == key else name  # A macro is what users set.
-            phrases[name] = f"{name} is {value!r} there and {other!r} here"
+            values = zip((value, other), places)
+            phrases[name] = f"{name} is " + " and ".join(
+                f"{v!r} {p}" for v, p in values
+            )
     return list(phrases.values())
 
 

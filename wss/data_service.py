@@ -10,6 +10,14 @@ fed, asks for its batches there:
 
 Both machines need this package in the same version, and the shards under the same path.
 The batches are those that the training would have made itself.
+
+WARNING: whoever reaches the two ports (--port and the one after it) can read and
+write this machine's files with your rights: TensorFlow listens on every interface and
+asks for no password. Let a firewall close both, and come to them by an SSH tunnel:
+
+    python -m wss.data_service --port=5050 --host=localhost           # on HOST
+    ssh -N -L 5050:localhost:5050 -L 5051:localhost:5051 HOST         # at the training
+    ... --gin_bindings="training_batches.data_service = 'grpc://localhost:5050'"
 """
 
 import argparse
@@ -33,6 +41,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
         address, *servers = service.start(options.port, options.host)
         print(
+            "warning: whoever reaches this machine's ports can read and write its "
+            "files with your rights, for TensorFlow asks for no password. Close them "
+            "by a firewall; --help shows the way by an SSH tunnel.",
+            file=sys.stderr,
+            flush=True,
+        )
+        print(
             "Serving; the training takes --gin_bindings="
             f"\"training_batches.data_service = '{address}'\"",
             flush=True,
@@ -45,9 +60,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("wss.data_service", __doc__)
-    parser.add_argument("--port", type=command_line.number(_PORT), default=5050)
     parser.add_argument(
-        "--host", help="name or address of this machine (default: its own name)"
+        "--port",
+        type=command_line.number(_PORT),
+        default=5050,
+        help="it and the one after it are listened on, on every interface (default: "
+        "5050); 0: any two",
+    )
+    parser.add_argument(
+        "--host",
+        help="name or address by which trainings come to this machine (default: its "
+        "own name); 'localhost' for those of this machine or by a tunnel",
     )
     return parser
 

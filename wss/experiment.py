@@ -204,6 +204,7 @@ class Experiment:
             started=started,
             evaluate=evaluate if evaluates else None,
             save_batch=functools.partial(faults.save_batch, self),
+            input_errors=parsing.user_errors,
             class_names=self.spec.class_names,
             profile_steps=profile_steps,
         )

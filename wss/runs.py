@@ -5,7 +5,7 @@ from typing import Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import config, config_changes, faults, paths, stored_files
+from wss import agreement, config, config_changes, faults, paths, stored_files
 from wss.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.experiment import Experiment
@@ -40,6 +40,8 @@ def run(
             experiment.check_evaluation()
         if mode != "eval":
             experiment.check_training()
+        agreement.check(experiment, mode, profile_steps)
+        if mode != "eval":
             with faults.explained_folder(model_dir), faults.sole_training(own_dir):
                 experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
         elif is_chief:

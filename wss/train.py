@@ -4,13 +4,13 @@
     python -m wss.train --gin_file=gin_configs/coco_1-32.gin \\
         --gin_bindings="BATCH_SIZE = 8" --gin_bindings="DATA_DIR = '/data/coco'"
 
-The same command goes on from the last checkpoint. SIGTERM and Ctrl-C finish the running
-steps, save and end with status 143 or 130; a second one ends at once.
+The same command goes on from the last checkpoint. SIGTERM, Ctrl-C and a closed terminal
+(SIGHUP, unless nohup has it ignored) finish the running steps, save and end with status
+143, 130 or 129; a second one ends at once.
 """
 
 import argparse
 import os
-import sys
 from typing import Optional, Sequence
 
 from wss import command_line
@@ -67,4 +67,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.leave(main())

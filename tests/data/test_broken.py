@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data import records
+from tests.data.test_parsing import png_of
 from wss.data import broken, order, parsing, pipeline
 from wss.data.pipeline import Split
 from wss.data.shards import Records
@@ -69,6 +70,16 @@ def test_each_is_named_once_and_the_next_takes_its_place(damaged, capsys):
     tf.nest.map_structure(np.testing.assert_array_equal, first, again)
     later = read(damaged, steps=2, max_broken_records=3, start_step=4)
     tf.nest.map_structure(np.testing.assert_array_equal, first[4:], later)
+
+
+def test_one_of_too_many_pixels_is_broken(tmp_path, capsys):
+    contents = [records.numbered(number) for number in range(5)]
+    contents[3] = records.example(ENCODED=png_of(40_000, 30_000), FILENAME=b"bomb")
+    write(tmp_path, contents)
+    with pytest.raises(UserError, match="30000 x 40000 pixels.* in record bomb"):
+        read(tmp_path)
+    read(tmp_path, max_broken_records=1)
+    assert "The next record takes its place (1 of at most 1)" in capsys.readouterr().err
 
 
 def test_a_limit_that_is_not_reached_changes_nothing(tmp_path):

@@ -1,3 +1,7 @@
+import resource
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,6 +87,61 @@ def test_broken_records_are_named(wrap, features, sentence):
     with pytest.raises(UserError) as error, parsing.user_errors():
         wrap(parsing.parse_example)(serialized, source="val-0, record 3")
     assert sentence in str(error.value)
+
+
+def png_of(width, height):
+    """A PNG whose header promises that many pixels and whose data is a few bytes."""
+    header = b"IHDR" + struct.pack(">II5B", width, height, 8, 2, 0, 0, 0)
+    crc = struct.pack(">I", zlib.crc32(header))
+    return records.png(records.image(0))[:8] + b"\0\0\0\r" + header + crc
+
+
+def jpeg_of(width, height):
+    """As `png_of`, a whole JPEG whose frame is said to be larger."""
+    frame = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:frame] + struct.pack(">HH", height, width) + JPEG[frame + 4 :]
+
+
+@BOTH_MODES
+@pytest.mark.parametrize(
+    "features, sentence",
+    [
+        (
+            {"ENCODED": png_of(40_000, 30_000)},
+            "image/encoded has 30000 x 40000 pixels, more than 178,956,970, in record ",
+        ),
+        ({"ENCODED": png_of(0x7FFFFFFF, 0x7FFFFFFF)}, "2147483647 x 2147483647 pixels"),
+        ({"ENCODED": jpeg_of(65_500, 60_000)}, "encoded has 60000 x 65500 pixels"),
+        (
+            {**IMAGE, "LABEL_ENCODED": png_of(40_000, 30_000)},
+            "segmentation/class/encoded has 30000 x 40000 pixels",
+        ),
+        ({"ENCODED": png_of(-1 & 0xFFFFFFFF, 5)}, "is damaged"),
+        ({"ENCODED": png_of(10, 10)[:20]}, "is damaged"),
+        ({"ENCODED": JPEG[:3]}, "is damaged"),
+    ],
+)
+def test_what_is_too_large_is_named_and_not_decoded(wrap, features, sentence):
+    lies = {"HEIGHT": [24], "WIDTH": [30], "FILENAME": b"cat"}
+    features = {**lies, **features}
+    serialized = records.example(**features)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError) as error, parsing.user_errors():
+        wrap(parsing.parse_example)(serialized, source="val-0, record 3")
+    assert sentence in str(error.value) and "val-0, record 3" in str(error.value)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200_000  # KiB; the smallest has 3.6 GB.
+
+
+def test_as_many_pixels_as_photos_may_have(monkeypatch):
+    monkeypatch.setattr(parsing, "_MAX_PIXELS", 24 * 30)
+    for encoded in (JPEG, records.png(records.image(0))):
+        parsed = parsing.parse_example(records.example(ENCODED=encoded))
+        assert parsed["image"].shape == (24, 30, 3)
+    monkeypatch.setattr(parsing, "_MAX_PIXELS", 24 * 30 - 1)
+    for encoded in (JPEG, records.png(records.image(0))):
+        with pytest.raises(UserError, match="more than 719"), parsing.user_errors():
+            parsing.parse_example(records.example(ENCODED=encoded))
 
 
 @BOTH_MODES

@@ -1,24 +1,32 @@
 """Batches prepared by another process are those that training makes itself."""
 
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.data import records
-from wss.data import pipeline, service
+from wss import data_service
+from wss.data import parsing, pipeline, service
 from wss.data.pipeline import Split
 from wss.errors import UserError
 
 
+def serving():
+    """A service in a process of its own, which prints its address."""
+    command = [sys.executable, "-m", "wss.data_service", "--port=0", "--host=localhost"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes)
+
+
 @pytest.fixture(scope="module")
 def address():
-    """The address of a service in a process of its own."""
-    command = [sys.executable, "-m", "wss.data_service", "--port=0", "--host=localhost"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with serving() as process:
         line = process.stdout.readline()
         yield line.split("'")[1]
         process.terminate()
@@ -56,13 +64,80 @@ def test_a_broken_record_is_named(address, tmp_path):
         batches(str(tmp_path), data_service=address)
 
 
-def test_a_port_that_is_taken():
+@pytest.mark.parametrize("distance", [0, 1])
+def test_a_port_that_is_taken(distance):
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"Can not listen on port {port} .*--port"):
-            service.start(port)
+            service.start(port - distance)
+
+
+@pytest.mark.parametrize("port", [-1, 65535, 70000])
+def test_a_port_that_is_none(port):
+    with pytest.raises(UserError, match=f"--port={port}: choose one from 1 to 65534"):
+        service.start(port)
+
+
+def test_the_help_and_the_start_warn_of_open_ports(capsys):
+    with pytest.raises(SystemExit):
+        data_service.main(["--help"])
+    printed = capsys.readouterr().out
+    assert "WARNING: whoever reaches" in printed and "ssh -N -L 5050" in printed
+    with serving() as process:
+        assert any(line.startswith("warning: whoever") for line in process.stderr)
+        process.terminate()
+
+
+def read_until_it_fails(address):
+    """The sentence with which reading ends, and the seconds until then."""
+    numbers = tf.data.Dataset.range(1 << 40).map(lambda n: {"n": tf.fill([9, 9], n)})
+    iterator = iter(service.prepared_at(address, numbers))
+    for number in range(20):
+        assert int(next(iterator)["n"][0, 0]) == number
+    yield
+    start = time.monotonic()
+    with pytest.raises(UserError) as error, parsing.user_errors():
+        for number in range(20, 1 << 40):
+            assert int(next(iterator)["n"][0, 0]) == number
+    yield str(error.value), time.monotonic() - start
+
+
+def test_a_service_that_ends_is_missed():
+    with serving() as process:
+        address = process.stdout.readline().split("'")[1]
+        reading = read_until_it_fails(address)
+        next(reading)
+        process.kill()
+        process.wait()
+        sentence, seconds = next(reading)
+    assert sentence.startswith(f"The data service at {address[7:]} is gone (")
+    assert "Start python -m wss.data_service there again" in sentence
+    assert seconds < 20
+
+
+def test_a_service_that_falls_silent_is_missed(monkeypatch):
+    monkeypatch.setattr(service, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(service, "_SILENCE_S", 1.0)
+    with serving() as process:
+        address = process.stdout.readline().split("'")[1]
+        reading = read_until_it_fails(address)
+        next(reading)
+        process.send_signal(signal.SIGSTOP)
+        sentence, _ = next(reading)
+        process.kill()
+    assert "is gone (timed out)" in sentence
+
+
+def test_somebody_else_listens_there(monkeypatch):
+    monkeypatch.setattr(service, "_PATIENCE_S", 0.2)
+    with socket.socket() as other:
+        other.bind(("localhost", 0))
+        other.listen()
+        address = f"localhost:{other.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"'{address}': nobody answers there"):
+            service.prepared_at(address, tf.data.Dataset.range(1))
 
 
 @pytest.mark.parametrize("wrong", ["grpc://localhost:1", "here", "localhost:x"])

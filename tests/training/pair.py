@@ -57,6 +57,7 @@ def work(model_dir: str, lost: str) -> None:
         mean = workers.mean_of(strategy, 4 + 3 * index)
         print("chief")
         print(distribution.device_names(strategy), file=sys.stderr)
+        print(workers.gather(strategy, (1 + index) * "ä"), file=sys.stderr)
         print(values, any_last, mean, folder, file=sys.stderr, flush=True)
         pathlib.Path(folder, f"file-{index}").write_text("")
         if lost == str(index):

@@ -23,7 +23,7 @@ def send(number):
     time.sleep(0.2)  # The thread that listens takes its turn.
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_is_noted_and_the_second_ends(ended, capsys, number):
     before = signal.getsignal(number)
     signals = stopping.StopSignals()
@@ -62,3 +62,17 @@ def test_what_is_ignored_stays_ignored(ended):
     finally:
         signal.signal(signal.SIGINT, before)
     assert not ended
+
+
+def test_what_nobody_reads_any_more_does_not_fail():
+    reader, writer = os.pipe()
+    stream = stopping._Lasting(open(writer, "w"))
+    print("read", file=stream, flush=True)
+    assert os.read(reader, 99) == b"read\n"
+    os.close(reader)
+    for _ in range(2):
+        print("not read", file=stream, flush=True)
+    stream.close()
+    full = stopping._Lasting(open("/dev/full", "w"))
+    with pytest.raises(OSError, match="No space"):
+        print("lost", file=full, flush=True)

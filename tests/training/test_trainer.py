@@ -1,5 +1,6 @@
 """The loop: arithmetic of a step, replicas, restarts, losses that are not finite."""
 
+import contextlib
 import glob
 
 import numpy as np
@@ -90,6 +91,53 @@ def test_a_restarted_run_equals_an_undisturbed_one(tmp_path, capsys):
     resumed.train()
     assert "ckpt-5" in capsys.readouterr().out
     np.testing.assert_array_equal(weights(method), weights(undisturbed))
+
+
+@contextlib.contextmanager
+def input_errors():
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        raise UserError("The batch of step 6 can not be made.") from error
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_what_comes_before_a_batch_that_fails_is_saved(
+    tmp_path, capsys, replicas, two_cpus
+):
+    """The fault lies in the middle of a loop of steps."""
+    strategy = {1: ONE_DEVICE, 2: two_cpus}[replicas]
+    trainer, _ = make(
+        tmp_path,
+        strategy,
+        input_errors=input_errors,
+        checkpoint_interval=0,
+        log_interval=8,
+        steps_per_loop=7,
+    )
+
+    def failing(step):
+        def check(index, batch):
+            tf.debugging.assert_less(index, tf.constant(6 * replicas, tf.int64))
+            return batch
+
+        def dataset(context):
+            size = context.get_per_replica_batch_size(4)
+            steps = tf.data.Dataset.range(step, 100).map(toy.example)
+            parts = steps.unbatch().batch(size, drop_remainder=True)
+            return parts.enumerate().map(check)
+
+        return strategy.distribute_datasets_from_function(dataset)
+
+    trainer.batches = failing
+    trainer._quick_steps = 7  # As if there were a pace.
+    with pytest.raises(UserError, match="step 6 can not be made"):
+        trainer.train()
+    saved = f"The state is saved in {tmp_path}/ckpt-6."
+    assert saved in capsys.readouterr().out
+    resumed, method = make(tmp_path, strategy)
+    resumed.train()
+    np.testing.assert_allclose(weights(method), expected_weights(8), rtol=1e-5)
 
 
 def test_a_finished_run_says_so(tmp_path, capsys):

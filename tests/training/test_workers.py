@@ -18,6 +18,7 @@ def test_the_chief_writes_and_all_start_from_its_state(tmp_path):
     assert (chief.stdout, other.stdout) == ("chief\n", "")
     for worker in (chief, other):
         assert "[7.5, [3, 4]] True 5 " in worker.stderr
+        assert "['ä', 'ää']" in worker.stderr
         devices = r"\['localhost:\d+ CPU:0', 'localhost:\d+ CPU:0'\]"
         assert re.search(devices, worker.stderr)
     assert os.listdir(tmp_path) == ["file-0"]
@@ -42,6 +43,7 @@ def test_without_others_nothing_changes(tmp_path):
     assert variable.numpy() == 2.0
     assert workers.any_of(strategy, True) and not workers.any_of(strategy, False)
     assert workers.mean_of(strategy, 7) == 7
+    assert workers.gather(strategy, "text") == ["text"]
 
 
 @pytest.mark.parametrize(

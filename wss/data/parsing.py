@@ -8,9 +8,10 @@ list of class ids.
 
 import contextlib
 import re
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, Tuple
 
 import tensorflow as tf
+from PIL import Image
 
 from wss.data.keys import (  # noqa: F401  (readers of records look here for them)
     CHANNELS,
@@ -38,7 +39,11 @@ _FEATURES = {
 # Marks the sentences for the user in the error messages of a graph.
 _OPENING, _CLOSING = "<<<", ">>>"
 
+# What photos may have too; a record of a few bytes may unpack to any number.
+_MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_SIZE_AT = 16
 # Bit depth and colour type in a PNG header: 8-bit grey, 8-bit grey with alpha.
 _GREY_HEADERS = (b"\x08\x00", b"\x08\x04")
 
@@ -62,8 +67,9 @@ def parse_example(
 
     Raises:
       tf.errors.InvalidArgumentError: where the tensors are evaluated; the record is
-        no `tf.train.Example`, a feature is missing, neither JPEG nor PNG, or image and
-        mask differ in size. The message names the feature and the record.
+        no `tf.train.Example`, a feature is missing, neither JPEG nor PNG, or of too
+        many pixels, or image and mask differ in size. The message names the feature and
+        the record.
     """
     features = _parse_features(serialized, source)
     where = _describe(features[FILENAME], source)
@@ -194,29 +200,56 @@ def _decode(
         where,
     )
     with tf.control_dependencies([known]):
-        image = _decode_or_nothing(encoded, channels)
+        image, size = _decode_or_nothing(encoded, channels)
+    small = ensure(
+        tf.reduce_prod(size) <= _MAX_PIXELS,
+        *(f"Feature {feature} has ", size[0], " x ", size[1], " pixels, more than "),
+        *(f"{_MAX_PIXELS:,}, in ", where, ". Write it again as a smaller picture."),
+    )
     whole = ensure(
-        tf.size(image) > 0,
+        (tf.size(image) > 0) | (tf.reduce_prod(size) > _MAX_PIXELS),
         *(f"Feature {feature} is damaged, its picture can not be decoded, in ", where),
     )
-    with tf.control_dependencies([whole]):
+    with tf.control_dependencies([small, whole]):
         return tf.identity(image)
 
 
-def _decode_or_nothing(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+def _decode_or_nothing(
+    encoded: tf.Tensor, channels: int
+) -> Tuple[tf.Tensor, tf.Tensor]:
     """[height, width, channels], uint8, or [0, 0, channels] where decoding fails.
 
-    A decoder that fails by itself could not say in which record.
+    A decoder that fails by itself could not say in which record. Beside it stands
+    [height, width], int64, as the header gives them: what is too large, and may take
+    few bytes, is not decoded.
     """
+    nothing = tf.zeros([0, 0, channels], tf.uint8)
 
     def decode(content):
-        return tf.cond(
-            tf.io.is_jpeg(content),
-            lambda: tf.io.decode_jpeg(content, channels),
-            lambda: tf.io.decode_png(content, channels),
+        is_jpeg = tf.io.is_jpeg(content)
+        size = tf.cond(is_jpeg, lambda: _jpeg_size(content), lambda: _png_size(content))
+        size = tf.cast(size, tf.int64)
+        image = tf.cond(
+            tf.reduce_prod(size) > _MAX_PIXELS,
+            lambda: nothing,
+            lambda: tf.cond(
+                is_jpeg,
+                lambda: tf.io.decode_jpeg(content, channels),
+                lambda: tf.io.decode_png(content, channels),
+            ),
         )
+        return image, size
 
-    return attempt(decode, encoded, otherwise=tf.zeros([0, 0, channels], tf.uint8))
+    return attempt(decode, encoded, otherwise=(nothing, tf.zeros([2], tf.int64)))
+
+
+def _jpeg_size(content: tf.Tensor) -> tf.Tensor:
+    return tf.io.extract_jpeg_shape(content, tf.int32)[:2]
+
+
+def _png_size(content: tf.Tensor) -> tf.Tensor:
+    width_height = tf.strings.substr(content, _PNG_SIZE_AT, 8)
+    return tf.io.decode_raw(width_height, tf.int32, little_endian=False)[::-1]
 
 
 def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.Tensor:

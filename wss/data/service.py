@@ -4,21 +4,29 @@ There is one worker only, so that batches come in their order and a training goe
 exactly where it was.
 """
 
+import functools
 import socket
+import time
 from typing import Any, Optional, Tuple
 
 import tensorflow as tf
 
+from wss.data import parsing
 from wss.errors import UserError
 
 _PATIENCE_S = 10.0
+# How often a training asks whether its service is there, and how long it waits for one
+# that is silent; one that is gone refuses at once.
+_PERIOD_S, _SILENCE_S = 1.0, 60.0
 
 
 def start(port: int = 0, host: Optional[str] = None) -> Tuple[str, Any, Any]:
     """Starts a dispatcher and the worker that prepares batches.
 
+    TensorFlow listens on every interface and asks nobody who they are.
+
     Args:
-      port: of the dispatcher; 0: any that is free.
+      port: of the dispatcher; the next one is the worker's; 0: any that are free.
       host: name under which the training's machine finds this one; this machine's own
         name unless given.
 
@@ -26,36 +34,53 @@ def start(port: int = 0, host: Optional[str] = None) -> Tuple[str, Any, Any]:
       The address, and both servers; these serve as long as somebody holds them.
 
     Raises:
-      UserError: the port is taken.
+      UserError: a port is taken or none.
     """
     service = tf.data.experimental.service
     host = host or socket.gethostname()
-    try:
-        dispatcher = service.DispatchServer(service.DispatcherConfig(port=port))
-    except (RuntimeError, tf.errors.OpError) as error:
-        raise UserError(
-            f"Can not listen on port {port} ({str(error).splitlines()[0]}). Choose "
-            "another --port."
-        ) from error
+    if not 0 <= port < 65535:
+        raise UserError(f"--port={port}: choose one from 1 to 65534, or 0 for any.")
+    worker_port = port + 1 if port else 0
+    for each in (port, worker_port):
+        _check_free(each)
+    dispatcher = service.DispatchServer(service.DispatcherConfig(port=port))
     port = int(dispatcher.target.rsplit(":", 1)[1])
     worker = service.WorkerServer(
         service.WorkerConfig(
-            dispatcher_address=f"localhost:{port}", worker_address=f"{host}:%port%"
+            dispatcher_address=f"localhost:{port}",
+            worker_address=f"{host}:%port%",
+            port=worker_port,
         )
     )
     return f"grpc://{host}:{port}", dispatcher, worker
 
 
+def _check_free(port: int) -> None:
+    """TensorFlow would not say which port is taken; of a worker's it dies."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+    except OSError as error:
+        raise UserError(
+            f"Can not listen on port {port} ({error.strerror}). Choose another --port: "
+            "that and the one after it have to be free."
+        ) from error
+
+
 def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The same batches in the same order, prepared by the service at an address.
+
+    Reading fails by `parsing.ensure` once the service is gone.
 
     Raises:
       UserError: nobody answers there.
     """
     host, _, port = address.removeprefix("grpc://").rpartition(":")
     try:
-        socket.create_connection((host, int(port)), _PATIENCE_S).close()
-    except (OSError, ValueError) as error:
+        place = (host, int(port))
+        _ask(place, _PATIENCE_S)
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(
             f"training_batches.data_service = {address!r}: nobody answers there "
             f"({error}). Start python -m wss.data_service on that machine; it prints "
@@ -63,4 +88,64 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
         ) from error
     undivided = tf.data.experimental.service.ShardingPolicy.OFF
     target = f"grpc://{host}:{port}"  # The protocol may be left out.
-    return dataset.apply(tf.data.experimental.service.distribute(undivided, target))
+    prepared = dataset.apply(tf.data.experimental.service.distribute(undivided, target))
+    # TensorFlow waits for a service that is gone, and in vain: one that is started
+    # again knows no training. So whoever is first is read: a batch, or the sentence.
+    watch = functools.partial(_watch, place, dataset.element_spec)
+    # It is not asked before somebody watches, hence the detour.
+    late = tf.data.Dataset.from_tensors(0).flat_map(lambda _: prepared)
+    sources = tf.data.Dataset.from_tensors(late).concatenate(
+        tf.data.Dataset.range(1 << 62).map(watch)
+    )
+    return sources.interleave(
+        lambda source: source, cycle_length=2, num_parallel_calls=2, deterministic=False
+    ).with_options(_own_threads())
+
+
+def _watch(
+    place: Tuple[str, int], element_spec: Any, number: tf.Tensor
+) -> tf.data.Dataset:
+    """Is empty, a while later, or fails where nobody is at (host, port) any more."""
+
+    def ask(_):
+        problem = tf.numpy_function(lambda: _problem(place), [], tf.string)
+        alive = parsing.ensure(tf.strings.length(problem) == 0, problem)
+        with tf.control_dependencies([alive]):
+            return tf.nest.map_structure(
+                lambda spec: tf.zeros(spec.shape, spec.dtype), element_spec
+            )
+
+    return tf.data.Dataset.from_tensors(number).map(ask).filter(lambda *_: False)
+
+
+def _problem(place: Tuple[str, int]) -> bytes:
+    """A sentence where nobody is at (host, port) any more; else, a while later, b""."""
+    time.sleep(_PERIOD_S)
+    silent_since = time.monotonic()
+    while True:
+        try:
+            _ask(place, _PATIENCE_S)
+            return b""
+        except OSError as error:
+            silence = time.monotonic() - silent_since
+            if isinstance(error, ConnectionError) or silence > _SILENCE_S:
+                host, port = place
+                return (
+                    f"The data service at {host}:{port} is gone ({error}), and the "
+                    "batches with it. Start python -m wss.data_service there again."
+                ).encode()
+            time.sleep(_PERIOD_S)
+
+
+def _ask(place: Tuple[str, int], seconds: float) -> None:
+    """Raises an OSError unless a gRPC server is at (host, port): it speaks first."""
+    with socket.create_connection(place, seconds) as connection:
+        if not connection.recv(1):
+            raise ConnectionError("the connection was closed")
+
+
+def _own_threads() -> tf.data.Options:
+    """Whoever watches sleeps, and is not to keep a thread from the steps."""
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 2
+    return options

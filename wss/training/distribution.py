@@ -1,21 +1,22 @@
 """Which devices train: one, several GPUs of one or more machines, or TPUs."""
 
 import functools
-import json
-import os
 import sys
 from typing import Annotated, List, Optional
 
 import gin
 import tensorflow as tf
 
-from wss.errors import UserError
-from wss.settings import Range
+from wss.errors import UserError, first_line
+from wss.settings import Positive, Range
+from wss.training import cluster, meeting
 
 
 @gin.configurable
 def get_strategy(
-    tpu: Optional[str] = None, logical_cpus: Annotated[int, Range(low=1, high=256)] = 1
+    tpu: Optional[str] = None,
+    logical_cpus: Annotated[int, Range(low=1, high=256)] = 1,
+    wait_seconds: Positive = 300.0,
 ) -> tf.distribute.Strategy:
     """Chooses by what is there: the TPU asked for, else GPUs, else the CPU.
 
@@ -27,15 +28,17 @@ def get_strategy(
       tpu: name or address of a TPU, "local" on a TPU VM.
       logical_cpus: number of replicas on the CPU, to try several replicas where there
         is no accelerator.
+      wait_seconds: how long to wait for the other workers that TF_CONFIG names.
 
     Raises:
-      UserError: the TPU is not found, TF_CONFIG can not be read, or TensorFlow already
-        runs with another number of logical CPUs.
+      UserError: the TPU is not found, TF_CONFIG can not be read, a worker does not come
+        or is not who it should be, or TensorFlow already runs with another number of
+        logical CPUs.
     """
     if tpu is not None:
         return _tpu_strategy(tpu)
-    if _count_workers() > 1:
-        return _multi_worker()
+    if cluster.read() is not None:
+        return _multi_worker(wait_seconds)
     if logical_cpus > 1:
         set_logical_cpus(logical_cpus)
         return _mirrored(tuple(f"/cpu:{index}" for index in range(logical_cpus)))
@@ -94,40 +97,22 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 
 
 @functools.cache
-def _multi_worker() -> tf.distribute.Strategy:
-    cluster = json.loads(os.environ["TF_CONFIG"])["cluster"]
-    hosts = ", ".join(host for hosts in cluster.values() for host in hosts)
+def _multi_worker(wait_seconds: float) -> tf.distribute.Strategy:
+    workers = cluster.read()
     # Of several workers only one writes to the standard output.
-    print(f"Waiting for all workers: {hosts}.", file=sys.stderr, flush=True)
-    return tf.distribute.MultiWorkerMirroredStrategy()
-
-
-def _count_workers() -> int:
-    """Number of processes that TF_CONFIG names; 0 without it.
-
-    Raises:
-      UserError: TF_CONFIG is no such description.
-    """
-    text = os.environ.get("TF_CONFIG")
-    if not text:
-        return 0
+    print(
+        f"Waiting for all workers: {', '.join(workers.hosts)}.",
+        file=sys.stderr,
+        flush=True,
+    )
+    meeting.meet(workers, wait_seconds)
     try:
-        settings = json.loads(text)
-        jobs = {name: len(hosts) for name, hosts in settings.get("cluster", {}).items()}
-        task = settings.get("task", {})
-        place = (task["type"], int(task["index"])) if jobs else None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise UserError(
-            f"TF_CONFIG can not be read ({type(error).__name__}: {error}). It has to "
-            'look like {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": '
-            '{"type": "worker", "index": 0}}; see docs/tpu.md.'
+            f"The workers met, but can not work together ({first_line(error)}). Start "
+            "the same command on all of them again."
         ) from error
-    if jobs and not 0 <= place[1] < jobs.get(place[0], 0):
-        raise UserError(
-            f"TF_CONFIG says that this process is {place[0]} {place[1]}, but its "
-            f"cluster has {jobs}. Give each process another index from 0 on."
-        )
-    return jobs.get("chief", 0) + jobs.get("worker", 0)
 
 
 def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:

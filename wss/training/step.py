@@ -218,7 +218,9 @@ class TrainingStep:
         self._check(results["losses"])
         results["monitors"]["gradient_norm"] = results["losses"].pop("gradient")
         results["learning_rate"] = rate
-        self.step.assign_add(1)
+        # A step whose batch does not come is none.
+        with tf.control_dependencies(list(results["losses"].values())):
+            self.step.assign_add(1)
         return results
 
     def _follow_gradient(self, results: Dict[str, Tensors]) -> None:

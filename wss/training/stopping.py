@@ -1,6 +1,7 @@
 """Signals that end a training: its state is saved first."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -10,8 +11,9 @@ from typing import Any, Iterator, Optional
 
 from wss.errors import Stopped
 
-# What a machine sends before it is taken away, and Ctrl-C.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# What a machine sends before it is taken away, Ctrl-C, and a terminal that is closed.
+_NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class StopSignals:
@@ -40,8 +42,10 @@ class StopSignals:
         writer.setblocking(False)
         wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._listen, args=(reader,), daemon=True).start()
+        out, err = _Lasting(sys.stdout), _Lasting(sys.stderr)
         try:
-            yield
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -85,3 +89,37 @@ class StopSignals:
                     file=sys.stderr,
                     flush=True,
                 )
+
+
+class _Lasting:
+    """A stream that outlives its terminal, or the program that reads it.
+
+    Whatever is written after them vanishes. It would fail, and with it what is still to
+    be saved.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._without_reader():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._without_reader():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _without_reader(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)

@@ -1,14 +1,24 @@
 """The training loop. It knows steps and checkpoints, and nothing of segmentation."""
 
+import contextlib
 import dataclasses
 import math
 import sys
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import gin
 import tensorflow as tf
 
-from wss.errors import NotFiniteError
+from wss.errors import NotFiniteError, UserError
 from wss.settings import Count, Natural
 from wss.training import curves, memory, summaries
 from wss.training.checkpoints import Checkpoints
@@ -52,6 +62,7 @@ class Trainer:
         best so far. Called again at the step that a run goes on from.
       save_batch: called with a step and what went wrong there; writes down the images
         of its batch and returns the file's path.
+      input_errors: inside it, a failure of the batches' making is a `UserError`.
       class_names: names of the entries of monitors that have one for each class.
       profile_steps: the profiler runs from behind the first to behind the second step.
       checkpoint_interval: steps between two checkpoints; 0 means only at the end.
@@ -75,6 +86,7 @@ class Trainer:
     started: Optional[Callable[[Any], None]] = None
     evaluate: Optional[Callable[[int], bool]] = None
     save_batch: Optional[Callable[[int, str], str]] = None
+    input_errors: Callable[[], ContextManager] = contextlib.nullcontext
     class_names: Sequence[str] = ()
     profile_steps: Optional[Tuple[int, int]] = None
     checkpoint_interval: Natural = 1000
@@ -103,8 +115,8 @@ class Trainer:
         """Trains to the last step.
 
         Raises:
-          UserError: a loss is not finite, or a checkpoint can not be written; the
-            checkpoints before stay.
+          UserError: a batch can not be made (the state before it is saved), a loss is
+            not finite, or a checkpoint can not be written; the checkpoints before stay.
           Stopped: a signal came; the state is saved.
         """
         restored = self._checkpoints.restore()
@@ -138,7 +150,7 @@ class Trainer:
         while step < self.total_steps:
             # The first step by itself: it shows signs of life.
             count = 1 if step == first else self._steps_to_next_event(step)
-            results = self.training_step.run(iterator, tf.constant(count))
+            results = self._run(iterator, count)
             step += count
             if step == first + 1:
                 self._stopwatch.start(step)
@@ -148,6 +160,17 @@ class Trainer:
                 self._save()
                 self.training_step.any_worker(True)  # No one leaves before all have.
                 self._signals.stop()
+
+    def _run(self, iterator: Any, count: int) -> Dict[str, Any]:
+        """Takes steps, and saves those before a batch that can not be made."""
+        try:
+            with self.input_errors():
+                return self.training_step.run(iterator, tf.constant(count))
+        except UserError:
+            if self.training_step.step.numpy() > 0:
+                self._save()
+                print(f"The state is saved in {self._checkpoints.latest}.", flush=True)
+            raise
 
     def _handle_events(
         self, step: int, results: Mapping[str, Any], is_first: bool

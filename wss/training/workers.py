@@ -5,11 +5,13 @@ import functools
 import os
 import re
 import tempfile
-from typing import Callable, Iterator, Sequence
+from typing import Callable, Iterator, List, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from wss.errors import NotFiniteError, UserError
+from wss.training import cluster
 from wss.training.distribution import is_chief
 
 # What an operation on all workers raises where one of them does not answer.
@@ -101,6 +103,25 @@ def mean_of(strategy: tf.distribute.Strategy, number: int) -> int:
     if not are_several(strategy):
         return number
     return _total(strategy, number) // strategy.num_replicas_in_sync
+
+
+def gather(strategy: tf.distribute.Strategy, text: str) -> List[str]:
+    """The texts of all workers, in the order of `cluster.Cluster`; as for `any_of`."""
+    workers = cluster.read()
+    if not are_several(strategy) or workers is None:
+        return [text]
+    own = np.frombuffer(text.encode(), np.uint8)
+
+    def of_all(row: np.ndarray) -> np.ndarray:
+        table = np.zeros([len(workers.hosts), len(row)], np.int32)
+        table[workers.place] = row
+        replicas = strategy.num_replicas_in_sync // len(workers.hosts)
+        return _adder(strategy)(tf.constant(table)).numpy() // replicas
+
+    sizes = of_all(np.array([len(own)]))[:, 0]
+    rows = of_all(np.pad(own, [0, max(sizes) - len(own)]))
+    rows = rows.astype(np.uint8)
+    return [row[:size].tobytes().decode() for row, size in zip(rows, sizes)]
 
 
 def _total(strategy: tf.distribute.Strategy, number: int) -> int:

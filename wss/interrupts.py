@@ -1,0 +1,42 @@
+"""Ctrl-C before a command has begun: nothing is lost, and no traceback is due."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Optional
+
+_begun = False
+
+
+def expect_command() -> None:
+    """Ends the process quietly at Ctrl-C, until the command has begun, and in imports.
+
+    Does nothing unless `python -m` is about to run a command: whoever imports the
+    package has signals of their own.
+    """
+    is_command = sys.argv[:1] == ["-m"]  # While Python looks for the module.
+    if is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def begin(begun: bool = True) -> None:
+    """From here on Ctrl-C is a KeyboardInterrupt; with False no longer."""
+    global _begun
+    _begun = begun
+
+
+def _interrupt(number: int, frame: Optional[FrameType]) -> None:
+    # What is interrupted in TensorFlow's import fails in many ways.
+    if not _begun or _imports(frame):
+        os.write(2, b"\nStopped.\n")
+        os._exit(128 + number)
+    raise KeyboardInterrupt
+
+
+def _imports(frame: Optional[FrameType]) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
