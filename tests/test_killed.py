@@ -47,6 +47,11 @@ def test_a_killed_run_gives_the_numbers_of_an_undisturbed_one(tmp_path):
     assert killed.differences(alone, stopped) == []
 
 
+def take_hang_ups():
+    """For a child: the tests themselves may run under nohup, which ignores them."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     "number, status",
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
@@ -57,12 +62,15 @@ def test_a_signal_ends_a_run_behind_a_step_that_is_saved(tmp_path, number, statu
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=take_hang_ups,
     )
-    with process:
-        line = process.stdout.readline()
-        assert line.startswith("step")
-        process.send_signal(number)
+    line = process.stdout.readline()
+    assert line.startswith("step")
+    process.send_signal(number)
+    try:
         _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == status, errors
     name = signal.Signals(number).name
     assert f"Stopped by {name}. The state is saved; the same command" in errors
@@ -76,7 +84,11 @@ def test_a_closed_terminal_costs_no_step(tmp_path):
         command(tmp_path, 1 << 20),
         stdout=side,
         stderr=side,
-        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(1, termios.TIOCSCTTY, 0)),
+        preexec_fn=lambda: (
+            take_hang_ups(),
+            os.setsid(),
+            fcntl.ioctl(1, termios.TIOCSCTTY, 0),
+        ),
     )
     os.close(side)
     while b"step " not in os.read(terminal, 1 << 16):
