@@ -18,6 +18,14 @@ def ended(monkeypatch):
     return statuses
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_count():
+    """Also where the tests run under nohup, which has them ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def send(number):
     os.kill(os.getpid(), number)
     time.sleep(0.2)  # The thread that listens takes its turn.
