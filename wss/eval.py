@@ -19,7 +19,7 @@ import sys
 from typing import List, Optional, Sequence
 
 from wss import command_line
-from wss.settings import Positive
+from wss.settings import NonNegative
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout",
-        type=command_line.number(Positive),
+        type=command_line.number(NonNegative),
         metavar="SECONDS",
         help="with --continuous: give up after so long without a new checkpoint "
         "(default: never)",

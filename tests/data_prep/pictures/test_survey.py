@@ -21,8 +21,10 @@ def decide(tmp_path):
 
     def run(images=(), masks_=(), labels=masks.AS_THEY_ARE, earlier=None, **kwargs):
         manifest = {"name": "a", "class_names": ["a", "b"], "ignore_label": 255}
-        splits = {name: {"options": one} for name, one in (earlier or {}).items()}
-        manifest["splits"] = splits
+        manifest["splits"] = {
+            name: {"examples": 1, "with_masks": 1, "options": options}
+            for name, options in (earlier or {}).items()
+        }
         (tmp_path / "dataset.json").write_text(json.dumps(manifest))
         items = [Item(name, str(tmp_path / name), None) for name in images]
         items += [Item(name, "no image", str(tmp_path / name)) for name in masks_]
