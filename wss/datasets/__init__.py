@@ -33,8 +33,8 @@ def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
     Args:
       name: one of `names()`. "folder" is described by `<data_dir>/dataset.json`.
       data_dir: folder with the shards. Where it holds a `dataset.json`, that must agree
-        with the data set in class count and ignore label; shards that other tools wrote
-        have none.
+        with the data set in classes, their order and ignore label; shards that other
+        tools wrote have none.
 
     Raises:
       UserError: no such data set, no description of a folder, or the shards were
@@ -89,3 +89,11 @@ def _check(spec: DatasetSpec, manifest: dict[str, Any], data_dir: str) -> None:
                 f"('{manifest['name']}', {what}: {theirs}) than '{spec.name}' "
                 f"({what}: {ours}). Choose the data set 'folder', or another data_dir."
             )
+    written = tuple(manifest["class_names"])
+    if written != tuple(spec.class_names):
+        raise UserError(
+            f"The shards in {data_dir} were written for other classes, or in another "
+            f"order, than those of '{spec.name}': {', '.join(written)} instead of "
+            f"{', '.join(spec.class_names)}. Choose the data set 'folder', or another "
+            "data_dir."
+        )
