@@ -56,40 +56,35 @@ class Style(NamedTuple):
     low_level_sum: bool
 
 
+_DEEPLAB = Style(
+    separable=True,
+    initializer=tf.keras.initializers.GlorotUniform,  # slim's default.
+    logits_initializer=functools.partial(truncated_normal, 0.01),
+    joining_kernel=1,
+    pyramid_keep=0.9,
+    decoder_keep=1.0,
+    drops_channels=False,
+    low_level_channels=48,
+    low_level_sum=False,
+)
+_UNIMATCH = Style(
+    separable=False,
+    initializer=_torch_default,
+    logits_initializer=_torch_default,
+    joining_kernel=1,
+    pyramid_keep=1.0,
+    decoder_keep=1.0,
+    drops_channels=True,
+    low_level_channels=48,
+    low_level_sum=True,
+)
+_U2PL = _UNIMATCH._replace(
+    joining_kernel=3, pyramid_keep=0.9, decoder_keep=0.9, low_level_channels=256
+)
 STYLES: Mapping[str, Style] = {
-    "deeplab": Style(
-        separable=True,
-        initializer=tf.keras.initializers.GlorotUniform,  # slim's default.
-        logits_initializer=functools.partial(truncated_normal, 0.01),
-        joining_kernel=1,
-        pyramid_keep=0.9,
-        decoder_keep=1.0,
-        drops_channels=False,
-        low_level_channels=48,
-        low_level_sum=False,
-    ),
-    "unimatch": Style(
-        separable=False,
-        initializer=_torch_default,
-        logits_initializer=_torch_default,
-        joining_kernel=1,
-        pyramid_keep=1.0,
-        decoder_keep=1.0,
-        drops_channels=True,
-        low_level_channels=48,
-        low_level_sum=True,
-    ),
-    "u2pl": Style(
-        separable=False,
-        initializer=_torch_default,
-        logits_initializer=_torch_default,
-        joining_kernel=3,
-        pyramid_keep=0.9,
-        decoder_keep=0.9,
-        drops_channels=True,
-        low_level_channels=256,
-        low_level_sum=True,
-    ),
+    "deeplab": _DEEPLAB,
+    "unimatch": _UNIMATCH,
+    "u2pl": _U2PL,
 }
 
 
