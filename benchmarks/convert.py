@@ -31,7 +31,7 @@ from PIL import Image
 
 from data_prep import folder, records
 from data_prep.sources import pairing
-from wss.datasets.spec import DatasetSpec, pascal_palette
+from wss.data.datasets.spec import DatasetSpec, pascal_palette
 
 HEIGHT, WIDTH, NUM_CLASSES = 360, 480, 21
 SPEC = DatasetSpec("made_up", tuple(f"class_{i}" for i in range(NUM_CLASSES)))
@@ -178,14 +178,14 @@ def compare_pixels(items: list[pairing.Item], where: str) -> None:
     """
     import tensorflow as tf
 
-    from wss.data import parsing, shards
+    from wss.data import parsing, tfrecords
 
     splits = []
     for number, write in enumerate((convert_as_original, _ways([1])["ours, 1"])):
         output_dir = os.path.join(where, f"compared_{number}")
         os.makedirs(output_dir)
         write(items, output_dir)
-        paths = shards.find_shards(output_dir, "train")
+        paths = tfrecords.find_shards(output_dir, "train")
         splits.append(list(tf.data.TFRecordDataset(paths).map(parsing.parse_example)))
     if [len(split) for split in splits] != 2 * [len(items)]:
         raise RuntimeError("records were lost")

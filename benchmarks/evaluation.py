@@ -24,9 +24,10 @@ def make_evaluation(
     """A function that evaluates an image, or only predicts it."""
     import tensorflow as tf
 
-    from wss import cost, metrics
+    from wss import cost
+    from wss.evaluation.predictor import Predictor
     from wss.models.deeplab import DeepLabV3Plus, mean_pixel
-    from wss.prediction import Predictor
+    from wss.ops import metrics
 
     model = DeepLabV3Plus(classes, variant=variant)
     predictor = Predictor(model, tuple(crop), mean_pixel(variant))

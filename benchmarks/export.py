@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import measuring
-from wss import formats
+from wss import exporters
 
 OURS = "wss"
 
@@ -29,11 +29,11 @@ def make_exported(
     folder: str, name: str, variant: str, crop: int, classes: int
 ) -> Callable[[], Any]:
     """A function that predicts with what was exported; for `measuring.measure`."""
-    from wss.datasets.spec import DatasetSpec
-    from wss.formats import base
+    from wss.data.datasets.spec import DatasetSpec
+    from wss.evaluation.predictor import Predictor
+    from wss.evaluation.segmenter import Segmenter
+    from wss.exporters import base
     from wss.models.deeplab import DeepLabV3Plus, mean_pixel
-    from wss.prediction import Predictor
-    from wss.segmenter import Segmenter
 
     network = DeepLabV3Plus(classes, variant=variant)
     predictor = Predictor(network, (crop, crop), mean_pixel(variant))
@@ -44,7 +44,7 @@ def make_exported(
     if name == OURS:
         predict = base.from_segmenter(model)
     else:
-        kind = formats.create(name)
+        kind = exporters.create(name)
         path = os.path.join(folder, kind.file_name)
         start = time.perf_counter()
         kind.write(model, path, step=0)
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument(
         "--formats",
         nargs="+",
-        choices=formats.NAMES,
-        default=list(formats.NAMES),
+        choices=exporters.NAMES,
+        default=list(exporters.NAMES),
         metavar="FORMAT",
     )
     parser.add_argument("--repeats", type=int, default=5)

@@ -34,14 +34,13 @@ def make_input(
     decoded_megabytes: int = 0,
 ) -> Callable[[], Any]:
     """A function that takes some batches; for `measuring.measure`."""
-    from wss import datasets
-    from wss.data import pipeline
+    from wss.data import datasets, input_pipeline
 
     spec = datasets.get(dataset, data_dir) if dataset else convert.SPEC
     taken = iter(
-        pipeline.training_batches(
-            pipeline.Split(data_dir, labeled),
-            pipeline.Split(data_dir, unlabeled) if unlabeled else None,
+        input_pipeline.training_batches(
+            input_pipeline.Split(data_dir, labeled),
+            input_pipeline.Split(data_dir, unlabeled) if unlabeled else None,
             spec=spec,
             crop_size=(crop, crop),
             batch_size=batch,

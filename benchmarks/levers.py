@@ -90,23 +90,25 @@ def _cam_inputs(classes: int) -> tuple[Any, Any, Any]:
 
 
 def _make_closed_form(classes: int) -> Callable[[], Any]:
-    from wss.pseudo_labels import cam
+    from wss.methods.components import refined_grad_cam
 
     features, kernel, image_labels = _cam_inputs(classes)
-    return lambda: cam.class_activation_maps(features, kernel, image_labels)
+    return lambda: refined_grad_cam.class_activation_maps(
+        features, kernel, image_labels
+    )
 
 
 def _make_backward_passes(classes: int) -> Callable[[], Any]:
     import tensorflow as tf
 
-    from wss.pseudo_labels import cam
+    from wss.methods.components import refined_grad_cam
 
     variable, kernel, image_labels = _cam_inputs(classes)
 
     def maps():
         features = variable.read_value()
         scores = tf.matmul(tf.reduce_mean(features, [1, 2]), kernel)
-        return cam.gradient_class_activation_maps(
+        return refined_grad_cam.gradient_class_activation_maps(
             features,
             lambda index: tf.gradients(scores[:, index], features)[0],
             image_labels,
@@ -190,7 +192,7 @@ def _loss_inputs(classes: int) -> tuple[Any, Any]:
 
 
 def _make_loss(classes: int) -> Callable[[], Any]:
-    from wss import losses
+    from wss.ops import losses
 
     logits, labels = _loss_inputs(classes)
     return _with_gradient(
@@ -201,7 +203,7 @@ def _make_loss(classes: int) -> Callable[[], Any]:
 def _make_one_hot_loss(classes: int) -> Callable[[], Any]:
     import tensorflow as tf
 
-    from wss.resize import resize_bilinear
+    from wss.ops.resize import resize_bilinear
 
     logits, labels = _loss_inputs(classes)
 
@@ -228,7 +230,7 @@ def _with_gradient(loss: Callable[[], Any], logits: Any) -> Callable[[], Any]:
 def _make_resize(classes: int) -> Callable[[], Any]:
     import tensorflow as tf
 
-    from wss.resize import resize_bilinear
+    from wss.ops.resize import resize_bilinear
 
     logits = _normal(_BATCH, 129, 129, classes)
     return _with_gradient(
@@ -252,7 +254,7 @@ def _make_products(classes: int) -> Callable[[], Any]:
 
 
 def _make_histogram(classes: int) -> Callable[[], Any]:
-    from wss.metrics import ConfusionMatrix
+    from wss.ops.metrics import ConfusionMatrix
 
     matrix = ConfusionMatrix(classes, ignore_label=255)
     labels, predictions = _labels(0, classes), _labels(1, classes)

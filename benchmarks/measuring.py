@@ -175,7 +175,7 @@ def add_shares(
 
 def machine() -> dict[str, Any]:
     """What the numbers depend on beside the code."""
-    from wss import versions
+    from wss.training import versions
 
     return {
         "cores": os.cpu_count(),

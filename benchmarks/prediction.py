@@ -30,11 +30,11 @@ def make_prediction(
     whole_way: bool,
 ) -> Callable[[], Any]:
     """A function that predicts a photo; for `measuring.measure`."""
-    from wss.datasets.spec import pascal_palette
+    from wss.data.datasets.spec import pascal_palette
+    from wss.evaluation.predictor import Predictor
+    from wss.evaluation.segmenter import read_image
+    from wss.image_io import writing
     from wss.models.deeplab import DeepLabV3Plus, mean_pixel
-    from wss.photos import writing
-    from wss.prediction import Predictor
-    from wss.segmenter import read_image
 
     model = DeepLabV3Plus(classes, variant=variant)
     predictor = Predictor(model, (crop, crop), mean_pixel(variant), window=window)

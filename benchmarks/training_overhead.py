@@ -42,14 +42,14 @@ def measured(interval: int) -> Iterator[tuple[Seconds, list[Any]]]:
     Yields:
       Seconds by part, "step" among them; the trainer, once it has run.
     """
-    from wss.training import trainer
+    from wss.training import loop
 
     seconds: Seconds = {name: [] for name in ("step", *_PARTS.values())}
     trainers: list[Any] = []
     steps_end: list[float] = []
 
     def timed(attribute: str, part: str) -> Any:
-        original = getattr(trainer.Trainer, attribute)
+        original = getattr(loop.Trainer, attribute)
 
         def call(self: Any, *arguments: Any) -> Any:
             start = time.perf_counter()
@@ -57,9 +57,9 @@ def measured(interval: int) -> Iterator[tuple[Seconds, list[Any]]]:
             seconds[part].append(time.perf_counter() - start)
             return result
 
-        return mock.patch.object(trainer.Trainer, attribute, call)
+        return mock.patch.object(loop.Trainer, attribute, call)
 
-    handle = trainer.Trainer._handle_events
+    handle = loop.Trainer._handle_events
 
     def handle_events(self: Any, step: int, *arguments: Any, **options: Any) -> None:
         if steps_end:
@@ -84,7 +84,7 @@ def measured(interval: int) -> Iterator[tuple[Seconds, list[Any]]]:
         for attribute, part in _PARTS.items():
             stack.enter_context(timed(attribute, part))
         for attribute, function in replaced.items():
-            stack.enter_context(mock.patch.object(trainer.Trainer, attribute, function))
+            stack.enter_context(mock.patch.object(loop.Trainer, attribute, function))
         yield seconds, trainers
 
 

@@ -49,12 +49,12 @@ def make_step(
 
     imported = time.perf_counter()
     from wss import cost, panels
-    from wss.datasets.spec import pascal_palette
+    from wss.data.datasets.spec import pascal_palette
     from wss.models import tf1_checkpoint
     from wss.models.batch_norm import collect_batch_statistics
     from wss.models.deeplab import DeepLabV3Plus
     from wss.training import determinism
-    from wss.training.step import TrainingStep
+    from wss.training.train_step import TrainingStep
 
     determinism.configure()
     tf.keras.mixed_precision.set_global_policy(precision)

@@ -13,9 +13,9 @@ from typing import NamedTuple, Optional
 from data_prep import command_line, records
 from data_prep.pictures import images, masks, relabel
 from data_prep.sources import layout
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
-from wss.photos import finding
+from wss.image_io import discovery
 
 SPEC = datasets.get("ade20k")
 _CLASS_IDS = {0: SPEC.ignore_label, **{i + 1: i for i in range(SPEC.num_classes)}}
@@ -57,7 +57,7 @@ def find_items(ade20k_dir: str, split: str, unlabeled: bool) -> list[Item]:
     if unlabeled:
         return [Item(name, path, None) for name, path in found.items()]
     mask_folder = _part(folder, "annotations", split)
-    found_masks = finding.find(mask_folder)
+    found_masks = discovery.find(mask_folder)
     layout.note_lonely(found_masks, found, mask_folder)
     layout.refuse_without_mask(split, found, found_masks, mask_folder)
     return [Item(name, path, found_masks[name]) for name, path in found.items()]

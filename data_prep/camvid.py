@@ -18,9 +18,9 @@ from typing import NamedTuple, Optional
 from data_prep import command_line, records
 from data_prep.pictures import images, masks, relabel
 from data_prep.sources import layout
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
-from wss.photos import finding
+from wss.image_io import discovery
 
 SPEC = datasets.get("camvid")
 # The publisher's labels that make up each class of the benchmark, and their colours.
@@ -124,7 +124,7 @@ def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
     if unlabeled:
         return [Item(name, path, None, in_colours) for name, path in found.items()]
     folder = _folder(camvid_dir, _LABELS if in_colours else f"{split}annot")
-    found_masks = finding.scan(folder, "_L" if in_colours else "").paths
+    found_masks = discovery.scan(folder, "_L" if in_colours else "").paths
     if not in_colours:
         layout.note_lonely(found_masks, found, folder)
     layout.refuse_without_mask(split, found, found_masks, folder)

@@ -20,9 +20,9 @@ from typing import NamedTuple, Optional
 from data_prep import command_line, records, splits
 from data_prep.pictures import images, masks, relabel
 from data_prep.sources import layout
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
-from wss.photos import finding
+from wss.image_io import discovery
 
 SPEC = datasets.get("cityscapes")
 # Label ids of the classes, by train id; the others up to 33 belong to no class.
@@ -91,7 +91,7 @@ def find_items(
     if annotations is None:
         return [Item(name, found[paths[name]], None) for name in names]
     folder = _folder(cityscapes_dir, annotations, part)
-    found_masks = finding.scan(folder, f"_{annotations}_labelIds").paths
+    found_masks = discovery.scan(folder, f"_{annotations}_labelIds").paths
     layout.note_lonely(found_masks, found, folder)
     wanted = [paths[name] for name in names]
     layout.refuse_without_mask(split, wanted, found_masks, folder)

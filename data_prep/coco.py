@@ -34,8 +34,8 @@ from data_prep.pictures import images, polygons
 from data_prep.sources import coco_annotations, layout
 from data_prep.sources.coco_annotations import Annotations
 from data_prep.writing import fingerprints
-from wss import datasets
-from wss.datasets.spec import DatasetSpec
+from wss.data import datasets
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 _COCO, _VOC = datasets.get("coco"), datasets.get("voc")

@@ -6,10 +6,10 @@ import sys
 from typing import Any, Callable, Optional
 
 from data_prep import records
-from wss import command_line
+from wss import cli
 from wss.errors import UserError
 
-parser = command_line.make_parser
+parser = cli.make_parser
 
 
 def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
@@ -89,4 +89,4 @@ def run(main: Callable[[], None], resumable: bool = True) -> None:
     if main.__module__ == "__main__" and spec:
         # Other processes and machines find what is in a module, but not in __main__.
         main = getattr(importlib.import_module(spec.name), main.__name__)
-    sys.exit(command_line.run(main, resumable=resumable))
+    sys.exit(cli.run(main, resumable=resumable))

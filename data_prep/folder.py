@@ -36,12 +36,12 @@ from data_prep import command_line, records
 from data_prep.pictures import colormaps, images, masks, survey
 from data_prep.sources import class_names as class_names_of
 from data_prep.sources import image_labels, pairing, proposals
-from wss import datasets
-from wss.command_line import number
-from wss.datasets.spec import DatasetSpec
+from wss.cli import number
+from wss.data import datasets
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.photos import depth
-from wss.photos.patterns import Pattern
+from wss.image_io import bit_depth
+from wss.image_io.patterns import Pattern
 from wss.settings import Natural
 
 _MASK_FLAGS = (
@@ -294,7 +294,7 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add(
         "--image_bits",
         type=int,
-        choices=range(depth.MIN_BITS, depth.MAX_BITS + 1),
+        choices=range(bit_depth.MIN_BITS, bit_depth.MAX_BITS + 1),
         metavar="N",
         help="range of images with more than 8 bits, in all splits: 12 for 0 to 4095 "
         "(default: as many as the brightest image takes)",

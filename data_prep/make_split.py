@@ -32,13 +32,13 @@ from data_prep.checking import reading
 from data_prep.pictures import masks
 from data_prep.sources import lists
 from data_prep.splits import balanced
-from wss import files
-from wss.command_line import number
-from wss.data import shards
-from wss.datasets import manifest as manifests
+from wss.cli import number
+from wss.data import tfrecords
+from wss.data.datasets import manifest as manifests
 from wss.errors import UserError, reason
-from wss.photos import finding
-from wss.photos.patterns import ANY, Pattern
+from wss.files import atomic
+from wss.image_io import discovery
+from wss.image_io.patterns import ANY, Pattern
 from wss.settings import Natural
 
 
@@ -68,7 +68,7 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
       UserError: no such split, a bad record, a name twice, or no mask.
     """
     spec = reading.find_spec(data_dir, dataset, manifests.read(data_dir))
-    paths = shards.find_shards(data_dir, split)
+    paths = tfrecords.find_shards(data_dir, split)
     found = reading.walk(paths)
     advice = f"Look at it: python -m data_prep.verify --data_dir={data_dir}"
     for shard in found:
@@ -110,7 +110,7 @@ def read_masks(
     Raises:
       UserError: no masks, or not those of the list.
     """
-    found = finding.scan(mask_dir, pattern=pattern).paths
+    found = discovery.scan(mask_dir, pattern=pattern).paths
     known = lists.Known(mask_dir, found, pattern, "mask")
     ids = lists.read_ids(ids_file, known) if ids_file else list(found)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -146,7 +146,7 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
                         "another --output, or add --overwrite."
                     )
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        files.write_text(path, text)
+        atomic.write_text(path, text)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f"{path} cannot be written ({reason(error)}). Choose another --output."

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from data_prep.writing import fingerprints, runners
 from data_prep.writing.examples import Example, encode_png, serialize
-from wss.datasets import manifest as manifests
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets import manifest as manifests
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class Writer:
         self, spec: DatasetSpec, split: str, entry: Optional[dict[str, Any]]
     ) -> None:
         """Puts a split into the manifest, or takes it out."""
-        from wss import files
+        from wss.files import atomic
 
         # Read again: another split may have been written at the same time.
         manifest = _manifest(self.output_dir, spec)
@@ -256,7 +256,7 @@ class Writer:
             manifest["splits"][split] = entry
         if entry or known:
             text = json.dumps(manifest, indent=2) + "\n"
-            files.write_text(manifests.path(self.output_dir), text)
+            atomic.write_text(manifests.path(self.output_dir), text)
 
 
 class _Teller:

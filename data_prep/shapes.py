@@ -24,8 +24,8 @@ from tqdm import tqdm
 from data_prep import command_line, records
 from data_prep.splits import balanced
 from data_prep.writing import runners
-from wss import datasets
-from wss.command_line import number
+from wss.cli import number
+from wss.data import datasets
 from wss.errors import UserError
 from wss.settings import Natural
 

@@ -29,8 +29,8 @@ from data_prep.pictures import images, masks
 from data_prep.sources import tfds_source
 from data_prep.sources.tfds_source import Feature, Source
 from data_prep.writing import examples, fingerprints
-from wss.command_line import number
-from wss.datasets.spec import DatasetSpec
+from wss.cli import number
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.settings import Natural
 

@@ -24,9 +24,9 @@ import tensorflow as tf
 from data_prep import command_line
 from data_prep.checking import checks, contact_sheet, reading
 from data_prep.checking.tally import Tally
-from wss.command_line import number
-from wss.datasets import manifest as manifests
-from wss.datasets.spec import DatasetSpec
+from wss.cli import number
+from wss.data.datasets import manifest as manifests
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError, reason
 from wss.settings import Natural
 

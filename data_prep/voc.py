@@ -22,7 +22,7 @@ import numpy as np
 from data_prep import command_line, records, splits
 from data_prep.pictures import images, masks
 from data_prep.sources import layout
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 SPEC = datasets.get("voc")

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from wss import command_line, settings
+from wss import cli, settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
@@ -24,14 +24,14 @@ PAGE = ROOT / "docs" / "configuration.md"
 # Headings, and the modules that stand below each.
 ROOMS = {
     "The experiment": ("wss.experiment",),
-    "Methods": ("wss.methods", "wss.contrastive"),
-    "Pseudo labels": ("wss.pseudo_labels",),
-    "Losses": ("wss.losses",),
+    "Methods": ("wss.methods", "wss.methods.components.memory_bank"),
+    "Pseudo labels": ("wss.methods.components",),
+    "Losses": ("wss.ops.losses",),
     "Networks": ("wss.models",),
-    "Strong augmentations": ("wss.data.policies",),
+    "Strong augmentations": ("wss.data.augmentations",),
     "Images": ("wss.data",),
     "Training": ("wss.training",),
-    "Evaluation": ("wss.evaluation", "wss.prediction"),
+    "Evaluation": ("wss.evaluation.evaluator", "wss.evaluation.predictor"),
 }
 
 _INTRODUCTION = """\
@@ -227,12 +227,12 @@ def _markdown(words: str) -> str:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Writes the page and returns the exit status."""
-    command_line.make_parser("docs.make_configuration", __doc__).parse_args(arguments)
+    cli.make_parser("docs.make_configuration", __doc__).parse_args(arguments)
 
     def command() -> None:
         PAGE.write_text(text(), encoding="utf-8")
 
-    return command_line.run(command)
+    return cli.run(command)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wss import charts
-from wss.datasets.spec import pascal_palette
+from wss.data.datasets.spec import pascal_palette
 from wss.panels import IGNORED_COLOUR
 
 NAMES = ("ground", "cat", "très long name of a class")

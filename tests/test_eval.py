@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from wss import evaluation, faults, results
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.evaluation import restore_model
+from wss.evaluation import evaluator, results
+from wss.evaluation.evaluator import restore_model
+from wss.evaluation.predictor import Predictor
 from wss.models.deeplab import DeepLabV3Plus
-from wss.prediction import Predictor
+from wss.training import diagnostics
 
 SPEC = DatasetSpec(name="toy", class_names=("ground", "cat", "dog", "bird"))
 
@@ -52,10 +53,10 @@ def evaluate(
         name: Predictor(network, crop_size, (0.0, 0.0, 0.0), scales)
         for name, network in (networks or {"model": ReadsItsInput()}).items()
     }
-    evaluator = evaluation.Evaluator(
+    judge = evaluator.Evaluator(
         predictors, batches, SPEC, "val", str(tmp_path), **options
     )
-    return [evaluator.evaluate(step) for step in steps][-1]
+    return [judge.evaluate(step) for step in steps][-1]
 
 
 def test_scores_of_two_images(tmp_path, capsys):
@@ -172,10 +173,10 @@ def test_scores_against_plain_numpy_on_images_of_all_sizes(tmp_path):
         for label, p in pairs
     ]
     predictor = Predictor(ReadsItsInput(), (12, 13), (0.0, 0.0, 0.0))
-    evaluator = evaluation.Evaluator(
+    judge = evaluator.Evaluator(
         {"model": predictor}, batches, SPEC, "val", str(tmp_path)
     )
-    evaluator.evaluate(1, checkpoint="runs/ckpt-1")
+    judge.evaluate(1, checkpoint="runs/ckpt-1")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     for name, expected in reference_scores(pairs).items():
         actual = metrics[name]
@@ -240,10 +241,10 @@ def test_scores_are_printed_where_they_can_not_be_kept(tmp_path, capsys, monkeyp
     def refuse(path, text):
         raise tf.errors.PermissionDeniedError(None, None, f"{path}; Read-only")
 
-    monkeypatch.setattr(evaluation.results.files, "write_text", refuse)
+    monkeypatch.setattr(evaluator.results.files, "write_text", refuse)
     message = rf"scores above are right, but {tmp_path} does not keep .* Read-only\)"
     with pytest.raises(UserError, match=message):
-        with faults.explained_scores(str(tmp_path)):
+        with diagnostics.explained_scores(str(tmp_path)):
             evaluate([[0, 0, 1, 1]], [[0, 1, 1, 1]], tmp_path, steps=[7])
     printed = capsys.readouterr().out
     # ground 1 of 2, cat 2 of 3.

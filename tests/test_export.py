@@ -17,13 +17,14 @@ from PIL import Image
 import wss
 from tests import trained
 from tests.data import records
-from wss import config, export, formats, runs, starting_point
+from wss import config, export, exporters, runs
 from wss.errors import UserError
-from wss.formats import base, comparison
-from wss.formats.base import Format
+from wss.exporters import base, comparison
+from wss.exporters.base import Format
+from wss.files.outputs import LIST, OutputFolder
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.tf1_checkpoint import named_variables
-from wss.outputs import LIST, OutputFolder
+from wss.training import starting_point
 
 CROP = 33
 FILES = {
@@ -46,7 +47,7 @@ def model_dir(tmp_path_factory):
 def exported(model_dir, tmp_path_factory):
     """A folder with all formats."""
     path = tmp_path_factory.mktemp("exported")
-    assert run(model_dir, path, "--formats", *formats.NAMES) == 0
+    assert run(model_dir, path, "--formats", *exporters.NAMES) == 0
     return path
 
 
@@ -299,7 +300,7 @@ class Folder(Format):
 
 def test_only_what_is_equal_gets_its_name(model, tmp_path):
     def write(*arguments):
-        with mock.patch.object(formats, "create", lambda _: Folder(*arguments)):
+        with mock.patch.object(exporters, "create", lambda _: Folder(*arguments)):
             folder = OutputFolder(str(tmp_path))
             return export._export("", model, 0, [blobs(20, 20)], folder)
 

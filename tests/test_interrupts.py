@@ -36,7 +36,7 @@ def test_no_traceback_while_modules_are_imported(module, behind, tmp_path):
 
 def test_who_imports_the_package_has_signals_of_their_own():
     code = (
-        "import wss, wss.command_line, signal, os; "
+        "import wss, wss.cli, signal, os; "
         "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
         "try: os.kill(os.getpid(), signal.SIGINT)\n"
         "except KeyboardInterrupt: print('theirs')"

@@ -13,9 +13,9 @@ import wss
 from data_prep import folder
 from tests import trained
 from wss import eval, predict
-from wss.datasets.spec import pascal_palette
+from wss.data.datasets.spec import pascal_palette
 from wss.errors import UserError
-from wss.outputs import LIST, OutputFolder
+from wss.files.outputs import LIST, OutputFolder
 
 CLASSES = 5
 

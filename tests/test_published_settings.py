@@ -18,12 +18,12 @@ from gin import config_parser
 
 from data_prep import splits
 from docs import make_configuration
-from wss import config, datasets
-from wss.data import policies
+from wss import config
+from wss.data import augmentations, datasets
+from wss.evaluation.predictor import Predictor
 from wss.experiment import Experiment
 from wss.models import tf1_checkpoint
 from wss.models.deeplab import DeepLabV3Plus
-from wss.prediction import Predictor
 from wss.training.distribution import get_strategy
 from wss.training.optimizers import gradient_multipliers
 
@@ -127,7 +127,7 @@ def test_nothing_stands_against_a_training(row, tmp_path):
     assert isinstance(experiment.predictor(None), Predictor)
     if experiment.method.uses_unlabeled:
         for name in resolved("training_batches.strong_augmentation"):
-            policies.get(name)
+            augmentations.get(name)
     if row["gpus"]:
         assert experiment.batch_size % int(row["gpus"]) == 0
 

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from wss import command_line
+from wss import cli
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Flags of one name for different things; everything else has to be the same.
@@ -87,7 +87,7 @@ def test_values_add_up_where_a_flag_is_repeated(command):
 
 
 def test_repeated_flags():
-    parser = command_line.make_parser("x", "")
+    parser = cli.make_parser("x", "")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--map", nargs="+", default=["0=1"])
     parser.add_argument("--one", type=int, default=1)

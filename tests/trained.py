@@ -5,7 +5,7 @@ import os
 import tensorflow as tf
 
 from wss import config, runs
-from wss.run_folder import CLASSES_FILE
+from wss.training.run_folder import CLASSES_FILE
 
 TINY = [
     "CROP_SIZE = 33",

@@ -17,7 +17,7 @@ if importlib.util.find_spec("tf_keras") is not None:
 __version__ = "0.1.0"
 
 if typing.TYPE_CHECKING:
-    from wss.segmenter import Segmenter
+    from wss.evaluation.segmenter import Segmenter
 
 
 def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
@@ -36,7 +36,7 @@ def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
       checkpoint: "latest", "best" (of the highest mean IoU), or a path.
 
     Returns:
-      A `tf.keras.Model`: see `wss.segmenter.Segmenter`.
+      A `tf.keras.Model`: see `wss.evaluation.segmenter.Segmenter`.
 
     Raises:
       UserError: nothing was trained there, or the checkpoint is damaged.

@@ -6,10 +6,11 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import tensorflow as tf
 
-from wss import config, config_changes, datasets, versions
+from wss import config, config_changes
+from wss.data import datasets
 from wss.errors import UserError
 from wss.experiment import Experiment
-from wss.training import cluster, workers
+from wss.training import cluster, versions, workers
 
 # Each machine may have its own: paths, and what no step depends on.
 _FREE = {

@@ -32,8 +32,9 @@ import tensorflow as tf
 from gin import config_parser
 
 import gin_configs
-from wss import settings, text_files
+from wss import settings
 from wss.errors import UserError
+from wss.files import text_files
 
 # With it `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory,
 # also where wss was installed and the files lie among the packages.

@@ -9,8 +9,9 @@ from typing import Any, Collection, Dict, List, NamedTuple, Tuple
 import tensorflow as tf
 from gin import config_parser
 
-from wss import config, stored_files
+from wss import config
 from wss.errors import UserError
+from wss.files import stored_files
 
 # What of a training may be changed on the way: no step depends on it.
 _WITHOUT_EFFECT = {

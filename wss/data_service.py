@@ -25,7 +25,7 @@ import sys
 import threading
 from typing import Annotated, Optional, Sequence
 
-from wss import command_line
+from wss import cli
 from wss.settings import Range
 
 _PORT = Annotated[int, Range(low=0, high=65535)]
@@ -55,14 +55,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         threading.Event().wait()
         del servers
 
-    return command_line.run(command)
+    return cli.run(command)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("wss.data_service", __doc__)
+    parser = cli.make_parser("wss.data_service", __doc__)
     parser.add_argument(
         "--port",
-        type=command_line.number(_PORT),
+        type=cli.number(_PORT),
         default=5050,
         help="it and the one after it are listened on, on every interface (default: "
         "5050); 0: any two",

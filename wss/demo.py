@@ -15,7 +15,7 @@ import subprocess
 import sys
 from typing import List, Mapping, Optional, Sequence
 
-from wss import command_line
+from wss import cli
 from wss.settings import Natural
 
 SHOWN_IMAGES = 6
@@ -28,7 +28,7 @@ METHODS = {"supervised": "shapes_supervised", "PseudoSeg": "shapes"}
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command line and returns its exit status."""
     options = _parser().parse_args(arguments)
-    return command_line.run(lambda: demonstrate(options), resumable=True)
+    return cli.run(lambda: demonstrate(options), resumable=True)
 
 
 def demonstrate(options: argparse.Namespace) -> None:
@@ -70,7 +70,7 @@ def _run(module: str, *flags: str) -> None:
 
 
 def _table(model_dirs: Mapping[str, str]) -> str:
-    from wss.results import read_metrics
+    from wss.evaluation.results import read_metrics
 
     rows = ["method      mIoU (%)"]
     for name, model_dir in model_dirs.items():
@@ -129,11 +129,11 @@ def _predictions(model_dir: str) -> List[list]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("wss.demo", __doc__)
+    parser = cli.make_parser("wss.demo", __doc__)
     parser.add_argument("--data_dir", default="data/shapes", metavar="DIR")
     parser.add_argument("--output_dir", default="runs/demo", metavar="DIR")
     parser.add_argument(
-        "--seed", type=command_line.number(Natural), default=0, help="of both trainings"
+        "--seed", type=cli.number(Natural), default=0, help="of both trainings"
     )
     return parser
 

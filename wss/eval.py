@@ -18,7 +18,7 @@ import argparse
 import sys
 from typing import List, Optional, Sequence
 
-from wss import command_line
+from wss import cli
 from wss.settings import NonNegative
 
 
@@ -28,7 +28,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def command() -> None:
         # TensorFlow takes seconds to import: late, so that --help answers at once.
-        from wss import following, runs
+        from wss import runs
+        from wss.evaluation import following
         from wss.experiment import Experiment
 
         def open_trained() -> Experiment:
@@ -40,12 +41,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         else:
             open_trained().evaluate(options.checkpoint)
 
-    return command_line.run(command, options.verbosity)
+    return cli.run(command, options.verbosity)
 
 
 def _protocol(options: argparse.Namespace) -> List[str]:
     """The gin bindings that the flags of the protocol stand for."""
-    bindings = command_line.view_bindings(options)
+    bindings = cli.view_bindings(options)
     if options.boundary:
         bindings.append("Evaluator.boundary = True")
     if options.image_labels:
@@ -54,11 +55,11 @@ def _protocol(options: argparse.Namespace) -> List[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("wss.eval", __doc__)
+    parser = cli.make_parser("wss.eval", __doc__)
     parser.add_argument(
         "--model_dir", required=True, metavar="DIR", help="folder of the training"
     )
-    command_line.add_checkpoint_flag(parser)
+    cli.add_checkpoint_flag(parser)
     _add_protocol(parser)
     parser.add_argument(
         "--continuous",
@@ -67,12 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout",
-        type=command_line.number(NonNegative),
+        type=cli.number(NonNegative),
         metavar="SECONDS",
         help="with --continuous: give up after so long without a new checkpoint "
         "(default: never)",
     )
-    command_line.add_shared_flags(parser)
+    cli.add_shared_flags(parser)
     return parser
 
 
@@ -83,7 +84,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
         "Without these flags as the original: whole images, one scale, not mirrored. "
         "docs/evaluation.md says what each costs.",
     )
-    command_line.add_view_flags(group)
+    cli.add_view_flags(group)
     group.add_argument(
         "--boundary",
         action="store_true",

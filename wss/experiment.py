@@ -21,29 +21,28 @@ from typing import (
 import gin
 import tensorflow as tf
 
-from wss import (
-    config,
-    datasets,
-    faults,
-    panels,
-    run_card,
-    run_folder,
-    starting_point,
-)
-from wss.data import parsing, pipeline
+from wss import config, panels
+from wss.data import datasets, input_pipeline, parsing
 from wss.errors import UserError
-from wss.evaluation import Evaluator, restore_method, restore_model
+from wss.evaluation.evaluator import Evaluator, restore_method, restore_model
+from wss.evaluation.predictor import Predictor
 from wss.methods.base import Method
 from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
-from wss.prediction import Predictor
 from wss.settings import Count, Natural, Range, Size
-from wss.training import checkpoints, determinism
-from wss.training.step import TrainingStep
-from wss.training.trainer import Trainer
+from wss.training import (
+    checkpoints,
+    determinism,
+    diagnostics,
+    run_card,
+    run_folder,
+    starting_point,
+)
+from wss.training.loop import Trainer
+from wss.training.train_step import TrainingStep
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
@@ -57,7 +56,7 @@ class Experiment:
     Attributes:
       model_dir: where everything goes that the experiment writes.
       strategy: which devices train.
-      dataset: name of the data set, see `wss.datasets`.
+      dataset: name of the data set, see `wss.data.datasets`.
       data_dir: folder with its shards.
       labeled_split: images with masks to learn from.
       unlabeled_split: images that are used without their masks; may be several splits
@@ -203,13 +202,13 @@ class Experiment:
             begin=begin,
             started=started,
             evaluate=evaluate if evaluates else None,
-            save_batch=functools.partial(faults.save_batch, self),
+            save_batch=functools.partial(diagnostics.save_batch, self),
             input_errors=parsing.user_errors,
             class_names=self.spec.class_names,
             profile_steps=profile_steps,
         )
         print(run_card.describe(self, method), flush=True)
-        with parsing.user_errors(), faults.explained_memory(self):
+        with parsing.user_errors(), diagnostics.explained_memory(self):
             trainer.train()
         run_folder.describe(self)  # It may have been emptied on the way.
         run_card.write_record(self, self.train_steps, self._operations)
@@ -237,9 +236,9 @@ class Experiment:
         def evaluate(checkpoint: str) -> int:
             run_folder.check_evaluation(self)
             step, path = checkpoints.use(self.model_dir, checkpoint, restore)
-            with faults.explained_scores(self.model_dir), faults.explained_memory(
-                self, evaluates=True
-            ):
+            with diagnostics.explained_scores(
+                self.model_dir
+            ), diagnostics.explained_memory(self, evaluates=True):
                 evaluator.evaluate(step, checkpoint=path)
                 run_folder.remember_evaluation(self)
             return step
@@ -276,7 +275,7 @@ class Experiment:
 
     def evaluation_batches(self) -> tf.data.Dataset:
         """The images to evaluate on, as `pipeline.evaluation_batches` gives them."""
-        return pipeline.evaluation_batches(
+        return input_pipeline.evaluation_batches(
             self.data_dir, self.eval_split, spec=self.spec
         )
 
@@ -286,7 +285,7 @@ class Experiment:
         Raises:
           UserError: no such split, or some images lack a mask that they need.
         """
-        images = pipeline.count_examples(self.data_dir, split, self.dataset)
+        images = input_pipeline.count_examples(self.data_dir, split, self.dataset)
         manifest = datasets.manifest.read(self.data_dir)
         for part in split.split("+") if manifest and needs_masks else ():
             written = manifest["splits"].get(part)
@@ -370,9 +369,9 @@ class Experiment:
     ) -> tf.data.Dataset:
         unlabeled = None
         if self.method.uses_unlabeled:
-            unlabeled = pipeline.Split(self.data_dir, self.unlabeled_split)
-        return pipeline.training_batches(
-            pipeline.Split(self.data_dir, self.labeled_split),
+            unlabeled = input_pipeline.Split(self.data_dir, self.unlabeled_split)
+        return input_pipeline.training_batches(
+            input_pipeline.Split(self.data_dir, self.labeled_split),
             unlabeled,
             spec=self.spec,
             crop_size=self.crop_size,

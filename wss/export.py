@@ -27,15 +27,16 @@ from typing import Iterator, Optional, Sequence, Tuple
 
 import absl.logging
 
-from wss import command_line, formats, paths
+from wss import cli, exporters
 from wss.errors import UserError
-from wss.outputs import OutputFolder
+from wss.files import paths
+from wss.files.outputs import OutputFolder
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command line and returns its exit status."""
     options = _parser().parse_args(arguments)
-    return command_line.run(lambda: export(options), options.verbosity)
+    return cli.run(lambda: export(options), options.verbosity)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -49,11 +50,11 @@ def export(options: argparse.Namespace) -> None:
     import tensorflow as tf
 
     from wss import runs
-    from wss.formats import comparison
+    from wss.exporters import comparison
 
     paths.check("--output_dir", options.output_dir)  # What is written is read again.
     folder = OutputFolder(options.output_dir, options.overwrite)
-    names = [formats.create(name).file_name for name in options.formats]
+    names = [exporters.create(name).file_name for name in options.formats]
     folder.check([file for name in names for file in folder.below(name)])
     # Else GPUs round what they multiply to 10 bits, each program in another order.
     tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -79,7 +80,7 @@ def export(options: argparse.Namespace) -> None:
                 failures.append(f"{name}: {error}")
                 continue
             print(f"{name}: {path}, {_size(path)}; {result}", flush=True)
-            note = formats.create(name).note(model)
+            note = exporters.create(name).note(model)
             if note:
                 print(f"  {note}", flush=True)
     if failures:
@@ -95,9 +96,9 @@ def _export(
       UserError: it can not be written, or differs. Nothing has its name then, but what
         had it before.
     """
-    from wss.formats import comparison
+    from wss.exporters import comparison
 
-    kind = formats.create(name)
+    kind = exporters.create(name)
     with folder.workplace() as workplace:
         path = os.path.join(workplace, kind.file_name)
         kind.write(model, path, step)
@@ -132,7 +133,7 @@ def _size(path: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("wss.export", __doc__)
+    parser = cli.make_parser("wss.export", __doc__)
     parser.add_argument(
         "--model_dir", required=True, metavar="DIR", help="folder of the training"
     )
@@ -141,13 +142,13 @@ def _parser() -> argparse.ArgumentParser:
         "--formats",
         nargs="+",
         default=["savedmodel"],
-        choices=formats.NAMES,
+        choices=exporters.NAMES,
         metavar="FORMAT",
-        help=f"some of: {', '.join(formats.NAMES)} (default: savedmodel)",
+        help=f"some of: {', '.join(exporters.NAMES)} (default: savedmodel)",
     )
-    command_line.add_checkpoint_flag(parser)
-    command_line.add_overwrite_flag(parser)
-    command_line.add_shared_flags(parser, tpu=False)
+    cli.add_checkpoint_flag(parser)
+    cli.add_overwrite_flag(parser)
+    cli.add_shared_flags(parser, tpu=False)
     return parser
 
 

@@ -5,7 +5,7 @@ from typing import Dict, Mapping
 import numpy as np
 import tensorflow as tf
 
-from wss.step_output import Panel
+from wss.methods.step_output import Panel
 
 # Pixels without a class: light, so that they differ from the usual black background.
 IGNORED_COLOUR = (224, 224, 192)

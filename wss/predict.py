@@ -29,9 +29,9 @@ from typing import Optional
 
 import numpy as np
 
-from wss import command_line
+from wss import cli
 from wss.errors import UserError, reason
-from wss.outputs import OutputFolder
+from wss.files.outputs import OutputFolder
 
 # Folders of results, and how the names of the files in them end.
 _ENDINGS = {"masks": ".png", "overlays": ".jpg", "probabilities": ".npy"}
@@ -46,7 +46,7 @@ _OF_ONE_PHOTO = (
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command line and returns its exit status."""
     options = _parser().parse_args(arguments)
-    return command_line.run(lambda: predict(options), options.verbosity)
+    return cli.run(lambda: predict(options), options.verbosity)
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -56,12 +56,12 @@ def predict(options: argparse.Namespace) -> None:
       UserError: no photos, none of them can be read, nothing was trained, or the folder
         can not be written, or holds files that are not to be replaced.
     """
-    from wss.photos import finding
+    from wss.image_io import discovery
 
     folder = OutputFolder(options.output_dir, options.overwrite)
-    photos, others = finding.collect(options.images, is_own=folder.has_written)
+    photos, others = discovery.collect(options.images, is_own=folder.has_written)
     for source, left_out in others.items():
-        print(finding.describe_left_out(source, left_out), flush=True)
+        print(discovery.describe_left_out(source, left_out), flush=True)
     kinds = [kind for kind in _ENDINGS if kind == "masks" or getattr(options, kind)]
     names = [_result(kind, name) for kind in kinds for name in photos]
     folder.check(names, kinds)
@@ -69,7 +69,7 @@ def predict(options: argparse.Namespace) -> None:
     # TensorFlow takes seconds to import: late, so that --help answers at once.
     from wss import runs
 
-    bindings = [*command_line.view_bindings(options), *options.gin_bindings]
+    bindings = [*cli.view_bindings(options), *options.gin_bindings]
     model = runs.load(options.model_dir, options.checkpoint, bindings, options.tpu)
     with folder.explained():
         folder.write_checked("classes.json", model.spec.text().encode())
@@ -135,7 +135,7 @@ def _results(
     model, image: np.ndarray, kinds: Sequence[str]
 ) -> Iterator[tuple[str, bytes]]:
     """The content of a photo's files, by kind."""
-    from wss.photos import writing
+    from wss.image_io import writing
 
     if "probabilities" in kinds:
         values = model.predictor.probabilities(image).numpy()
@@ -152,7 +152,7 @@ def _read_all(
     """Names and pixels of the photos; tells of those that cannot be read."""
     from tqdm import tqdm
 
-    from wss.segmenter import read_image
+    from wss.evaluation.segmenter import read_image
 
     for name, path in photos:
         try:
@@ -164,7 +164,7 @@ def _read_all(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("wss.predict", __doc__)
+    parser = cli.make_parser("wss.predict", __doc__)
     parser.add_argument(
         "--model_dir", required=True, metavar="DIR", help="folder of the training"
     )
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         help="photos, folders, patterns in quotes, or .txt files with a path a line",
     )
     parser.add_argument("--output_dir", required=True, metavar="DIR")
-    command_line.add_checkpoint_flag(parser)
+    cli.add_checkpoint_flag(parser)
     parser.add_argument(
         "--no_overlays",
         dest="overlays",
@@ -188,9 +188,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the probability of each class (float16), too; these are large",
     )
-    command_line.add_overwrite_flag(parser)
-    command_line.add_view_flags(parser)
-    command_line.add_shared_flags(parser)
+    cli.add_overwrite_flag(parser)
+    cli.add_view_flags(parser)
+    cli.add_shared_flags(parser)
     return parser
 
 

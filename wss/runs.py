@@ -5,13 +5,14 @@ from typing import Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import agreement, config, config_changes, faults, paths, stored_files
-from wss.datasets.spec import DatasetSpec
+from wss import agreement, config, config_changes
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.evaluation.segmenter import Segmenter
 from wss.experiment import Experiment
-from wss.run_folder import CLASSES_FILE
-from wss.segmenter import Segmenter
-from wss.training import distribution, workers
+from wss.files import paths, stored_files
+from wss.training import diagnostics, distribution, workers
+from wss.training.run_folder import CLASSES_FILE
 
 
 def run(
@@ -42,7 +43,9 @@ def run(
             experiment.check_training()
         agreement.check(experiment, mode, profile_steps)
         if mode != "eval":
-            with faults.explained_folder(model_dir), faults.sole_training(own_dir):
+            with diagnostics.explained_folder(model_dir), diagnostics.sole_training(
+                own_dir
+            ):
                 experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
         elif is_chief:
             experiment.evaluate()

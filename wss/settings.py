@@ -3,7 +3,7 @@
     def learning_rate(*, base: Positive = 0.007, policy: Literal["poly", "step"] = ...
 
 `wss.config` checks every value against them as soon as it has read the gin files, and
-`wss.command_line` the numbers of the command line.
+`wss.cli` the numbers of the command line.
 """
 
 import collections.abc

@@ -13,7 +13,7 @@ import argparse
 import os
 from typing import Optional, Sequence
 
-from wss import command_line
+from wss import cli
 
 MODES = ("train", "eval", "train_and_eval")
 
@@ -34,7 +34,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         model_dir = options.model_dir or _default_model_dir(options.gin_file[-1])
         runs.run(options.mode, model_dir, options.tpu, profile_steps)
 
-    return command_line.run(command, options.verbosity, resumable=True)
+    return cli.run(command, options.verbosity, resumable=True)
 
 
 def _default_model_dir(gin_file: str) -> str:
@@ -43,7 +43,7 @@ def _default_model_dir(gin_file: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("wss.train", __doc__)
+    parser = cli.make_parser("wss.train", __doc__)
     parser.add_argument(
         "--gin_file",
         action="append",
@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="run TensorFlow's profiler from behind step A to behind step B",
     )
-    command_line.add_shared_flags(parser)
+    cli.add_shared_flags(parser)
     return parser
 
 
 if __name__ == "__main__":
-    command_line.leave(main())
+    cli.leave(main())

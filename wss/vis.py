@@ -24,9 +24,9 @@ import re
 import sys
 from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence
 
-from wss import command_line
+from wss import cli
 from wss.errors import UserError
-from wss.outputs import OutputFolder
+from wss.files.outputs import OutputFolder
 from wss.settings import Natural
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _MOST_IMAGES = 200  # More make a page that no browser likes.
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command line and returns its exit status."""
     options = _parser().parse_args(arguments)
-    return command_line.run(lambda: show(options), options.verbosity)
+    return cli.run(lambda: show(options), options.verbosity)
 
 
 def show(options: argparse.Namespace) -> None:
@@ -71,7 +71,7 @@ def show(options: argparse.Namespace) -> None:
     runs = trained.open_all(
         model_dirs,
         options.checkpoint,
-        [*command_line.view_bindings(options), *options.gin_bindings],
+        [*cli.view_bindings(options), *options.gin_bindings],
         options.tpu,
     )
     classes = class_ids(options.classes, runs[0].spec)
@@ -175,7 +175,7 @@ def _write(
     measured: Sequence["Measured"],
     groups: Mapping[str, Sequence["Shown"]],
 ) -> None:
-    from wss.photos import writing
+    from wss.image_io import writing
     from wss.report import page, pictures
 
     def write(panels: Mapping[str, "Panel"], place: str) -> None:
@@ -215,7 +215,7 @@ def _parts_of_paths(names: Iterable[str]) -> List[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("wss.vis", __doc__)
+    parser = cli.make_parser("wss.vis", __doc__)
     parser.add_argument(
         "--model_dir",
         required=True,
@@ -231,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="what to call the trainings (default: their folders)",
     )
-    command_line.add_checkpoint_flag(parser)
+    cli.add_checkpoint_flag(parser)
     parser.add_argument(
         "--images", nargs="+", default=[], metavar="NAME", help="show these images"
     )
@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(
             f"--{kind}",
-            type=command_line.number(Natural),
+            type=cli.number(Natural),
             default=0,
             metavar="N",
             help=text,
@@ -254,9 +254,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CLASS",
         help="show the scores of these classes, by name or id, as maps, too",
     )
-    command_line.add_overwrite_flag(parser)
-    command_line.add_view_flags(parser)
-    command_line.add_shared_flags(parser)
+    cli.add_overwrite_flag(parser)
+    cli.add_view_flags(parser)
+    cli.add_shared_flags(parser)
     return parser
 
 

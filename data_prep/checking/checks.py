@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from data_prep.checking import reading
 from data_prep.checking.tally import Tally, listed, repeated, shared
-from wss.datasets import manifest as manifests
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets import manifest as manifests
+from wss.data.datasets.spec import DatasetSpec
 
 _MANIFEST = manifests.FILE_NAME
 _EVALUATION = re.compile(r"(mini)?(val|test|eval|dev)", re.IGNORECASE)

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from wss.datasets.spec import DatasetSpec
-from wss.outputs import OutputFolder
+from wss.data.datasets.spec import DatasetSpec
+from wss.files.outputs import OutputFolder
 
 PAIRS_PER_ROW = 4
 _CELL = (210, 158)  # width and height of the largest picture

@@ -18,10 +18,9 @@ from typing import Any, BinaryIO, NamedTuple, Optional, Union
 import numpy as np
 import tensorflow as tf
 
-from wss import datasets
-from wss.data import parsing, shards
-from wss.datasets import manifest as manifests
-from wss.datasets.spec import DatasetSpec
+from wss.data import datasets, parsing, tfrecords
+from wss.data.datasets import manifest as manifests
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 VALUES = 256  # that a pixel of a mask can take
@@ -127,10 +126,10 @@ def find(data_dir: str) -> dict[str, list["re.Match[str]"]]:
 
     Returns:
       {split: the names of its shards}, sorted, as matches of
-      `wss.data.shards.shard_names`.
+      `wss.data.tfrecords.shard_names`.
     """
     found = collections.defaultdict(list)
-    for match in shards.shard_names(data_dir):
+    for match in tfrecords.shard_names(data_dir):
         found[match["split"]].append(match)
     return {
         split: sorted(found[split], key=lambda match: match.string)
@@ -187,7 +186,7 @@ def examine(
 def decode(shard: Shard, number: int, ignore_label: int) -> dict[str, np.ndarray]:
     """Decodes one good record: the features of `wss.data.parsing.parse_example`."""
     with tf.device("/cpu:0"):
-        serialized = shards.read_record(
+        serialized = tfrecords.read_record(
             tf.constant(shard.path),
             tf.constant(shard.offsets[number]),
             tf.constant(shard.lengths[number]),
@@ -206,7 +205,7 @@ def hide_gpus() -> None:
 
 def _opened(path: str) -> BinaryIO:
     try:
-        return shards.open_unbuffered(path)
+        return tfrecords.open_unbuffered(path)
     except OSError as error:
         raise UserError(
             f"The shard {path} cannot be opened ({error.strerror}). Make it a file "
@@ -269,7 +268,7 @@ def _examine(
     where = tf.strings.join(
         [names[place["shard"]], ", record ", tf.strings.as_string(place["number"])]
     )
-    serialized = shards.read_record(
+    serialized = tfrecords.read_record(
         paths[place["shard"]], place["offset"], place["length"]
     )
     intact = parsing.ensure(

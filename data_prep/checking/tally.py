@@ -8,7 +8,7 @@ from typing import Optional, Union
 import numpy as np
 
 from data_prep.checking import reading
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 
 _NO_FINGERPRINT = -1
 _LISTED = 8

@@ -7,9 +7,10 @@ import unicodedata
 import numpy as np
 
 from data_prep.pictures import relabel
-from wss import datasets, text_files
-from wss.datasets.spec import DatasetSpec
+from wss.data import datasets
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.files import text_files
 
 IGNORE = "ignore"
 # What the publishers' masks show where there is no class of the data set.

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from data_prep.writing.examples import Example
-from wss import text_files
 from wss.errors import UserError
-from wss.photos import reading
+from wss.files import text_files
+from wss.image_io import reading
 
 
 def read_example(
@@ -24,7 +24,7 @@ def read_example(
     as_stored: bool = False,
     image_bits: Optional[int] = None,
 ) -> Example:
-    """Reads an image as `wss.photos.reading.read` does.
+    """Reads an image as `wss.image_io.reading.read` does.
 
     Args:
       name: the image's name in its data set.
@@ -37,7 +37,7 @@ def read_example(
       mask_png: the mask as a grey PNG, if it is there.
       as_stored: do not turn the image: its mask is that of the pixels as they lie in
         the file, as publishers' tools made it.
-      image_bits: of images with more than 8 bits, as of `wss.photos.depth.to_8_bits`.
+      image_bits: of images with more than 8 bits, see `bit_depth.to_8_bits`.
 
     Raises:
       UserError: the file is no image or is damaged, or its mask has another size.

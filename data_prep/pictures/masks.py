@@ -11,7 +11,7 @@ from PIL import Image
 from data_prep.pictures import relabel, yes_no
 from data_prep.pictures.colormaps import Colormap
 from wss.errors import UserError
-from wss.photos import decoding, depth
+from wss.image_io import bit_depth, decoding
 
 # Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.
 _ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I", "F")
@@ -237,12 +237,12 @@ def _load(
                 "white can be read with data_prep.folder --binary."
             )
         image = yes_no.thresholded(image, path)
-    elif depth.is_scaled(encoded, image):
+    elif bit_depth.is_scaled(encoded, image):
         if image.mode not in _ONE_CHANNEL:
             raise UserError(
                 f"The mask {path} has several channels, and not of 8 bits. {_SAVE}."
             )
-        image = Image.fromarray(depth.stored_numbers(encoded, image, path))
+        image = Image.fromarray(bit_depth.stored_numbers(encoded, image, path))
     return encoded, image if turn is None else image.transpose(turn)
 
 

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from data_prep.pictures import masks, relabel, yes_no
 from data_prep.sources.pairing import Item
 from data_prep.writing import runners
-from wss.datasets import manifest as manifests
+from wss.data.datasets import manifest as manifests
 from wss.errors import UserError
-from wss.photos import decoding, depth
+from wss.image_io import bit_depth, decoding
 
 _SHOWN_ENTRIES = 3
 
@@ -36,7 +36,7 @@ class Findings(NamedTuple):
     """What holds for all files of a split.
 
     Attributes:
-      image_bits: of images with more than 8 bits, as of `wss.photos.depth.to_8_bits`;
+      image_bits: of images with more than 8 bits, see `bit_depth.to_8_bits`;
         None where there are none.
       palette: (index, red, green, blue) of what the palettes of masks are used for.
     """
@@ -161,7 +161,7 @@ def _look(item: Item, palettes: bool, binary: bool) -> _Seen:
     brightest = palette = lossy = None
     # Decoders raise anything on damaged files; whoever writes the records tells of it.
     with contextlib.suppress(Exception):
-        brightest = depth.brightest(item.image)
+        brightest = bit_depth.brightest(item.image)
     with contextlib.suppress(Exception):
         if item.mask and palettes:
             palette = _palette(item.mask)
@@ -230,7 +230,7 @@ def _choose_bits(
         rule = rule or known
     if not brightest:
         return asked
-    bits = rule or max(map(depth.bits_of, brightest))
+    bits = rule or max(map(bit_depth.bits_of, brightest))
     print(
         f"{len(brightest)} images have more than 8 bits, their brightest number is "
         f"{max(brightest)}: all are read as {bits} bits, 0 to {2**bits - 1} "

@@ -7,7 +7,7 @@ from PIL import Image
 
 from data_prep.pictures import relabel
 from wss.errors import UserError
-from wss.photos import decoding
+from wss.image_io import decoding
 
 # Files, and pictures in TIFF files, whose compression may change values.
 _LOSSY = {

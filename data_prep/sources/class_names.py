@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from data_prep.pictures import colormaps, images
-from wss import text_files
 from wss.errors import UserError
-from wss.photos import finding
+from wss.files import text_files
+from wss.image_io import discovery
 
 # labelme's first line: what its masks have as 255.
 _NO_CLASS = "__ignore__"
@@ -133,7 +133,7 @@ def _check(lines: Sequence[_Line], path: str) -> None:
                 f"--map {class_id}={colormaps.IGNORE} if it shall not count; as the "
                 "last line, leave it out."
             )
-        is_file = os.path.splitext(name)[1].lower() in finding.EXTENSIONS
+        is_file = os.path.splitext(name)[1].lower() in discovery.EXTENSIONS
         if _STRUCTURE.search(name) or is_file:
             raise UserError(f"{place}: '{name}' is no name of a class. {_ADVICE}")
         if name.isdecimal() and int(name) != class_id:

@@ -7,9 +7,9 @@ from typing import NamedTuple, Optional
 
 from data_prep.pictures import colormaps
 from data_prep.sources import lists
-from wss import text_files
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.files import text_files
 
 _YES_NO = ("0", "1")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from wss import files
+from wss.files import atomic
 
 _CHUNK = 1 << 20
 # An element that is not whole after this many bytes is no JSON.
@@ -52,7 +52,7 @@ def elements(path: str) -> Iterator[Element]:
       NotJsonError: it is not such a file, or ends too early.
       UserError: it is a pipe or a device.
     """
-    files.refuse_special(path, "annotation file")
+    atomic.refuse_special(path, "annotation file")
     with open(path, "rb") as file, tqdm(
         total=os.path.getsize(path),
         desc=os.path.basename(path),

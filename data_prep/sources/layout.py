@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import Optional
 
 from data_prep.pictures import images
-from wss.datasets.spec import DatasetSpec
-from wss.photos import finding
+from wss.data.datasets.spec import DatasetSpec
+from wss.image_io import discovery
 
 
 def root(given: str, inner: Sequence[str], marker: str) -> Optional[str]:
@@ -44,9 +44,9 @@ def find_images(folder: str, ending: str = "") -> dict[str, str]:
     Raises:
       UserError: no folder, no image in it, or two with one id.
     """
-    found = finding.scan(folder, ending)
+    found = discovery.scan(folder, ending)
     if found.left_out:
-        print(finding.describe_left_out(folder, found.left_out))
+        print(discovery.describe_left_out(folder, found.left_out))
     return found.paths
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from data_prep.pictures import images
-from wss import text_files
-from wss.photos.patterns import ANY, Pattern
+from wss.files import text_files
+from wss.image_io.patterns import ANY, Pattern
 
 
 class Known(NamedTuple):

@@ -6,8 +6,8 @@ from typing import NamedTuple, Optional
 
 from data_prep.pictures import images
 from data_prep.sources import lists, proposals
-from wss.photos import finding
-from wss.photos.patterns import ANY, Pattern
+from wss.image_io import discovery
+from wss.image_io.patterns import ANY, Pattern
 
 
 class Item(NamedTuple):
@@ -50,7 +50,7 @@ def choose_images(
     Raises:
       UserError: no such folder or list, an id that has no image or stands twice.
     """
-    found = finding.scan(folder, pattern=pattern)
+    found = discovery.scan(folder, pattern=pattern)
     paths, left_out = found.paths, found.left_out
     if not_pattern:
 
@@ -60,7 +60,7 @@ def choose_images(
         paths = {name: path for name, path in paths.items() if not is_mask(path)}
         left_out = [path for path in left_out if not is_mask(path)]
     if left_out:
-        print(finding.describe_left_out(folder, left_out))
+        print(discovery.describe_left_out(folder, left_out))
     known = lists.Known(folder, paths, pattern)
     names = lists.read_ids(ids_file, known) if ids_file else list(paths)
     if exclude_file:
@@ -88,9 +88,9 @@ def with_masks(
         all are without.
     """
     images_folder = chosen.known.folder
-    paths, left_out = finding.scan(folder, pattern=pattern)
+    paths, left_out = discovery.scan(folder, pattern=pattern)
     if left_out and not pattern.is_special and folder != images_folder:
-        print(finding.describe_left_out(folder, left_out))
+        print(discovery.describe_left_out(folder, left_out))
     lonely = sorted(set(paths) - set(chosen.known.paths))
     if lonely:
         print(

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from wss.photos import finding
-from wss.photos.patterns import Pattern
+from wss.image_io import discovery
+from wss.image_io.patterns import Pattern
 
 # Words, numbers, and what stands between them.
 _TOKENS = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
@@ -79,7 +79,7 @@ def _names(folder: str, without: str = "") -> list[str]:
         inner = ""  # It lies above.
     stems = {
         os.path.splitext(os.path.relpath(path, folder).replace(os.sep, "/"))[0]
-        for path in finding.images_below(folder)
+        for path in discovery.images_below(folder)
         if not inner or not os.path.realpath(path).startswith(inner + os.sep)
     }
     return sorted(stems)[:_MAX_NAMES]

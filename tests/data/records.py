@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from wss.data import parsing
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 
 SPEC = DatasetSpec(name="made_up", class_names=("background", "square", "disc"))
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from tests.data import records
 from tests.data.test_parsing import png_of
-from wss.data import broken, order, parsing, pipeline
-from wss.data.pipeline import Split
-from wss.data.shards import Records
+from wss.data import broken, input_pipeline, order, parsing
+from wss.data.input_pipeline import Split
+from wss.data.tfrecords import Records
 from wss.errors import UserError
 
 
@@ -21,7 +21,7 @@ def write(data_dir, contents, split="labeled"):
 
 
 def read(data_dir, steps=6, **options):
-    dataset = pipeline.training_batches(
+    dataset = input_pipeline.training_batches(
         Split(str(data_dir), "labeled"),
         None,
         spec=records.SPEC,

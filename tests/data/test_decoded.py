@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tests.data import records
-from wss.data import decoded, parsing, pipeline
-from wss.data.pipeline import Split
+from wss.data import decoded, input_pipeline, parsing
+from wss.data.input_pipeline import Split
 from wss.errors import UserError
 
 # Of one record below: 300 x 500 x 3 pixels, a number and a name of six letters.
@@ -107,7 +107,7 @@ def data_dir(tmp_path):
 
 
 def training(data_dir, **options):
-    return pipeline.training_batches(
+    return input_pipeline.training_batches(
         Split(str(data_dir), "labeled"),
         None,
         spec=records.SPEC,

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tests.data import records
 from wss import data_service
-from wss.data import parsing, pipeline, service
-from wss.data.pipeline import Split
+from wss.data import input_pipeline, parsing, service
+from wss.data.input_pipeline import Split
 from wss.errors import UserError
 
 
@@ -33,7 +33,7 @@ def address():
 
 
 def batches(data_dir, steps=3, **options):
-    dataset = pipeline.training_batches(
+    dataset = input_pipeline.training_batches(
         Split(data_dir, "labeled"),
         Split(data_dir, "unlabeled"),
         spec=records.SPEC,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep import command_line, records
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 SPEC = DatasetSpec("toy", ("background", "thing"))

@@ -5,7 +5,7 @@ import pytest
 
 from data_prep import ade20k
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 MASK = np.array([[0, 1, 2], [150, 0, 13]])

@@ -6,7 +6,7 @@ from PIL import Image
 
 from data_prep import camvid
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 NAMES = {

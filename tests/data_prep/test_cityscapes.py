@@ -5,7 +5,7 @@ import pytest
 
 from data_prep import cityscapes, splits
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 # All label ids, and 255 as other tools write the license plate.

@@ -10,7 +10,7 @@ import pytest
 from data_prep import coco, splits
 from data_prep.sources import coco_annotations
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 COCO_IDS = {"person": 1, "bicycle": 2, "couch": 63, "toothbrush": 90}

@@ -9,7 +9,7 @@ from PIL import Image
 from data_prep import coco
 from data_prep.sources import coco_annotations
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 HEIGHT, WIDTH = 40, 60

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_prep import folder
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 MASK = np.arange(48).reshape(6, 8) % 3

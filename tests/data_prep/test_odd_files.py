@@ -10,7 +10,7 @@ from PIL import Image
 
 from data_prep import folder
 from tests.data_prep import trees
-from tests.photos import raw
+from tests.image_io import raw
 
 COUNT, SEED = 200, 20
 CLASSES, IGNORE = 3, 255

@@ -11,7 +11,7 @@ from data_prep.writing import runners, shards
 from tests.data_prep import trees
 from tests.data_prep.readers import SPEC, read
 from wss.data import parsing
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 ITEMS = ["a", "b", "c", "d", "e"]

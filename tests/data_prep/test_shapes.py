@@ -8,7 +8,7 @@ import pytest
 
 from data_prep import records, shapes
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 SMALL = shapes.Difficulty(size=32)

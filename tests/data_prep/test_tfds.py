@@ -10,7 +10,7 @@ import tensorflow_datasets
 from data_prep import tfds
 from data_prep.sources import tfds_source
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 HEIGHT, WIDTH, COUNT = 4, 5, 11

@@ -12,10 +12,9 @@ from PIL import Image
 from data_prep import command_line, records, verify
 from data_prep.checking import reading
 from tests.data_prep import trees
-from wss import datasets
-from wss.data import keys
-from wss.datasets import manifest
-from wss.datasets.spec import DatasetSpec
+from wss.data import datasets, keys
+from wss.data.datasets import manifest
+from wss.data.datasets.spec import DatasetSpec
 
 SPEC = DatasetSpec("toy", ("background", "road", "car"))
 MASK = np.array([[0, 0, 1, 255], [0, 1, 1, 0]], np.uint8)

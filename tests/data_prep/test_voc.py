@@ -9,7 +9,7 @@ from PIL import Image
 
 from data_prep import splits, voc
 from tests.data_prep import trees
-from wss import datasets
+from wss.data import datasets
 from wss.data import parsing as keys
 from wss.errors import UserError
 

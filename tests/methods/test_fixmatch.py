@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from tests.training import tiny
-from wss import losses
 from wss.methods import fixmatch
 from wss.methods.fixmatch import FixMatch, Target
 from wss.methods.unimatch import UniMatch
 from wss.models.batch_norm import collect_batch_statistics
-from wss.resize import resize_bilinear
+from wss.ops import losses
+from wss.ops.resize import resize_bilinear
 
 METHODS = pytest.mark.parametrize("method", [FixMatch, UniMatch])
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.training import tiny
 from tests.training.test_replicas import TOLERANCE
-from tests.training.test_step import lower
+from tests.training.test_train_step import lower
 from wss.errors import UserError
 from wss.methods.u2pl import U2PL
 from wss.models.batch_norm import collect_batch_statistics

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tests.parity.common import Check, Golden
-from wss.data import augment, geometry, pipeline
-from wss.data.policies import color_jitter, cutout
-from wss.datasets import voc
+from wss.data import geometry, input_pipeline, views
+from wss.data.augmentations import color_jitter, cutout
+from wss.data.datasets import voc
 
 RECORDS = os.path.join(os.path.dirname(__file__), "../golden/voc_val_3.tfrecord")
 
@@ -48,7 +48,9 @@ def _compare(golden: Golden, prefix: str, **parts: Any) -> Iterator[Check]:
 
 
 def _padding(variant: str) -> Tuple[float, float, float]:
-    return (123.15, 115.90, 103.06) if variant in _PLAIN_RESNETS else pipeline.GREY
+    return (
+        (123.15, 115.90, 103.06) if variant in _PLAIN_RESNETS else input_pipeline.GREY
+    )
 
 
 def _records(golden: Golden) -> Iterator[Check]:
@@ -58,7 +60,7 @@ def _records(golden: Golden) -> Iterator[Check]:
             continue
         with tempfile.TemporaryDirectory() as data_dir:
             os.symlink(RECORDS, os.path.join(data_dir, "val.tfrecord"))
-            examples = pipeline.evaluation_batches(
+            examples = input_pipeline.evaluation_batches(
                 data_dir,
                 "val",
                 spec=voc.SPEC,
@@ -73,7 +75,7 @@ def _records(golden: Golden) -> Iterator[Check]:
             prefix = f"{case}_{index}"
             size = tuple(golden[f"{prefix}__image__shape"][:2])
             padding = _padding(run.get("model_variant", "xception_65"))
-            # As `wss.prediction` pads; the label of the padding counts nowhere.
+            # As `evaluation.predictor` pads; the label of the padding counts nowhere.
             image = geometry.pad_image(example["image"][0], size, padding).numpy()
             label = geometry.pad_label(example["label"][0], size, 255).numpy()
             yield from _compare(golden, prefix, image=image, label=label)
@@ -137,7 +139,9 @@ def _cutout(golden: Golden) -> Iterator[Check]:
     for index, case in enumerate(golden.meta["cutout"]):
         center = tf.constant([case["centre_h"], case["centre_w"]])
         hidden = cutout.hole((height, width), center, case["pad_size"])
-        parts = augment.hide_pixels(hidden, image, label, valid, pipeline.GREY, IGNORE)
+        parts = views.hide_pixels(
+            hidden, image, label, valid, input_pipeline.GREY, IGNORE
+        )
         yield from _compare(
             golden, f"cutout_{index}", image=parts[0], label=parts[1], valid=parts[2]
         )
@@ -176,12 +180,12 @@ def _views(golden: Golden) -> Iterator[Check]:
             offset=tf.constant([case["crop_offset_h"], case["crop_offset_w"]]),
             flipped=tf.constant(case["flipped"]),
         )
-        canvas = augment.Canvas(
+        canvas = views.Canvas(
             tuple(case["crop"]), _padding(case["model_variant"]), IGNORE
         )
         example = (_image(golden), _label(golden), view, canvas)
         if not case["strong_weak"]:
-            parts = augment.labeled_view(*example)
+            parts = views.labeled_view(*example)
             yield from _compare(golden, f"preproc_{case['index']}_labelled", **parts)
             continue
         number = int(re.search(r"\d+", case["jitter"])[0])
@@ -191,7 +195,7 @@ def _views(golden: Golden) -> Iterator[Check]:
             tf.constant(case["cutout_centre"]),
             case["cutout_pad_size"],
         )
-        parts = augment.weak_and_strong_views(
+        parts = views.weak_and_strong_views(
             *example,
             lambda image, jitter=jitter: color_jitter.apply_jitter(image, jitter),
             hidden,
@@ -203,5 +207,5 @@ def _views(golden: Golden) -> Iterator[Check]:
 def _labels(golden: Golden) -> Iterator[Check]:
     classes = golden["cls_label_out"].shape[1] + 1
     labels = tf.cast(golden["cls_labels_in"][..., 0], tf.int32)
-    actual = [augment.image_labels(label, classes, IGNORE) for label in labels]
+    actual = [views.image_labels(label, classes, IGNORE) for label in labels]
     yield golden.compare("cls_label_out", tf.stack(actual), 0.0)

@@ -18,7 +18,7 @@ from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
-from wss.resize import resize_bilinear
+from wss.ops.resize import resize_bilinear
 
 # Train-mode forwards: in one golden file the original's own logits lie 1.8e-3 of
 # their scale from a run in float64 (ours 3e-4), end points and image logits 3e-4.

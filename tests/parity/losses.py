@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.parity import schedules
 from tests.parity.common import LOSS_TOLERANCE, Check, Golden
-from wss.losses import softmax_cross_entropy
+from wss.ops.losses import softmax_cross_entropy
 
 
 def check(golden: Golden) -> List[Check]:

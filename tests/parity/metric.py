@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.parity.common import Check, Golden
-from wss.metrics import ConfusionMatrix, multi_label_scores
+from wss.ops.metrics import ConfusionMatrix, multi_label_scores
 
 TOLERANCE = 1e-6
 

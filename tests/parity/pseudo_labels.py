@@ -20,22 +20,24 @@ from tests.parity.forward import build_model
 from tests.training import tiny
 from wss.methods import pseudoseg
 from wss.methods.base import StepOutput
+from wss.methods.components import refined_grad_cam
+from wss.methods.components.self_attention import SelfAttention
 from wss.models import deeplab
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.tf1_checkpoint import named_variables
-from wss.pseudo_labels import cam
-from wss.pseudo_labels.attention import SelfAttention
 
 
 def check_unit(golden: Golden) -> List[Check]:
     """Compares on synthetic end points, with a classifier of arbitrary gradient."""
     features, low = golden["F16"], golden["F15"]
     image_labels, gradient = golden["cls_label"], golden["A"]
-    maps = cam.gradient_class_activation_maps(
+    maps = refined_grad_cam.gradient_class_activation_maps(
         tf.constant(features), lambda c: tf.constant(gradient[..., c]), image_labels
     )
     checks = [
-        golden.compare("v2_noatt_train__cam", cam.with_background(maps), 1e-5),
+        golden.compare(
+            "v2_noatt_train__cam", refined_grad_cam.with_background(maps), 1e-5
+        ),
         golden.compare("v1_noatt_train__cam", maps, 1e-5),
     ]
     end_points = [tf.constant(features), tf.constant(low)]
@@ -81,7 +83,7 @@ def _check_attention(golden: Golden, version, mode, end_points, maps) -> List[Ch
         )
         target = tf.reduce_sum(logits * golden["R"])
     gradients = tape.gradient(target, variables)
-    shown = cam.with_background(maps) if version == 2 else maps
+    shown = refined_grad_cam.with_background(maps) if version == 2 else maps
     checks = [
         golden.compare(f"{prefix}__cam", shown, 1e-5),
         golden.compare(f"{prefix}__att_logits", logits, INFERENCE_TOLERANCE),
@@ -161,11 +163,11 @@ def _network_outputs(golden, model, images, valid, mode):
         strides = sorted((int(s) for s in strides.split("-")), reverse=True)
         features = [model.end_point(end_points, stride) for stride in strides]
         if features[0] is model.features(end_points):
-            maps = cam.class_activation_maps(
+            maps = refined_grad_cam.class_activation_maps(
                 features[0], model.classifier_kernel, golden["cls_label"], mask
             )
         else:
-            maps = cam.gradient_class_activation_maps(
+            maps = refined_grad_cam.gradient_class_activation_maps(
                 features[0],
                 lambda c, x=features[0]: tape.gradient(per_class[c], x),
                 golden["cls_label"],
@@ -174,7 +176,7 @@ def _network_outputs(golden, model, images, valid, mode):
             golden, features, maps.shape[-1], version=int(version[1])
         )
         logits = attention(features, maps, tf.constant(valid))
-        shown = cam.with_background(maps) if version == "v2" else maps
+        shown = refined_grad_cam.with_background(maps) if version == "v2" else maps
         outputs[f"{prefix}__cam"] = shown.numpy()
         outputs[f"{prefix}__att_logits"] = logits.numpy()
     return outputs
@@ -303,9 +305,9 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
     )
     if flags["use_attention"]:
         method.attention = networks.attention
-    with mock.patch.object(cam, "class_activation_maps", maps), mock.patch.object(
-        pseudoseg, "fuse", fuse
-    ), mock.patch.object(
+    with mock.patch.object(
+        refined_grad_cam, "class_activation_maps", maps
+    ), mock.patch.object(pseudoseg, "fuse", fuse), mock.patch.object(
         pseudoseg, "draw_seeds", lambda *_: None
     ), tf.GradientTape() as tape:
         tape.watch(networks.inputs)

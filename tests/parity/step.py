@@ -23,12 +23,12 @@ from tests.parity.common import (
 from tests.parity.forward import build_model
 from tests.parity.pseudo_labels import our_loss
 from wss.methods import pseudoseg
+from wss.methods.components import refined_grad_cam
 from wss.models import deeplab, heads
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.tf1_checkpoint import named_variables
-from wss.pseudo_labels import cam
 from wss.training.optimizers import Momentum, gradient_multipliers
-from wss.training.step import TrainingStep
+from wss.training.train_step import TrainingStep
 
 # The original's successive real steps race (golden/README: "Batch-norm race").
 SERIES_TOLERANCE = 5e-3
@@ -337,9 +337,9 @@ def _tensors(recorder: _Recorder) -> Dict[str, tf.Tensor]:
         "logits_weak": calls["segment"][0],
         "logits_strong": calls["segment"][1],
         "semantic_seg": calls["segment"][2],
-        "cam_weak": cam.with_background(maps_weak),
+        "cam_weak": refined_grad_cam.with_background(maps_weak),
         "att_logits_weak": attention_weak,
-        "cam_labeled": cam.with_background(maps_labeled),
+        "cam_labeled": refined_grad_cam.with_background(maps_labeled),
         "att_logits_labeled": attention_labeled,
         "max_prob_avg": tf.reduce_max(pseudo_label.average, -1),
         "pseudo_label": tf.reshape(

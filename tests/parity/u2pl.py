@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from tests.parity.common import LOSS_TOLERANCE, Check, Golden
-from wss import contrastive, losses
-from wss.models import moving_average
-from wss.pseudo_labels import reliability
+from wss.methods.components import memory_bank, reliability
+from wss.models import ema
+from wss.ops import losses
 
 COUNT_TOLERANCE = 0.0
 SCHEDULE_TOLERANCE = 1e-6
@@ -39,9 +39,7 @@ def check_misc(golden: Golden) -> List[Check]:
         norm = tf.norm(tape.gradient(loss, logits))
         checks.append(golden.compare(f"{name}_loss", loss, LOSS_TOLERANCE))
         checks.append(golden.compare(f"{name}_grad_l2", norm, LOSS_TOLERANCE))
-    decays = [
-        moving_average.decay_at(int(i), start_step=100) for i in golden["ema_iter"]
-    ]
+    decays = [ema.decay_at(int(i), start_step=100) for i in golden["ema_iter"]]
     checks.append(golden.compare("ema_decay", decays, SCHEDULE_TOLERANCE))
     unreliable = reliability.unreliable_percent(golden["sched_epoch"] / 80)
     checks.append(golden.compare("sched_alpha_t", unreliable, SCHEDULE_TOLERANCE))
@@ -104,7 +102,7 @@ def _check_contrastive(golden: Golden) -> List[Check]:
             [golden["contra_labeled_onehot"], golden["contra_unlabeled_onehot"]]
         )
     )
-    roles = contrastive.assign_roles(
+    roles = memory_bank.assign_roles(
         tf.constant(one_hot, tf.float32),
         tf.constant(_flat(golden["contra_low_entropy_mask"])[:, 0] > 0),
         tf.constant(_flat(golden["contra_high_entropy_mask"])[:, 0] > 0),
@@ -121,9 +119,9 @@ def _check_contrastive(golden: Golden) -> List[Check]:
     present = np.any(roles.reliable, 0)
     with tf.GradientTape() as tape:
         tape.watch(student)
-        loss = contrastive.contrastive_loss(
+        loss = memory_bank.contrastive_loss(
             tf.gather(student, golden["contra_anchor_pixels"]),
-            contrastive.prototypes(teacher, roles.reliable),
+            memory_bank.prototypes(teacher, roles.reliable),
             bank.take(tf.constant(golden["contra_negative_rows"])),
             usable=np.any(roles.anchors, 0) & (bank.sizes.numpy() > 0),
             present=present,
@@ -148,14 +146,14 @@ def _check_contrastive(golden: Golden) -> List[Check]:
 def _filled_bank(golden: Golden, teacher: tf.Tensor, negatives: tf.Tensor):
     """The bank as it was before, with the new keys pushed; their number per class."""
     depth = teacher.shape[1]
-    bank = contrastive.MemoryBank(golden["contra_queue_sizes"].tolist(), depth)
+    bank = memory_bank.MemoryBank(golden["contra_queue_sizes"].tolist(), depth)
     sizes = golden["contra_bank_before_sizes"]
     present = np.arange(max(sizes)) < sizes[:, np.newaxis]
     rows = np.zeros([*present.shape, depth], np.float32)
     rows[present] = golden["contra_bank_before"]
     bank.push(tf.constant(rows), tf.constant(present))
     pixels = teacher.shape[0]
-    chosen, are_keys = contrastive.select_keys(negatives, tf.zeros([pixels]), pixels)
+    chosen, are_keys = memory_bank.select_keys(negatives, tf.zeros([pixels]), pixels)
     bank.push(tf.gather(teacher, chosen), are_keys)
     return bank, np.count_nonzero(are_keys, 1)
 

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tests.parity.common import LOSS_TOLERANCE, Check, Golden
-from wss import losses, mixing
+from wss.methods.components import mixing
 from wss.methods.fixmatch import make_target, pasted, unsupervised_loss
+from wss.ops import losses
 
 IGNORE_LABEL = 255
 OHEM_THRESHOLD = 0.7

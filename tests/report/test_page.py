@@ -7,8 +7,8 @@ import types
 import numpy as np
 import pytest
 
-from wss import metrics
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
+from wss.ops import metrics
 from wss.report import markup, page
 from wss.report.choice import ImageScore
 from wss.report.pictures import Panel

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 from wss.panels import IGNORED_COLOUR
 from wss.report import pictures
 from wss.report.pictures import RIGHT_COLOUR, WRONG_COLOUR, Panel

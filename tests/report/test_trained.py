@@ -6,10 +6,11 @@ import tensorflow as tf
 
 from data_prep import records, shapes
 from tests import trained as folders
-from wss import results, runs
+from wss import runs
 from wss.errors import UserError
-from wss.metrics import ConfusionMatrix
+from wss.evaluation import results
 from wss.models.tf1_checkpoint import named_variables
+from wss.ops.metrics import ConfusionMatrix
 from wss.report import trained
 
 IMAGES = 5

@@ -16,7 +16,7 @@ from typing import List, Sequence
 
 import tensorflow as tf
 
-from wss import command_line
+from wss import cli
 from wss.training import distribution, workers
 
 
@@ -65,4 +65,4 @@ def work(model_dir: str, lost: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(lambda: work(sys.argv[1], (*sys.argv[2:], "")[0])))
+    sys.exit(cli.run(lambda: work(sys.argv[1], (*sys.argv[2:], "")[0])))

@@ -3,12 +3,12 @@
 import pytest
 import tensorflow as tf
 
-from wss import weights
-from wss.models.recomputation import recomputed
-from wss.step_output import StepOutput
+from wss.methods.step_output import StepOutput
+from wss.models.recompute import recomputed
+from wss.ops import weights
 from wss.training import determinism
 from wss.training.gradients import differentiate
-from wss.training.step import TrainingStep
+from wss.training.train_step import TrainingStep
 
 A, B, X, DECAY = 2.0, 5.0, 3.0, 0.1
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from tests.training import tiny
 from tests.training.pair import run_pair
-from wss import replicas
 from wss.methods.base import StepOutput
-from wss.training.step import TrainingStep
+from wss.ops import distributed
+from wss.training.train_step import TrainingStep
 
 # Of losses, the difference itself; what rounding does to this network is 1e-6.
 TOLERANCE = 1e-5
@@ -77,10 +77,10 @@ def test_gradients_reach_through_a_mean_over_replicas(two_cpus):
     )
 
     def replica(x):
-        with tf.GradientTape() as tape, replicas.synchronized(True):
+        with tf.GradientTape() as tape, distributed.synchronized(True):
             tape.watch(x)
-            loss = replicas.batch_mean(x) ** 2
-        return loss, tape.gradient(loss, x), replicas.batch_mean(x)
+            loss = distributed.batch_mean(x) ** 2
+        return loss, tape.gradient(loss, x), distributed.batch_mean(x)
 
     losses, gradients, own = tf.function(lambda: two_cpus.run(replica, args=(x,)))()
     local = two_cpus.experimental_local_results
@@ -91,9 +91,11 @@ def test_gradients_reach_through_a_mean_over_replicas(two_cpus):
 
 
 def test_ratio_of_classes_leaves_out_those_without_a_count():
-    ratio = replicas.Ratio(tf.constant([1.0, 0.0, 3.0]), tf.constant([2.0, 0.0, 4.0]))
+    ratio = distributed.Ratio(
+        tf.constant([1.0, 0.0, 3.0]), tf.constant([2.0, 0.0, 4.0])
+    )
     assert float(ratio.result()) == pytest.approx(0.625)
-    nothing = replicas.Ratio(tf.constant(0.0), tf.constant(0.0))
+    nothing = distributed.Ratio(tf.constant(0.0), tf.constant(0.0))
     assert float(nothing.result()) == 0.0
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from wss.methods.pseudoseg import PseudoSeg
+from wss.methods.step_output import StepOutput, outputs
 from wss.models import backbone, tf1_checkpoint
 from wss.models.batch_norm import BatchNorm, collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import Convolution, truncated_normal
-from wss.step_output import StepOutput, outputs
 from wss.training import distribution
-from wss.training.step import TrainingStep
+from wss.training.train_step import TrainingStep
 
 CLASSES, SIDE, BATCH, STEPS = 4, 33, 4, 20
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from wss.step_output import StepOutput
+from wss.methods.step_output import StepOutput
 
 
 class ToyMethod(tf.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from wss.data import order, parsing
-from wss.data.shards import Records
+from wss.data.tfrecords import Records
 from wss.errors import UserError
 
 

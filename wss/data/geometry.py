@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss.resize import resize_nearest
+from wss.ops.resize import resize_nearest
 
 
 class View(NamedTuple):

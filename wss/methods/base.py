@@ -10,11 +10,11 @@ from typing import Callable, Dict, List, Mapping
 import gin
 import tensorflow as tf
 
-from wss import losses
+from wss.methods.step_output import Outputs, Panel, StepOutput
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
-from wss.step_output import Outputs, Panel, StepOutput
+from wss.ops import losses
 
 Batch = Mapping[str, Mapping[str, tf.Tensor]]
 
@@ -106,13 +106,13 @@ class Method(tf.Module):
         later losses reaches the tensors of earlier passes.
 
         Args:
-          batch: {"labeled": {...}, "unlabeled": {...}} as `wss.data.pipeline` makes it.
+          batch: {"labeled": {...}, "unlabeled": {...}}, see `data.input_pipeline`.
           step: the training step, int64 scalar.
           progress: share of the training that is done, 0..1, float32 scalar.
           seed: the run's seed; every draw is a function of seed, the example's place in
             the stream, and purpose.
           counts: the mean of `counts` over the parts. A loss without an entry divides
-            by `replicas.mean_count`.
+            by `distributed.mean_count`.
         """
 
     def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:

@@ -12,7 +12,6 @@ from typing import Iterator, Mapping, NamedTuple
 import gin
 import tensorflow as tf
 
-from wss import losses, metrics, mixing
 from wss.methods.base import (
     SHOWN_IMAGES,
     Batch,
@@ -22,9 +21,11 @@ from wss.methods.base import (
     draw_seeds,
     segmentation_panels,
 )
+from wss.methods.components import mixing
 from wss.models.deeplab import DeepLabV3Plus
-from wss.replicas import Ratio, mean_count
-from wss.resize import resize_bilinear
+from wss.ops import losses, metrics
+from wss.ops.distributed import Ratio, mean_count
+from wss.ops.resize import resize_bilinear
 from wss.settings import Share
 
 Images = Mapping[str, tf.Tensor]

@@ -11,7 +11,6 @@ from typing import Dict, Iterator, Mapping, Optional, Tuple
 import gin
 import tensorflow as tf
 
-from wss import losses, metrics
 from wss.methods.base import (
     SHOWN_IMAGES,
     Batch,
@@ -21,13 +20,14 @@ from wss.methods.base import (
     draw_seeds,
     segmentation_panels,
 )
+from wss.methods.components import refined_grad_cam
+from wss.methods.components.fusion import PseudoLabel, fuse
+from wss.methods.components.self_attention import SelfAttention
 from wss.models.batch_norm import repeated_updates
 from wss.models.deeplab import DeepLabV3Plus
-from wss.pseudo_labels import cam
-from wss.pseudo_labels.attention import SelfAttention
-from wss.pseudo_labels.fusion import PseudoLabel, fuse
-from wss.replicas import Ratio
-from wss.resize import resize_bilinear, resize_nearest
+from wss.ops import losses, metrics
+from wss.ops.distributed import Ratio
+from wss.ops.resize import resize_bilinear, resize_nearest
 from wss.settings import Count, Natural, NonNegative, Several
 
 Images = Mapping[str, tf.Tensor]
@@ -230,7 +230,7 @@ class PseudoSeg(Method):
         maps, logits = self._attend(end_points, image_labels, valid, training=training)
         size = tuple(valid.shape[1:3])
         return (
-            resize_bilinear(cam.with_background(maps), size),
+            resize_bilinear(refined_grad_cam.with_background(maps), size),
             resize_bilinear(logits, size),
         )
 
@@ -293,12 +293,12 @@ class PseudoSeg(Method):
         hypercolumn = self._hypercolumn(end_points)
         features = hypercolumn[0]
         if features is self.model.features(end_points):
-            maps = cam.class_activation_maps(
+            maps = refined_grad_cam.class_activation_maps(
                 features, self.model.classifier_kernel, image_labels, dropout_mask
             )
         else:
             image_logits = self.model.classify(end_points, dropout_mask)
-            maps = cam.gradient_class_activation_maps(
+            maps = refined_grad_cam.gradient_class_activation_maps(
                 features,
                 lambda c: tf.gradients(image_logits[:, c], features)[0],
                 image_labels,

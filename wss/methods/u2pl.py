@@ -10,9 +10,6 @@ from typing import Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence,
 import gin
 import tensorflow as tf
 
-from wss import contrastive, metrics, replicas
-from wss import mixing as mixes
-from wss.draws import uniform
 from wss.errors import UserError
 from wss.methods.base import (
     SHOWN_IMAGES,
@@ -24,13 +21,16 @@ from wss.methods.base import (
     kernels,
     segmentation_panels,
 )
-from wss.models import moving_average
+from wss.methods.components import memory_bank, reliability
+from wss.methods.components import mixing as mixes
+from wss.models import ema
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
-from wss.pseudo_labels import reliability
-from wss.replicas import Ratio
-from wss.resize import resize_bilinear, resize_nearest
+from wss.ops import distributed, metrics
+from wss.ops.distributed import Ratio
+from wss.ops.random import uniform
+from wss.ops.resize import resize_bilinear, resize_nearest
 from wss.settings import Count, NonNegative, Percent, Share
 
 Images = Mapping[str, tf.Tensor]
@@ -163,7 +163,7 @@ class U2PL(Method):
 
     def build(self) -> None:
         """Creates every variable."""
-        self.contrast = contrastive.Contrast(self.model.num_classes)
+        self.contrast = memory_bank.Contrast(self.model.num_classes)
         self.student = Network(self.model, self.contrast.depth)
         self.teacher = Network(self.model.twin(), self.contrast.depth)
         if self.auxiliary_weight:
@@ -212,12 +212,12 @@ class U2PL(Method):
 
     def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:
         """The teacher follows the student; the banks get the keys of all parts."""
-        decay = moving_average.decay_at(step, self.warm_up_steps, self.teacher_decay)
+        decay = ema.decay_at(step, self.warm_up_steps, self.teacher_decay)
         statistics_decay = None
         if self.teacher_measures:
             statistics_decay = tf.cast(decay > 0, tf.float32)
-        moving_average.follow(self.teacher, self.student, decay, statistics_decay)
-        self.contrast.push(**replicas.gather(dict(kept)))
+        ema.follow(self.teacher, self.student, decay, statistics_decay)
+        self.contrast.push(**distributed.gather(dict(kept)))
 
     @property
     def regularized_variables(self) -> List[tf.Variable]:

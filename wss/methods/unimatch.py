@@ -10,8 +10,8 @@ from typing import Iterator, Mapping
 import gin
 import tensorflow as tf
 
-from wss import mixing
 from wss.methods.base import Batch, StepOutput, draw_seeds, segmentation_panels
+from wss.methods.components import mixing
 from wss.methods.fixmatch import (
     FixMatch,
     Images,

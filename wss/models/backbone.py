@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from wss.errors import UserError
 from wss.models.layers import EndPoints, Initializer
-from wss.models.recomputation import recomputed
+from wss.models.recompute import recomputed
 
 Pixel = Tuple[float, float, float]
 

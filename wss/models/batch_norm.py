@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import tensorflow as tf
 
-from wss import replicas, weights
+from wss.ops import distributed, weights
 
 # The smallest epsilon that TF1 gave its fused operation, after cuDNN.
 FUSED_EPSILON = 1.001e-5
@@ -212,7 +212,7 @@ class BatchNorm(tf.keras.layers.Layer):
         channels = inputs.shape[-1:]
         gamma = tf.ones(channels) if self.gamma is None else weights.value(self.gamma)
         beta = tf.zeros(channels) if self.beta is None else weights.value(self.beta)
-        if training and replicas.is_synchronized():
+        if training and distributed.is_synchronized():
             outputs, mean, variance = self._normalize_globally(inputs, gamma, beta)
         else:
             unused = tf.zeros([0]) if training else None
@@ -244,9 +244,9 @@ class BatchNorm(tf.keras.layers.Layer):
         """
         exact = tf.cast(inputs, tf.float32)
         axes = [0, 1, 2]
-        mean = replicas.batch_mean(tf.reduce_mean(exact, axes))
+        mean = distributed.batch_mean(tf.reduce_mean(exact, axes))
         squares = tf.math.squared_difference(exact, mean)
-        variance = replicas.batch_mean(tf.reduce_mean(squares, axes))
+        variance = distributed.batch_mean(tf.reduce_mean(squares, axes))
         outputs = tf.nn.batch_normalization(
             exact, mean, variance, beta, gamma, self.epsilon
         )

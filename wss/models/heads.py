@@ -18,7 +18,7 @@ from wss.models.layers import (
     dropout_mask,
     truncated_normal,
 )
-from wss.resize import resize_bilinear
+from wss.ops.resize import resize_bilinear
 
 AUXILIARY_CHANNELS = 256
 AUXILIARY_KEEP = 0.9

@@ -10,9 +10,9 @@ from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import draws, weights
 from wss.models.batch_norm import BatchNorm
-from wss.models.recomputation import recomputed
+from wss.models.recompute import recomputed
+from wss.ops import random, weights
 
 EndPoints = Dict[str, tf.Tensor]
 Initializer = tf.keras.initializers.Initializer
@@ -43,7 +43,7 @@ def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tens
       keep: share that is kept.
       seeds: int32 [batch, 2], a seed for each example.
     """
-    return tf.cast(draws.uniform(shape[1:], seeds) < keep, tf.float32) / keep
+    return tf.cast(random.uniform(shape[1:], seeds) < keep, tf.float32) / keep
 
 
 def _read(kernel: tf.Variable, inputs: tf.Tensor) -> tf.Tensor:

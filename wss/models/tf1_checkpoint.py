@@ -15,8 +15,8 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from wss import paths
 from wss.errors import UserError, first_line
+from wss.files import paths
 
 # Attribute of a layer -> last part of the TF1 name.
 _LEAVES = {

@@ -5,12 +5,13 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from wss import line_chart, versions
-from wss.datasets.spec import DatasetSpec
+from wss import line_chart
+from wss.data.datasets.spec import DatasetSpec
 from wss.report import pictures, style
 from wss.report.markup import Html, element, join, picture, table
 from wss.report.pictures import Panel
 from wss.report.trained import Measured, TrainedRun
+from wss.training import versions
 
 # Pixels of the longer side of a picture in the page.
 _PICTURE_SIDE = 320

@@ -6,7 +6,7 @@ from typing import Dict, List, NamedTuple, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 from wss.panels import IGNORED_COLOUR, colour_labels
 from wss.report.trained import Sight
 

@@ -8,14 +8,15 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from wss import results, run_card, runs
-from wss.data import augment, parsing
-from wss.datasets.spec import DatasetSpec
+from wss import runs
+from wss.data import parsing, views
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.evaluation import results
 from wss.experiment import Experiment
-from wss.metrics import ConfusionMatrix, Scores, scores
+from wss.ops.metrics import ConfusionMatrix, Scores, scores
 from wss.report.choice import ImageScore
-from wss.training import curves
+from wss.training import curves, run_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +146,7 @@ class TrainedRun:
 
     def _sight(self, batch: Mapping[str, tf.Tensor], probabilities: bool) -> Sight:
         image, truth = batch["image"][0], batch["label"][0]
-        shown = augment.image_labels(
-            truth, self.spec.num_classes, self.spec.ignore_label
-        )
+        shown = views.image_labels(truth, self.spec.num_classes, self.spec.ignore_label)
         class_scores = self._predictor.of_whole(
             image, lambda images, valid: self._class_scores(images, valid, shown[None])
         )

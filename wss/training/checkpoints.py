@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict, List, Optional, TypeVar
 
 import tensorflow as tf
 
-from wss import files
 from wss.errors import UserError, first_line
+from wss.files import atomic
 
 Value = TypeVar("Value")
 
@@ -133,7 +133,7 @@ class Checkpoints:
         lines = [f'model_checkpoint_path: "{LATEST}-{steps[-1]}"']
         lines += [f'all_model_checkpoint_paths: "{LATEST}-{step}"' for step in steps]
         path = os.path.join(self._directory, "checkpoint")
-        files.write_text(path, "\n".join(lines) + "\n")
+        atomic.write_text(path, "\n".join(lines) + "\n")
 
     def _delete_unfinished(self) -> None:
         with contextlib.suppress(tf.errors.OpError):

@@ -5,8 +5,8 @@ from typing import Any, Callable, Dict, Mapping, Tuple, Union
 
 import tensorflow as tf
 
-from wss import weights
-from wss.step_output import Outputs, StepOutput, outputs
+from wss.methods.step_output import Outputs, StepOutput, outputs
+from wss.ops import weights
 
 Tensors = Dict[str, tf.Tensor]
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from data_prep.checking import contact_sheet, reading
 from data_prep.checking.tally import Tally
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 
 PALETTE = ((0, 0, 0), (200, 0, 0), (0, 0, 200))
 SPEC = DatasetSpec("toy", ("background", "road", "car"), PALETTE)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data_prep.pictures import colormaps
-from wss import datasets
-from wss.datasets.spec import DatasetSpec
+from wss.data import datasets
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 SPEC = DatasetSpec("mine", ("background", "road", "green house"))

@@ -11,10 +11,10 @@ from PIL import Image
 from data_prep.pictures import images
 from data_prep.writing import examples
 from tests.data_prep import trees
-from tests.photos import raw
+from tests.image_io import raw
 from wss.data import parsing
 from wss.errors import UserError
-from wss.photos import decoding
+from wss.image_io import decoding
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 

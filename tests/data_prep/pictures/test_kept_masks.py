@@ -13,7 +13,7 @@ from data_prep.sources import pairing
 from data_prep.writing import examples
 from tests.data_prep import trees
 from wss.data import keys
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 
 MASK = np.array([[0, 1, 2, 255], [3, 3, 0, 1]], np.uint8)
 

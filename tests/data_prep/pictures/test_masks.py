@@ -9,7 +9,7 @@ from PIL import Image
 from data_prep.pictures import masks
 from data_prep.pictures.colormaps import Colormap
 from tests.data_prep import trees
-from tests.photos import raw
+from tests.image_io import raw
 from wss.errors import UserError
 
 MASK = np.array([[0, 1, 2, 255], [3, 3, 0, 1]], np.uint8)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_prep.pictures import masks, survey
 from data_prep.sources.pairing import Item
-from tests.photos import raw
+from tests.image_io import raw
 from wss.errors import UserError
 
 MASK = np.array([[0, 1, 2, 2], [1, 1, 0, 1]], np.uint8)

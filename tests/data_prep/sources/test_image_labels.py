@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.sources import image_labels, lists
-from wss.datasets.spec import DatasetSpec
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
 SPEC = DatasetSpec("toy", ("background", "road", "water, deep"))

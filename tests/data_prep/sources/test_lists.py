@@ -7,7 +7,7 @@ import pytest
 from data_prep.pictures import images
 from data_prep.sources import lists
 from wss.errors import UserError
-from wss.photos.patterns import Pattern
+from wss.image_io.patterns import Pattern
 
 IDS = ["a", "sub/\u00fc b", "#7", "x.1"]
 KNOWN = lists.Known("photos", {name: f"photos/{name}.jpg" for name in IDS})

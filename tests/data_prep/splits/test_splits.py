@@ -9,7 +9,7 @@ import runpy
 import pytest
 
 from data_prep import splits
-from wss import datasets
+from wss.data import datasets
 from wss.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]

@@ -1,0 +1,332 @@
+"""Folders of trainings: what their checkpoints mean, and that a refusal leaves them."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from data_prep import records, shapes
+from tests.trained import TINY
+from wss import eval, export, predict, train, vis
+from wss.data import datasets
+from wss.data.datasets.spec import DatasetSpec
+from wss.experiment import Experiment
+from wss.training import run_folder
+
+SHORT = ["BATCH_SIZE = 2", "TRAIN_STEPS = 2", "CHECKPOINT_INTERVAL = 1"]
+
+
+def write_data(folder, seed=0):
+    writer = records.Writer(str(folder), overwrite=True)
+    with contextlib.redirect_stdout(None):
+        difficulty = shapes.Difficulty(size=33)
+        shapes.write(writer, 32, 2, seed=seed, difficulty=difficulty)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def run(data_dir, model_dir, *bindings, flags=()):
+    bindings = [*TINY, *SHORT, f"DATA_DIR = '{data_dir}'", *bindings]
+    bindings += ["Experiment.dataset = 'folder'"]
+    return train.main(
+        [
+            "--gin_file=shapes_supervised.gin",
+            f"--model_dir={model_dir}",
+            *(f"--gin_bindings={binding}" for binding in bindings),
+            *flags,
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    """A training of two steps."""
+    model_dir = tmp_path_factory.mktemp("runs") / "finished"
+    assert run(data_dir, model_dir) == 0
+    return model_dir
+
+
+@pytest.fixture
+def trained(finished, tmp_path):
+    """A copy of it that may be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture
+def others(data_dir, tmp_path):
+    """A copy of its data that may be changed."""
+    return shutil.copytree(data_dir, tmp_path / "others")
+
+
+def change_manifest(folder, **changes):
+    path = folder / "dataset.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, **changes}))
+
+
+def digest(folder):
+    """Names and contents of all files below a folder."""
+    return {
+        os.path.join(place, name): hashlib.sha256(
+            open(os.path.join(place, name), "rb").read()
+        ).hexdigest()
+        for place, _, names in os.walk(folder)
+        for name in names
+    }
+
+
+@contextlib.contextmanager
+def refused(capsys, folder, *parts):
+    """Inside, commands end with one line that has these parts; the folder stays."""
+    before = digest(folder)
+    capsys.readouterr()
+    yield
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert lines and len(lines) == len(error.splitlines()), error
+    for line in lines:
+        for part in parts:
+            assert part in line
+    assert digest(folder) == before
+
+
+OLD = "0 background, 1 disk, 2 square, 3 triangle, 4 star there"
+
+
+@pytest.mark.parametrize(
+    "changes, difference",
+    [
+        (
+            {"class_names": ["background", "square", "disk", "triangle", "star"]},
+            f"{OLD} and 0 background, 1 square, 2 disk, 3 triangle, 4 star here",
+        ),
+        (
+            {"class_names": ["background", "disk", "square", "triangle"]},
+            f"{OLD} and 0 background, 1 disk, 2 square, 3 triangle here",
+        ),
+        ({"ignore_label": 254}, "ignore label 255 there and 254 here"),
+    ],
+    ids=["order", "number", "ignore label"],
+)
+def test_other_classes(trained, others, capsys, changes, difference):
+    change_manifest(others, **changes)
+    elsewhere = f"--gin_bindings=DATA_DIR = '{others}'"
+    with refused(capsys, trained, difference, "another --model_dir"):
+        assert run(others, trained) == 2
+        assert run(others, trained, flags=["--mode=train"]) == 2
+        assert run(others, trained, flags=["--mode=eval"]) == 2
+        assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
+        out = f"--output_dir={trained.parent / 'looks'}"
+        assert vis.main([f"--model_dir={trained}", elsewhere, out]) == 2
+    # Once the right data are back, all is as before.
+    assert eval.main([f"--model_dir={trained}"]) == 0
+    spec = DatasetSpec.read(str(trained / "classes.json"))
+    assert spec.class_names == datasets.get("shapes").class_names
+
+
+def test_other_images(trained, data_dir, others, capsys):
+    write_data(others, seed=1)
+    elsewhere = f"--gin_bindings=DATA_DIR = '{others}'"
+    with refused(capsys, trained, "val-00000-of-00001.tfrecord ", "DATA_DIR"):
+        assert run(others, trained) == 2
+        assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
+    # The advice: as a split of another name; it is known from then on.
+    os.rename(
+        others / "val-00000-of-00001.tfrecord", others / "new-00000-of-00001.tfrecord"
+    )
+    new = "--gin_bindings=EVAL_SPLIT = 'new'"
+    assert eval.main([f"--model_dir={trained}", elsewhere, new]) == 0
+    shutil.copy(
+        data_dir / "val-00000-of-00001.tfrecord",
+        others / "new-00000-of-00001.tfrecord",
+    )
+    with refused(capsys, trained, "new-00000-of-00001.tfrecord had "):
+        assert eval.main([f"--model_dir={trained}", elsewhere, new]) == 2
+    assert run(data_dir, trained) == 0  # It goes on where it was.
+    assert set(json.loads((trained / "data.json").read_text())) >= {"val", "new"}
+
+
+def test_moved_images_are_the_same(trained, others):
+    assert run(others, trained) == 0
+    os.remove(others / "dataset.json")
+    path = others / "1-32-00000-of-00001.tfrecord"
+    record = run_folder.data_record.of(str(others), ["1-32"])
+    assert record == {"1-32": {path.name: {"bytes": path.stat().st_size}}}
+    old = json.loads((trained / "data.json").read_text())
+    assert run_folder.data_record.differences(old, record) == []
+
+
+def test_the_record_of_a_run_names_its_images(finished, data_dir):
+    manifest = json.loads((data_dir / "dataset.json").read_text())
+    expected = {split: manifest["splits"][split]["files"] for split in ("1-32", "val")}
+    for written in expected.values():
+        for entry in written.values():
+            del entry["examples"]
+    for path in (finished / "data.json", finished / "run.json"):
+        content = json.loads(path.read_text())
+        assert content.get("data", content) == expected
+
+
+def test_a_checkpoint_of_another_training(trained, finished, capsys, tmp_path):
+    path = trained / "classes.json"
+    path.write_text(path.read_text().replace("star", "moon"))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy("docs/pictures/demo.png", photos / "demo.png")
+    flags = [f"--model_dir={finished}", f"--checkpoint={trained}/ckpt-2"]
+    out = f"--output_dir={tmp_path / 'out'}"
+    with refused(capsys, tmp_path, "4 moon there", "4 star here"):
+        assert predict.main([*flags, out, f"--images={photos}"]) == 2
+        assert export.main([*flags, out, "--formats", "tf1"]) == 2
+        assert eval.main(flags) == 2
+        assert vis.main([*flags, out]) == 2
+
+
+def test_last_layers_of_other_classes(trained, data_dir, capsys):
+    path = trained / "classes.json"
+    path.write_text(path.read_text().replace("star", "moon"))
+    bindings = [f"INIT_CHECKPOINT = '{trained}/ckpt-2'", "TRAIN_STEPS = 1"]
+    last = "Experiment.initialize_last_layer = True"
+    with refused(capsys, trained.parent, "4 moon there", "Leave out"):
+        assert run(data_dir, trained.parent / "new", *bindings, last) == 2
+    assert run(data_dir, trained.parent / "new", *bindings) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 50, b"\x93\xff"])
+@pytest.mark.parametrize("name", ["classes.json", "config.gin", "data.json"])
+def test_damaged_files_of_a_folder(trained, data_dir, capsys, tmp_path, name, content):
+    (trained / name).write_bytes(content)
+    out = [f"--model_dir={trained}", f"--output_dir={tmp_path / 'out'}"]
+    with refused(capsys, trained, str(trained / name), "Put back a copy, or remove it"):
+        assert run(data_dir, trained) == 2
+        assert eval.main([f"--model_dir={trained}"]) == 2
+        assert vis.main(out) == 2
+        if name != "data.json":
+            images = "--images=docs/pictures/demo.png"
+            assert predict.main([*out, images]) == 2
+            assert export.main([*out, "--formats", "tf1"]) == 2
+    (trained / name).unlink()
+    assert run(data_dir, trained) == 0
+    assert eval.main([f"--model_dir={trained}"]) == 0
+    assert (trained / name).stat().st_size
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 50, b"\x93\xff"])
+def test_a_damaged_description_of_the_data(trained, others, capsys, content):
+    (others / "dataset.json").write_bytes(content)
+    elsewhere = f"--gin_bindings=DATA_DIR = '{others}'"
+    out = f"--output_dir={trained.parent / 'looks'}"
+    with refused(capsys, trained, f"{others}/dataset.json is ", "--overwrite"):
+        assert run(others, trained) == 2
+        assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
+        assert vis.main([f"--model_dir={trained}", elsewhere, out]) == 2
+    (others / "dataset.json").unlink()
+    write_data(others)
+    assert run(others, trained) == 0
+
+
+@pytest.mark.parametrize(
+    "name, size, message",
+    [
+        ("ckpt-2.data-00000-of-00001", 5000, "can not be read"),
+        ("ckpt-2.index", 0, "can not be read"),
+        ("weights.h5", None, "an HDF5 file"),
+        ("notes.txt", None, "can not be read"),
+        ("gone", None, "There is no checkpoint"),
+    ],
+)
+def test_a_damaged_start(trained, data_dir, capsys, monkeypatch, name, size, message):
+    (trained / "weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (trained / "notes.txt").write_text("hello")
+    if size is not None:
+        (trained / name).write_bytes((trained / name).read_bytes()[:size])
+    built = []
+    monkeypatch.setattr(Experiment, "_build_method", built.append)
+    with refused(capsys, trained.parent, message):
+        given = f"INIT_CHECKPOINT = '{trained / name}'"
+        assert run(data_dir, trained.parent / "new", given) == 2
+    assert not built
+
+
+def test_no_weight_that_fits_leaves_no_folder(data_dir, tmp_path, capsys):
+    tf.train.Checkpoint(other=tf.Variable(1.0)).write(str(tmp_path / "other"))
+    given = f"INIT_CHECKPOINT = '{tmp_path / 'other'}'"
+    with refused(capsys, tmp_path, "No variable of the checkpoint"):
+        assert run(data_dir, tmp_path / "new", given) == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_start_that_is_gone_when_a_run_goes_on(trained, data_dir):
+    path = trained / "config.gin"
+    text = path.read_text()
+    assert "INIT_CHECKPOINT = None" in text
+    path.write_text(text.replace("INIT_CHECKPOINT = None", "INIT_CHECKPOINT = 'gone'"))
+    assert run(data_dir, trained, "INIT_CHECKPOINT = 'gone'") == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93\xff", b"model_checkpoint_path: 3"])
+def test_a_damaged_list_of_checkpoints_names_none(trained, data_dir, content):
+    (trained / "checkpoint").write_bytes(content)
+    assert eval.main([f"--model_dir={trained}"]) == 0
+    assert run(data_dir, trained) == 0
+
+
+def test_the_settings_of_a_folder_can_be_gone_on_with(trained, data_dir, capsys):
+    with refused(capsys, trained, f"--gin_file={trained / 'config.gin'}"):
+        assert run(data_dir, trained, "SEED = 5") == 2
+    path = f"--gin_file={trained / 'config.gin'}"
+    assert train.main([path, f"--model_dir={trained}"]) == 0
+
+
+@pytest.mark.parametrize("name", ["run [lr=0.1]", "a*b", "a?b", "a\\b"])
+def test_a_path_that_cannot_be_read_back(trained, data_dir, capsys, name):
+    path = trained.parent / name
+    out = f"--output_dir={path}"
+    with refused(capsys, trained.parent, "part of a pattern"):
+        assert run(data_dir, path) == 2
+        export_flags = [f"--model_dir={trained}", out, "--formats", "tf1"]
+        assert export.main(export_flags) == 2
+        new = trained.parent / "new"
+        assert run(data_dir, new, f"INIT_CHECKPOINT = {str(path)!r}") == 2
+    trained.rename(path)
+    with refused(capsys, path, "rename"):
+        assert run(data_dir, path) == 2
+        assert eval.main([f"--model_dir={path}"]) == 2
+        assert eval.main([f"--model_dir={path}", "--continuous"]) == 2
+        assert predict.main([f"--model_dir={path}", out, "--images=docs/pictures"]) == 2
+    path.rename(trained)
+    assert eval.main([f"--model_dir={trained}"]) == 0
+
+
+def test_odd_paths_that_can_be_read_back(data_dir, tmp_path):
+    folder = tmp_path / "a]b {c} d\ne, 'f' \"g\" ä%20"
+    moved = shutil.copytree(data_dir, folder / "data [x] * ? \\")
+    for _ in range(2):
+        # Gin's texts are Python's.
+        assert run("", folder / "run", f"DATA_DIR = {str(moved)!r}") == 0
+    assert eval.main([f"--model_dir={folder / 'run'}"]) == 0
+
+
+def test_a_rate_that_was_too_high(data_dir, tmp_path, capsys):
+    flags = ["--mode=train"]
+    # Sound until the checkpoint of step 2.
+    slow = ["learning_rate.slow_start_steps = 2", "CHECKPOINT_INTERVAL = 2"]
+    slow += ["TRAIN_STEPS = 6", "Trainer.log_interval = 1"]
+    high, lower = ([*slow, f"learning_rate.base = {base}"] for base in (1e30, 1e-4))
+    assert run(data_dir, tmp_path / "a", *high, flags=flags) == 2
+    error = capsys.readouterr().err
+    assert "Train into another --model_dir with a smaller learning_rate.base" in error
+    taken = error.split("until then, ")[1].split(" begin with")[0].split(" and ")
+    assert taken[0] == f"INIT_CHECKPOINT = '{tmp_path}/a/ckpt-2'"
+    with refused(capsys, tmp_path, "learning_rate.base is"):
+        assert run(data_dir, tmp_path / "a", *lower, flags=flags) == 2
+    assert run(data_dir, tmp_path / "b", *taken, *lower, flags=flags) == 0
+    assert run(data_dir, tmp_path / "c", *lower, flags=flags) == 0

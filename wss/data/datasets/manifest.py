@@ -1,0 +1,73 @@
+"""`dataset.json`: what data_prep notes beside the shards that it writes."""
+
+import os
+from typing import Any, Optional
+
+from wss.files import stored_files
+
+FILE_NAME = "dataset.json"
+
+
+def path(data_dir: str) -> str:
+    """The manifest's path."""
+    return os.path.join(data_dir, FILE_NAME)
+
+
+def image_bits(manifest: dict[str, Any]) -> Optional[int]:
+    """Of images with more than 8 bits, in all splits; None: there are none such.
+
+    `data_prep.folder` chooses them; `wss.image_io.bit_depth.to_8_bits` applies them.
+    """
+    options = (entry.get("options") or {} for entry in manifest["splits"].values())
+    return next((one["image_bits"] for one in options if "image_bits" in one), None)
+
+
+def read(data_dir: str) -> Optional[dict[str, Any]]:
+    """Reads the manifest of a folder of shards.
+
+    Returns:
+      `{"name": ..., "class_names": [...], "ignore_label": ..., "splits": {name: {
+      "examples": ..., "with_masks": ..., "shards": ..., "files": {shard: {"bytes":
+      ..., "sha256": ...}}, "skipped": [{"name": ..., "reason": ...}], "options": ...,
+      "sources": {"state": ..., "content": ...}, "plan": ...}}}`, or None where there is
+      none (shards written by other tools). "sources" are digests of the files that
+      the split was made from, as of `data_prep.writing.fingerprints`.
+      "skipped" is there only where broken images were left out.
+
+    Raises:
+      UserError: the file is empty, damaged or no manifest.
+    """
+    # Processes that only read images import this module too: they need no TensorFlow.
+    import tensorflow as tf
+
+    file_name = path(data_dir)
+    if not tf.io.gfile.exists(file_name):
+        return None
+    return stored_files.read_json(
+        file_name,
+        _checked,
+        "It describes the data set as data_prep writes it: put back a copy, or remove "
+        "it and write the data set again with --overwrite.",
+    )
+
+
+def _checked(manifest: Any) -> dict[str, Any]:
+    """The manifest, if it has what others rely on."""
+    names, splits = manifest["class_names"], manifest["splits"]
+    is_sound = (
+        isinstance(manifest["name"], str)
+        and isinstance(names, list)
+        and bool(names)
+        and all(isinstance(name, str) for name in names)
+        and isinstance(manifest["ignore_label"], int)
+        and isinstance(splits, dict)
+        and all(
+            isinstance(entry["examples"], int)
+            and isinstance(entry.get("with_masks", 0), int)
+            and all(isinstance(one, dict) for one in entry.get("files", {}).values())
+            for entry in splits.values()
+        )
+    )
+    if not is_sound:
+        raise ValueError
+    return manifest

@@ -1,0 +1,122 @@
+"""What training and evaluation need to know about a data set."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import numpy as np
+
+from wss.files import stored_files
+
+
+def pascal_palette(num_classes: int) -> np.ndarray:
+    """PASCAL VOC's colours: the bits of the class id, dealt to red, green and blue.
+
+    Returns:
+      [num_classes, 3], uint8; class 0 is black.
+
+    >>> print(pascal_palette(3).tolist())
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    """
+    ids = np.arange(num_classes)
+    palette = np.zeros((num_classes, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (
+                (ids >> (3 * bit + channel) & 1) << (7 - bit)
+            ).astype(np.uint8)
+    return palette
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DatasetSpec:
+    """The classes of a data set.
+
+    Attributes:
+      name: the name under which `wss.data.datasets.get` finds it.
+      class_names: name of each class by id, the background included.
+      palette: [num_classes, 3], uint8, a colour for each class; None: PASCAL's.
+      ignore_label: label of pixels that neither training nor evaluation counts.
+      split_sizes: published number of images by split; may be empty.
+      image_bits: how photos of more than 8 bits were read, and have to be read for a
+        prediction, as of `wss.image_io.bit_depth.to_8_bits`; None: there were none.
+
+    >>> roads = DatasetSpec("roads", ("background", "road"))
+    >>> print(roads.num_classes, roads.ignore_label)
+    2 255
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    palette: np.ndarray = None
+    ignore_label: int = 255
+    split_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    image_bits: Optional[int] = None
+
+    def __post_init__(self):
+        palette = self.palette
+        if palette is None:
+            palette = pascal_palette(self.num_classes)
+        palette = np.asarray(palette, np.uint8)
+        if palette.shape != (self.num_classes, 3):
+            raise ValueError(
+                f"{self.name}: {self.num_classes} classes, but a palette of shape "
+                f"{palette.shape}"
+            )
+        object.__setattr__(self, "palette", palette)
+
+    def write(self, path: str) -> None:
+        """Writes the classes, with their colours, as a JSON file."""
+        from wss.files import (
+            atomic,
+        )  # Who only reads specifications needs no TensorFlow.
+
+        atomic.write_text(path, self.text())
+
+    def text(self) -> str:
+        """What `write` writes."""
+        return json.dumps(self.to_json(), indent=2)
+
+    @classmethod
+    def read(cls, path: str) -> "DatasetSpec":
+        """Reads what `write` wrote.
+
+        Raises:
+          UserError: the file is empty or damaged.
+        """
+        return stored_files.read_json(
+            path,
+            cls.from_json,
+            "Put back a copy, or remove it: the classes are then those of the data.",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The classes, with their colours, as JSON has them."""
+        return {
+            "name": self.name,
+            "ignore_label": self.ignore_label,
+            **({"image_bits": self.image_bits} if self.image_bits else {}),
+            "classes": [
+                {"id": number, "name": name, "colour": colour}
+                for number, (name, colour) in enumerate(
+                    zip(self.class_names, self.palette.tolist())
+                )
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> "DatasetSpec":
+        """What `to_json` gave."""
+        return cls(
+            name=written["name"],
+            class_names=tuple(one["name"] for one in written["classes"]),
+            palette=np.array([one["colour"] for one in written["classes"]], np.uint8),
+            ignore_label=written["ignore_label"],
+            image_bits=written.get("image_bits"),
+        )
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, the background included."""
+        return len(self.class_names)

@@ -1,0 +1,370 @@
+"""From shards to batches: the tf.data graphs of training and evaluation.
+
+The training input is a pure function of (seed, step). Epoch e of a stream visits the
+records in a permutation that (seed, e) decides; what is drawn for example i of the
+stream (scale, crop, colours, hole) is decided by (seed, i). A run that starts at step k
+gets the batches that a run from the beginning gets there, without reading what lies
+before, so that nothing of an iterator has to be in a checkpoint. Records stay on disk
+and are read by their position, in shuffled order: nothing has to fit in memory, and no
+shuffle buffer has to be filled.
+"""
+
+import functools
+from typing import (
+    Annotated,
+    Callable,
+    Dict,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+import gin
+import tensorflow as tf
+
+from wss.data import augmentations, decoded, geometry, order, parsing, service, views
+from wss.data.broken import Tolerance
+from wss.data.datasets.spec import DatasetSpec
+from wss.data.tfrecords import Records, count_examples
+from wss.data.views import Canvas
+from wss.errors import UserError
+from wss.settings import Count, Natural, NonNegative, Range, Share
+
+__all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
+
+GREY = (127.5, 127.5, 127.5)
+
+# What is drawn for an example, each with its own draws; the second strong view's is the
+# number behind the first's.
+_VIEW, _STRONG = 0, 1
+
+
+class Split(NamedTuple):
+    """Where the records of a split lie; `name` may be several splits joined by "+"."""
+
+    data_dir: str
+    name: str
+
+
+@gin.configurable(
+    allowlist=[
+        "min_scale",
+        "max_scale",
+        "scale_step",
+        "flip_probability",
+        "strong_augmentation",
+        "max_broken_records",
+        "decoded_megabytes",
+        "data_service",
+    ]
+)
+def training_batches(
+    labeled: Split,
+    unlabeled: Optional[Split],
+    *,
+    spec: DatasetSpec,
+    crop_size: Tuple[int, int],
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    padding_value: Tuple[float, float, float] = GREY,
+    min_scale: Annotated[float, Range(low=0.01, high=100)] = 0.5,
+    max_scale: Annotated[float, Range(low="min_scale", high=100)] = 2.0,
+    scale_step: NonNegative = 0.25,
+    flip_probability: Share = 0.5,
+    strong_augmentation: Union[str, Sequence[str]] = ("color_jitter", "cutout"),
+    strong_views: int = 1,
+    max_broken_records: Natural = 0,
+    decoded_megabytes: Annotated[float, Range(low=0, high=10**9)] = 256,
+    data_service: Optional[str] = None,
+    input_context: Optional[tf.distribute.InputContext] = None,
+) -> tf.data.Dataset:
+    """The endless input of training, from `start_step` on.
+
+    Args:
+      labeled: split with masks.
+      unlabeled: split that the method learns from without masks, or None.
+      spec: the data set's classes.
+      crop_size: height and width of the views.
+      batch_size: labeled images of a step on all replicas together, and as many
+        unlabeled ones.
+      seed: decides every draw.
+      start_step: number of the first step.
+      padding_value: what views show beside the image, 0..255 (the network's mean).
+      min_scale: smallest random factor of the image's size.
+      max_scale: largest.
+      scale_step: distance of the factors that are drawn from; 0: any between the two.
+      flip_probability: how often left and right change places.
+      strong_augmentation: name of a policy of `wss.data.augmentations`, or several.
+      strong_views: strong views of each unlabeled image; the colours of each are drawn
+        anew, what is hidden is the same.
+      max_broken_records: how many different records may be damaged before training
+        stops. Each is named, and the next record takes its place.
+      decoded_megabytes: memory for labeled images and masks that stay decoded, those
+        that come first; 0: each is decoded again whenever it is visited. A data
+        service keeps none.
+      data_service: address of a `wss.data_service` that prepares the batches on
+        another machine; the shards lie there under the same path.
+      input_context: this worker's place among the input pipelines. Each worker walks
+        the same stream and decodes its own part of every batch, so that the global
+        batch does not depend on their number.
+
+    Returns:
+      Dataset of batches for one replica (of the global batch without a context):
+        labeled: image [B, H, W, 3], float32, 0..255; label [B, H, W], int32; valid
+          [B, H, W], float32, 0 on the padding; image_labels [B, classes - 1], float32;
+          position [B], int64, the place in the stream: step * batch_size + row.
+        unlabeled: weak, strong (strong_2 and so on) [B, H, W, 3]; valid [B, H, W], 0 on
+          the padding and where the strong views are hidden; label [B, H, W], int32,
+          the ignore label there and where no mask is known; image_labels
+          [B, classes - 1]; position [B]. Only where `unlabeled` is given.
+
+    Raises:
+      UserError: shards are missing or broken, a policy is unknown, the batch does not
+        divide over the replicas, a size is none, or no data service answers.
+    """
+    if isinstance(strong_augmentation, str):
+        strong_augmentation = (strong_augmentation,)
+    views = {
+        "canvas": Canvas(tuple(crop_size), tuple(padding_value), spec.ignore_label),
+        "draw_view": functools.partial(
+            geometry.draw_view,
+            crop_size=crop_size,
+            min_scale=min_scale,
+            max_scale=max_scale,
+            scale_step=scale_step,
+            flip_probability=flip_probability,
+        ),
+    }
+    labeled_example = functools.partial(_labeled_example, spec=spec, **views)
+    unlabeled_example = functools.partial(
+        _unlabeled_example,
+        **views,
+        chosen=list(map(augmentations.get, strong_augmentation)),
+        strong_views=strong_views,
+    )
+    stream = functools.partial(
+        _batches,
+        spec=spec,
+        batch_size=batch_size,
+        seed=seed,
+        start_step=start_step,
+        tolerance=Tolerance(max_broken_records),
+        context=input_context or tf.distribute.InputContext(),
+    )
+    room = 0 if data_service else decoded_megabytes
+    labeled_stream = functools.partial(stream, decoded_megabytes=room)
+    parts = {"labeled": labeled_stream(labeled, labeled_example, number=order.LABELED)}
+    if unlabeled is not None:
+        parts["unlabeled"] = stream(
+            unlabeled, unlabeled_example, number=order.UNLABELED
+        )
+    return _prepared(tf.data.Dataset.zip(parts), data_service)
+
+
+def _prepared(dataset: tf.data.Dataset, data_service: Optional[str]) -> tf.data.Dataset:
+    """The batches of an endless stream, made while steps run, here or at a service."""
+    dataset = dataset.with_options(_options())
+    if data_service:
+        dataset = service.prepared_at(data_service, dataset)
+    # Several workers ask before each step of a stream that may end whether it did, and
+    # their batches lose the static size.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return dataset.prefetch(tf.data.AUTOTUNE).apply(endless)
+
+
+@gin.configurable(denylist=["data_dir", "split", "spec"])
+def evaluation_batches(
+    data_dir: str,
+    split: str,
+    *,
+    spec: DatasetSpec,
+    min_resize: Optional[Count] = None,
+    max_resize: Optional[Annotated[Count, Range(low="min_resize")]] = None,
+    resize_factor: Optional[Count] = None,
+) -> tf.data.Dataset:
+    """Every image of a split once, whole, in the order of the shards.
+
+    Args:
+      data_dir: folder of the shards.
+      split: name of the split.
+      spec: the data set's classes.
+      min_resize: if given, images are resized to this length of the shorter side,
+      max_resize: but to at most this length of the longer one,
+      resize_factor: and to multiples of this plus one.
+
+    Returns:
+      Dataset of image [1, H, W, 3], float32, 0..255; label [1, H, W], int32; name [1],
+      string. Height and width are the image's own.
+
+    Raises:
+      UserError: shards are missing or broken, or `min_resize` alone is missing.
+      tf.errors.InvalidArgumentError: while the dataset is read; an image is broken.
+        `parsing.user_errors` makes it a UserError.
+    """
+    if (max_resize or resize_factor) and not min_resize:
+        raise UserError(
+            f"evaluation_batches.max_resize = {max_resize} and resize_factor = "
+            f"{resize_factor} act with evaluation_batches.min_resize only. Set it too."
+        )
+    records = Records(data_dir, split, spec.name)
+
+    def example(index):
+        parsed = _with_wide_label(_parse(records, index, spec.ignore_label))
+        image, label = tf.cast(parsed["image"], tf.float32), _mask(parsed)
+        if min_resize:
+            image, label = geometry.resize_to_range(
+                image, label, min_resize, max_resize, resize_factor
+            )
+        return {"image": image, "label": label, "name": parsed["name"]}
+
+    return (
+        tf.data.Dataset.range(len(records))
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(1)
+        .prefetch(tf.data.AUTOTUNE)
+        .with_options(_options())
+    )
+
+
+def _batches(
+    split: Split,
+    make_example: Callable[..., Dict[str, tf.Tensor]],
+    *,
+    number: int,
+    spec: DatasetSpec,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    tolerance: Tolerance,
+    context: tf.distribute.InputContext,
+    decoded_megabytes: float = 0,
+) -> tf.data.Dataset:
+    """Batches of one stream of records; `number` tells its draws from the others'."""
+    if batch_size % context.num_replicas_in_sync:
+        raise UserError(
+            f"BATCH_SIZE = {batch_size} does not divide over "
+            f"{context.num_replicas_in_sync} replicas."
+        )
+    records = Records(split.data_dir, split.name, spec.name)
+    order_seed, example_seed = order.stream_seeds(seed, number)
+    parse = functools.partial(_parse, records, ignore_label=spec.ignore_label)
+    parse = decoded.once(parse, decoded_megabytes)
+
+    def example(position, index):
+        parsed = _with_wide_label(tolerance.parse(parse, len(records), index))
+        parts = make_example(parsed, order.purpose_seed(example_seed, position))
+        return {**_with_image_labels(parts, parsed, spec), "position": position}
+
+    return (
+        order.visits(len(records), order_seed, start_step * batch_size)
+        .apply(
+            functools.partial(order.own_part, batch_size=batch_size, context=context)
+        )
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size // context.num_replicas_in_sync, drop_remainder=True)
+    )
+
+
+def _labeled_example(
+    example: Dict[str, tf.Tensor],
+    seed: tf.Tensor,
+    *,
+    spec: DatasetSpec,
+    canvas: Canvas,
+    draw_view: Callable[..., geometry.View],
+) -> Dict[str, tf.Tensor]:
+    view = draw_view(order.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2])
+    mask = _check_classes(_mask(example), example["name"], spec)
+    return views.labeled_view(example["image"], mask, view, canvas)
+
+
+def _unlabeled_example(
+    example: Dict[str, tf.Tensor],
+    seed: tf.Tensor,
+    *,
+    canvas: Canvas,
+    draw_view: Callable[..., geometry.View],
+    chosen: Sequence[augmentations.Policy],
+    strong_views: int,
+) -> Dict[str, tf.Tensor]:
+    seeds = [order.purpose_seed(seed, _STRONG + i) for i in range(strong_views)]
+    distort, *more_distortions = [
+        functools.partial(views.distort_colors, chosen=chosen, seed=strong_seed)
+        for strong_seed in seeds
+    ]
+    return views.weak_and_strong_views(
+        example["image"],
+        example["label"],
+        draw_view(order.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2]),
+        canvas,
+        distort,
+        views.draw_hidden(canvas.crop_size, chosen, seeds[0]),
+        more_distortions,
+    )
+
+
+def _parse(
+    records: Records, index: tf.Tensor, ignore_label: int
+) -> Dict[str, tf.Tensor]:
+    serialized, source = records.read(index)
+    return parsing.parse_example(serialized, ignore_label, source)
+
+
+def _with_wide_label(example: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
+    return {**example, "label": tf.cast(example["label"], tf.int32)}
+
+
+def _mask(example: Dict[str, tf.Tensor]) -> tf.Tensor:
+    """The label of an example that must have one."""
+    known = parsing.ensure(
+        example["has_label"],
+        *(
+            "Image ",
+            example["name"],
+            " has no mask, but its split is used as one with ",
+        ),
+        "masks (LABELED_SPLIT or EVAL_SPLIT). Choose another split.",
+    )
+    with tf.control_dependencies([known]):
+        return tf.identity(example["label"])
+
+
+def _check_classes(mask: tf.Tensor, name: tf.Tensor, spec: DatasetSpec) -> tf.Tensor:
+    """Training must not learn from labels that are no class."""
+    strange = (mask >= spec.num_classes) & (mask != spec.ignore_label)
+    label = tf.reduce_max(tf.where(strange, mask, -1))
+    known = parsing.ensure(
+        label < 0,
+        *("The mask of image ", name, " has the label ", tf.strings.as_string(label)),
+        f", which is no class of {spec.name} (0..{spec.num_classes - 1}) and not the "
+        f"ignore label {spec.ignore_label}. Convert the masks again.",
+    )
+    with tf.control_dependencies([known]):
+        return tf.identity(mask)
+
+
+def _with_image_labels(
+    parts: Dict[str, tf.Tensor], example: Dict[str, tf.Tensor], spec: DatasetSpec
+) -> Dict[str, tf.Tensor]:
+    """Adds the classes that the view's mask shows, or else those that are given."""
+    labels = tf.cond(
+        example["has_label"],
+        lambda: views.image_labels(parts["label"], spec.num_classes, spec.ignore_label),
+        lambda: views.image_labels(
+            tf.cast(example["class_ids"], tf.int32), spec.num_classes, spec.ignore_label
+        ),
+    )
+    return {**parts, "image_labels": labels}
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # The stream is divided among workers by position, see `order.own_part`.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    return options

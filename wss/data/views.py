@@ -1,0 +1,199 @@
+"""Training views of an image: one for labeled, weak and strong for unlabeled images.
+
+The order is the original's (`core/input_preprocess.py`): scale, change the colours of
+the strong view, pad and crop, hide parts of the strong view, flip. Here the crop comes
+before its padding: the same pixels for less work.
+"""
+
+import dataclasses
+from typing import Callable, Dict, Sequence, Tuple
+
+import tensorflow as tf
+
+from wss.data import augmentations, geometry, parsing
+from wss.data.geometry import View
+
+
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """What all views of a run share.
+
+    Attributes:
+      crop_size: height and width of a view, pixels.
+      padding_value: what a view shows beside the image, per channel, 0..255.
+      ignore_label: the label there.
+    """
+
+    crop_size: Tuple[int, int]
+    padding_value: Tuple[float, float, float]
+    ignore_label: int
+
+
+def labeled_view(
+    image: tf.Tensor, label: tf.Tensor, view: View, canvas: Canvas
+) -> Dict[str, tf.Tensor]:
+    """The view that a labeled image is learned from.
+
+    Args:
+      image: [height, width, 3], uint8 or float32, 0..255.
+      label: [height, width], int32.
+      view: what was drawn.
+      canvas: size and padding.
+
+    Returns:
+      image [*crop_size, 3], float32; label [*crop_size], int32; valid [*crop_size],
+      float32, 0 on the padding.
+    """
+    size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
+    image = geometry.scale_and_crop(image, size, view.offset, canvas.crop_size)
+    parts = {"image": _pad_image(image, canvas), **_masks(label, size, view, canvas)}
+    return {name: geometry.flip(part, view.flipped) for name, part in parts.items()}
+
+
+def weak_and_strong_views(
+    image: tf.Tensor,
+    label: tf.Tensor,
+    view: View,
+    canvas: Canvas,
+    distort: Callable[[tf.Tensor], tf.Tensor],
+    hidden: tf.Tensor,
+    more_distortions: Sequence[Callable[[tf.Tensor], tf.Tensor]] = (),
+) -> Dict[str, tf.Tensor]:
+    """The views of an unlabeled image, aligned with each other.
+
+    Args:
+      image: [height, width, 3], uint8 or float32, 0..255.
+      label: [height, width], int32; ignored pixels where nothing is known.
+      view: what was drawn, for all.
+      canvas: size and padding.
+      distort: changes the colours of the strong view, [height, width, 3], float32.
+      hidden: [*crop_size], bool, pixels that no strong view shows.
+      more_distortions: as `distort`, of further strong views.
+
+    Returns:
+      weak, strong [*crop_size, 3], float32, and strong_2 and so on of further ones;
+      label [*crop_size], int32; valid [*crop_size], float32; label and valid lack the
+      padding and the hidden pixels.
+    """
+    size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
+    image = geometry.scale_image(image, size)
+
+    def crop_and_pad(image):
+        image = geometry.crop(image, view.offset, canvas.crop_size)
+        return _pad_image(image, canvas)
+
+    strong, label, valid = hide_pixels(
+        hidden,
+        crop_and_pad(distort(image)),
+        **_masks(label, size, view, canvas),
+        padding_value=canvas.padding_value,
+        ignore_label=canvas.ignore_label,
+    )
+    weak = crop_and_pad(image)
+    views = {"weak": weak, "strong": strong, "label": label, "valid": valid}
+    for number, distort in enumerate(more_distortions, 2):
+        strong = crop_and_pad(distort(image))
+        views[f"strong_{number}"] = _fill(strong, hidden, canvas.padding_value)
+    return {name: geometry.flip(part, view.flipped) for name, part in views.items()}
+
+
+def hide_pixels(
+    hidden: tf.Tensor,
+    image: tf.Tensor,
+    label: tf.Tensor,
+    valid: tf.Tensor,
+    padding_value: Sequence[float],
+    ignore_label: int,
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Fills hidden pixels and takes them out of the masks.
+
+    Args:
+      hidden: [height, width], bool.
+      image: [height, width, channels], float32.
+      label: [height, width], int32.
+      valid: [height, width], float32.
+      padding_value: what the image shows there, per channel.
+      ignore_label: the label there.
+
+    Returns:
+      Image, label and valid mask, as they came.
+    """
+    return (
+        _fill(image, hidden, padding_value),
+        tf.where(hidden, ignore_label, label),
+        tf.where(hidden, 0.0, valid),
+    )
+
+
+def distort_colors(
+    image: tf.Tensor, chosen: Sequence[augmentations.Policy], seed: tf.Tensor
+) -> tf.Tensor:
+    """Applies the photometric ones of the chosen policies, in their order.
+
+    Raises:
+      tf.errors.InvalidArgumentError: where the image is evaluated; a policy gives one
+        of another size. `parsing.user_errors` makes it a UserError.
+    """
+    for policy in chosen:
+        if policy.kind != "photometric":
+            continue
+        changed = policy(image, seed)
+        same_size = parsing.ensure(
+            tf.reduce_all(tf.shape(changed) == tf.shape(image)),
+            f"Strong augmentation {policy.name} gives an image of another size, but it "
+            "has to leave every pixel where it is.",
+        )
+        with tf.control_dependencies([same_size]):
+            image = tf.ensure_shape(tf.identity(changed), [None, None, image.shape[2]])
+    return image
+
+
+def draw_hidden(
+    crop_size: Tuple[int, int], chosen: Sequence[augmentations.Policy], seed: tf.Tensor
+) -> tf.Tensor:
+    """[*crop_size], bool: what any of the chosen occlusion policies hides."""
+    hidden = tf.zeros(crop_size, tf.bool)
+    for policy in chosen:
+        if policy.kind == "occlusion":
+            hidden |= policy(crop_size, seed)
+    return hidden
+
+
+def image_labels(label: tf.Tensor, num_classes: int, ignore_label: int) -> tf.Tensor:
+    """[num_classes - 1], float32: 1 for the classes 1.. that `label` shows.
+
+    Args:
+      label: [height, width] or a list of class ids, int32; ids from num_classes on are
+        not counted.
+      num_classes: number of classes, the background included.
+      ignore_label: label that is no class.
+    """
+    counts = tf.math.bincount(label, minlength=num_classes, maxlength=num_classes)
+    present = (counts > 0) & (tf.range(num_classes) != ignore_label)
+    return tf.ensure_shape(tf.cast(present[1:], tf.float32), [num_classes - 1])
+
+
+def _fill(image: tf.Tensor, hidden: tf.Tensor, value: Sequence[float]) -> tf.Tensor:
+    """Shows `value`, per channel, where pixels are hidden, [height, width], bool."""
+    # A hole in a crop of 513 is written in a fifth of the time of a choice for each
+    # pixel; longer than that takes only what hides more than half.
+    places = tf.where(hidden)
+    values = tf.tile(tf.constant([value], image.dtype), [tf.shape(places)[0], 1])
+    return tf.tensor_scatter_nd_update(image, places, values)
+
+
+def _masks(
+    label: tf.Tensor, size: tf.Tensor, view: View, canvas: Canvas
+) -> Dict[str, tf.Tensor]:
+    """Label, int32, and valid mask, float32, of the crop; `size` is the scaled size."""
+    label = geometry.scale_and_crop_label(label, size, view.offset, canvas.crop_size)
+    label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)
+    return {
+        "label": tf.ensure_shape(label, canvas.crop_size),
+        "valid": geometry.valid_mask(size, canvas.crop_size),
+    }
+
+
+def _pad_image(image: tf.Tensor, canvas: Canvas) -> tf.Tensor:
+    image = geometry.pad_image(image, canvas.crop_size, canvas.padding_value)
+    return tf.ensure_shape(image, [*canvas.crop_size, 3])

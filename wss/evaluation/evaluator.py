@@ -1,0 +1,385 @@
+"""Scores of networks on a split: on the screen, in metrics.json, in TensorBoard."""
+
+import os
+from typing import Any, Dict, Mapping, Optional
+
+import gin
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from wss import charts
+from wss.data import parsing, views
+from wss.data.datasets.spec import DatasetSpec
+from wss.errors import UserError
+from wss.evaluation import results
+from wss.evaluation.boundary_f_score import BoundaryScore
+from wss.evaluation.predictor import Predictor
+from wss.methods.base import Method
+from wss.models import tf1_checkpoint
+from wss.models.deeplab import DeepLabV3Plus
+from wss.ops.metrics import ConfusionMatrix, Scores, multi_label_scores
+from wss.training import checkpoints, curves
+from wss.training.summaries import Summaries
+
+
+@gin.configurable(allowlist=["boundary", "image_labels"])
+class Evaluator:
+    """Evaluates a network and its average, any number of times while they train.
+
+    As the original: the best class of each pixel at the image's own resolution, ignored
+    pixels left out, one confusion matrix over all images. How a network sees an image
+    is the predictor's: whole, at one scale, unless that is configured otherwise.
+
+    Args:
+      predictors: of networks by name, such as "teacher" and "student". The first is the
+        method's result: its are the scores, and its best checkpoint is kept. The others
+        stand beside it.
+      batches: of `input_pipeline.evaluation_batches`, read once per evaluation.
+      spec: the data set's classes.
+      split: name of the split, for the reports.
+      model_dir: where metrics.json and the TensorBoard events go.
+      boundary: report the F-score of boundaries too, see `evaluation.boundary_f_score`.
+      image_labels: report the network's classifier too: accuracy, precision and recall
+        of "the image shows class c". It costs another pass through the backbone.
+    """
+
+    def __init__(
+        self,
+        predictors: Mapping[str, Predictor],
+        batches: tf.data.Dataset,
+        spec: DatasetSpec,
+        split: str,
+        model_dir: str,
+        boundary: bool = False,
+        image_labels: bool = False,
+    ):
+        self._predictors = dict(predictors)
+        self._batches = batches
+        self._spec = spec
+        self._split = split
+        self._model_dir = model_dir
+        self._boundary = boundary
+        self.image_labels = image_labels
+        first = next(iter(self._predictors.values()))
+        self._protocol = first.protocol()
+        self._confusions = {
+            name: ConfusionMatrix(spec.num_classes, spec.ignore_label)
+            for name in predictors
+        }
+
+    def evaluate(
+        self, step: int, print_table: bool = True, checkpoint: Optional[str] = None
+    ) -> Scores:
+        """Evaluates the networks as they are, and reports.
+
+        Args:
+          step: the training step that they are of.
+          print_table: print the classes' IoU too.
+          checkpoint: where they come from, for the report; None in a training.
+
+        Returns:
+          The scores of the first.
+
+        Raises:
+          UserError: an image is broken.
+        """
+        measures = {
+            name: _Measures(confusion, self._spec, self._boundary, self.image_labels)
+            for name, confusion in self._confusions.items()
+        }
+        images = shrunk = 0
+        with parsing.user_errors():
+            # Without a terminal there is nobody to watch a bar.
+            for batch in tqdm(
+                self._batches, desc="evaluation", unit=" images", disable=None
+            ):
+                image, label = batch["image"][0], batch["label"][0]
+                for name, predictor in self._predictors.items():
+                    measures[name].add(predictor, image, label)
+                images += 1
+                shrunk += predictor.shrinks(image)
+        scores = {name: one.scores() for name, one in measures.items()}
+        summaries = {name: one.summary() for name, one in measures.items()}
+        about = {
+            "step": step,
+            "split": self._split,
+            "images": images,
+            "network": next(iter(summaries)),
+            "checkpoint": checkpoint,
+            "protocol": {**self._protocol, "shrunk_images": shrunk},
+        }
+        # Printed before it is written: what took hours is not lost with the disk.
+        first = next(iter(scores.values()))
+        if print_table:
+            print(table(first, self._spec))
+        self._print(about, summaries, details=print_table)
+        self._warn(first)
+        self._write(about, scores, summaries)
+        return first
+
+    def has_evaluated(self, step: int) -> bool:
+        """Whether this split was evaluated at this step, by the same protocol."""
+        return any(
+            one["step"] == step and self._is_comparable(one)
+            for one in results.read_evaluations(self._model_dir)
+        )
+
+    def best_step(self) -> int:
+        """The step of the highest mean IoU so far; something has been evaluated."""
+        text = self._protocol["text"]
+        return results.best(self._model_dir, self._split, text)["step"]
+
+    def forget_after(self, step: int) -> None:
+        """Forgets the evaluations that a run which goes on from a step makes again."""
+        results.forget(
+            self._model_dir,
+            lambda one: one["step"] > step and self._is_comparable(one),
+        )
+        first = step + 1 if self.has_evaluated(step) else step
+        curves.forget_from(self._events_dir(), first)
+
+    def _is_comparable(self, evaluated: Mapping[str, Any]) -> bool:
+        mine = (self._split, self._protocol["text"])
+        return (evaluated["split"], evaluated.get("protocol")) == mine
+
+    def _print(
+        self,
+        about: Mapping[str, Any],
+        summaries: Mapping[str, Mapping[str, Any]],
+        details: bool,
+    ) -> None:
+        """The lines that say what came out, and how."""
+        (_, metrics), *others = summaries.items()
+        text = "".join(f", {name} {100 * one['mean_iou']:.2f}" for name, one in others)
+        print(
+            f"step {about['step']}: mIoU {100 * metrics['mean_iou']:.2f} on "
+            f"{self._split} ({about['images']} images){text}",
+            flush=True,
+        )
+        if details:
+            print(f"  {_line(metrics)}")
+        shrunk = about["protocol"]["shrunk_images"]
+        note = f"; images shrunk to it: {shrunk}" if shrunk else ""
+        if details or shrunk:
+            print(f"  {about['protocol']['text']}{note}", flush=True)
+
+    def _warn(self, scores: Scores) -> None:
+        if not scores.confusion.any():
+            print(
+                f"warning: not one pixel of {self._split} has the label of a class, so "
+                "its mean IoU says nothing. python -m data_prep.verify shows what the "
+                "masks hold.",
+                flush=True,
+            )
+        if scores.invalid_pixels:
+            print(
+                f"warning: {scores.invalid_pixels} pixels of {self._split} are neither "
+                f"a class (0..{self._spec.num_classes - 1}) nor the ignore label "
+                f"{self._spec.ignore_label}; they were left out.",
+                flush=True,
+            )
+
+    def _write(
+        self,
+        about: Mapping[str, Any],
+        scores: Mapping[str, Scores],
+        summaries: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        (first, metrics), *others = summaries.items()
+        results.write_metrics(self._model_dir, {**about, **metrics, **dict(others)})
+        self._draw(scores[first], summaries, about["step"])
+        remembered = {
+            **{key: about[key] for key in ("step", "split", "network")},
+            "protocol": about["protocol"]["text"],
+            "mean_iou": metrics["mean_iou"],
+            "pixel_accuracy": metrics["pixel_accuracy"],
+            **{name: one["mean_iou"] for name, one in others},
+        }
+        # At last: what stands there is not evaluated again.
+        results.remember(self._model_dir, remembered)
+
+    def _events_dir(self) -> str:
+        """Each protocol has curves of its own."""
+        first = next(iter(self._predictors.values()))
+        return os.path.join(self._model_dir, "_".join(["eval", *first.variations]))
+
+    def _draw(
+        self, scores: Scores, summaries: Mapping[str, Mapping[str, Any]], step: int
+    ) -> None:
+        """Curves and pictures in TensorBoard."""
+        (_, metrics), *others = summaries.items()
+        values = {"evaluation/iou/mIoU": metrics["mean_iou"]}
+        for name, iou in metrics["class_iou"].items():
+            if iou is not None:
+                values[f"evaluation/iou/{name}"] = iou
+        for name in ("pixel_accuracy", "mean_class_accuracy", "boundary_f_score"):
+            if metrics.get(name) is not None:
+                values[f"evaluation/{name}"] = metrics[name]
+        for name, value in metrics.get("image_labels", {}).items():
+            values[f"evaluation/image_labels/{name}"] = value
+        for name, of_other in others:
+            values[f"evaluation/{name}/mIoU"] = of_other["mean_iou"]
+        events = Summaries(self._events_dir())
+        events.scalars(values, step)
+        names = self._spec.class_names
+        bars = charts.iou_bars(
+            scores.class_iou, scores.mean_iou, names, self._spec.palette
+        )
+        events.images(
+            {
+                "evaluation/confusion": charts.confusion_matrix(
+                    scores.confusion, names
+                ),
+                "evaluation/iou_bars": bars,
+            },
+            step,
+        )
+        events.flush()
+
+
+class _Measures:
+    """What is measured of one network in one evaluation."""
+
+    def __init__(
+        self,
+        confusion: ConfusionMatrix,
+        spec: DatasetSpec,
+        boundary: bool,
+        image_labels: bool,
+    ):
+        confusion.reset()
+        self._confusion = confusion
+        self._spec = spec
+        self._boundary = None
+        if boundary:
+            self._boundary = BoundaryScore(spec.num_classes, spec.ignore_label)
+        self._image_labels = [] if image_labels else None
+
+    def add(self, predictor: Predictor, image: tf.Tensor, label: tf.Tensor) -> None:
+        """Adds an image [height, width, 3] with its label [height, width]."""
+        predicted = predictor.labels(image)
+        self._confusion.update(label, predicted)
+        if self._boundary:
+            self._boundary.update(label.numpy(), predicted.numpy())
+        if self._image_labels is not None:
+            shown = views.image_labels(
+                label, self._spec.num_classes, self._spec.ignore_label
+            )
+            logits = predictor.image_logits(image)
+            self._image_labels.append((shown.numpy(), logits.numpy()))
+
+    def scores(self) -> Scores:
+        """Those of the confusion matrix."""
+        return self._confusion.result()
+
+    def summary(self) -> Dict[str, Any]:
+        """What metrics.json says of the network; None where there is nothing."""
+        scores = self.scores()
+        content = {
+            "mean_iou": scores.mean_iou,
+            "pixel_accuracy": scores.pixel_accuracy,
+            "mean_class_accuracy": scores.mean_class_accuracy,
+            "class_iou": self._by_class(scores.class_iou),
+        }
+        if self._boundary:
+            values = self._boundary.result()
+            known = values[~np.isnan(values)]
+            content["boundary_f_score"] = float(known.mean()) if known.size else None
+            content["class_boundary_f_score"] = self._by_class(values)
+        if self._image_labels:
+            truth, logits = map(np.stack, zip(*self._image_labels))
+            names = ("accuracy", "precision", "recall")
+            values = multi_label_scores(truth, logits)
+            content["image_labels"] = dict(zip(names, values))
+        return content
+
+    def _by_class(self, values: np.ndarray) -> Dict[str, Optional[float]]:
+        return {
+            name: None if np.isnan(value) else float(value)
+            for name, value in zip(self._spec.class_names, values)
+        }
+
+
+def _line(metrics: Mapping[str, Any]) -> str:
+    """The other scores, in percent."""
+    values = {
+        "pixel accuracy": metrics["pixel_accuracy"],
+        "mean class accuracy": metrics["mean_class_accuracy"],
+        "boundary F": metrics.get("boundary_f_score"),
+    }
+    for name, value in metrics.get("image_labels", {}).items():
+        values[f"image labels' {name}"] = value
+    return ", ".join(
+        f"{name} {100 * value:.2f}"
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def table(scores: Scores, spec: DatasetSpec) -> str:
+    """A table of the classes: IoU, and the share of the labeled pixels, in percent."""
+    width = max(len(name) for name in spec.class_names)
+    pixels = scores.confusion.sum(axis=1)
+    lines = [f"{'class':<{width}}    IoU  pixels"]
+    for name, iou, count in zip(spec.class_names, scores.class_iou, pixels):
+        value = "     -" if np.isnan(iou) else f"{100 * iou:6.2f}"
+        share = 100 * count / max(1, pixels.sum())
+        lines.append(f"{name:<{width}} {value}  {share:5.1f}%")
+    return "\n".join(lines)
+
+
+def restore_model(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -> int:
+    """Gives the model the weights of a checkpoint; returns its training step.
+
+    Args:
+      model: the network.
+      checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
+      average: take the moving average of the network, where the checkpoint has one.
+
+    Raises:
+      UserError: there is no such checkpoint, it is damaged, or of another network.
+    """
+    reason = checkpoints.problem(tf1_checkpoint.find(checkpoint))
+    if reason is not None:
+        raise UserError(
+            f"The checkpoint {checkpoint} can not be read ({reason}). Choose another: "
+            "--checkpoint=latest, best or a path."
+        )
+    report = tf1_checkpoint.restore(checkpoint, model, average=average)
+    classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
+    absent = [
+        name
+        for name in (*report.skipped, *report.missing)
+        if not name.startswith(classifier)
+    ]
+    if absent:
+        raise UserError(
+            f"{checkpoint} is no checkpoint of this network: {len(absent)} variables "
+            f"are not in it or of another shape, such as {absent[0]}. Evaluate with "
+            "the configuration that it was trained with."
+        )
+    return tf1_checkpoint.step_of(checkpoint)
+
+
+def restore_method(method: Method, checkpoint: str) -> int:
+    """As `restore_model`, for a network and what its method learned beside it.
+
+    Raises:
+      UserError: as of `restore_model`; or the checkpoint is of another method.
+    """
+    step = restore_model(method.model, checkpoint)
+    network = tf1_checkpoint.named_variables(method.model)
+    beside = set(tf1_checkpoint.named_variables(method)).difference(network)
+    if beside:
+        report = tf1_checkpoint.restore(checkpoint, method)
+        absent = beside.intersection((*report.skipped, *report.missing))
+        if absent:
+            raise UserError(
+                f"{checkpoint} is no checkpoint of {type(method).__name__}: "
+                f"{len(absent)} variables are not in it or of another shape, such as "
+                f"{min(absent)}. Use the configuration that it was trained with."
+            )
+        # Where a teacher is the result, the network is its student's by now.
+        restore_model(method.model, checkpoint)
+    return step

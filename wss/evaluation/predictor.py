@@ -1,0 +1,432 @@
+"""Classes of the pixels of whole images of any size, for evaluation and for photos.
+
+Sources: `predict_labels_multi_scale` of research/deeplab/model.py of tensorflow/models
+for scales and mirrored images, `evaluate` of supervised.py of LiheYoung/UniMatch for
+the sliding window, `scale_crop_process` of eval.py of Haochen-Wang409/U2PL for the mean
+of logits.
+"""
+
+from typing import Any, Callable, Dict, Iterator, List, Literal, Sequence, Tuple
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from wss.data import geometry
+from wss.errors import UserError
+from wss.ops.resize import resize_bilinear
+from wss.settings import Positive, PositiveShare, Several
+
+WHOLE, SLIDING = "whole", "sliding"
+PROBABILITIES, LOGITS = "probabilities", "logits"
+
+# Numbers that a stripe of an enlarged image's scores may have: 256 MiB of float32.
+_STRIPE_NUMBERS = 2**26
+
+
+@gin.configurable(denylist=["network", "crop_size", "padding_value"])
+class Predictor(tf.Module):
+    """A network that takes images of any size, one by one.
+
+    The network always sees one size, `crop_size`: smaller images are padded to it as
+    the original's evaluation does. Larger ones are shrunk into it, with their aspect,
+    or taken window by window at their own resolution.
+
+    Attributes:
+      crop_size: height and width that the network sees at scale 1.
+      padding_value: what lies beside a smaller image, per channel.
+      scales, flip, window, stride, average: as given.
+
+    >>> network = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
+    >>> predictor = Predictor(network, crop_size=(65, 65), padding_value=(0, 0, 0))
+    >>> photo = np.zeros([50, 120, 3], np.uint8)
+    >>> print(predictor.labels(photo).shape, predictor.probabilities(photo).shape)
+    (50, 120) (50, 120, 3)
+    >>> labels, confidence = predictor.labels_and_confidence(photo)
+    >>> print(predictor.shrinks(photo), predictor.protocol()["text"])
+    True whole images padded to 65 x 65
+    """
+
+    def __init__(
+        self,
+        network: tf.Module,
+        crop_size: Tuple[int, int],
+        padding_value: Tuple[float, float, float],
+        scales: Several[Positive] = (1.0,),
+        flip: bool = False,
+        window: Literal[WHOLE, SLIDING] = WHOLE,
+        stride: PositiveShare = 2 / 3,
+        average: Literal[PROBABILITIES, LOGITS] = PROBABILITIES,
+    ):
+        """Takes a network.
+
+        Args:
+          network: a `DeepLabV3Plus`, or what gives logits [1, h, w, classes] of images
+            [1, height, width, 3] in 0..255.
+          crop_size: height and width that the network sees.
+          padding_value: what lies beside the image, 0..255 (the network's mean).
+          scales: factors of the crop; what the network says at all is averaged.
+          flip: average over the mirrored image too.
+          window: "whole" shrinks a larger image to the crop; "sliding" goes over it
+            with windows of the crop's size and averages where they overlap.
+          stride: from a window to the next, as a share of the window's side; rounded
+            to pixels.
+          average: of what: "probabilities", or "logits".
+
+        Raises:
+          UserError: a setting that makes no sense.
+        """
+        super().__init__(name="predictor")
+        self.crop_size = tuple(crop_size)
+        self.scales = _check_scales(scales)
+        self.flip = bool(flip)
+        if window not in (WHOLE, SLIDING):
+            raise UserError(
+                f"Predictor.window = {window!r}: it is '{WHOLE}' or '{SLIDING}'."
+            )
+        if not 0 < stride <= 1:
+            raise UserError(f"Predictor.stride = {stride!r}: it is above 0, up to 1.")
+        if average not in (PROBABILITIES, LOGITS):
+            raise UserError(
+                f"Predictor.average = {average!r}: it is '{PROBABILITIES}' or "
+                f"'{LOGITS}'."
+            )
+        self.window = window
+        self.stride = stride
+        self.average = average
+        self.network = network
+        self.padding_value = padding_value
+        # Else the network's own logits decide, without the rounding of a softmax.
+        self._has_views = self.scales != (1.0,) or self.flip
+
+    def protocol(self) -> Dict[str, Any]:
+        """What decides the numbers of an evaluation: for metrics.json."""
+        crop = "{} x {}".format(*self.crop_size)
+        slides = self.window == SLIDING
+        text = f"windows of {crop}" if slides else f"whole images padded to {crop}"
+        if slides:
+            text += f", stride {self.stride:.4g}"
+        if self.scales != (1.0,):
+            text += f", scales {' '.join(f'{scale:g}' for scale in self.scales)}"
+        if self.flip:
+            text += ", mirrored too"
+        if self._averages_logits:
+            text += ", logits averaged"
+        return {
+            "text": text,
+            "window": self.window,
+            "stride": self.stride if slides else None,
+            "average": self.average if slides or self._has_views else None,
+            "crop_size": list(self.crop_size),
+            "scales": list(self.scales),
+            "flip": self.flip,
+        }
+
+    def fits(self, image: np.ndarray) -> bool:
+        """Whether an image [height, width, 3] lies in the crop as it is."""
+        return all(a <= b for a, b in zip(image.shape[:2], self.crop_size))
+
+    def shrinks(self, image: np.ndarray) -> bool:
+        """Whether the network sees a smaller copy of the image."""
+        return self.window == WHOLE and not self.fits(image)
+
+    @property
+    def variations(self) -> List[str]:
+        """What differs from the original's protocol, in words for a file name."""
+        applied = {
+            SLIDING: self.window == SLIDING,
+            "scales": self.scales != (1.0,),
+            "flip": self.flip,
+            LOGITS: self._averages_logits,
+        }
+        return [name for name, differs in applied.items() if differs]
+
+    @property
+    def _averages_logits(self) -> bool:
+        averages = self._has_views or self.window == SLIDING
+        return averages and self.average == LOGITS
+
+    @property
+    def _crop_gives_probabilities(self) -> bool:
+        """Whether the scores of a crop are probabilities, not logits."""
+        return self._has_views and self.average == PROBABILITIES
+
+    def labels(self, image: np.ndarray) -> tf.Tensor:
+        """The most probable class of each pixel.
+
+        Args:
+          image: [height, width, 3] in 0..255, any number type.
+
+        Returns:
+          [height, width], int32.
+        """
+        rows = self._scores(_check_image(image))
+        return tf.concat([_best(scores) for scores in rows], 0)
+
+    def labels_and_confidence(self, image: np.ndarray) -> Tuple[tf.Tensor, tf.Tensor]:
+        """As `labels`, and the probability of that class, float32 [height, width]."""
+        image = _check_image(image)
+        labels, confidence = [], []
+        for rows in self._scores(image):
+            labels.append(_best(rows))
+            confidence.append(tf.reduce_max(self._as_probabilities(rows, image), -1))
+        return tf.concat(labels, 0), tf.concat(confidence, 0)
+
+    def probabilities(self, image: np.ndarray) -> tf.Tensor:
+        """The probability of each class: [height, width, classes], float32.
+
+        Of a large photo and many classes these are gigabytes; `labels` needs little.
+        """
+        image = _check_image(image)
+        rows = [self._as_probabilities(rows, image) for rows in self._scores(image)]
+        return tf.concat(rows, 0)
+
+    def predict_batch(self, images: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """`labels` and `probabilities` of whole images, as one graph can have them.
+
+        Args:
+          images: [batch, height, width, 3] in 0..255, any number type.
+
+        Returns:
+          The class of each pixel, int32 [batch, height, width], and the probabilities,
+          float32 [batch, height, width, classes].
+        """
+        size = tf.shape(images)[1:3]
+        fits = tf.reduce_all(size <= self.crop_size)
+        fitted = tf.cond(
+            fits,
+            lambda: tf.cast(images, tf.float32),
+            lambda: geometry.scale_image(images, fitting_size(size, self.crop_size)),
+        )
+        scores = self._crop_scores(fitted)
+        scores = tf.cond(
+            fits,
+            lambda: scores,
+            lambda: _enlarged_rows(scores, size, tf.range(size[0])),
+        )
+        given = self._crop_gives_probabilities
+        probabilities = scores if given else tf.nn.softmax(scores)
+        return _best(scores), probabilities
+
+    def predict_crops(self, images: tf.Tensor) -> tf.Tensor:
+        """Probabilities [batch, *crop_size, classes] of padded images of that size."""
+        scores = self._padded_scores(images)
+        return scores if self._crop_gives_probabilities else tf.nn.softmax(scores)
+
+    def fitted(self, image: np.ndarray) -> tf.Tensor:
+        """The image [height, width, 3], float32, shrunk to the crop if it is larger."""
+        if self.fits(image):
+            return tf.cast(image, tf.float32)
+        # As the input pipeline of training scales.
+        size = fitting_size(image.shape[:2], self.crop_size)
+        return geometry.scale_image(image, size)
+
+    def padded(self, images: tf.Tensor) -> tf.Tensor:
+        """Images [batch, h, w, 3], float32, that fit, padded to the crop's size."""
+        below = tf.constant(self.crop_size) - tf.shape(images)[1:3]
+        paddings = tf.pad(below[:, tf.newaxis], [[1, 1], [1, 0]])
+        value = tf.constant(self.padding_value, images.dtype)
+        padded = tf.pad(images - value, paddings) + value
+        return tf.ensure_shape(padded, [None, *self.crop_size, 3])
+
+    def image_logits(self, image: np.ndarray) -> tf.Tensor:
+        """Logits [classes - 1], float32, of what the whole image shows.
+
+        The network is a `DeepLabV3Plus`; a larger image is shrunk to the crop.
+        """
+        return self._image_logits(self.fitted(_check_image(image))[tf.newaxis])[0]
+
+    def of_whole(
+        self, image: np.ndarray, function: Callable[..., Dict[str, tf.Tensor]]
+    ) -> Dict[str, tf.Tensor]:
+        """What a function of images gives for a whole image.
+
+        Args:
+          image: [height, width, 3] in 0..255, any number type.
+          function: takes images [1, *crop_size, 3], float32, padded, and valid
+            [1, *crop_size], float32, 0 in the padding; gives tensors [1, h, w, depth],
+            whose corners lie on the images', by name.
+
+        Returns:
+          The tensors, [rows, columns, depth]: enlarged to the crop, without the
+          padding. A larger image is shrunk to the crop, others keep their size.
+        """
+        fitted = self.fitted(_check_image(image))
+        rows, columns = fitted.shape[:2]
+        valid = geometry.pad_image(tf.ones([rows, columns, 1]), self.crop_size, (0.0,))
+        outputs = function(self.padded(fitted[tf.newaxis]), valid[tf.newaxis, ..., 0])
+        return {
+            name: resize_bilinear(output, self.crop_size)[0, :rows, :columns]
+            for name, output in outputs.items()
+        }
+
+    def _slides(self, image: np.ndarray) -> bool:
+        return self.window == SLIDING and not self.fits(image)
+
+    def _as_probabilities(self, scores: tf.Tensor, image: np.ndarray) -> tf.Tensor:
+        averaged = self._has_views or self._slides(image)
+        if averaged and self.average == PROBABILITIES:
+            return scores
+        return tf.nn.softmax(scores)
+
+    def _scores(self, image: np.ndarray) -> Iterator[tf.Tensor]:
+        """Logits, or what is averaged, in stripes of rows from the top.
+
+        Yields:
+          [rows, width, classes], float32. Not all are in memory at once.
+        """
+        if self._slides(image):
+            yield from self._slide(image)
+        elif self.fits(image):
+            yield self._crop_scores(self.fitted(image)[tf.newaxis])[0]
+        else:
+            small = self._crop_scores(self.fitted(image)[tf.newaxis])[0]
+            yield from _enlarged(small, image.shape[:2])
+
+    def _slide(self, image: np.ndarray) -> Iterator[tf.Tensor]:
+        """The average over the windows, as `_scores` gives it."""
+        height, width = image.shape[:2]
+        rows, columns = (min(a, b) for a, b in zip(image.shape, self.crop_size))
+        tops = _window_starts(height, rows, self.stride)
+        lefts = _window_starts(width, columns, self.stride)
+        counts = np.outer(
+            _windows_over(height, tops, rows), _windows_over(width, lefts, columns)
+        ).astype(np.float32)[..., np.newaxis]
+        sums = None  # Of the rows top ... top + rows.
+        for top, following in zip(tops, [*tops[1:], height]):
+            for left in lefts:
+                part = image[top : top + rows, left : left + columns]
+                part = tf.cast(part, tf.float32)[tf.newaxis]
+                scores = self._crop_scores(part)[0]
+                if not self._has_views and self.average == PROBABILITIES:
+                    scores = tf.nn.softmax(scores)
+                if sums is None:
+                    sums = np.zeros([rows, width, scores.shape[-1]], np.float32)
+                sums[:, left : left + columns] += scores.numpy()
+            done = following - top  # No later window reaches these.
+            yield tf.constant(sums[:done] / counts[top:following])
+            sums[: rows - done] = sums[done:]
+            sums[rows - done :] = 0.0
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def _crop_scores(self, images: tf.Tensor) -> tf.Tensor:
+        """Scores [batch, height, width, classes] of images that fit into the crop."""
+        size = tf.shape(images)
+        return self._padded_scores(self.padded(images))[:, : size[1], : size[2]]
+
+    def _padded_scores(self, images: tf.Tensor) -> tf.Tensor:
+        if not self._has_views:
+            logits = self.network(images, training=False)
+            return resize_bilinear(logits, self.crop_size)
+        views = self._view_scores(images)
+        return tf.add_n(views) / len(views)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def _image_logits(self, images: tf.Tensor) -> tf.Tensor:
+        end_points = self.network.backbone(self.padded(images), training=False)
+        return self.network.classify(end_points)
+
+    def _view_scores(self, images: tf.Tensor) -> List[tf.Tensor]:
+        """What is averaged over the scales, and over each one's mirrored image.
+
+        Returns:
+          Probabilities or logits, [batch, *crop_size, classes] each.
+        """
+        views = []
+        for scale in self.scales:
+            size = tuple(int((side - 1) * scale + 1) for side in self.crop_size)
+            for mirrored in (False, True) if self.flip else (False,):
+                scaled = tf.reverse(images, [2]) if mirrored else images
+                logits = self.network(resize_bilinear(scaled, size), training=False)
+                if mirrored:
+                    logits = tf.reverse(logits, [2])
+                if scale < 1:
+                    # So does the original; it differs from one enlargement.
+                    grid = self.network.logits_size(self.crop_size)
+                    logits = resize_bilinear(logits, grid)
+                scores = resize_bilinear(logits, self.crop_size)
+                if self.average == PROBABILITIES:
+                    scores = tf.nn.softmax(scores)
+                views.append(scores)
+        return views
+
+
+def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
+    """Size of the largest picture of this aspect inside the crop: [2], int32.
+
+    >>> print(fitting_size((50, 120), crop_size=(65, 65)).numpy())
+    [27 65]
+    """
+    size, crop_size = tf.convert_to_tensor(size), tf.convert_to_tensor(crop_size)
+    sides = size * crop_size[::-1] // size[::-1]
+    return tf.clip_by_value(sides, 1, crop_size)
+
+
+def _enlarged(scores: tf.Tensor, size: Sequence[int]) -> Iterator[tf.Tensor]:
+    """Enlarges [h, w, classes] to `size`, some rows at a time."""
+    height, width = size
+    step = max(1, _STRIPE_NUMBERS // (width * scores.shape[-1]))
+    for first in range(0, height, step):
+        rows = tf.range(first, min(first + step, height))
+        yield _enlarged_rows(scores, size, rows)
+
+
+def _enlarged_rows(
+    scores: tf.Tensor, size: Sequence[int], rows: tf.Tensor
+) -> tf.Tensor:
+    """Some rows of [..., h, w, classes] enlarged to `size`.
+
+    Bilinear with the pixels' centres where `geometry.scale_image` sees them.
+    """
+    height = tf.cast(size[0], tf.float64)
+    small_height = tf.cast(tf.shape(scores)[-3], tf.float64)
+    places = (tf.cast(rows, tf.float64) + 0.5) * small_height / height - 0.5
+    places = tf.clip_by_value(places, 0, small_height - 1)
+    above = tf.floor(places)
+    below = tf.minimum(above + 1, small_height - 1)
+    share = tf.cast(places - above, tf.float32)[:, tf.newaxis, tf.newaxis]
+    enlarged = tf.gather(scores, tf.cast(above, tf.int32), axis=-3) * (1 - share)
+    enlarged += tf.gather(scores, tf.cast(below, tf.int32), axis=-3) * share
+    # The height stays: this enlarges the width.
+    return tf.image.resize(enlarged, tf.stack([tf.shape(rows)[0], size[1]]))
+
+
+def _window_starts(length: int, window: int, stride: float) -> List[int]:
+    """First pixels of the windows over a side; the last one ends with the side."""
+    last = length - window
+    return [*range(0, last, max(1, round(window * stride))), last]
+
+
+def _windows_over(length: int, starts: Sequence[int], window: int) -> np.ndarray:
+    """[length]: how many windows cover each pixel of a side."""
+    counts = np.zeros(length, np.int64)
+    for start in starts:
+        counts[start : start + window] += 1
+    return counts
+
+
+def _best(scores: tf.Tensor) -> tf.Tensor:
+    return tf.argmax(scores, -1, tf.int32)
+
+
+def _check_scales(scales: Sequence[float]) -> Tuple[float, ...]:
+    try:
+        checked = tuple(float(scale) for scale in scales)
+    except (TypeError, ValueError):
+        checked = ()
+    if not checked or not all(0 < scale < float("inf") for scale in checked):
+        raise UserError(
+            f"Predictor.scales = {scales!r}: give one or several numbers above 0, "
+            "such as (0.5, 1.0)."
+        )
+    return checked
+
+
+def _check_image(image: np.ndarray) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise UserError(
+            f"An image has the shape {list(image.shape)}; it has to be [height, width, "
+            "3]. Convert it to RGB."
+        )
+    return image

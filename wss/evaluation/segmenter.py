@@ -1,0 +1,139 @@
+"""A trained network as one would like to have it: photos in, masks out."""
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+
+import numpy as np
+import tensorflow as tf
+
+from wss.data import parsing
+from wss.data.datasets.spec import DatasetSpec
+from wss.errors import UserError
+from wss.evaluation.predictor import Predictor
+from wss.image_io import reading
+from wss.models.deeplab import DeepLabV3Plus
+
+Photo = Union[str, np.ndarray, tf.Tensor]
+
+
+class Segmenter(tf.keras.Model):
+    """A network with its classes, for images of any size.
+
+    >>> model = wss.load("runs/shapes")
+    >>> print(model.spec.class_names)
+    ('background', 'disk', 'square', 'triangle', 'star')
+    >>> print(model(tf.zeros([1, 40, 60, 3])).shape)  # Probabilities.
+    (1, 40, 60, 5)
+
+    Predictions are those of `wss.eval`, pixel for pixel.
+
+    Attributes:
+      network: the `DeepLabV3Plus`.
+      predictor: how it sees an image: whole, in windows, at which scales.
+      spec: the classes, with `class_names` and `palette`.
+    """
+
+    def __init__(self, predictor: Predictor, spec: DatasetSpec):
+        """Takes what was trained.
+
+        Args:
+          predictor: with its network.
+          spec: the classes.
+        """
+        super().__init__(autocast=False)
+        self.predictor = predictor
+        self.network = predictor.network
+        self.spec = spec
+        self.built = True  # Every variable exists.
+
+    def get_config(self) -> Dict[str, Any]:
+        """What rebuilds the model, as JSON can have it."""
+        predictor = self.predictor
+        return {
+            "network": self.network.get_config(),
+            "predictor": {
+                "crop_size": list(predictor.crop_size),
+                "padding_value": list(predictor.padding_value),
+                "scales": list(predictor.scales),
+                "flip": predictor.flip,
+                "window": predictor.window,
+                "stride": predictor.stride,
+                "average": predictor.average,
+            },
+            "classes": self.spec.to_json(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Segmenter":
+        """A model as `get_config` describes it."""
+        network = DeepLabV3Plus.from_config(config["network"])
+        predictor = Predictor(network, **config["predictor"])
+        return cls(predictor, DatasetSpec.from_json(config["classes"]))
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        """The probability of each class.
+
+        Args:
+          images: [batch, height, width, 3] in 0..255.
+
+        Returns:
+          [batch, height, width, classes], float32.
+        """
+        return tf.stack([self.predictor.probabilities(image) for image in images])
+
+    def predict_masks(
+        self, images: Union[Photo, Sequence[Photo]]
+    ) -> Union[np.ndarray, List[np.ndarray]]:
+        """The class of each pixel.
+
+        >>> model = wss.load("runs/shapes")
+        >>> (mask,) = model.predict_masks(["street.jpg"])
+        >>> shown = [model.spec.class_names[i] for i in np.unique(mask)]
+        >>> print(model.predict_masks(np.zeros([2, 40, 60, 3], np.uint8)).shape)
+        (2, 40, 60)
+
+        Args:
+          images: a list of photos of any sizes, each the path of a file or an array
+            [height, width, 3] in 0..255; or an array [batch, height, width, 3].
+
+        Returns:
+          A list of [height, width], uint8, of class ids; an array [batch, height,
+          width] for an array.
+
+        Raises:
+          UserError: a file is no image, or an array has another shape.
+        """
+        if isinstance(images, str):
+            raise UserError(
+                f"predict_masks takes a list of photos: predict_masks([{images!r}])."
+            )
+        is_batch = not isinstance(images, (list, tuple))
+        masks = [self.predict_mask(image) for image in images]
+        return np.stack(masks) if is_batch else masks
+
+    def predict_mask(self, image: Photo) -> np.ndarray:
+        """The class of each pixel of one photo, [height, width], uint8.
+
+        >>> print(wss.load("runs/shapes").predict_mask("street.jpg").shape)
+        (50, 120)
+        """
+        if isinstance(image, str):
+            image = read_image(image, self.spec.image_bits)
+        return self.predictor.labels(image).numpy().astype(np.uint8)
+
+
+def read_image(path: str, image_bits: Optional[int] = None) -> np.ndarray:
+    """A photo as training saw it: [height, width, 3], uint8, upright.
+
+    >>> print(read_image("street.jpg").shape)
+    (50, 120, 3)
+
+    Args:
+      path: the file.
+      image_bits: that of the spec, for photos of more than 8 bits.
+
+    Raises:
+      UserError: the file is no image, is damaged, or does not fit the bits.
+    """
+    photo = reading.read(path, image_bits=image_bits)
+    with parsing.user_errors():
+        return parsing.decode_image(photo.encode(), path).numpy()

@@ -1,0 +1,238 @@
+"""What will run, for the eye to check, and what has run, for later."""
+
+import json
+import os
+import textwrap
+from typing import Any, Dict, Iterator, Optional
+
+import gin
+import tensorflow as tf
+
+from wss import charts, config, cost
+from wss.evaluation import results
+from wss.files import atomic
+from wss.methods.base import Method
+from wss.training import data_record, distribution, schedules, versions
+
+RUN_FILE = "run.json"
+_LABEL = 9  # Columns of a row's name.
+_WIDTH = 88
+
+
+def describe(experiment: Any, method: Method) -> str:
+    """Data, classes, network, cost, batch, schedule, devices and output.
+
+    Args:
+      experiment: a `wss.experiment.Experiment`.
+      method: its method, with all variables.
+    """
+    model_dir = experiment.model_dir
+    rows = {
+        "data": _data(experiment, method),
+        "classes": ", ".join(
+            f"{number} {name}"
+            for number, name in enumerate(experiment.spec.class_names)
+        ),
+        "method": type(method).__name__,
+        **_network(experiment, method),
+        "batch": _batch(experiment, method),
+        **_schedule(experiment),
+        "devices": ", ".join(distribution.device_names(experiment.strategy)),
+        "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
+        "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
+    }
+    lines = [_row(name, value) for name, value in rows.items()]
+    lines += [_row("warning", text) for text in _warnings(experiment, method)]
+    return "\n".join(lines)
+
+
+def _warnings(experiment: Any, method: Method) -> Iterator[str]:
+    """Settings that go together and hardly are what is wanted."""
+    rates = method.model.untrained_rates(
+        experiment.crop_size, experiment.eval_crop_size
+    )
+    if rates:
+        named = ", ".join(map(str, rates))
+        yield (
+            f"crops are too small for these atrous rates: {named}. Their outer weights "
+            "meet padding only and learn nothing, but act on images of EVAL_CROP_SIZE. "
+            "Choose a larger CROP_SIZE or smaller DeepLabV3Plus.atrous_rates."
+        )
+    replicas = experiment.strategy.num_replicas_in_sync
+    portions = experiment.accumulation_steps
+    if method.mixes_images and experiment.batch_size == replicas * portions:
+        advice = f"Choose BATCH_SIZE = {2 * replicas * portions}"
+        if portions > 1:
+            advice += " or a smaller ACCUMULATION_STEPS"
+        yield (
+            f"{type(method).__name__} pastes parts of an image into the next (CutMix), "
+            "but each step sees one image at a time: images are mixed with themselves, "
+            f"which changes nothing. {advice}."
+        )
+
+
+def write_record(
+    experiment: Any,
+    step: int,
+    operations: Optional[float] = None,
+) -> str:
+    """Writes run.json: what ran and what came out, once a training is at its end.
+
+    Args:
+      experiment: a `wss.experiment.Experiment`.
+      step: steps taken.
+      operations: floating point operations of a step on one replica, if known.
+
+    Returns:
+      The file's path.
+    """
+    metrics = results.read_metrics(experiment.model_dir) or {}
+    replicas = experiment.strategy.num_replicas_in_sync
+    content: Dict[str, Any] = {
+        "command": versions.command(),
+        "versions": versions.versions(),
+        "seed": experiment.seed,
+        "deterministic": experiment.deterministic,
+        "steps": step,
+        "finished": step >= experiment.train_steps,
+        "final": metrics if metrics.get("step") == step else None,
+        "best": results.best(
+            experiment.model_dir,
+            experiment.eval_split,
+            metrics.get("protocol", {}).get("text"),
+        ),
+        "dataset": experiment.dataset,
+        "data": data_record.of(experiment.data_dir, experiment.splits()),
+        "method": experiment.method.__name__,
+        "model": experiment.model_variant,
+        "precision": experiment.precision,
+        "batch": {
+            "global": experiment.batch_size,
+            "replicas": replicas,
+            "portions": experiment.accumulation_steps,
+        },
+        "devices": distribution.device_names(experiment.strategy),
+        "operations_per_step": operations,
+        "config": config.text(),
+        "operative_config": config.operative_text(),
+    }
+    path = os.path.join(experiment.model_dir, RUN_FILE)
+    atomic.write_text(path, json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def show_start(experiment: Any, graph: tf.Graph, trainer: Any) -> float:
+    """Shows what is known once a step has been built: settings, code, its cost.
+
+    Args:
+      experiment: a `wss.experiment.Experiment`.
+      graph: of a step.
+      trainer: its `wss.training.loop.Trainer`, for TensorBoard.
+
+    Returns:
+      Floating point operations of a step on one replica.
+    """
+    repeats = experiment.accumulation_steps - 1
+    operations = cost.of_graph(graph, repeats=repeats).operations
+    print(f"A step computes {1e-9 * operations:.3g} GFLOP.", flush=True)
+    settings = config.operative_text()
+    path = os.path.join(experiment.model_dir, config.OPERATIVE_CONFIG_FILE)
+    atomic.write_text(path, settings)
+    step = int(trainer.training_step.step.numpy())
+    texts = {**startup_texts(), "operative_config": gin.markdown(settings)}
+    for tag, text in texts.items():
+        trainer.summaries.text(tag, text, step)
+    if step == 0:
+        spec = experiment.spec
+        legend = charts.legend(spec.class_names, spec.palette)
+        trainer.summaries.images({"samples/legend": legend}, step)
+    return operations
+
+
+def startup_texts() -> Dict[str, str]:
+    """Markdown by tag, for TensorBoard: the command, the code and the configuration."""
+    code = "\n".join(f"    {k} {v}" for k, v in versions.versions().items())
+    return {
+        "command": f"    {versions.command()}",
+        "code": code,
+        "config": gin.markdown(config.text()),
+    }
+
+
+def _data(experiment: Any, method: Method) -> str:
+    labeled = experiment.count_images(
+        "LABELED_SPLIT", experiment.labeled_split, needs_masks=True
+    )
+    spec = experiment.spec
+    text = (
+        f"{spec.name}, {spec.num_classes} classes: {experiment.labeled_split} "
+        f"({labeled} labeled images)"
+    )
+    if method.uses_unlabeled:
+        unlabeled = experiment.count_images(
+            "UNLABELED_SPLIT", experiment.unlabeled_split, needs_masks=False
+        )
+        text += f", {experiment.unlabeled_split} ({unlabeled} without labels)"
+    return text
+
+
+def _network(experiment: Any, method: Method) -> Dict[str, str]:
+    """Rows on the network, its cost and the memory that it will take."""
+    weights = sum(v.shape.num_elements() for v in method.trainable_variables)
+    height, width = experiment.crop_size
+    forward = cost.of_forward_pass(method.model, (height, width))
+    parts = experiment.strategy.num_replicas_in_sync * experiment.accumulation_steps
+    together = 1 + (method.uses_unlabeled and method.passes_together)
+    images = experiment.batch_size // parts * together
+    number = 4 if experiment.precision == "float32" else 2
+    memory = cost.expected_memory(forward, weights, images, number)
+    return {
+        "model": f"{experiment.model_variant}, output stride "
+        f"{experiment.output_stride}, {1e-6 * weights:.1f} million parameters, "
+        f"{experiment.precision}",
+        "cost": f"{1e-9 * forward.operations:.2f} GFLOP for a forward pass of a crop",
+        "memory": f"very roughly {1e-9 * memory:.2g} GB on each device",
+    }
+
+
+def _batch(experiment: Any, method: Method) -> str:
+    replicas = experiment.strategy.num_replicas_in_sync
+    portions = experiment.accumulation_steps
+    share = experiment.batch_size // (replicas * portions)
+    part = f"{share} labeled"
+    if method.uses_unlabeled:
+        part += f" + {share} unlabeled"
+    height, width = experiment.crop_size
+    return (
+        f"{experiment.batch_size} = {replicas} x ({part}) x {portions}: replicas x "
+        f"images x portions, crops of {height} x {width}"
+    )
+
+
+def _schedule(experiment: Any) -> Dict[str, str]:
+    steps = experiment.train_steps
+    labeled = experiment.count_images(
+        "LABELED_SPLIT", experiment.labeled_split, needs_masks=True
+    )
+    epochs = steps * experiment.batch_size / labeled
+    rates = [
+        f"{float(schedules.learning_rate(step, steps)):.2g} at step {step}"
+        for step in sorted({0, steps // 2, steps - 1})
+    ]
+    return {
+        "steps": f"{steps}, {epochs:.1f} times through the labeled images, seed "
+        f"{experiment.seed}",
+        "rate": ", ".join(rates),
+    }
+
+
+def _row(name: str, value: str) -> str:
+    indent = " " * _LABEL
+    return textwrap.fill(
+        value,
+        _WIDTH,
+        initial_indent=f"{name:<{_LABEL}}",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

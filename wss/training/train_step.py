@@ -1,0 +1,384 @@
+"""One step of training: one batch, one gradient, one update, on every replica."""
+
+import contextlib
+import functools
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Union
+
+import gin
+import tensorflow as tf
+
+from wss.errors import NotFiniteError, UserError
+from wss.ops import distributed
+from wss.ops.distributed import Ratio
+from wss.settings import NonNegative
+from wss.training import memory, optimizers, schedules, steps_per_loop, workers
+from wss.training.gradients import differentiate, in_portions, total
+from wss.training.loss_scale import LossScale
+
+Tensors = Dict[str, tf.Tensor]
+
+
+@gin.configurable(allowlist=["weight_decay", "synchronized", "jit_compile"])
+class TrainingStep:
+    """Takes steps as the original does.
+
+    The global batch is divided into parts (`ops.distributed`). Each adds its losses and
+    the weight decay, the gradients of the parts are averaged, some are multiplied,
+    momentum applies them, and the moving averages of batch norm follow. The first loss
+    that is not finite is noted on the device.
+    """
+
+    def __init__(
+        self,
+        method: Any,
+        variables: Mapping[str, tf.Variable],
+        strategy: tf.distribute.Strategy,
+        *,
+        total_steps: int,
+        seed: int = 0,
+        weight_decay: NonNegative = 4e-5,
+        accumulation_steps: int = 1,
+        synchronized: bool = False,
+        jit_compile: bool = False,
+        scales_loss: bool = False,
+        collect_statistics: Callable[[], ContextManager] = contextlib.nullcontext,
+        render: Callable[[Mapping[str, Any]], Tensors] = dict,
+    ):
+        """Creates the optimizer's variables; call it in the strategy's scope.
+
+        Args:
+          method: what to train (`wss.methods.base.Method`): `step(batch, step,
+            progress, seed, counts)` gives losses, monitors, histograms and panels,
+            `counts(batch)` what the losses divide by, `after_update(step, kept)` comes
+            behind the update, `regularized_variables` are those that weight decay
+            shrinks. Its variables exist.
+          variables: the method's variables by TF1 name.
+          strategy: which devices train.
+          total_steps: length of the training, for the learning rate and the method's
+            progress.
+          seed: of all draws.
+          weight_decay: factor of half the sum of the regularized variables' squares.
+          accumulation_steps: portions into which each replica divides its images; their
+            gradients are added up before the weights change.
+          synchronized: batch norm, and whatever else measures the batch, measures that
+            of all replicas, not each its own. (What losses divide by is always counted
+            over all replicas.)
+          jit_compile: compile with XLA. A TPU always does.
+          scales_loss: scale the loss for float16 (`LossScale`).
+          collect_statistics: context in which batch norm only notes its statistics; it
+            gives an object with `sums` and `apply`, which updates the moving averages.
+          render: turns a step's panels into images [count, height, width, 3], uint8.
+
+        Raises:
+          UserError: settings that do not go together.
+        """
+        _check_settings(strategy, accumulation_steps, synchronized, jit_compile)
+        self._method = method
+        self._strategy = strategy
+        self._total_steps = total_steps
+        self._seed = seed
+        self._weight_decay = weight_decay
+        self._accumulation_steps = accumulation_steps
+        self._synchronized = synchronized
+        self._collect_statistics = collect_statistics
+        self._render = render
+        self._variables = dict(variables)
+        self._trainable = {
+            name: variable for name, variable in variables.items() if variable.trainable
+        }
+        regularized = {v.ref() for v in method.regularized_variables}
+        self._regularized = [
+            name for name, v in self._trainable.items() if v.ref() in regularized
+        ]
+        self._multipliers = optimizers.gradient_multipliers(self._trainable)
+        self.optimizer = optimizers.Momentum(self._trainable)
+        self._loss_scale = None
+        if scales_loss:
+            # A checkpoint holds it with the optimizer.
+            self._loss_scale = self.optimizer.loss_scale = LossScale()
+        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+        # The first step with a loss that is not finite, and which loss.
+        self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
+        self._bad_loss = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._graph = tf.Graph()  # Of a step, once that is traced.
+        self._choose_functions(jit_compile)
+
+    def _choose_functions(self, jit_compile: bool) -> None:
+        # Inside of a function of their own replicas cannot exchange anything.
+        self._shares_counts = self._accumulation_steps == 1
+        if self._accumulation_steps > 1:
+            # Traced once, called for each portion.
+            self._compute = tf.function(self._compute, autograph=False)
+        if not jit_compile or isinstance(self._strategy, tf.distribute.TPUStrategy):
+            return
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
+        if self._strategy.num_replicas_in_sync == 1:
+            self._replica_step = compiled(self._replica_step)
+        else:
+            # What the replicas do together stays outside.
+            self._shares_counts = False
+            self._compute = compiled(self._compute)
+
+    def share(self) -> None:
+        """Has all workers go on from the chief's state."""
+        variables = [
+            self.step,
+            *self._variables.values(),
+            *self._method.other_variables,
+            *self.optimizer.variables,
+        ]
+        workers.share(self._strategy, variables)
+
+    def any_worker(self, flag: bool) -> bool:
+        """Whether it is so on any worker; all of them have to ask at the same step."""
+        return workers.any_of(self._strategy, flag)
+
+    def mean_of_workers(self, number: int) -> int:
+        """The mean of all workers' numbers, rounded down; asked for as `any_worker`."""
+        return workers.mean_of(self._strategy, number)
+
+    def prepare(self, iterator: Any) -> tf.Graph:
+        """Has TensorFlow trace and optimise all that `run` needs; no step is taken.
+
+        Returns:
+          The graph of a step, for `wss.cost`.
+        """
+        self.run(iterator, tf.constant(0))
+        # What is free now is in pieces too small for a step.
+        memory.give_back()
+        return self._graph
+
+    # AutoGraph would translate every function of the step: 6 of 15 seconds of tracing.
+    @tf.function(autograph=False)
+    def run(self, iterator: Any, count: tf.Tensor) -> Dict[str, Tensors]:
+        """Takes `count` steps, scalar int32.
+
+        Returns:
+          Of the last step: "losses" and "monitors" of the global batch, with "total"
+          among the losses; "classes" with the monitors that have an entry for each
+          class, NaN where nothing counted; "histograms" and "images" of one part;
+          "learning_rate". Zeros if `count` is 0.
+        """
+
+        def take_step() -> Dict[str, Tensors]:
+            self._graph = tf.compat.v1.get_default_graph()
+            return self._distributed_step(next(iterator))
+
+        return steps_per_loop.repeat(take_step, count)
+
+    def check_finite(self) -> None:
+        """Raises a NotFiniteError if a loss, the gradient or a weight is not finite."""
+        bad_step = int(self._bad_step.numpy())
+        if bad_step >= 0:
+            name = self._checked[int(self._bad_loss.numpy())]
+            what = "gradient" if name == "gradient" else f"loss '{name}'"
+            raise NotFiniteError(
+                f"The {what} is not finite in the step after step {bad_step}.",
+                bad_step,
+            )
+        names = [name for name, v in self._variables.items() if v.dtype.is_floating]
+        finite = self._variables_are_finite().numpy()
+        for name, is_finite in zip(names, finite):
+            if not is_finite:
+                step = int(self.step.numpy())
+                raise NotFiniteError(
+                    f"The variable {name} is not finite after step {step}.", step - 1
+                )
+
+    @tf.function
+    def weight_norm(self) -> tf.Tensor:
+        """Euclidean norm of all trainable variables together, scalar float32."""
+        return tf.linalg.global_norm(list(self._trainable.values()))
+
+    def _distributed_step(self, batch: Any) -> Dict[str, Tensors]:
+        step = self.step.read_value()
+        rate = schedules.learning_rate(step, self._total_steps)
+        arguments = (batch, step, rate)
+        if self._loss_scale is not None:
+            arguments += (self._loss_scale.value.read_value(),)
+        results = self._strategy.run(self._replica_step, args=arguments)
+        for kind in ("losses", "monitors"):
+            results[kind] = {
+                name: self._combine(value) for name, value in results[kind].items()
+            }
+        results["classes"] = _entries(results["monitors"])
+        for kind in ("losses", "monitors"):
+            results[kind] = {
+                name: value.result() if isinstance(value, Ratio) else value
+                for name, value in results[kind].items()
+            }
+        for kind in ("histograms", "images"):
+            results[kind] = {
+                name: self._strategy.experimental_local_results(value)[0]
+                for name, value in results[kind].items()
+            }
+        if self._loss_scale is not None:
+            self._follow_gradient(results)
+        # The gradient is among the losses only to be checked.
+        self._check(results["losses"])
+        results["monitors"]["gradient_norm"] = results["losses"].pop("gradient")
+        results["learning_rate"] = rate
+        # A step whose batch does not come is none.
+        with tf.control_dependencies(list(results["losses"].values())):
+            self.step.assign_add(1)
+        return results
+
+    def _follow_gradient(self, results: Dict[str, Tensors]) -> None:
+        """Adapts the loss scale; a gradient that it made overflow is no fault."""
+        scale = self._loss_scale.value.read_value()
+        gradient = results["losses"]["gradient"]
+        finite = tf.math.is_finite(gradient)
+        results["monitors"]["loss_scale"] = scale
+        results["losses"]["gradient"] = tf.where(finite | (scale <= 1.0), gradient, 0.0)
+        self._loss_scale.update(finite)
+
+    def _combine(self, value: Union[tf.Tensor, Ratio]) -> Union[tf.Tensor, Ratio]:
+        """The mean over the replicas; of a ratio the sums."""
+        if not isinstance(value, Ratio):
+            return self._strategy.reduce("MEAN", value, axis=None)
+        sums = [self._strategy.reduce("SUM", part, axis=None) for part in value]
+        return Ratio(*sums)
+
+    def _replica_step(
+        self,
+        batch: Any,
+        step: tf.Tensor,
+        rate: tf.Tensor,
+        scale: Optional[tf.Tensor] = None,
+    ) -> Dict[str, Any]:
+        """Computes and updates; what is not of one part alone is here."""
+        counts = distributed.mean(self._method.counts(batch))
+        results = in_portions(
+            lambda batch, counts: self._compute(batch, step, counts, scale),
+            batch,
+            counts,
+            self._accumulation_steps,
+        )
+        gradients = self._reduce(results.pop("gradients"), scale)
+        norm = tf.linalg.global_norm(list(gradients.values()))
+        results["losses"]["gradient"] = norm
+        statistics = results.pop("statistics")
+        finite = None if scale is None else tf.math.is_finite(norm)
+        self.optimizer.apply(gradients, rate, finite)
+        if self._statistics is not None:
+            # No result of a pass in inference mode reaches the averages: some runs were
+            # seen to use the new ones in such a pass.
+            with tf.control_dependencies(_tensors(results)):
+                self._statistics.apply(statistics, finite)
+        self._method.after_update(step, results.pop("kept"))
+        return results
+
+    def _compute(
+        self,
+        batch: Any,
+        step: tf.Tensor,
+        counts: Tensors,
+        scale: Optional[tf.Tensor],
+    ) -> Dict[str, Any]:
+        """Losses, gradients and all else that one part of the batch gives."""
+        factor = 1.0 / self._strategy.num_replicas_in_sync
+        if scale is not None:
+            factor *= scale
+        progress = tf.cast(step, tf.float32) / self._total_steps
+        with distributed.synchronized(self._synchronized), distributed.shared_counts(
+            self._shares_counts
+        ), self._collect_statistics() as statistics:
+            output, gradients = differentiate(
+                lambda: self._method.step(batch, step, progress, self._seed, counts),
+                self._trainable,
+                factor,
+            )
+        # What it knows of the layers is the same on each replica and in each portion.
+        self._statistics = statistics
+        losses = dict(output.losses)
+        losses["weight_decay"] = self._weight_decay * tf.add_n(
+            [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
+        )
+        losses["total"] = total(losses)
+        return {
+            "losses": losses,
+            "gradients": gradients,
+            "statistics": [] if statistics is None else statistics.sums,
+            "monitors": dict(output.monitors),
+            "histograms": dict(output.histograms),
+            "images": self._render(output.panels),
+            "kept": dict(output.kept),
+        }
+
+    def _reduce(self, gradients: Tensors, scale: Optional[tf.Tensor]) -> Tensors:
+        """Sums gradients over the replicas, takes the scale out, multiplies some.
+
+        The weight decay's gradient comes in between: added to each part's losses it
+        would cost each part another copy of all weights.
+        """
+        summed = list(gradients.values())
+        if self._strategy.num_replicas_in_sync > 1:
+            summed = tf.distribute.get_replica_context().all_reduce("SUM", summed)
+        if scale is not None:
+            summed = [gradient / scale for gradient in summed]
+        gradients = dict(zip(gradients, summed))
+        weight_decay = tf.constant(self._weight_decay, tf.float32)
+        for name in self._regularized:
+            # Without the wait it would be computed, and kept, from the beginning on.
+            wait = [gradients[name]] if name in gradients else []
+            with tf.control_dependencies(wait):
+                decay = weight_decay * self._trainable[name]
+            gradients[name] = gradients[name] + decay if name in gradients else decay
+        for name, factor in self._multipliers.items():
+            if name in gradients:
+                gradients[name] *= factor
+        return gradients
+
+    def _check(self, losses: Tensors) -> None:
+        """Notes the first loss that is not finite, and keeps what it noted before."""
+        self._checked = list(losses)
+        bad = ~tf.math.is_finite(tf.stack([losses[name] for name in self._checked]))
+        is_first = (self._bad_step < 0) & tf.reduce_any(bad)
+        first = tf.argmax(tf.cast(bad, tf.int32))
+        self._bad_loss.assign(tf.where(is_first, first, self._bad_loss))
+        self._bad_step.assign(tf.where(is_first, self.step, self._bad_step))
+
+    @tf.function
+    def _variables_are_finite(self) -> tf.Tensor:
+        return tf.stack(
+            [
+                tf.reduce_all(tf.math.is_finite(variable))
+                for variable in self._variables.values()
+                if variable.dtype.is_floating
+            ]
+        )
+
+
+def _tensors(results: Any) -> List[tf.Tensor]:
+    return [value for value in tf.nest.flatten(results) if tf.is_tensor(value)]
+
+
+def _entries(monitors: Mapping[str, Union[tf.Tensor, Ratio]]) -> Tensors:
+    """Quotients of the ratios with an entry for each class; NaN: nothing counted."""
+    return {
+        name: value.total / value.count
+        for name, value in monitors.items()
+        if isinstance(value, Ratio) and value.total.shape.rank == 1
+    }
+
+
+def _check_settings(
+    strategy: tf.distribute.Strategy,
+    accumulation_steps: int,
+    synchronized: bool,
+    jit_compile: bool,
+) -> None:
+    if accumulation_steps > 1 and synchronized:
+        raise UserError(
+            f"ACCUMULATION_STEPS = {accumulation_steps} and SYNC_BATCH_NORM = True: "
+            "portions that are computed one after the other can not share batch norm's "
+            "statistics. Choose one of the two."
+        )
+    if not jit_compile or strategy.num_replicas_in_sync == 1:
+        return
+    cpus = [d for d in strategy.extended.worker_devices if "CPU" in d.upper()]
+    if len(cpus) > 1:
+        raise UserError(
+            f"JIT_COMPILE = True with {len(cpus)} replicas on one CPU: XLA can not "
+            "tell them apart. Leave get_strategy.logical_cpus at 1."
+        )
