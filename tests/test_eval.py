@@ -241,7 +241,7 @@ def test_scores_are_printed_where_they_can_not_be_kept(tmp_path, capsys, monkeyp
     def refuse(path, text):
         raise tf.errors.PermissionDeniedError(None, None, f"{path}; Read-only")
 
-    monkeypatch.setattr(evaluator.results.files, "write_text", refuse)
+    monkeypatch.setattr(evaluator.results.atomic, "write_text", refuse)
     message = rf"scores above are right, but {tmp_path} does not keep .* Read-only\)"
     with pytest.raises(UserError, match=message):
         with diagnostics.explained_scores(str(tmp_path)):

@@ -51,11 +51,11 @@ def test_a_command_that_has_begun_gets_a_keyboard_interrupt(tmp_path):
     (tmp_path / "package" / "__init__.py").write_text("import wss")
     (tmp_path / "package" / "started.py").write_text(
         "import os, signal, sys\n"
-        "from wss import command_line\n"
+        "from wss import cli\n"
         "def command():\n"
         "    try: os.kill(os.getpid(), signal.SIGINT)\n"
         "    finally: print('in order', flush=True)\n"
-        "sys.exit(command_line.run(command, resumable=True))\n"
+        "sys.exit(cli.run(command, resumable=True))\n"
     )
     ended = subprocess.run(
         [sys.executable, "-m", "package.started"],

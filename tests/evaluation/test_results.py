@@ -10,7 +10,7 @@ from wss.evaluation import results
 
 SCRIPT = """
 import sys
-from wss import results
+from wss.evaluation import results
 for step in range(int(sys.argv[2]), 40, 2):
     one = {"step": step, "split": "val", "protocol": "p", "mean_iou": step / 100}
     results.remember(sys.argv[1], one)

@@ -86,8 +86,8 @@ def test_a_folder_that_can_not_be_made(tmp_path):
 def test_one_training_at_a_time(tmp_path):
     folder = str(tmp_path / "mine")
     script = (
-        "import sys, time; from wss import faults\n"
-        f"with faults.sole_training({folder!r}): print('here', flush=True); "
+        "import sys, time; from wss.training import diagnostics\n"
+        f"with diagnostics.sole_training({folder!r}): print('here', flush=True); "
         "time.sleep(600)"
     )
     command = [sys.executable, "-c", script]
