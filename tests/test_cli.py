@@ -5,7 +5,7 @@ import argparse
 import pytest
 import tensorflow as tf
 
-from wss import cli, data_service, eval, predict, vis
+from wss import cli, data_service, eval, predict, train, vis
 from wss.settings import Count, Positive
 
 
@@ -45,6 +45,24 @@ def test_wrong_numbers_of_flags(command, flag, capsys):
     name, value = flag.split("=")
     message = capsys.readouterr().err.splitlines()[-1]
     assert f"argument {name}: {value}: it has to be a" in message
+
+
+@pytest.mark.parametrize(
+    "command, flag",
+    [
+        (train, "--model_dir="),
+        (eval, "--checkpoint="),
+        (vis, "--model_dir="),
+        (predict, "--images="),
+        (predict, "--output_dir="),
+    ],
+)
+def test_paths_of_unset_variables(command, flag, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main([flag])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert f"argument {flag[:-1]}: it is empty, a path is needed" in error
 
 
 def test_a_bucket_out_of_reach_is_one_line(capsys):

@@ -1,12 +1,16 @@
 """Exports: each is read as its users read it, and predicts what the training's model
 does; what differs gets no name."""
 
+import dataclasses
+import io
 import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
+import zlib
 from unittest import mock
 
 import numpy as np
@@ -19,7 +23,8 @@ from tests import trained
 from tests.data import records
 from wss import config, export, exporters, runs
 from wss.errors import UserError
-from wss.exporters import base, comparison
+from wss.evaluation import segmenter
+from wss.exporters import base, comparison, saved_model
 from wss.exporters.base import Format
 from wss.files.outputs import LIST, OutputFolder
 from wss.models.deeplab import DeepLabV3Plus
@@ -89,6 +94,82 @@ def test_the_report(model_dir, tmp_path, capsys):
     # Five made-up images, and three of the split.
     assert f"keras: {tmp_path}/out/model.keras, 2.9 MiB; 8 images, largest" in report
     assert "difference of a probability 0.0e+00, equal pixels 100.000 %" in report
+
+
+def _png(numbers, **options):
+    file = io.BytesIO()
+    Image.fromarray(numbers).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def _png_of_16_bits(numbers, kind):
+    """A PNG of Pillow's missing kinds: 4 has grey and alpha, 2 RGB, 6 RGB and alpha."""
+
+    def chunk(name, content):
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    height, width = numbers.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in numbers)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+def _pngs():
+    """Name, content and image_bits of PNG files of all kinds."""
+    random = np.random.default_rng(0)
+
+    def noise(below, *shape):
+        return random.integers(0, below, (20, 30, *shape))
+
+    alpha = noise(2**16, 1)
+    few = Image.fromarray(noise(256, 3).astype(np.uint8)).quantize(7)
+    yield "grey of 12 bits", _png(noise(2**12).astype(np.uint16)), 12
+    yield "grey of 16 bits", _png(noise(2**16).astype(np.uint16)), None
+    yield "RGB of 12 bits", _png_of_16_bits(noise(2**12, 3), 2), 12
+    yield "RGB of 16 bits", _png_of_16_bits(noise(2**16, 3), 2), None
+    transparent = np.concatenate([noise(2**12, 3), alpha], axis=-1)
+    yield "RGBA of 12 bits", _png_of_16_bits(transparent, 6), 12
+    yield "LA of 12 bits", _png_of_16_bits(transparent[..., 2:], 4), 12
+    yield "RGBA", _png(noise(256, 4).astype(np.uint8)), 12
+    yield "grey", _png(noise(256).astype(np.uint8)), 12
+    yield "1 bit", _png(noise(2).astype(bool)), None
+    for name, options in (("palette", {}), ("one colour out", {"transparency": 2})):
+        file = io.BytesIO()
+        few.save(file, "PNG", **options)
+        yield name, file.getvalue(), None
+
+
+@pytest.mark.parametrize("name, content, bits", list(_pngs()))
+def test_encoded_images_are_those_of_predict(tmp_path, name, content, bits):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    decode = tf.function(saved_model._decode)
+    expected = segmenter.read_image(str(path), bits)
+    np.testing.assert_array_equal(decode(tf.constant(content), bits), expected)
+
+
+@pytest.mark.parametrize("highest, bits", [(4096, 12), (2**15 - 1, None)])
+def test_encoded_images_that_predict_refuses(tmp_path, highest, bits):
+    content = _png(np.full((2, 3), highest, np.uint16))
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(UserError):
+        segmenter.read_image(str(tmp_path / "a.png"), bits)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="The PNG h"):
+        saved_model._decode(tf.constant(content), bits)
+
+
+def test_the_export_of_12_bits_agrees_with_predict(model, tmp_path):
+    model.spec = dataclasses.replace(model.spec, image_bits=12)
+    saved_model.SavedModel().write(model, str(tmp_path / "saved"), 0)
+    grey = blobs(40, 25)[..., 0].astype(np.uint16) << 4
+    (tmp_path / "a.png").write_bytes(_png(grey))
+    (mask,) = model.predict_masks([str(tmp_path / "a.png")])
+    encoded = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_encoded"]
+    seen = encoded(encoded=tf.constant(_png(grey)))["masks"].numpy()
+    np.testing.assert_array_equal(seen, mask)
+    assert len(np.unique(mask)) > 1
 
 
 WITHOUT_WSS = """

@@ -157,6 +157,18 @@ def test_what_a_macro_binds_goes_by_its_name_and_place(tmp_path):
         config.load([file], ["SEED = %SEED", "Experiment.batch_size = %OTHER"])
 
 
+def test_the_way_on_from_an_old_run(tmp_path):
+    path = tmp_path / "config.gin"
+    path.write_text("Experiment.seed = %SEED\nSEED = -1\n")
+    with pytest.raises(UserError) as error:
+        config.load([str(path)])
+    assert str(error.value) == (
+        f"SEED = -1 ({path}:2): it has to be a whole number of at least 0. "
+        '--gin_bindings="SEED = ..." gives another value.'
+    )
+    config.load([str(path)], ["SEED = 1"])
+
+
 def test_limits_that_are_other_settings():
     with pytest.raises(UserError) as error:
         config.load([], ["training_batches.min_scale = 3"])

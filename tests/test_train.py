@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from data_prep import records, shapes
 from wss import config, eval, runs, train
+from wss.experiment import Experiment
 
 TINY = [
     "CROP_SIZE = 33",
@@ -135,6 +136,22 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("STRONG_AUGMENTATION = 'blur'", "Unknown strong augmentation 'blur'."),
         ("INIT_CHECKPOINT = 'nowhere'", "There is no checkpoint nowhere."),
         ("Predictor.window = 'tiles'", "it has to be 'whole' or 'sliding'."),
+        ("DATA_DIR = ''", "DATA_DIR = '': it is empty; it has to be a text in quotes."),
+        ("DATA_DIR = 'http://a/b'", "http://a/b/dataset.json can not be reached (File"),
+        ("DATA_DIR = '/dev/null'", "/dev/null is no folder. Set DATA_DIR"),
+        (
+            "Method.supervised_loss = @learning_rate",
+            "Method.supervised_loss is no loss of labels",
+        ),
+        ("LABELED_SPLIT = 'val+'", "The split 'val+' has no name beside a '+'."),
+        (
+            "DeepLabV3Plus.multi_grid = (1, 2, 4)",
+            "DeepLabV3Plus.multi_grid = (1, 2, 4) has 3 rates",
+        ),
+        (
+            "softmax_cross_entropy.class_weights = (1, 2)",
+            "class_weights has 2 numbers for 5 classes. Give one for each class",
+        ),
         ("Experiment.dataset = 'shape'", "There is no data set 'shape'."),
     ],
 )
@@ -147,6 +164,25 @@ def test_mistakes_are_one_line_and_status_2(
     assert error.startswith("error: ") and error.count("\n") == 1
     assert message in error
     assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_are_found_before_the_network_is_built(
+    data_dir, tmp_path, monkeypatch
+):
+    built = []
+    monkeypatch.setattr(Experiment, "_build_method", lambda self: built.append(1))
+    for binding in (
+        "DeepLabV3Plus.multi_grid = (1, 2, 4)",
+        "softmax_cross_entropy.class_weights = (1, 2)",
+    ):
+        assert run(data_dir, tmp_path / "run", binding) == 2
+    assert not built
+    # Weights that nothing uses are none to complain about.
+    unused = "softmax_cross_entropy.class_weights = (1, 2)"
+    bindings = ["Method.supervised_loss = @ohem_cross_entropy", unused]
+    with pytest.raises(AttributeError):  # It got as far as the network.
+        run(data_dir, tmp_path / "run", *bindings)
+    assert built
 
 
 def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(

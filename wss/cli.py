@@ -33,10 +33,20 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+# How the flags that take paths show their values.
+_PATHS = ("DIR", "FILE", "PHOTOS", "latest|best|PATH")
+
+
 class _Store(argparse.Action):
-    """Stores a value, or adds several to those that the flag had before."""
+    """Stores a value, or adds several to those that the flag had before.
+
+    An empty path, as an unset variable of a shell gives it, is refused.
+    """
 
     def __call__(self, parser, namespace, values, option_string=None):
+        given = values if isinstance(values, list) else [values]
+        if self.metavar in _PATHS and "" in given:
+            raise argparse.ArgumentError(self, "it is empty, a path is needed")
         before = getattr(namespace, self.dest, None)
         if self.nargs == "+" and before is not self.default:
             values = [*before, *values]
@@ -195,7 +205,9 @@ def run(
 
 def _unreachable(error: Exception) -> Optional[str]:
     """What a failure of TensorFlow's with a path in a bucket says; None: it is none."""
-    path = re.search(r"\b(?!https?:|grpc:)[a-z][a-z0-9]*://[^\s'\")]+", str(error))
+    unknown = r"(?<=\(file: ')[a-z][a-z0-9]*://[^']+"  # Of a scheme without files.
+    bucket = r"\b(?!https?:|grpc:)[a-z][a-z0-9]*://[^\s'\")]+"
+    path = re.search(unknown, str(error)) or re.search(bucket, str(error))
     if path is None or not type(error).__module__.startswith("tensorflow"):
         return None
     return (

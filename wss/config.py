@@ -145,6 +145,14 @@ class _Bound(NamedTuple):
         place = f" ({self.place})" if self.place else ""
         return f"{self.name} = {self.value!r}{place}"
 
+    @property
+    def way_on(self) -> str:
+        """Advice for the file of an old run, which is none to be edited."""
+        path, _, _ = self.place.rpartition(":")
+        if os.path.basename(path) != CONFIG_FILE:
+            return ""
+        return f' --gin_bindings="{self.name} = ..." gives another value.'
+
 
 class _Reader:
     """Applies statements in order and remembers where each macro stands."""
@@ -296,7 +304,7 @@ def _check(configurable: str, given: Mapping[str, _Bound]) -> None:
         if name in declared:
             problem = settings.problem(declared[name], values[name], values)
             if problem:
-                raise UserError(f"{bound}: {problem}.")
+                raise UserError(f"{bound}: {problem}.{bound.way_on}")
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import inspect
 import io
 import os
+import sys
 import tokenize
 from typing import Any, Collection, Dict, List, NamedTuple, Tuple
 
@@ -26,8 +27,8 @@ _WITHOUT_EFFECT = {
 
 # What to do with a config.gin that is damaged.
 ADVICE = (
-    "Put back a copy, or remove it and run the training's command once more: without "
-    "it the settings are not compared, and it is written anew."
+    "Put back a copy, or move it away and run the training's command once more: "
+    "without it the settings are not compared, and it is written anew."
 )
 
 
@@ -42,6 +43,13 @@ def check(model_dir: str) -> None:
     """
     path = os.path.join(model_dir, config.CONFIG_FILE)
     if not tf.io.gfile.exists(path):
+        print(
+            f"warning: there is no {path}: whether the settings are still those of the "
+            "checkpoints is not known. It is written anew; stop here and put back a "
+            "copy if you have one.",
+            file=sys.stderr,
+            flush=True,
+        )
         return
     old = stored_files.read_text(path, ADVICE)
     try:

@@ -9,6 +9,7 @@ command that it runs is printed, to be run by hand.
 
 import argparse
 import contextlib
+import io
 import os
 import shlex
 import subprocess
@@ -16,12 +17,14 @@ import sys
 from typing import List, Mapping, Optional, Sequence
 
 from wss import cli
+from wss.files.outputs import OutputFolder
 from wss.settings import Natural
 
 SHOWN_IMAGES = 6
 ZOOM = 2
 GAP = 2  # Pixels around each image, before the zoom.
 MARGIN = 72  # For the rows' names.
+PICTURE = "demo.png"
 METHODS = {"supervised": "shapes_supervised", "PseudoSeg": "shapes"}
 
 
@@ -32,7 +35,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def demonstrate(options: argparse.Namespace) -> None:
-    """Makes the data, trains both methods and reports."""
+    """Makes the data, trains both methods and reports.
+
+    Raises:
+      UserError: the picture would replace what no command wrote, or can not be written.
+    """
+    folder = OutputFolder(options.output_dir, options.overwrite)
+    folder.check([PICTURE])
     if not os.path.exists(os.path.join(options.data_dir, "dataset.json")):
         _run("data_prep.shapes", f"--output_dir={options.data_dir}")
     model_dirs = {
@@ -47,10 +56,11 @@ def demonstrate(options: argparse.Namespace) -> None:
             f"--gin_bindings=SEED = {options.seed}",
             f"--model_dir={model_dirs[name]}",
         )
-    picture = os.path.join(options.output_dir, "demo.png")
-    draw(picture, model_dirs)
+    picture = draw(model_dirs)
+    with folder.explained():
+        folder.write(PICTURE, picture)
     print(f"\n{_table(model_dirs)}\n")
-    print(f"picture  {picture} (image, truth, {', '.join(METHODS)})")
+    print(f"picture  {folder.place(PICTURE)} (image, truth, {', '.join(METHODS)})")
     print(f"curves   tensorboard --logdir={options.output_dir}")
     looks = os.path.join(options.output_dir, "looks")
     folders = shlex.join(model_dirs.values())
@@ -78,12 +88,14 @@ def _table(model_dirs: Mapping[str, str]) -> str:
     return "\n".join(rows)
 
 
-def draw(path: str, model_dirs: Mapping[str, str]) -> None:
+def draw(model_dirs: Mapping[str, str]) -> bytes:
     """Draws images, truth and the predictions of trained models, a row for each.
 
     Args:
-      path: of the PNG file to write.
       model_dirs: folders of trainings on the same data set, by the name to show.
+
+    Returns:
+      A PNG file.
     """
     import numpy as np
     from PIL import Image, ImageDraw
@@ -103,7 +115,9 @@ def draw(path: str, model_dirs: Mapping[str, str]) -> None:
     for index, name in enumerate(rows):
         middle = (2 * index + 1) * sheet.height // (2 * len(rows))
         ImageDraw.Draw(canvas).text((4, middle - 6), name, fill="black")
-    canvas.save(path)
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _predictions(model_dir: str) -> List[list]:
@@ -135,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=cli.number(Natural), default=0, help="of both trainings"
     )
+    cli.add_overwrite_flag(parser)
     return parser
 
 

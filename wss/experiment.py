@@ -23,15 +23,17 @@ import tensorflow as tf
 
 from wss import config, panels
 from wss.data import datasets, input_pipeline, parsing
-from wss.errors import UserError
+from wss.errors import UserError, first_line
 from wss.evaluation.evaluator import Evaluator, restore_method, restore_model
 from wss.evaluation.predictor import Predictor
 from wss.methods.base import Method
 from wss.methods.pseudoseg import PseudoSeg
 from wss.models import tf1_checkpoint
+from wss.models.backbone import check_multi_grid
 from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
+from wss.ops import losses
 from wss.settings import Count, Natural, Range, Size
 from wss.training import (
     checkpoints,
@@ -107,7 +109,15 @@ class Experiment:
     def __post_init__(self):
         if self.spec is None:
             self.spec = datasets.get(self.dataset, self.data_dir)
+        if self.spec.num_classes < 2:
+            raise UserError(
+                f"The data set {self.spec.name} has one class only, "
+                f"{self.spec.class_names[0]}: there is nothing to tell apart. Write it "
+                "again with two classes or more."
+            )
         self._padding_value = mean_pixel(self.model_variant)
+        network = gin.get_bindings(DeepLabV3Plus)
+        check_multi_grid(self.model_variant, network.get("multi_grid"))
         self._operations = None  # Of a step; known behind the first.
         self.crop_size = config.crop_size(
             "CROP_SIZE", self.crop_size, self.output_stride
@@ -134,7 +144,8 @@ class Experiment:
         Raises:
           UserError: missing shards, a labeled split without masks, a batch that does
             not divide over the replicas, a missing checkpoint, an unknown augmentation,
-            a folder with checkpoints of other settings, classes or images.
+            class weights of another number of classes, a folder with checkpoints of
+            other settings, classes or images.
         """
         replicas = self.strategy.num_replicas_in_sync
         parts = replicas * self.accumulation_steps
@@ -156,9 +167,10 @@ class Experiment:
             self.count_images(
                 "UNLABELED_SPLIT", self.unlabeled_split, needs_masks=False
             )
-        self._training_batches(start_step=0)  # Builds the graph, reads nothing.
         run_folder.check_training(self)
         starting_point.check(self)
+        self._check_loss()
+        self._training_batches(start_step=0)  # Builds the graph, reads nothing.
 
     def train(
         self, evaluates: bool, profile_steps: Optional[Tuple[int, int]] = None
@@ -306,6 +318,24 @@ class Experiment:
         unlabeled = self.unlabeled_split if self.method.uses_unlabeled else None
         splits = [self.labeled_split, unlabeled, self.eval_split]
         return [split for split in splits if split]
+
+    def _check_loss(self) -> None:
+        """Has the labeled images' loss refuse settings that do not fit the classes."""
+        default = losses.softmax_cross_entropy
+        loss = gin.get_bindings(Method).get("supervised_loss", default)
+        try:
+            loss(
+                tf.zeros([1, 1, 1, self.spec.num_classes]),
+                tf.zeros([1, 1, 1], tf.int32),
+                ignore_label=self.spec.ignore_label,
+                step=tf.zeros([], tf.int64),
+                count=tf.ones([]),
+            )
+        except TypeError as error:
+            raise UserError(
+                f"Method.supervised_loss is no loss of labels ({first_line(error)}). "
+                "Choose @softmax_cross_entropy or @ohem_cross_entropy."
+            ) from error
 
     def _find_checkpoint(self, which: str) -> str:
         """The path of a checkpoint whose classes are ours."""

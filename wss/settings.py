@@ -204,7 +204,8 @@ def problem(
         return None
     if _is_number(value, int) and abs(value) > LARGEST_INT:
         return f"whole numbers go up to {LARGEST_INT}"
-    return f"it has to be {words(kind, others)}"
+    empty = "it is empty; " if value == "" and fits(kind, "any", others) else ""
+    return f"{empty}it has to be {words(kind, others)}"
 
 
 def _is_number(value: Any, types: Any) -> bool:

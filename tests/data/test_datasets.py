@@ -125,7 +125,7 @@ def test_broken_descriptions(tmp_path, content, reason):
     spec.write(str(tmp_path / "classes.json"))
     assert DatasetSpec.read(str(tmp_path / "classes.json")).class_names == ("a", "b")
     (tmp_path / "classes.json").write_bytes(content)
-    with pytest.raises(UserError, match=f"classes.json {reason}.* or remove it"):
+    with pytest.raises(UserError, match=f"classes.json {reason}.* or move it away"):
         DatasetSpec.read(str(tmp_path / "classes.json"))
 
 
@@ -144,6 +144,28 @@ def test_descriptions_with_other_values(tmp_path, changes):
     write_manifest(tmp_path, **changes)
     with pytest.raises(UserError, match="dataset.json is damaged"):
         datasets.get("folder", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": []},
+        {"classes": [{"id": 1, "name": "a", "colour": [0, 0, 0]}]},
+        {"classes": [{"id": 0, "name": 1, "colour": [0, 0, 0]}]},
+        {"classes": [{"id": 0, "name": "a", "colour": [0, 0, 256]}]},
+        {"classes": [{"id": 0, "name": "a", "colour": [0, 0]}]},
+        {"ignore_label": "255"},
+        {"image_bits": 17},
+    ],
+)
+def test_classes_with_other_values(tmp_path, changes):
+    path = tmp_path / "classes.json"
+    written = DatasetSpec("mine", ("a", "b"), image_bits=12).to_json()
+    path.write_text(json.dumps(written))
+    assert DatasetSpec.read(str(path)).to_json() == written
+    path.write_text(json.dumps({**written, **changes}))
+    with pytest.raises(UserError, match="classes.json is damaged"):
+        DatasetSpec.read(str(path))
 
 
 def test_the_bits_of_photos_are_part_of_the_description(tmp_path):

@@ -57,6 +57,20 @@ def test_missing_split_says_how_to_make_it(tmp_path):
         tfrecords.count_examples("/nowhere", "val")
 
 
+@pytest.mark.parametrize(
+    "split, message",
+    [
+        ("val+", "'val.' has no name beside a '.'"),
+        ("+", "has no name beside"),
+        ("val+val", "names val twice"),
+    ],
+)
+def test_unions_that_are_none(tmp_path, split, message):
+    records.write_split(tmp_path, "val", [1])
+    with pytest.raises(UserError, match=message):
+        tfrecords.count_examples(str(tmp_path), split)
+
+
 def test_missing_shard(tmp_path):
     records.write_split(tmp_path, "val", [1, 1], shards=3)
     with pytest.raises(UserError, match="has 2 shards, but their names say .* 3"):

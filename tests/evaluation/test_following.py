@@ -70,6 +70,12 @@ def test_a_training_that_does_not_go_on(tmp_path):
     assert training.evaluated == [10] and sum(training.slept) == 25.0
 
 
+def test_a_file_is_no_folder_to_wait_for(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file is no folder"):
+        Training(tmp_path / "file", []).follow()
+
+
 def test_a_checkpoint_that_vanishes_is_passed_over(tmp_path):
     training = Training(tmp_path, [lambda: training.save(30)])
     training.write_config()

@@ -139,3 +139,20 @@ def test_results_are_known_below_their_folder_only(folder):
     os.symlink(f"{folder}/out", f"{folder}/link")
     assert OutputFolder(f"{folder}/out").has_written(f"{folder}/link/masks/a.png")
     assert not OutputFolder(f"{folder}/out").has_written(f"{folder}/a.png")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_known_is_noted_once(tmp_path):
+    for _ in range(3):
+        OutputFolder(str(tmp_path)).write("a", b"a")
+        outputs.write_noted(str(tmp_path / "b"), "b")
+    lines = (tmp_path / LIST).read_text().split()
+    assert len([line for line in lines if '"name"' in line]) == 2
+    assert not OutputFolder(str(tmp_path)).foreign(["a", "b"])
+
+
+def test_a_list_that_is_no_file_is_not_waited_for(tmp_path, make):
+    make(tmp_path / LIST)
+    with pytest.raises(UserError, match="no regular file"):
+        OutputFolder(str(tmp_path)).write("a", b"a")
+    assert os.listdir(tmp_path) == [LIST]

@@ -1,5 +1,7 @@
 """Small files that a fault has emptied or filled with anything."""
 
+import os
+
 import pytest
 
 from wss.errors import UserError
@@ -31,3 +33,9 @@ def test_what_is_whole_is_read(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + '{"ä": 1}'.encode())
     assert stored_files.read_json(str(path), dict, "") == {"ä": 1}
     assert stored_files.read_text(str(path), "") == '{"ä": 1}'
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "some.json")
+    with pytest.raises(UserError, match="some.json cannot be read: it is no regular"):
+        stored_files.read_json(str(tmp_path / "some.json"), dict, "")

@@ -81,6 +81,11 @@ def test_pipes_do_not_wait_for_ever(tmp_path):
         text_files.read_text(str(tmp_path / "a.txt"))
 
 
+def test_devices_do_not_last_for_ever():
+    with pytest.raises(UserError, match="/dev/zero is a device. Give a text file"):
+        text_files.read_text("/dev/zero")
+
+
 def test_pipes_of_the_shell():
     reader, writer = os.pipe()
     os.write(writer, b"a\nb\n")

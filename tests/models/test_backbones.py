@@ -52,6 +52,11 @@ def test_multi_grid_dilates_the_last_block():
     ]
     assert rates == [[2, 2, 2, 2], [4, 4, 2, 2]]
     assert networks[1](images)["resnet_v1_18/block4"].shape == (1, 3, 3, 512)
+    backbone.check_multi_grid("xception_65", None)
+    backbone.check_multi_grid("resnet_v1_50", (1, 2, 4))
+    for variant, takes in (("xception_65", 3), ("resnet_v1_18_beta", 2)):
+        with pytest.raises(UserError, match=f"has 1 rates; .* takes {takes}"):
+            backbone.check_multi_grid(variant, (1,))
     with pytest.raises(UserError, match="takes 2"):
         backbone.create_backbone(
             "resnet_v1_18_beta", output_stride=16, multi_grid=(1, 2, 4)

@@ -1,5 +1,7 @@
 """Checkpoints: TF1 names, heads of other classes, ours, and what is no checkpoint."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -212,9 +214,11 @@ def test_files_of_other_programs(tmp_path, name, content, what):
 
 def test_what_is_no_checkpoint(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
+    os.mkfifo(tmp_path / "pipe")
     for path, message in (
         (tmp_path / "absent.ckpt", "There is no checkpoint"),
-        (tmp_path / "notes.txt", "is not a TensorFlow checkpoint"),
+        (tmp_path / "notes.txt", "is no TensorFlow checkpoint"),
+        (tmp_path / "pipe", "no regular file"),  # It is not waited for.
         (tmp_path, "has no checkpoint"),
     ):
         with pytest.raises(UserError, match=message):

@@ -50,7 +50,7 @@ def test_class_weights_do_not_change_the_divisor():
 
 
 def test_wrong_number_of_class_weights():
-    with pytest.raises(ValueError, match="3 class_weights for 2 classes"):
+    with pytest.raises(ValueError, match="class_weights has 3 numbers for 2 classes"):
         losses.softmax_cross_entropy(
             tf.zeros([1, 1, 1, 2]),
             tf.zeros([1, 1, 1], tf.int32),

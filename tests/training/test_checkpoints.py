@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from wss.errors import UserError
+from wss.evaluation import following
+from wss.models import tf1_checkpoint
 from wss.training import checkpoints
 from wss.training.checkpoints import Checkpoints
 
@@ -233,3 +235,29 @@ def test_what_is_wrong_with_a_checkpoint_that_stays_is_told(tmp_path):
     for which in ("latest", str(tmp_path / "ckpt-1"), str(tmp_path / "missing")):
         with pytest.raises(UserError, match="another network"):
             checkpoints.use(str(tmp_path), which, action)
+
+
+def test_no_run_begins_anew_beside_a_best(tmp_path):
+    checkpoints.check_latest(str(tmp_path))  # Nothing to lose.
+    run = Run(tmp_path).save(2)
+    run.checkpoints.save_best()
+    checkpoints.check_latest(str(tmp_path))
+    for path in [*tmp_path.glob("ckpt-*"), tmp_path / "checkpoint"]:
+        path.unlink()
+    with pytest.raises(UserError, match="no ckpt-.* INIT_CHECKPOINT = .*best-2'"):
+        checkpoints.check_latest(str(tmp_path))
+    with pytest.raises(UserError, match="Take it, --checkpoint=best"):
+        checkpoints.find(str(tmp_path), "latest")
+    assert checkpoints.find(str(tmp_path), "best") == str(tmp_path / "best-2")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_list_that_is_no_file_is_not_waited_for(tmp_path, make):
+    make(tmp_path / "checkpoint")
+    for find in (
+        checkpoints.find_latest,
+        tf1_checkpoint.find,
+        lambda folder: following._newer(folder, None),
+    ):
+        with pytest.raises(UserError, match="checkpoint cannot be read: it is no reg"):
+            find(str(tmp_path))

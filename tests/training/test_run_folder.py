@@ -132,6 +132,12 @@ def test_other_classes(trained, others, capsys, changes, difference):
     assert spec.class_names == datasets.get("shapes").class_names
 
 
+def test_one_class(others, capsys):
+    change_manifest(others, class_names=["background"])
+    with refused(capsys, others.parent, "has one class only, background"):
+        assert run(others, others.parent / "new") == 2
+
+
 def test_other_images(trained, data_dir, others, capsys):
     write_data(others, seed=1)
     elsewhere = f"--gin_bindings=DATA_DIR = '{others}'"
@@ -205,7 +211,9 @@ def test_last_layers_of_other_classes(trained, data_dir, capsys):
 def test_damaged_files_of_a_folder(trained, data_dir, capsys, tmp_path, name, content):
     (trained / name).write_bytes(content)
     out = [f"--model_dir={trained}", f"--output_dir={tmp_path / 'out'}"]
-    with refused(capsys, trained, str(trained / name), "Put back a copy, or remove it"):
+    with refused(
+        capsys, trained, str(trained / name), "Put back a copy, or move it away"
+    ):
         assert run(data_dir, trained) == 2
         assert eval.main([f"--model_dir={trained}"]) == 2
         assert vis.main(out) == 2
@@ -239,7 +247,7 @@ def test_a_damaged_description_of_the_data(trained, others, capsys, content):
         ("ckpt-2.data-00000-of-00001", 5000, "can not be read"),
         ("ckpt-2.index", 0, "can not be read"),
         ("weights.h5", None, "an HDF5 file"),
-        ("notes.txt", None, "can not be read"),
+        ("notes.txt", None, "notes.txt is no TensorFlow checkpoint"),
         ("gone", None, "There is no checkpoint"),
     ],
 )
@@ -330,3 +338,41 @@ def test_a_rate_that_was_too_high(data_dir, tmp_path, capsys):
         assert run(data_dir, tmp_path / "a", *lower, flags=flags) == 2
     assert run(data_dir, tmp_path / "b", *taken, *lower, flags=flags) == 0
     assert run(data_dir, tmp_path / "c", *lower, flags=flags) == 0
+
+
+def test_a_best_without_a_last_one(trained, data_dir, capsys):
+    for path in trained.glob("ckpt-2.*"):
+        path.rename(trained / path.name.replace("ckpt", "best"))
+    for path in [*trained.glob("ckpt-*"), trained / "checkpoint"]:
+        path.unlink()
+    with refused(capsys, trained, "no ckpt-*", f"INIT_CHECKPOINT = '{trained}/best-2'"):
+        assert run(data_dir, trained) == 2
+    advice = [f"INIT_CHECKPOINT = '{trained}/best-2'"]
+    advice += ["Experiment.initialize_last_layer = True"]
+    assert run(data_dir, trained.parent / "new", *advice) == 0
+
+
+def test_settings_that_cannot_be_compared(trained, data_dir, capsys):
+    path = trained / "config.gin"
+    assert run(data_dir, trained) == 0
+    assert "warning" not in capsys.readouterr().err
+    path.unlink()
+    assert run(data_dir, trained) == 0
+    assert f"warning: there is no {path}" in capsys.readouterr().err
+    assert path.stat().st_size
+
+
+def test_files_of_the_users_own(data_dir, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("classes.json", "config.gin", "run.json", "metrics.json"):
+        (folder / name).write_text("# my own")
+        with refused(capsys, folder, f"{folder / name} would be replaced", "rename"):
+            assert run(data_dir, folder) == 2
+        (folder / name).rename(folder / "mine.txt")
+    assert run(data_dir, folder) == 0
+    # What a run wrote, the next one may replace, as long as nobody changed it.
+    for path in [*folder.glob("ckpt-*"), *folder.glob("best-*"), folder / "checkpoint"]:
+        path.unlink()
+    assert run(data_dir, folder, "SEED = 5") == 0
+    assert (folder / "mine.txt").read_text() == "# my own"

@@ -41,10 +41,11 @@ def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]
       dataset: name of the data set, for the advice how to make missing shards.
 
     Raises:
-      UserError: a split has no shards, or some of its shards are missing.
+      UserError: a split has no shards, or some of its shards are missing; a name is
+        empty or there twice.
     """
     paths = []
-    for name in split.split("+"):
+    for name in _names(split):
         matches = [match for match in shard_names(data_dir) if match["split"] == name]
         if not matches:
             raise UserError(_no_shards(data_dir, name, dataset))
@@ -58,6 +59,22 @@ def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]
         names = sorted(match.string for match in matches)
         paths.extend(os.path.join(data_dir, file_name) for file_name in names)
     return paths
+
+
+def _names(split: str) -> List[str]:
+    names = split.split("+")
+    if "" in names:
+        raise UserError(
+            f"The split {split!r} has no name beside a '+'. Name one split, or several "
+            "like 'train+val'."
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"The split {split!r} names {name} twice: its images would count "
+                "twice. Name it once."
+            )
+    return names
 
 
 def count_examples(data_dir: str, split: str, dataset: str = "folder") -> int:
@@ -165,6 +182,8 @@ def shard_names(data_dir: str) -> List["re.Match[str]"]:
 
 
 def _no_shards(data_dir: str, split: str, dataset: str) -> str:
+    if tf.io.gfile.exists(data_dir) and not tf.io.gfile.isdir(data_dir):
+        return f"{data_dir} is no folder. Set DATA_DIR to the folder of the shards."
     present = list_splits(data_dir)
     splits = f" Splits there: {', '.join(present)}." if present else ""
     # Data sets without a reader of their own are read by that of any folder.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from wss import config
 from wss.errors import UserError
-from wss.files import paths
+from wss.files import atomic, paths
 
 # Seconds between two looks.
 _INTERVAL = 10.0
@@ -33,9 +33,12 @@ def follow(
       sleep: waits for a number of seconds.
 
     Raises:
-      UserError: no new checkpoint in time, or a checkpoint of another network.
+      UserError: no folder, no new checkpoint in time, or a checkpoint of another
+        network.
     """
     paths.check("--model_dir", model_dir)
+    if tf.io.gfile.exists(model_dir) and not tf.io.gfile.isdir(model_dir):
+        raise UserError(f"{model_dir} is no folder. Name that of a run (--model_dir).")
     wait = _Wait(model_dir, timeout, sleep)
     path = os.path.join(model_dir, config.CONFIG_FILE)
     wait.until(lambda: tf.io.gfile.exists(path))
@@ -58,6 +61,7 @@ def follow(
 
 def _newer(model_dir: str, last: Optional[str]) -> Optional[str]:
     """The newest checkpoint if it is another than `last`."""
+    atomic.refuse_special(os.path.join(model_dir, "checkpoint"))
     try:
         newest = tf.train.latest_checkpoint(model_dir)
     except ValueError:  # The file `checkpoint` is empty or no text; the next one is.

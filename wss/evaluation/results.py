@@ -12,7 +12,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional
 
 import tensorflow as tf
 
-from wss.files import atomic
+from wss.files import atomic, outputs
 
 METRICS_FILE = "metrics.json"
 EVALUATIONS_FILE = "evaluations.json"
@@ -81,7 +81,7 @@ def _alone(path: str) -> ContextManager[None]:
 
 
 def _write(path: str, content: Any) -> None:
-    atomic.write_text(path, json.dumps(content, indent=2) + "\n")
+    outputs.write_noted(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: str, is_sound: Callable[[Any], bool]) -> Any:

@@ -2,15 +2,19 @@
 
 import os
 import tempfile
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 
 from wss.evaluation.segmenter import Segmenter
 from wss.exporters.base import Format, Reader, keep_variables
+from wss.image_io import bit_depth
 
 ENCODED = "serving_encoded"
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DEPTH_AT = 24  # In its header.
 
 
 class SavedModel(Format):
@@ -22,7 +26,9 @@ class SavedModel(Format):
         uint8 [batch, height, width], and `probabilities`, float32 [batch, height,
         width, classes].
       serving_encoded: `encoded`, a scalar string, the bytes of one JPEG or PNG -> the
-        same of one image, without the batch.
+        same of one image, without the batch. Of a PNG it sees what `photos.reading`
+        does: 16 bits by the rule of the data set, transparent pixels on white. A JPEG
+        is not turned.
 
     The classes lie in its assets, as classes.json.
     """
@@ -41,8 +47,7 @@ class SavedModel(Format):
 
         @tf.function(input_signature=[tf.TensorSpec([], tf.string, "encoded")])
         def predict_encoded(encoded: tf.Tensor) -> Dict[str, tf.Tensor]:
-            image = tf.io.decode_image(encoded, 3, expand_animations=False)
-            image = tf.ensure_shape(image, [None, None, 3])
+            image = _decode(encoded, model.spec.image_bits)
             return {name: x[0] for name, x in predict(image[tf.newaxis]).items()}
 
         signatures = {"serving_default": predict, ENCODED: predict_encoded}
@@ -61,3 +66,46 @@ class SavedModel(Format):
             return outputs["masks"][0].numpy(), outputs["probabilities"][0].numpy()
 
         return predict
+
+
+def _decode(encoded: tf.Tensor, image_bits: Optional[int]) -> tf.Tensor:
+    """Decodes a JPEG or PNG, scalar string: [height, width, 3], uint8."""
+    image = tf.cond(
+        tf.strings.substr(encoded, 0, len(_PNG)) == _PNG,
+        lambda: _decode_png(encoded, image_bits),
+        lambda: tf.io.decode_image(encoded, 3, expand_animations=False),
+    )
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_png(encoded: tf.Tensor, image_bits: Optional[int]) -> tf.Tensor:
+    """As `depth.to_8_bits` and Pillow's `alpha_composite` on white have it."""
+    stored_bits = tf.io.decode_raw(tf.strings.substr(encoded, _DEPTH_AT, 1), tf.uint8)
+    stored_bits = tf.cast(stored_bits[0], tf.int32)
+    is_deep = stored_bits > 8
+    # Numbers of 8 bits come as 257 times what they are.
+    numbers = tf.cast(tf.io.decode_png(encoded, 4, tf.uint16), tf.int32)
+    colours, alpha = numbers[..., :3], numbers[..., 3:] // 2**8
+    # TensorFlow's alpha of opaque pictures that store less than 8 bits is no larger.
+    opaque = 2 ** tf.minimum(stored_bits, 8) - 1
+    alpha = tf.where(tf.reduce_all(alpha == opaque), 255, alpha)
+    highest = tf.reduce_max(colours)
+    bits = image_bits or bit_depth.MAX_BITS
+    fits = [
+        tf.debugging.Assert(
+            tf.logical_not(is_deep) | (highest < 2**bits),
+            [f"The PNG holds numbers above {2**bits - 1}, the largest of {bits} bits."],
+        )
+    ]
+    if image_bits is None:
+        fits.append(
+            tf.debugging.Assert(
+                tf.logical_not(is_deep) | (highest >= 2 ** (bit_depth.MAX_BITS - 1)),
+                ["The PNG has 16 bits, but is dark. Give one with 8 bits."],
+            )
+        )
+    with tf.control_dependencies(fits):
+        colours //= tf.where(is_deep, 2 ** (bits - 8), 2**8)
+    # What Pillow computes with whole numbers, where the picture below is opaque.
+    blended = 128 * (colours * alpha + 255 * (255 - alpha) + 128)
+    return tf.cast((blended + blended // 2**8) // 2**15, tf.uint8)

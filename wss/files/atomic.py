@@ -93,5 +93,6 @@ def refuse_special(path: str, what: str = "file") -> None:
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise UserError(
-            f"The {what} {path} cannot be read: it is no regular file. Name a file."
+            f"The {what} {path} cannot be read: it is no regular file. Name "
+            "another, or move it away."
         )

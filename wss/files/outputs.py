@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from wss.errors import UserError, reason
+from wss.files import atomic
 
 try:
     import fcntl
@@ -187,19 +188,28 @@ class OutputFolder:
             os.rename(final, os.path.join(os.path.dirname(path), "before"))
         os.replace(path, final)
 
+    def expect(self, name: str, content: bytes) -> None:
+        """Notes what somebody else is about to write; a bucket has no list."""
+        if os.path.isdir(self.path):
+            self._note({name: hashlib.sha256(content).hexdigest()})
+
     def _holds(self, name: str, content: bytes) -> bool:
         return _digest(self.place(name)) == hashlib.sha256(content).hexdigest()
 
     def _note(self, digests: Mapping[str, str]) -> None:
         """Adds files to the list, before they have their names: a run may be killed."""
         new = [
-            item for item in digests.items() if self._written.get(item[0]) != item[1]
+            (name, digest)
+            for name, digest in digests.items()
+            if digest not in self._written.get(name, ())
         ]
         lines = [json.dumps({"name": name, "sha256": digest}) for name, digest in new]
         if lines:
             # It begins a line: the last one may be torn.
             text = "".join(f"\n{line}" for line in lines)
-            with open(os.path.join(self.path, LIST), "ab") as file:
+            path = os.path.join(self.path, LIST)
+            atomic.refuse_special(path)
+            with open(path, "ab") as file:
                 file.write(text.encode())
         for name, digest in new:
             self._written.setdefault(name, set()).add(digest)
@@ -215,6 +225,13 @@ class OutputFolder:
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
                     os.remove(entry.path)
+
+
+def write_noted(path: str, text: str) -> None:
+    """Writes a small file as of `files.write_text`, and its folder's list has it."""
+    folder, name = os.path.split(path)
+    OutputFolder(folder).expect(name, text.encode())
+    atomic.write_text(path, text)
 
 
 def is_result(path: str, top: str) -> bool:

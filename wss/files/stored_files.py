@@ -4,6 +4,7 @@ import json
 from typing import Any, Callable
 
 from wss.errors import UserError
+from wss.files import atomic
 
 
 def read_text(path: str, advice: str) -> str:
@@ -14,11 +15,12 @@ def read_text(path: str, advice: str) -> str:
       advice: a sentence that says what to do where it is damaged.
 
     Raises:
-      UserError: it is empty or no text.
+      UserError: it is empty, no text or no regular file.
     """
     # Processes that only read images import this module too: they need no TensorFlow.
     import tensorflow as tf
 
+    atomic.refuse_special(path)
     with tf.io.gfile.GFile(path, "rb") as file:
         content = file.read()
     if not content.strip():

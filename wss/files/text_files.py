@@ -21,6 +21,7 @@ _MARKS = (
 )
 # What counts in a line: strings in quotes and all that is before a "#".
 _COMMENT = re.compile(r"""('[^'\n]*'|"[^"\n]*"|[^#\n])|#.*""")
+_PIPES_OF_SHELLS = ("/dev/fd/", "/dev/stdin", "/proc/")
 _UNKNOWN = "\ufffd"
 # Control characters that no text holds.
 _BINARY = re.compile("[\x00-\x08\x0e-\x1f]")
@@ -78,10 +79,13 @@ def _read(path: str) -> bytes:
         except tf.errors.OpError as error:
             raise UserError(f"{path} cannot be read ({error.message}).") from None
     try:
-        # A pipe without a writer would never end. Shells name theirs below /dev.
-        is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)
-        if is_pipe and not os.path.abspath(path).startswith("/dev/"):
+        mode = os.stat(path).st_mode
+        # A pipe without a writer would never end, but shells have one for theirs.
+        is_pipe = stat.S_ISFIFO(mode)
+        if is_pipe and not os.path.abspath(path).startswith(_PIPES_OF_SHELLS):
             raise UserError(f"{path} is a pipe. Give a text file.")
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # It may never end either.
+            raise UserError(f"{path} is a device. Give a text file.")
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:

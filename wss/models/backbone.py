@@ -7,7 +7,17 @@ under `@register_backbone("its_name", mean_pixel=...)`. Nothing else has to be e
 import abc
 import importlib
 import pkgutil
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import tensorflow as tf
 
@@ -87,17 +97,21 @@ class Backbone(tf.Module):
 class _Variant(NamedTuple):
     builder: Callable[..., Backbone]
     mean_pixel: Pixel
+    last_units: Optional[int]
 
 
 _variants: Dict[str, _Variant] = {}
 
 
-def register_backbone(name: str, *, mean_pixel: Pixel) -> Callable:
+def register_backbone(
+    name: str, *, mean_pixel: Pixel, last_units: Optional[int] = None
+) -> Callable:
     """Decorator of a builder of a backbone: makes it known as the variant `name`.
 
     Args:
       name: what MODEL_VARIANT calls it.
       mean_pixel: RGB in 0..255 that padding is filled with.
+      last_units: number of rates that a multi grid has; None: the builder finds out.
 
     Returns:
       The decorator. The builder takes the keywords `output_stride`, `multi_grid` (None
@@ -105,7 +119,7 @@ def register_backbone(name: str, *, mean_pixel: Pixel) -> Callable:
     """
 
     def register(builder: Callable[..., Backbone]) -> Callable[..., Backbone]:
-        _variants[name] = _Variant(builder, mean_pixel)
+        _variants[name] = _Variant(builder, mean_pixel, last_units)
         return builder
 
     return register
@@ -135,6 +149,17 @@ def create_backbone(name: str, **kwargs: Any) -> Backbone:
       UserError: unknown name, or a multi grid that it can not have.
     """
     return _variant(name).builder(**kwargs)
+
+
+def check_multi_grid(variant: str, multi_grid: Optional[Sequence[int]]) -> None:
+    """Refuses a multi grid of the wrong length before anything is built.
+
+    Raises:
+      UserError: unknown variant, or the number of rates is not that of its units.
+    """
+    units = _variant(variant).last_units
+    if multi_grid and units:
+        unit_rates(multi_grid, units)
 
 
 def mean_pixel(variant: str) -> Pixel:
@@ -181,7 +206,7 @@ def unit_rates(multi_grid: Sequence[int], units: int) -> Tuple[int, ...]:
     """
     if len(multi_grid) != units:
         raise UserError(
-            f"multi_grid {tuple(multi_grid)} has {len(multi_grid)} rates; the last "
-            f"block of this backbone takes {units}."
+            f"DeepLabV3Plus.multi_grid = {tuple(multi_grid)} has {len(multi_grid)} "
+            f"rates; the last block of this backbone takes {units}. Give so many."
         )
     return tuple(multi_grid)

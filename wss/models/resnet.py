@@ -16,6 +16,7 @@ from wss.models.backbone import (
     IMAGENET_MEAN,
     MID_GREY,
     Backbone,
+    Pixel,
     atrous_strides,
     register_backbone,
     unit_rates,
@@ -247,17 +248,17 @@ class ResNet(Backbone):
         return end_points
 
 
+def _register(
+    name: str, architecture: Architecture, root: Sequence[Tuple[int, int]], pixel: Pixel
+) -> None:
+    register_backbone(name, mean_pixel=pixel, last_units=architecture.units[-1])(
+        functools.partial(ResNet, architecture, root)
+    )
+
+
 for _architecture in (RESNET_50, RESNET_101):
-    register_backbone(_architecture.scope, mean_pixel=IMAGENET_MEAN)(
-        functools.partial(ResNet, _architecture, PLAIN_ROOT)
-    )
-    register_backbone(f"{_architecture.scope}_beta", mean_pixel=MID_GREY)(
-        functools.partial(ResNet, _architecture, BETA_ROOT)
-    )
-register_backbone("resnet_v1_18_beta", mean_pixel=MID_GREY)(
-    functools.partial(ResNet, RESNET_18, SMALL_ROOT)
-)
+    _register(_architecture.scope, _architecture, PLAIN_ROOT, IMAGENET_MEAN)
+    _register(f"{_architecture.scope}_beta", _architecture, BETA_ROOT, MID_GREY)
+_register("resnet_v1_18_beta", RESNET_18, SMALL_ROOT, MID_GREY)
 # A quarter of the filters, for demonstrations that take minutes on a CPU.
-register_backbone("resnet_v1_18_quarter_beta", mean_pixel=MID_GREY)(
-    functools.partial(ResNet, RESNET_18_QUARTER, SMALL_ROOT)
-)
+_register("resnet_v1_18_quarter_beta", RESNET_18_QUARTER, SMALL_ROOT, MID_GREY)

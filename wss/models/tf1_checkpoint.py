@@ -16,7 +16,7 @@ from absl import logging
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from wss.errors import UserError, first_line
-from wss.files import paths
+from wss.files import atomic, paths
 
 # Attribute of a layer -> last part of the TF1 name.
 _LEAVES = {
@@ -30,6 +30,8 @@ _LEAVES = {
 }
 _GLOBAL_STEP, _OWN_STEP = "global_step", "step/.ATTRIBUTES/VARIABLE_VALUE"
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
+# How a checkpoint in one file ends, as TensorFlow wrote it before 0.12.
+_ONE_FILE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 # How files begin that people take for checkpoints.
 _FOREIGN = {
     b"\x89HDF": "an HDF5 file of Keras weights",
@@ -201,6 +203,7 @@ def find(path: str) -> str:
 
 
 def _find_in(directory: str) -> str:
+    atomic.refuse_special(os.path.join(directory, "checkpoint"))
     try:
         latest = tf.train.latest_checkpoint(directory)
     except ValueError:  # The file `checkpoint` is empty or no text.
@@ -214,21 +217,29 @@ def _find_in(directory: str) -> str:
         names = ", ".join(sorted(pathlib.PurePath(p).name for p in found))
         raise UserError(
             f"The directory {directory} has {'no checkpoint' if not found else names}. "
-            "Set init_checkpoint to one checkpoint, without .index."
+            "Name one checkpoint, without .index."
         )
     return found[0]
 
 
 def _refuse_foreign(path: str) -> None:
-    """Refuses files that are known not to be a TensorFlow checkpoint."""
+    """Refuses files that are no TensorFlow checkpoint."""
+    atomic.refuse_special(path)
     with tf.io.gfile.GFile(path, "rb") as file:
         beginning = file.read(8)
+        file.seek(max(0, file.size() - len(_ONE_FILE)))
+        end = file.read()
     for signature, what in _FOREIGN.items():
         if beginning.startswith(signature):
             raise UserError(
                 f"{path} is {what}, no TensorFlow checkpoint. Give one that was saved "
                 "by tf.train; docs/checkpoints.md lists published ones."
             )
+    if end != _ONE_FILE:
+        raise UserError(
+            f"{path} is no TensorFlow checkpoint, or cut off. Give what stands before "
+            ".index in the names of its files, or the folder that they are in."
+        )
 
 
 def _keys(reader: Any, average: bool) -> Dict[str, str]:

@@ -215,6 +215,6 @@ class Xception(Backbone):
         return end_points
 
 
-@register_backbone("xception_65", mean_pixel=MID_GREY)
+@register_backbone("xception_65", mean_pixel=MID_GREY, last_units=3)
 def xception_65(**kwargs) -> Xception:
     return Xception("xception_65", XCEPTION_65, **kwargs)

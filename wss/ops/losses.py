@@ -86,8 +86,9 @@ def softmax_cross_entropy(
     if class_weights is not None:
         if len(class_weights) != classes:
             raise UserError(
-                f"{len(class_weights)} class_weights for {classes} classes; give one "
-                "for each class"
+                f"softmax_cross_entropy.class_weights has {len(class_weights)} numbers "
+                f"for {classes} classes. Give one for each class, the background "
+                "included."
             )
         weights *= tf.gather(tf.constant(class_weights, tf.float32), labels)
     pixel_losses *= weights

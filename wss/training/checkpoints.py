@@ -146,6 +146,23 @@ def exist(directory: str) -> bool:
     return any(_candidates(directory, kind) for kind in (LATEST, BEST))
 
 
+def check_latest(directory: str) -> None:
+    """Refuses a folder that a training would begin anew in, and lose the best there.
+
+    Raises:
+      UserError: the best checkpoint is there, but none of the last ones.
+    """
+    if _candidates(directory, LATEST) or not _candidates(directory, BEST):
+        return
+    best = _candidates(directory, BEST)[0]
+    raise UserError(
+        f"{directory} has its best checkpoint, but no {LATEST}-* to go on from: a run "
+        "would begin anew and replace the best. Put a copy of the last checkpoint "
+        f"back, or train into another --model_dir; INIT_CHECKPOINT = '{best}' and "
+        "Experiment.initialize_last_layer = True begin with its weights."
+    )
+
+
 def find_latest(directory: str) -> Optional[str]:
     """Path of the last checkpoint that can be read, None before the first.
 
@@ -178,6 +195,11 @@ def find(directory: str, which: str) -> str:
         raise UserError(
             f"There is no best checkpoint in {directory}: the training evaluated none. "
             "Take the last one, --checkpoint=latest."
+        )
+    if which == "latest" and exist(directory):
+        raise UserError(
+            f"There is no last checkpoint ({LATEST}-*) in {directory}, only the best. "
+            "Take it, --checkpoint=best."
         )
     raise UserError(
         f"There is no checkpoint in {directory}. Train first: python -m wss.train "
@@ -259,6 +281,7 @@ def _candidates(directory: str, kind: str) -> List[str]:
 
 def _named_latest(directory: str) -> Optional[str]:
     """The path in the file `checkpoint`, which is written after each save."""
+    atomic.refuse_special(os.path.join(directory, "checkpoint"))
     try:
         state = tf.train.get_checkpoint_state(directory)
     except ValueError:  # It is empty or no text.

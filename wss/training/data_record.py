@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from wss.data import tfrecords
 from wss.data.datasets import manifest as manifests
-from wss.files import atomic, stored_files
+from wss.files import outputs, stored_files
 
 DATA_FILE = "data.json"  # In the folder of a training.
 
@@ -64,15 +64,15 @@ def read(model_dir: str) -> Record:
             split: {name: dict(entry) for name, entry in found.items()}
             for split, found in record.items()
         },
-        "It says which images the training began with. Put back a copy, or remove it: "
-        "whether the images are still the same is then not known.",
+        "It says which images the training began with. Put back a copy, or move it "
+        "away: whether the images are still the same is then not known.",
     )
 
 
 def write(model_dir: str, record: Mapping[str, Any]) -> None:
     """Writes the record into the folder of a training."""
     path = os.path.join(model_dir, DATA_FILE)
-    atomic.write_text(path, json.dumps(record, indent=2) + "\n")
+    outputs.write_noted(path, json.dumps(record, indent=2) + "\n")
 
 
 def differences(old: Record, new: Record) -> List[str]:

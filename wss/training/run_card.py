@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from wss import charts, config, cost
 from wss.evaluation import results
-from wss.files import atomic
+from wss.files import outputs
 from wss.methods.base import Method
 from wss.training import data_record, distribution, schedules, versions
 
@@ -117,7 +117,7 @@ def write_record(
         "operative_config": config.operative_text(),
     }
     path = os.path.join(experiment.model_dir, RUN_FILE)
-    atomic.write_text(path, json.dumps(content, indent=2) + "\n")
+    outputs.write_noted(path, json.dumps(content, indent=2) + "\n")
     return path
 
 
@@ -137,7 +137,7 @@ def show_start(experiment: Any, graph: tf.Graph, trainer: Any) -> float:
     print(f"A step computes {1e-9 * operations:.3g} GFLOP.", flush=True)
     settings = config.operative_text()
     path = os.path.join(experiment.model_dir, config.OPERATIVE_CONFIG_FILE)
-    atomic.write_text(path, settings)
+    outputs.write_noted(path, settings)
     step = int(trainer.training_step.step.numpy())
     texts = {**startup_texts(), "operative_config": gin.markdown(settings)}
     for tag, text in texts.items():

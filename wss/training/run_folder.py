@@ -8,10 +8,21 @@ import tensorflow as tf
 from wss import config, config_changes
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.files import atomic
-from wss.training import checkpoints, data_record, diagnostics
+from wss.evaluation import results
+from wss.files import outputs
+from wss.training import checkpoints, data_record, diagnostics, run_card
 
 CLASSES_FILE = "classes.json"
+# What a training replaces.
+_WRITTEN = (
+    config.CONFIG_FILE,
+    config.OPERATIVE_CONFIG_FILE,
+    CLASSES_FILE,
+    data_record.DATA_FILE,
+    run_card.RUN_FILE,
+    results.METRICS_FILE,
+    results.EVALUATIONS_FILE,
+)
 
 
 def describe(experiment: Any) -> None:
@@ -25,8 +36,9 @@ def describe(experiment: Any) -> None:
     """
     folder = experiment.model_dir
     diagnostics.make_folder(folder)
-    atomic.write_text(os.path.join(folder, config.CONFIG_FILE), config.text())
-    experiment.spec.write(os.path.join(folder, CLASSES_FILE))
+    outputs.write_noted(os.path.join(folder, config.CONFIG_FILE), config.text())
+    classes = os.path.join(folder, CLASSES_FILE)
+    outputs.write_noted(classes, experiment.spec.text())
     # Splits that were only evaluated stay, as long as their evaluations do.
     known = data_record.read(folder) if checkpoints.exist(folder) else {}
     record = data_record.of(experiment.data_dir, experiment.splits())
@@ -37,17 +49,32 @@ def check_training(experiment: Any) -> None:
     """Finds out what would have the last steps learn other than the first.
 
     Args:
-      experiment: a `wss.experiment.Experiment`; where its folder has no checkpoints,
-        all is well.
+      experiment: a `wss.experiment.Experiment`.
 
     Raises:
-      UserError: settings, classes or images are not those of the folder's checkpoints.
+      UserError: settings, classes or images are not those of the folder's checkpoints,
+        or only the best of them is there; or there are none, and a file of a user's own
+        has a name that the training writes.
     """
     folder = experiment.model_dir
     if checkpoints.exist(folder):
+        checkpoints.check_latest(folder)
         check_classes(folder, experiment.spec)
         config_changes.check(folder)
         check_data(experiment, experiment.splits())
+    else:
+        _check_new(folder)
+
+
+def _check_new(folder: str) -> None:
+    """Refuses to begin a training where it would replace what no command wrote."""
+    foreign = outputs.OutputFolder(folder).foreign(_WRITTEN)
+    if foreign:
+        raise UserError(
+            f"{os.path.join(folder, foreign[0])} would be replaced by a new run, but "
+            "no run of wss wrote it, or it was changed since. Move or rename it, or "
+            "train into another --model_dir."
+        )
 
 
 def check_evaluation(experiment: Any) -> None:

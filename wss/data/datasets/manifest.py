@@ -46,8 +46,9 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
     return stored_files.read_json(
         file_name,
         _checked,
-        "It describes the data set as data_prep writes it: put back a copy, or remove "
-        "it and write the data set again with --overwrite.",
+        "If data_prep wrote it, put back a copy, or move it away and write the data "
+        "set again with --overwrite. If it is another program's, keep the data set in "
+        "another folder.",
     )
 
 

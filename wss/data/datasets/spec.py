@@ -88,7 +88,7 @@ class DatasetSpec:
         return stored_files.read_json(
             path,
             cls.from_json,
-            "Put back a copy, or remove it: the classes are then those of the data.",
+            "Put back a copy, or move it away: the classes are then those of the data.",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -107,13 +107,30 @@ class DatasetSpec:
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> "DatasetSpec":
-        """What `to_json` gave."""
+        """What `to_json` gave.
+
+        Raises:
+          KeyError, TypeError, ValueError: it is something else.
+        """
+        classes, bits = written["classes"], written.get("image_bits")
+        colours = np.array([one["colour"] for one in classes])
+        is_sound = (
+            len(classes) > 0
+            and [one["id"] for one in classes] == list(range(len(classes)))
+            and all(isinstance(one["name"], str) for one in classes)
+            and colours.min() >= 0
+            and colours.max() <= 255
+            and isinstance(written["ignore_label"], int)
+            and (bits is None or bits in range(8, 17))
+        )
+        if not is_sound:
+            raise ValueError
         return cls(
             name=written["name"],
-            class_names=tuple(one["name"] for one in written["classes"]),
-            palette=np.array([one["colour"] for one in written["classes"]], np.uint8),
+            class_names=tuple(one["name"] for one in classes),
+            palette=colours,
             ignore_label=written["ignore_label"],
-            image_bits=written.get("image_bits"),
+            image_bits=bits,
         )
 
     @property
