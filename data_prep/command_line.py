@@ -3,13 +3,18 @@
 import argparse
 import importlib
 import sys
-from typing import Any, Callable, Optional
+from typing import Annotated, Any, Callable, Optional
 
 from data_prep import records
 from wss import cli
 from wss.errors import UserError
+from wss.settings import Natural, Range
 
 parser = cli.make_parser
+
+# What flags of several commands may be.
+num_classes = cli.number(Annotated[int, Range(low=2, high=255)])
+ignore_label = cli.number(Annotated[int, Range(low=0, high=255)])
 
 
 def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
@@ -26,13 +31,13 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
     )
     arguments.add_argument(
         "--num_shards",
-        type=int,
+        type=cli.number(Annotated[int, Range(low=1, high=records.MAX_SHARDS)]),
         metavar="N",
         help="files for each split (default: one for every 1000 images)",
     )
     arguments.add_argument(
         "--workers",
-        type=int,
+        type=cli.number(Natural),
         default=0,
         metavar="N",
         help="processes that read images (default: one for each core)",

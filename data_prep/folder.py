@@ -30,7 +30,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Annotated, Any, Optional
 
 from data_prep import command_line, records
 from data_prep.pictures import colormaps, images, masks, survey
@@ -42,7 +42,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.image_io import bit_depth
 from wss.image_io.patterns import Pattern
-from wss.settings import Natural
+from wss.settings import Count, Range
 
 _MASK_FLAGS = (
     *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
@@ -135,9 +135,16 @@ def describe(
 
 
 def parse_changes(
-    texts: Sequence[str], spec: DatasetSpec
+    texts: Sequence[str],
+    spec: DatasetSpec,
+    before: Sequence[tuple[float, float, int]] = (),
 ) -> tuple[tuple[float, float, int], ...]:
     """Reads changes of labels, `OLD=NEW` or `FIRST-LAST=NEW`, as of `masks.Labels`.
+
+    Args:
+      texts: what the user wrote.
+      spec: the classes.
+      before: changes of labels that must not have another meaning here.
 
     Raises:
       UserError: a text of another kind, a class that is not there, a label twice.
@@ -152,7 +159,7 @@ def parse_changes(
                 f"--map {text}: write OLD=NEW or FIRST-LAST=NEW, such as 7=road, "
                 "20-254=ignore, -9999=ignore or nan=ignore."
             )
-        if any(_overlap((first, last), change) for change in changes):
+        if any(_overlap((first, last), change) for change in [*before, *changes]):
             raise UserError(f"--map {text}: this label has another meaning before.")
         new = colormaps.class_of(match[3], spec, f"--map {text}")
         changes.append((first, last, new))
@@ -160,7 +167,10 @@ def parse_changes(
 
 
 def _number(text: str) -> float:
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
+    number = float(text)
+    return (
+        int(text) if math.isfinite(number) and text.lstrip("-").isdecimal() else number
+    )
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -184,8 +194,6 @@ def _check(flags: argparse.Namespace) -> None:
         raise UserError(
             "--binary does not go with --colormap, which says what each colour means."
         )
-    if flags.max_side is not None and flags.max_side < 1:
-        raise UserError("--max_side must be 1 or more.")
     for kind in ("image", "mask"):
         if getattr(flags, f"{kind}_suffix") and getattr(flags, f"{kind}_pattern"):
             raise UserError(f"Leave one of --{kind}_suffix and --{kind}_pattern out.")
@@ -195,7 +203,8 @@ def _check(flags: argparse.Namespace) -> None:
     ):
         advice = proposals.propose(flags.images, flags.masks) or (
             "Say what the names of masks end with: --mask_suffix=_mask for a.jpg and "
-            "a_mask.png."
+            "a_mask.png, --image_pattern='{id}.jpg' --mask_pattern='{id}.png' for "
+            "a.jpg and a.png."
         )
         raise UserError(f"Images and masks lie in one folder, {flags.images}. {advice}")
 
@@ -228,6 +237,8 @@ def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.It
             chosen, flags.masks, _mask_pattern(flags), flags.only_with_masks
         )
     labels = None
+    if not (flags.ids or flags.image_suffix or flags.image_pattern):
+        survey.check_no_masks(flags.images, chosen.names, chosen.known.paths)
     if flags.image_labels:
         labels = image_labels.read(flags.image_labels, spec, chosen.known)
     return pairing.without_masks(chosen, labels)
@@ -258,11 +269,16 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--split", required=True, metavar="NAME", help="name of the split to write")
     classes = arguments.add_mutually_exclusive_group(required=True)
     names_help = "the classes' names, one a line; or a known data set, whose they are"
-    classes.add_argument("--num_classes", type=int, metavar="N", help="with background")
+    classes.add_argument(
+        "--num_classes",
+        type=command_line.num_classes,
+        metavar="N",
+        help="with background",
+    )
     classes.add_argument("--class_names", metavar="FILE|NAME", help=names_help)
     add(
         "--ignore_label",
-        type=number(Natural),
+        type=command_line.ignore_label,
         default=255,
         metavar="N",
         help="(default: 255)",
@@ -287,14 +303,15 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--image_labels", metavar="FILE", help="classes that images without masks show")
     add(
         "--max_side",
-        type=int,
+        type=number(Count),
         metavar="N",
         help="make larger images and their masks smaller: N pixels on the longer side",
     )
     add(
         "--image_bits",
-        type=int,
-        choices=range(bit_depth.MIN_BITS, bit_depth.MAX_BITS + 1),
+        type=number(
+            Annotated[int, Range(low=bit_depth.MIN_BITS, high=bit_depth.MAX_BITS)]
+        ),
         metavar="N",
         help="range of images with more than 8 bits, in all splits: 12 for 0 to 4095 "
         "(default: as many as the brightest image takes)",
@@ -347,7 +364,13 @@ def main() -> None:
         survey.check_binaries(mask_paths, spec.ignore_label, labels)
     writer = command_line.writer(flags)
     found = survey.decide(
-        items, labels, flags.output_dir, flags.split, flags.image_bits, flags.workers
+        items,
+        labels,
+        flags.output_dir,
+        flags.split,
+        flags.image_bits,
+        flags.workers,
+        flags.skip_broken,
     )
     writer.write_split(
         flags.split,

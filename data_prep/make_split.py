@@ -39,7 +39,7 @@ from wss.errors import UserError, reason
 from wss.files import atomic
 from wss.image_io import discovery
 from wss.image_io.patterns import ANY, Pattern
-from wss.settings import Natural
+from wss.settings import Count, Natural
 
 
 class Labeled(NamedTuple):
@@ -185,7 +185,7 @@ def _parse() -> argparse.Namespace:
     arguments.add_argument("--dataset", help="its classes (default: dataset.json's)")
     arguments.add_argument("--ids", help="file: the masks to draw from, one id a line")
     arguments.add_argument(
-        "--ignore_label", type=number(Natural), default=255, help="in --masks"
+        "--ignore_label", type=command_line.ignore_label, default=255, help="in --masks"
     )
     arguments.add_argument(
         "--mask_suffix", default="", help="after the id in the masks' names: _mask"
@@ -195,7 +195,7 @@ def _parse() -> argparse.Namespace:
     )
     size = arguments.add_mutually_exclusive_group(required=True)
     size.add_argument("--ratio", nargs="+", type=_ratio, help="such as 1/8")
-    size.add_argument("--count", nargs="+", type=int, help="how many images")
+    size.add_argument("--count", nargs="+", type=number(Count), help="how many images")
     arguments.add_argument("--seed", type=number(Natural), default=0)
     arguments.add_argument(
         "--min_images", type=number(Natural), default=1, help="of each class"

@@ -35,8 +35,10 @@ __all__ = ["Example", "Writer", "encode_png", "serialize"]
 Item = TypeVar("Item")
 
 _EXAMPLES_PER_SHARD = 1000
-_MAX_SHARDS = 99999
+MAX_SHARDS = 99999
 _SPLIT_NAME = re.compile(r"\w[\w.-]*")
+# Bytes of a split's name: names of files have 255, and its shards have more to say.
+_LONGEST_NAME = 150
 _SHOWN_PROBLEMS = 100
 _PROBLEMS_IN_ERROR = 3
 
@@ -123,13 +125,16 @@ class Writer:
                 f"'{split}' cannot name a split: only letters, digits and ._- are "
                 "possible."
             )
-        if self.workers < 0:
-            raise UserError("--workers must be 1 or more, or 0 for all cores.")
-        if self.num_shards is None:
-            return min(-(-num_items // _EXAMPLES_PER_SHARD), _MAX_SHARDS)
-        if not 1 <= self.num_shards <= min(num_items, _MAX_SHARDS):
+        if len(split.encode()) > _LONGEST_NAME:
             raise UserError(
-                f"--num_shards must lie between 1 and {min(num_items, _MAX_SHARDS)}: "
+                f"'{split[:20]}...' cannot name a split: up to {_LONGEST_NAME} bytes "
+                "are possible."
+            )
+        if self.num_shards is None:
+            return min(-(-num_items // _EXAMPLES_PER_SHARD), MAX_SHARDS)
+        if not 1 <= self.num_shards <= min(num_items, MAX_SHARDS):
+            raise UserError(
+                f"--num_shards must lie between 1 and {min(num_items, MAX_SHARDS)}: "
                 f"the split '{split}' has {num_items} images."
             )
         return self.num_shards
@@ -168,9 +173,15 @@ class Writer:
         self, parts: "shards.Split", items: Sequence[Item], known: dict[str, Any]
     ) -> None:
         """Refuses to keep records whose images or masks have changed since."""
-        # Splits of earlier versions do not say what they were made from.
         sources = known.get("sources")
-        if not sources or not parts.have_changed(items, sources, self.workers):
+        if not sources:
+            print(
+                f"{parts.name}: an earlier version wrote this split and did not note "
+                "its files, so nobody can tell whether they have changed since. If you "
+                "have edited any, add --overwrite."
+            )
+            return
+        if not parts.have_changed(items, sources, self.workers):
             return
         paths = [path for item in items for path in fingerprints.paths(item)]
         newest = max(paths, key=os.path.getmtime, default="none is left")

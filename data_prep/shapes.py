@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import io
 from collections.abc import Sequence
-from typing import Optional
+from typing import Annotated, Optional
 
 import numpy as np
 from PIL import Image
@@ -27,12 +27,13 @@ from data_prep.writing import runners
 from wss.cli import number
 from wss.data import datasets
 from wss.errors import UserError
-from wss.settings import Natural
+from wss.settings import Count, Natural, Range
 
 SPEC = datasets.get("shapes")
 _RATIOS = (4, 8, 16, 32)
 # Validation images are numbered from here, so that --num_images does not change them.
 _FIRST_VAL = 10**6
+_NumImages = Annotated[int, Range(low=max(_RATIOS), high=_FIRST_VAL)]
 _PLACING_ATTEMPTS = 20
 _JPEG_QUALITY = 92
 
@@ -304,15 +305,8 @@ def write(
     """Writes all splits.
 
     Raises:
-      UserError: too few images to share out, a setting that cannot be drawn, or a
-        split is there already.
+      UserError: a setting that cannot be drawn, or a split is there already.
     """
-    if num_images < max(_RATIOS) or num_val < 1:
-        raise UserError(
-            f"--num_images must be {max(_RATIOS)} or more, --num_val 1 or more."
-        )
-    if seed < 0:
-        raise UserError("--seed must be 0 or more.")
     difficulty.check()
     splits: dict[str, Sequence[int]] = {
         "train": range(num_images),
@@ -362,8 +356,12 @@ def main() -> None:
     command_line.add_output(
         arguments, default="data/shapes", help="(default: data/shapes)"
     )
-    arguments.add_argument("--num_images", type=int, default=2048, help="for training")
-    arguments.add_argument("--num_val", type=int, default=256, help="for evaluation")
+    arguments.add_argument(
+        "--num_images", type=number(_NumImages), default=2048, help="for training"
+    )
+    arguments.add_argument(
+        "--num_val", type=number(Count), default=256, help="for evaluation"
+    )
     arguments.add_argument("--seed", type=number(Natural), default=0)
     for field in dataclasses.fields(Difficulty):
         value = field.default

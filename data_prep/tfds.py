@@ -20,7 +20,7 @@ import argparse
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional, Union
+from typing import Annotated, Any, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from data_prep.writing import examples, fingerprints
 from wss.cli import number
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.settings import Natural
+from wss.settings import Range
 
 # Features that hold an image's name, by name: the first one that is there is taken.
 _NAMES = ("file_name", "filename", "image/filename", "image_id")
@@ -257,11 +257,8 @@ def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetS
       names: those of the mask's feature, if it has any.
 
     Raises:
-      UserError: nobody names the classes, there are too many or too few, or an offset
-        above 0.
+      UserError: nobody names the classes, or there are too many or too few.
     """
-    if flags.offset > 0:
-        raise UserError("--offset must be 0 or less: -1 makes class 0 of the label 1.")
     given = (flags.num_classes, flags.class_names)
     if given != (None, None):
         return folder.make_spec(flags.output_dir, *given, flags.ignore_label)
@@ -274,7 +271,7 @@ def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetS
 
 
 def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
-    """What --offset or --map say that labels become.
+    """What --offset and --map say that labels become.
 
     Raises:
       UserError: a mistake in --map.
@@ -282,7 +279,7 @@ def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
     first = -flags.offset  # What lies below becomes the ignore label.
     changes = [(0, first - 1, spec.ignore_label)] if first else []
     changes += [(first + i, first + i, i) for i in range(spec.num_classes) if first]
-    changes += folder.parse_changes(flags.map, spec)
+    changes += folder.parse_changes(flags.map, spec, changes)
     return masks.Labels(changes=tuple(changes))
 
 
@@ -297,7 +294,10 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--tfds_dir", metavar="DIR", help="(default: ~/tensorflow_datasets)")
     classes = arguments.add_mutually_exclusive_group()
     classes.add_argument(
-        "--num_classes", type=int, metavar="N", help="background included"
+        "--num_classes",
+        type=command_line.num_classes,
+        metavar="N",
+        help="background included",
     )
     classes.add_argument(
         "--class_names",
@@ -306,20 +306,19 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     )
     add(
         "--ignore_label",
-        type=number(Natural),
+        type=command_line.ignore_label,
         default=255,
         metavar="N",
         help="(default: 255)",
     )
-    changes = arguments.add_mutually_exclusive_group()
-    changes.add_argument(
+    add(
         "--offset",
-        type=int,
+        type=number(Annotated[int, Range(low=-255, high=0)]),
         default=0,
         metavar="N",
         help="-1: labels 1, 2, ... are the classes 0, 1, ..., and 0 is ignored",
     )
-    changes.add_argument(
+    add(
         "--map",
         nargs="+",
         default=[],

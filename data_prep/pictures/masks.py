@@ -262,11 +262,14 @@ def _values(image: Image.Image, path: str) -> np.ndarray:
     else:
         pixels = _colours(image, path)
         values = pixels[..., 0]
-        if (pixels != values[..., None]).any():
+        coloured = (pixels != values[..., None]).any(axis=-1)
+        if coloured.any():
+            colour = " ".join(map(str, pixels[coloured][0].tolist()))
             raise UserError(
                 f"The mask {path} holds colours ({image.mode}), not class ids. Say "
-                "what they mean (data_prep.folder --colormap), or save it as a grey or "
-                "palette PNG whose values are class ids, from 0 on."
+                "what they mean with data_prep.folder --colormap=FILE, a line such as "
+                f"'{colour} CLASS' for each; or save it as a grey or palette PNG whose "
+                "values are class ids, from 0 on."
             )
     if values.dtype.kind == "b":
         return values.astype(np.uint8)

@@ -17,11 +17,13 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.pictures import masks, relabel, yes_no
+from data_prep.sources import proposals
 from data_prep.sources.pairing import Item
 from data_prep.writing import runners
 from wss.data.datasets import manifest as manifests
 from wss.errors import UserError
 from wss.image_io import bit_depth, decoding
+from wss.image_io.patterns import Pattern
 
 _SHOWN_ENTRIES = 3
 
@@ -29,7 +31,10 @@ Colour = tuple[int, int, int]
 
 
 _CHECKED_BINARIES = 64
+_CHECKED_PAIRS = 8
 _WHITE = 255
+# Of neighbours in a mask, at most this share differ.
+_MOST_EDGES = 0.1
 
 
 class Findings(NamedTuple):
@@ -83,6 +88,7 @@ def decide(
     split: str,
     image_bits: Optional[int] = None,
     workers: int = 0,
+    skip_broken: bool = False,
 ) -> Findings:
     """Looks at all files of a split, and at what was decided for earlier splits.
 
@@ -95,31 +101,35 @@ def decide(
       split: to be written.
       image_bits: what the user chose; None: as many as the brightest image takes.
       workers: processes that read; 0: one for each core.
+      skip_broken: leave images that are too bright to whoever writes the records.
 
     Raises:
-      UserError: other splits were written by another rule; palettes that differ; masks
-        that are no yes/no masks.
+      UserError: other splits were written by another rule, or an image is brighter than
+        it allows; palettes that differ; masks that are no yes/no masks.
     """
     look = functools.partial(
         _look, palettes=labels.colormap is None, binary=labels.binary
     )
-    brightest, lossy, palettes = [], [], _Palettes()
+    lossy, palettes = [], _Palettes()
+    brightest: list[tuple[int, str]] = []
     others = _other_splits(output_dir, split)
     for name, options in others.items():
         if _means_the_same(options, labels):
             palettes.add_known(f"the split '{name}'", options.get("palette", ()))
     found = runners.in_order(look, items, workers)
-    for seen in tqdm(
-        found, f"looking at {split}", len(items), leave=False, disable=None
-    ):
+    found = tqdm(found, f"looking at {split}", len(items), leave=False, disable=None)
+    for item, seen in zip(items, found):
         if seen.brightest is not None:
-            brightest.append(seen.brightest)
+            brightest.append((seen.brightest, item.image))
         if seen.lossy is not None:
             lossy.append(seen.lossy)
         if seen.palette:
             palettes.add(seen.palette)
     _tell_lossy(lossy)
-    bits = _choose_bits(brightest, image_bits, others)
+    bits = _choose_bits([number for number, _ in brightest], image_bits, others)
+    if brightest and not skip_broken:
+        highest, path = max(brightest)
+        bit_depth.check_bits(highest, bits, path)
     return Findings(bits, palettes.entries())
 
 
@@ -155,6 +165,69 @@ def check_binaries(
             "whose 255 would be ignored and nothing learned. Add --binary to read 255 "
             "as 1; or --map 255=ignore if that is meant."
         )
+
+
+def check_no_masks(folder: str, names: Sequence[str], paths: Mapping[str, str]) -> None:
+    """Refuses images without masks among which their masks lie.
+
+    The names have to pair, and the pixels of the one but not of the other have to lie
+    in areas of one value. Looks at some pairs.
+
+    Args:
+      folder: where they lie.
+      names: ids of the images; paths below the folder, without ending.
+      paths: {id: path}.
+
+    Raises:
+      UserError: there are masks; says with which flags they are taken for such.
+    """
+    pairs = proposals.pairs_within(names)
+    if not pairs:
+        return
+    examples = pairs.names(names, _CHECKED_PAIRS)
+    if not all(_is_flat(paths[mask]) for _, mask in examples) or all(
+        _is_flat(paths[image]) for image, _ in examples
+    ):
+        return
+    image, mask = (paths[name] for name in examples[0])
+    both, alone = _advice(folder, pairs, examples[0], (image, mask))
+    raise UserError(
+        f"{folder} holds masks beside its images: {len(pairs.ids)} pairs such as "
+        f"{image} and {mask}. To write both, {both}; to write the images alone, "
+        f"{alone}. If all are images, add --image_pattern='{{id}}'."
+    )
+
+
+def _advice(
+    folder: str, pairs: proposals.Pairs, names: tuple[str, str], paths: tuple[str, str]
+) -> tuple[str, str]:
+    """How to write images and masks of one folder, and how the images alone."""
+    image, mask = (name.split("/") for name in names)
+    if image[-1] == mask[-1]:  # They lie in two folders below.
+        while image and mask and image[-1] == mask[-1]:
+            image.pop(), mask.pop()
+        image, mask = (os.path.join(folder, *parts) for parts in (image, mask))
+        return f"give --images={image} --masks={mask}", f"give --images={image}"
+    both = f"add --masks={folder} {pairs.flags()}"
+    endings = [os.path.splitext(path)[1] for path in paths]
+    if Pattern(pairs.image_pattern).is_special:
+        return both, f"add --image_pattern='{pairs.image_pattern}'"
+    if endings[0] != endings[1]:
+        return both, f"add --image_pattern='{pairs.image_pattern}{endings[0]}'"
+    return both, "move the masks to another folder"
+
+
+def _is_flat(path: str) -> bool:
+    """Whether an image shows areas of one value, as masks do."""
+    try:
+        _, image = decoding.load(path, "image")
+    except UserError:
+        return False  # Whoever writes the records tells of it.
+    if yes_no.lossy_kind(image):
+        grey = np.asarray(image.convert("L"))
+        return yes_no.share_unsure(grey) < _MOST_EDGES
+    pixels = np.asarray(image)
+    return np.mean(pixels[:, 1:] != pixels[:, :-1]) < _MOST_EDGES
 
 
 def _look(item: Item, palettes: bool, binary: bool) -> _Seen:

@@ -20,6 +20,9 @@ _LOSSY = {
 # some pixels lie between; if many do, it is another kind of picture.
 YES = 128
 _MAX_UNSURE = 0.25
+# Black and white have equal channels; compression changes them by this much, in few
+# pixels.
+_MAX_COLOUR, _MAX_COLOURED = 64, 0.002
 
 
 def brightest_of_lossy(path: str) -> Optional[int]:
@@ -40,10 +43,28 @@ def lossy_kind(image: Image.Image) -> Optional[str]:
     return _LOSSY.get(image.format) or _LOSSY.get(image.info.get("compression"))
 
 
+def share_unsure(grey: np.ndarray) -> float:
+    """Which share of grey values, 0..255, is neither dark nor bright."""
+    return float(np.mean((grey >= YES // 2) & (grey < YES + YES // 2)))
+
+
 def thresholded(image: Image.Image, path: str) -> Image.Image:
-    """A yes/no mask of 0 and 1, of one whose black and white are not exact."""
+    """A yes/no mask of 0 and 1, of one whose black and white are not exact.
+
+    Raises:
+      UserError: it shows colours or many greys.
+    """
+    pixels = np.asarray(image.convert("RGB")).astype(np.int16)
+    coloured = np.ptp(pixels, axis=-1) > _MAX_COLOUR
+    if np.mean(coloured) > _MAX_COLOURED:
+        colour = " ".join(map(str, pixels[coloured][0].tolist()))
+        raise UserError(
+            f"The mask {path} is no yes/no mask: it shows colours ({colour}), which "
+            "its compression has changed. Save it as PNG, from its source, and say "
+            "what its colours mean (--colormap)."
+        )
     grey = np.asarray(image.convert("L"))
-    unsure = np.mean((grey >= YES // 2) & (grey < YES + YES // 2))
+    unsure = share_unsure(grey)
     if unsure > _MAX_UNSURE:
         raise UserError(
             f"The mask {path} is no yes/no mask: {unsure:.0%} of its pixels are "

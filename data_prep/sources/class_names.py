@@ -115,10 +115,10 @@ def _check(lines: Sequence[_Line], path: str) -> None:
       UserError: naming the first line that is no name.
     """
     commas = {line.text.count(",") for line in lines}
-    if len(lines) > 1 and len(commas) == 1 and commas != {0}:
+    if len(commas) == 1 and commas != {0}:
+        others = " and all other lines have" if len(lines) > 1 else " has"
         raise UserError(
-            f"{lines[0].place}: '{lines[0].text}' and all other lines have several "
-            f"columns. {_ADVICE}"
+            f"{lines[0].place}: '{lines[0].text}'{others} several columns. {_ADVICE}"
         )
     if lines[0].text.lower() in _HEADINGS:
         raise UserError(

@@ -162,8 +162,11 @@ def _load(path: str) -> Annotations:
     for element in json_stream.elements(path):
         reader.take(element)
     sizes = reader.sizes
-    if not (reader.categories and sizes and reader.areas):
-        raise ValueError("no 'images', 'annotations' or 'categories'")
+    entries = {"images": sizes, "annotations": reader.areas}
+    entries["categories"] = reader.categories
+    absent = [f"'{name}'" for name, found in entries.items() if not found]
+    if absent:
+        raise ValueError(f"nothing is listed under {', '.join(absent)}")
     _check_outlines(path, reader.num_without_outline, len(reader.areas))
     names, place_of = _order(reader.categories)
     table = {key: np.asarray(column) for key, column in reader.columns.items()}

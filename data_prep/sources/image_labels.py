@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-from data_prep.pictures import colormaps
+from data_prep.pictures import colormaps, images
 from data_prep.sources import lists
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -91,11 +91,19 @@ def _read_heading(
     """The classes of the columns below a heading.
 
     Raises:
-      UserError: it is none of a table of 0 and 1.
+      UserError: it is none of a table of 0 and 1, or names a class twice.
     """
-    if rows and all(set(row.fields) <= set(_YES_NO) for row in rows):
-        if all(field in spec.class_names for field in heading.fields):
-            return [spec.class_names.index(field) for field in heading.fields]
+    unknown = [field for field in heading.fields if field not in spec.class_names]
+    odd = [row for row in rows if not set(row.fields) <= set(_YES_NO)]
+    if rows and not unknown and not odd:
+        images.refuse_repeated(heading.fields, heading.where)
+        return [spec.class_names.index(field) for field in heading.fields]
+    if odd and len(heading.fields) > 1 and not unknown:
+        raise UserError(
+            f"{odd[0].where}: '{','.join(odd[0].fields)}' are not all 0 or 1, but the "
+            "heading names a class for each column. Write 1 where the image shows the "
+            "class, and 0 where it does not."
+        )
     named = ",".join([heading.image, *heading.fields])
     raise UserError(
         f"{heading.where}: '{heading.image}' is the id of no image. If '{named}' is a "

@@ -4,12 +4,14 @@ import collections
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple, Optional
 
 from wss.image_io import discovery
 from wss.image_io.patterns import Pattern
 
+# The folder and the word that a name begins with.
+_BEGINNING = re.compile(r"(?:.*/)?[^\W\d_]*")
 # Words, numbers, and what stands between them.
 _TOKENS = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 # Names that masks have and other pictures beside them have not.
@@ -20,6 +22,33 @@ _MAX_NAMES = 5000
 _MAX_EXAMPLES = 40
 _MAX_TOKENS = 14
 _MAX_PATTERNS = 60
+
+
+class Pairs(NamedTuple):
+    """Patterns of images and masks, and the ids that both have."""
+
+    image_pattern: str
+    mask_pattern: str
+    ids: frozenset[str]
+
+    def names(self, names: Sequence[str], count: int) -> list[tuple[str, str]]:
+        """Names of some images and their masks, among `names`."""
+        sides = []
+        for text in (self.image_pattern, self.mask_pattern):
+            pattern = Pattern(text)
+            sides.append({pattern.id_of(name): name for name in names})
+        step = max(1, len(self.ids) // count)
+        chosen = sorted(self.ids)[::step][:count]
+        return [tuple(side[name] for side in sides) for name in chosen]
+
+    def flags(self) -> str:
+        """The flags that say so."""
+        patterns = {"image": self.image_pattern, "mask": self.mask_pattern}
+        return " ".join(
+            f"--{kind}_pattern='{pattern}'"
+            for kind, pattern in patterns.items()
+            if pattern != "{id}"
+        )
 
 
 class _Side(NamedTuple):
@@ -40,26 +69,21 @@ def propose(image_dir: str, mask_dir: str, pairs_now: int = 0) -> str:
     Returns:
       The sentence; empty where no patterns would pair more.
     """
-    one_folder = os.path.realpath(image_dir) == os.path.realpath(mask_dir)
-    # Of folders that lie in each other the inner one is not looked at twice.
-    image_names = _names(image_dir, without="" if one_folder else mask_dir)
-    mask_names = _names(mask_dir, without="" if one_folder else image_dir)
-    best, best_rank = None, (pairs_now,)
-    for images, masks in itertools.product(_sides(image_names), _sides(mask_names)):
-        if one_folder and images.pattern == masks.pattern:
-            continue
-        count = len(images.ids & masks.ids)
-        rank = (count, _fitness(masks.pattern), -len(images.pattern + masks.pattern))
-        if count > pairs_now and rank > best_rank:
-            best, best_rank = (images.pattern, masks.pattern), rank
-    if best:
-        flags = [
-            f"--{kind}_pattern='{pattern}'"
-            for kind, pattern in zip(("image", "mask"), best)
-            if pattern != "{id}"
-        ]
+    if os.path.realpath(image_dir) == os.path.realpath(mask_dir):
+        mask_names = _names(mask_dir)
+        image_names: Sequence[str] = ()  # Nothing to compare: they are the same.
+        best = pairs_within(mask_names)
+        if best and not _fitness(best.mask_pattern):
+            # Numbers in names pair some by chance.
+            best = best if 4 * len(best.ids) >= len(mask_names) else None
+    else:  # Of folders that lie in each other the inner one is not looked at twice.
+        image_names = _names(image_dir, without=mask_dir)
+        mask_names = _names(mask_dir, without=image_dir)
+        folders = {*_folders(image_dir), *_folders(mask_dir)}
+        best = best_pairs(image_names, mask_names, folders)
+    if best and len(best.ids) > pairs_now:
         return (
-            f"Add {' '.join(flags)}, if these are their masks: it pairs {best_rank[0]} "
+            f"Add {best.flags()}, if these are their masks: it pairs {len(best.ids)} "
             f"of {len(mask_names)} files in {mask_dir} with an image."
         )
     lower = {name.lower(): name for name in mask_names}
@@ -70,6 +94,58 @@ def propose(image_dir: str, mask_dir: str, pairs_now: int = 0) -> str:
                 "letters: rename one of each pair."
             )
     return ""
+
+
+def best_pairs(
+    image_names: Sequence[str],
+    mask_names: Sequence[str],
+    folders: Collection[str] = (),
+) -> Optional[Pairs]:
+    """The patterns that pair most images and masks; None where nothing pairs.
+
+    Args:
+      image_names: paths below the folder of the images, without ending.
+      mask_names: the same of the masks.
+      folders: names of the folders above: images of train/ have masks of train/.
+    """
+    best, best_rank = None, ()
+    for images, masks in itertools.product(_sides(image_names), _sides(mask_names)):
+        ids = images.ids & masks.ids
+        alike = sum(
+            part in folders
+            for pattern in (images.pattern, masks.pattern)
+            for part in _folders(os.path.dirname(pattern))
+        )
+        shortness = -len(images.pattern + masks.pattern)
+        rank = (len(ids), alike, _fitness(masks.pattern), shortness)
+        # In one folder a file is no mask of its own.
+        differ = images.pattern != masks.pattern or image_names is not mask_names
+        if ids and differ and rank > best_rank:
+            best, best_rank = Pairs(images.pattern, masks.pattern, ids), rank
+    return best
+
+
+def pairs_within(names: Sequence[str]) -> Optional[Pairs]:
+    """The same for images and masks in one folder, by the words in their names."""
+    groups: dict[bool, list[str]] = {True: [], False: []}
+    for name in names:
+        groups[_fitness(name) > 0].append(name)
+    best = best_pairs(_some_of(groups[False]), _some_of(groups[True]))
+    if best is None:
+        some = _some_of(names)
+        best = best_pairs(some, some)
+    return best
+
+
+def _some_of(names: Sequence[str]) -> list[str]:
+    """As many names as are looked at: the first of each folder and beginning."""
+    counts: collections.Counter[str] = collections.Counter()
+    ranks = {}
+    for name in names:
+        beginning = _BEGINNING.match(name)[0]
+        ranks[name] = counts[beginning]
+        counts[beginning] += 1
+    return sorted(ranks, key=ranks.__getitem__)[:_MAX_NAMES]
 
 
 def _names(folder: str, without: str = "") -> list[str]:
@@ -118,6 +194,11 @@ def _patterns(name: str) -> Iterator[str]:
                         *folders[place + 1 :],
                     ]
                 )
+
+
+def _folders(path: str) -> list[str]:
+    """The names of the folders that a path leads through."""
+    return [part for part in path.replace(os.sep, "/").split("/") if part.strip(".")]
 
 
 def _fitness(pattern: str) -> int:

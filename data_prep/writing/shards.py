@@ -134,7 +134,11 @@ class Split:
         """
         try:
             gfile.makedirs(self._hidden)
-        except (tf.errors.FailedPreconditionError, tf.errors.NotFoundError) as error:
+        except (
+            tf.errors.FailedPreconditionError,
+            tf.errors.InvalidArgumentError,  # A name that is too long.
+            tf.errors.NotFoundError,
+        ) as error:
             raise UserError(
                 f"The folder {self._output_dir} cannot be made ({error.message}). "
                 "Choose another --output_dir."

@@ -111,8 +111,11 @@ def test_shards_of_another_data_set(tmp_path):
         (b"", "is empty"),
         (b"\0" * 300, "is damaged: it is no text"),
         (b"\x93\xff\xfe", "is damaged: it is no text"),
-        (b"[1]", "is damaged: it is not what wss writes"),
-        (b'{"name": "mine"}', "is damaged: it is not what wss writes"),
+        (b"[1]", "is damaged, or another program's: it is not what wss writes"),
+        (
+            b'{"name": "mine"}',
+            "is damaged, or another program's: it is not what wss writes",
+        ),
         (b'{"name": "mine", "class_names": "ab"', "is damaged"),
     ],
 )
@@ -121,6 +124,8 @@ def test_broken_descriptions(tmp_path, content, reason):
     with pytest.raises(UserError, match=f"dataset.json {reason}.* --overwrite") as e:
         datasets.get("folder", str(tmp_path))
     assert str(e.value).count("\n") == 0
+    assert "If another program did, give data_prep another --output_dir" in str(e.value)
+    assert "remove" not in str(e.value)
     spec = DatasetSpec("mine", ("a", "b"))
     spec.write(str(tmp_path / "classes.json"))
     assert DatasetSpec.read(str(tmp_path / "classes.json")).class_names == ("a", "b")

@@ -166,9 +166,9 @@ def changed(array, **values):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (without("images"), "no 'images', 'annotations' or 'categories'"),
-        (without("annotations"), "no 'images', 'annotations' or 'categories'"),
-        (without("categories"), "no 'images', 'annotations' or 'categories'"),
+        (without("images"), "nothing is listed under 'images'"),
+        (without("annotations"), "nothing is listed under 'annotations'"),
+        (without("categories"), "nothing is listed under 'categories'"),
         (changed("images", id=0), "is listed twice"),
         (changed("images", height=None), "does not hold COCO's instance annotations"),
         (changed("images", file_name=None), r"\(None is no name\). In COCO's format"),

@@ -193,7 +193,7 @@ def test_a_class_that_no_image_shows_is_told(monkeypatch, capsys, data):
         ),
         (("--count=4", "--min_images=3"), "4 images are too few .*each class 3 times"),
         (("--count=101",), "101 images cannot be drawn from 100"),
-        (("--count=0",), "0 images cannot be drawn"),
+        (("--count=0",), "--count: 0: it has to be a whole number above 0"),
         (("--ratio=8",), "'8' is no ratio such as 1/8"),
         (("--ratio=1/0",), "'1/0' is no ratio"),
         (("--ratio", "1/2", "1/4"), "put {} into --output"),

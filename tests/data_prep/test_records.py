@@ -123,7 +123,6 @@ def test_the_number_of_shards_can_be_chosen(tmp_path):
     [
         ({"num_shards": 0}, "--num_shards must lie between 1 and 5: .* 5 images"),
         ({"num_shards": 6}, "--num_shards must lie between 1 and 5"),
-        ({"workers": -1}, "--workers must be 1 or more, or 0"),
     ],
 )
 def test_numbers_out_of_range(tmp_path, settings, message):
@@ -249,7 +248,12 @@ def test_splits_of_other_classes_do_not_mix(tmp_path):
         records.Writer(str(tmp_path)).write_split("val", other, ITEMS, read)
 
 
-@pytest.mark.parametrize("split", ["a/b", "", ".hidden", "a+b", "a b"])
+def test_a_folder_whose_name_is_too_long(tmp_path):
+    with pytest.raises(UserError, match="cannot be made .*Choose another --output_dir"):
+        write(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("split", ["a/b", "", ".hidden", "a+b", "a b", "ä" * 76])
 def test_bad_names_of_splits(tmp_path, split):
     with pytest.raises(UserError, match="cannot name a split"):
         records.Writer(str(tmp_path)).write_split(split, SPEC, ITEMS, read)

@@ -130,6 +130,10 @@ def test_what_fits_is_found(monkeypatch, tmp_path, prepared):
             ("--mask=below/named", "--offset", "-1"),
             lambda labels: np.where(labels == 0, 255, labels - 1),
         ),
+        (
+            ("--mask=trimap", "--offset=-1", "--num_classes=2", "--map", "3=ignore"),
+            lambda labels: np.choose(labels, [0, 1, 255]),
+        ),
         (("--mask=below/numbers",), lambda labels: labels),
         (("--mask=triple",), lambda labels: labels),
         (
@@ -191,8 +195,8 @@ def test_slices(monkeypatch, tmp_path, prepared):
             "no feature 'mask'. Name one with --mask: .*below/named .LabeledImage",
         ),
         (("--image=image", "--mask=trimap"), "Add --num_classes=N, or --class_names"),
-        (("--image=image", "--offset=1"), "--offset must be 0 or less"),
         (("--image=image", "--map", "0=1", "0=2"), "another meaning before"),
+        (("--image=image", "--offset=-1", "--map", "2=0"), "another meaning before"),
         (
             ("--image=image", "--mask=yes_no", "--num_classes=2"),
             "'yes_no' hold only 0 and 255.*--map 255=1",

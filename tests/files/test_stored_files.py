@@ -15,9 +15,12 @@ from wss.files import stored_files
         (b" \n\n", "empty"),
         (b"\0\0\0", "damaged: it is no text"),
         (b"\x80abc", "damaged: it is no text"),
-        (b"[1, 2", "damaged: it is not what wss writes there"),
-        (b'"x"', "damaged: it is not what wss writes there"),
-        (b"[" * 100000, "damaged: it is not what wss writes there"),
+        (b"[1, 2", "damaged, or another program's: it is not what wss writes there"),
+        (b'"x"', "damaged, or another program's: it is not what wss writes there"),
+        (
+            b"[" * 100000,
+            "damaged, or another program's: it is not what wss writes there",
+        ),
     ],
 )
 def test_damage_is_one_line(tmp_path, content, reason):

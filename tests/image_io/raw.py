@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 
@@ -33,21 +34,27 @@ def tiff(
     order: str = "<",
     deflated: bool = False,
     white_is_zero: bool = False,
+    photometric: Optional[int] = None,
+    sample_format: int = 1,
 ) -> bytes:
     """A TIFF of one strip; `order` is that of its bytes."""
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     data = b"".join(_packed(pixels, bits, order))
     data = zlib.compress(data) if deflated else data
+    if photometric is None:
+        photometric = 2 if channels > 1 else 0 if white_is_zero else 1
     tags = [
         *((256, _SHORT, [width]), (257, _SHORT, [height])),
         *((258, _SHORT, [bits] * channels), (259, _SHORT, [8 if deflated else 1])),
-        (262, _SHORT, [2 if channels > 1 else 0 if white_is_zero else 1]),
+        (262, _SHORT, [photometric]),
         *((273, _LONG, [8]), (277, _SHORT, [channels]), (278, _SHORT, [height])),
         (279, _LONG, [len(data)]),
     ]
     if channels == 4:
         tags.append((338, _SHORT, [2]))
+    if sample_format != 1:
+        tags.append((339, _SHORT, [sample_format] * channels))
     data += b"\0" * (len(data) % 2)
     more_at = 8 + len(data) + 2 + 12 * len(tags) + 4
     entries, more = b"", b""

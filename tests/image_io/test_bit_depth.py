@@ -137,3 +137,9 @@ def test_the_brightest_number_of_a_file(tmp_path):
         assert bit_depth.brightest(str(tmp_path / "a")) == expected
     Image.new("L", (3, 3)).save(tmp_path / "a.jpg")
     assert bit_depth.brightest(str(tmp_path / "a.jpg")) is None
+
+
+def test_8_bits_with_sign(tmp_path):
+    numbers = np.array([[-1, 0, 127], [-128, 1, 2]], np.int8)
+    content = raw.tiff(numbers.view(np.uint8), 8, sample_format=2)
+    np.testing.assert_array_equal(stored(tmp_path / "a.tif", content), numbers)

@@ -50,5 +50,6 @@ def read_json(path: str, make: Callable[[Any], Any], advice: str) -> Any:
         return make(json.loads(text))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{path} is damaged: it is not what wss writes there. {advice}"
+            f"{path} is damaged, or another program's: it is not what wss writes "
+            f"there. {advice}"
         ) from error

@@ -22,6 +22,7 @@ _COLOURS = ("RGB", "RGBA")
 _ALPHA = 3
 
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_SAMPLE_FORMAT, _SIGNED = 339, 2
 # Pillow's names of 16 bits end with the order of their bytes; read in the other order,
 # the byte that it keeps is the lower one.
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -59,7 +60,7 @@ def is_scaled(encoded: bytes, image: Image.Image) -> bool:
     if image.format == "PPM":
         header = _PNM.match(encoded)
         return bool(header) and int(header[4]) not in (255, _LARGEST)
-    if image.mode == "1" or _is_white_zero(image):
+    if image.mode == "1" or _is_white_zero(image) or _is_signed(image):
         return image.mode != "1"
     return image.mode == "L" and bits_per_channel(encoded, image) < MIN_BITS
 
@@ -86,6 +87,8 @@ def stored_numbers(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
             f"In the file {path}, 0 stands for white: it stores other numbers than "
             "viewers show. Save it as PNG."
         )
+    if _is_signed(image):
+        return shown.view(np.int8).astype(np.int32)
     if image.format == "PPM":
         return _pnm_numbers(encoded, path)
     if image.mode in _COLOURS:
@@ -128,17 +131,26 @@ def to_8_bits(numbers: np.ndarray, bits: Optional[int], path: str) -> np.ndarray
             f"{highest}: nothing says which number is white. Save it with 8 bits."
         )
     bits = bits or MAX_BITS
+    check_bits(highest, bits, path)
+    scaled = numbers >> (bits - MIN_BITS)
+    if numbers.ndim == 3:  # Opaque is 65535, whatever the range of colours.
+        scaled[..., _ALPHA:] = numbers[..., _ALPHA:] >> (MAX_BITS - MIN_BITS)
+    return scaled.astype(np.uint8)
+
+
+def check_bits(highest: int, bits: int, path: str) -> None:
+    """Refuses an image, whose largest number is given, that has more than `bits` bits.
+
+    Raises:
+      UserError: naming the image and the bits that it has.
+    """
     if highest >= 2**bits:
         raise UserError(
             f"The image {path} holds numbers up to {highest}, but the images of its "
             f"data set have {bits} bits (0 to {2**bits - 1}). Save it in that range; "
             "or write all splits anew, to another --output_dir, with data_prep.folder "
-            f"--image_bits={highest.bit_length()}."
+            f"--image_bits={bits_of(highest)}."
         )
-    scaled = numbers >> (bits - MIN_BITS)
-    if numbers.ndim == 3:  # Opaque is 65535, whatever the range of colours.
-        scaled[..., _ALPHA:] = numbers[..., _ALPHA:] >> (MAX_BITS - MIN_BITS)
-    return scaled.astype(np.uint8)
 
 
 def extremes(numbers: np.ndarray, path: str) -> tuple[int, int]:
@@ -177,6 +189,15 @@ def brightest(path: str) -> Optional[int]:
 
 def _is_white_zero(image: Image.Image) -> bool:
     return image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Whether 8 bits of a TIFF are -128 to 127; Pillow shows them as 0 to 255."""
+    return (
+        image.format == "TIFF"
+        and image.mode == "L"
+        and max(image.tag_v2.get(_SAMPLE_FORMAT, (1,))) == _SIGNED
+    )
 
 
 def _pnm_numbers(encoded: bytes, path: str) -> np.ndarray:

@@ -40,6 +40,7 @@ _BITS_PER_SAMPLE = 258
 # Where a file's header is: that of PGM and PPM may hold comments.
 _HEADER = 4096
 _JPEG_BEGINS = b"\xff\xd8"
+_TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_DEPTH_AT = 24
 
@@ -96,6 +97,11 @@ def load(
             inside = f"The {kind} {path} is {heif.kind(encoded)} inside."
             raise UserError(f"{inside} {heif.ADVICE}") from error
         reason = f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"
+        if encoded.startswith(_TIFF_BEGINS):
+            reason = (
+                "it is a TIFF whose bands, numbers or layout are not read, or damaged; "
+                "saved as PNG it can be"
+            )
         raise _unreadable(kind, path, reason) from error
     except Image.DecompressionBombError as error:
         raise UserError(

@@ -74,11 +74,20 @@ def scan(folder: str, suffix: str = "", pattern: Optional[Pattern] = None) -> Fo
         raise _no_image(f"{ending or like} in {folder}", folder, left_out)
     for name, paths in found.items():
         if len(paths) > 1:
-            raise UserError(
-                f"Two files have the id '{name}': {' and '.join(sorted(paths))}. "
-                "Remove or rename one."
-            )
+            raise _same_id(name, sorted(paths), pattern)
     return Found({name: found[name][0] for name in sorted(found)}, sorted(left_out))
+
+
+def _same_id(name: str, paths: Sequence[str], pattern: Pattern) -> UserError:
+    advice = "Remove or rename one."
+    first, second, *_ = (os.path.splitext(path)[1] for path in paths)
+    if first != second:
+        advice = (
+            "Remove or rename one; data_prep.folder takes one kind alone with "
+            f"--image_pattern='{pattern.text}{first}', and for masks with "
+            f"--mask_pattern='{pattern.text}{second}'."
+        )
+    return UserError(f"Two files have the id '{name}': {' and '.join(paths)}. {advice}")
 
 
 def find(folder: str) -> dict[str, str]:

@@ -223,6 +223,9 @@ def test_damaged_images(tmp_path, ending):
 def test_what_is_said_about_damaged_images(tmp_path):
     assert "(the file is empty)" in broken(tmp_path, "a.jpg", b"")
     assert "(it is none of JPEG, PNG, " in broken(tmp_path, "a.jpg", b"text")
+    grey_with_two_more = raw.tiff(np.zeros((2, 3, 3)), 8, photometric=1)
+    message = broken(tmp_path, "a.tif", grey_with_two_more)
+    assert "(it is a TIFF whose bands, numbers or layout are not read, " in message
     assert "Repair it or leave it out." in broken(tmp_path, "a.jpg", b"text")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "missing.jpg")
     with pytest.raises(UserError, match="link.jpg cannot be read .No such file"):

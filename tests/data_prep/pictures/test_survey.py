@@ -8,8 +8,10 @@ from PIL import Image
 
 from data_prep.pictures import masks, survey
 from data_prep.sources.pairing import Item
+from tests.data_prep import trees
 from tests.image_io import raw
 from wss.errors import UserError
+from wss.image_io import discovery
 
 MASK = np.array([[0, 1, 2, 2], [1, 1, 0, 1]], np.uint8)
 BLACK, RED, GREEN = (0, 0, 0), (128, 0, 0), (0, 128, 0)
@@ -63,6 +65,11 @@ def test_earlier_splits_have_decided(tmp_path, decide):
     assert decide("a", earlier={"train": {"image_bits": 12}}).image_bits == 8
     with pytest.raises(UserError, match="split 'labeled' was written with .*bits=12"):
         decide("a", earlier=earlier, image_bits=13)
+    save_deep(tmp_path, c=4096, d=5000, e=4095)
+    with pytest.raises(UserError, match="/d holds .* up to 5000, .* 12 bits .*bits=13"):
+        decide("acde", earlier=earlier)
+    assert decide("acde", earlier=earlier, skip_broken=True).image_bits == 12
+    assert decide("ae", earlier=earlier).image_bits == 12
 
 
 def test_palettes_in_another_order(tmp_path, decide):
@@ -178,3 +185,58 @@ def test_broken_masks_are_left_to_the_writer(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     survey.check_binaries([str(tmp_path / "a.png")], 255)
     survey.check_binaries([], 255)
+
+
+FLAT = np.repeat([[0, 1, 2]], 9, axis=0).repeat(9, axis=1)
+
+
+@pytest.mark.parametrize(
+    "image, mask, both, alone",
+    [
+        (
+            "images/x/a{}.jpg",
+            "masks/x/a{}.png",
+            "give --images=./images --masks=./masks",
+            "give --images=./images.",
+        ),
+        (
+            "a{}.jpg",
+            "a{}_L.png",
+            "add --masks=. --mask_pattern='{id}_L'",
+            "add --image_pattern='{id}.jpg'",
+        ),
+        (
+            "img_{}.jpg",
+            "mask_{}.png",
+            "add --masks=. --image_pattern='img_{id}' --mask_pattern='mask_{id}'",
+            "add --image_pattern='img_{id}'",
+        ),
+        (
+            "a{}.png",
+            "a{}_mask.png",
+            "add --masks=. --mask_pattern='{id}_mask'",
+            "move the masks to another folder",
+        ),
+    ],
+)
+def test_masks_among_images(tmp_path, monkeypatch, image, mask, both, alone):
+    monkeypatch.chdir(tmp_path)
+    for i in range(50):
+        trees.save_image(tmp_path / image.format(i), 24, 24, seed=i)
+    for i in range(0, 50, 10):
+        trees.save_mask(tmp_path / mask.format(i), FLAT)
+    paths = discovery.find(".")
+    with pytest.raises(UserError) as error:
+        survey.check_no_masks(".", list(paths), paths)
+    assert str(error.value).startswith(
+        f". holds masks beside its images: 5 pairs such as ./{image.format(0)} and "
+        f"./{mask.format(0)}. To write both, {both}; to write the images alone, {alone}"
+    )
+
+
+def test_photos_whose_names_pair_are_no_masks(tmp_path):
+    for i, name in enumerate(("left/a", "right/a", "labels/b", "shop/b", "c", "x/d")):
+        trees.save_image(tmp_path / f"{name}.png", 24, 24, seed=i)
+    trees.save_mask(tmp_path / "chart.png", FLAT)
+    paths = discovery.find(str(tmp_path))
+    survey.check_no_masks(str(tmp_path), list(paths), paths)

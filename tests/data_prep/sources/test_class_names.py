@@ -83,6 +83,7 @@ def test_names_stay_as_they_are(tmp_path, names):
         ("0 sky\n2 road", "the number 2 is no class id"),
         ("0: sky\n1: road\n255: void", "line 3: in '255: void' the number 255 is"),
         ("1 sky\n1 road\n3 car", "line 2: in '1 road' the number 1 is"),
+        ("sky,road,car", "line 1: 'sky,road,car' has several columns. Write the names"),
         ("name,r,g,b\nsky,0,0,0\nroad,1,1,1", "line 2: .* have several columns"),
         ("0,sky,0,0,0\n1,road,9,9,9", "line 1: 'sky,0,0,0' and all other lines have"),
         ("128 64 128 road\n0 0 0 sky", "the number 128 is no class id"),

@@ -77,3 +77,21 @@ def test_one_folder_in_the_other(tmp_path, images, masks):
     text = proposals.propose(str(tmp_path / images), str(tmp_path / masks))
     kind = "image_pattern='photos" if images == "." else "mask_pattern='masks"
     assert text.startswith(f"Add --{kind}/{{id}}', if")
+
+
+def test_numbers_in_names_pair_no_images_and_masks(tmp_path):
+    for name in [*numbered("p{}.jpg"), *numbered("p{}.png")]:
+        (tmp_path / name).touch()
+    assert not proposals.propose(str(tmp_path), str(tmp_path))
+
+
+def test_folders_of_one_name_belong_together(tmp_path):
+    for part in ("train", "val"):
+        for name in numbered(f"{part}/a{{}}.png"):
+            for kind in ("images", "labels"):
+                (tmp_path / kind / part).mkdir(parents=True, exist_ok=True)
+                (tmp_path / kind / name).touch()
+    for part in ("train", "val"):
+        images, labels = f"{tmp_path}/images/{part}", f"{tmp_path}/labels"
+        text = proposals.propose(images, labels)
+        assert text.startswith(f"Add --mask_pattern='{part}/{{id}}', if")

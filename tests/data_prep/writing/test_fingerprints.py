@@ -87,14 +87,20 @@ def test_a_run_that_was_stopped_while_moving_tells_of_changes(
     assert trees.decode(tmp_path / "out", "train")[0]["image"][0, 0, 0] == ord("x")
 
 
-def test_splits_of_earlier_versions_are_kept(tmp_path, items):
+def test_splits_of_earlier_versions_are_kept(tmp_path, items, capsys):
     out = tmp_path / "out"
     write(out, items)
     manifest = trees.manifest(out)
     del manifest["splits"]["train"]["sources"]
     (out / "dataset.json").write_text(trees.json.dumps(manifest))
     change(items[0], "x")
+    before = trees.contents(out)
+    capsys.readouterr()
     write(out, items)
+    assert trees.contents(out) == before
+    line, _ = capsys.readouterr().out.splitlines()
+    assert line.startswith("train: an earlier version wrote this split")
+    assert line.endswith("add --overwrite.")
 
 
 def test_only_files_count(tmp_path, monkeypatch):

@@ -47,8 +47,8 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
         file_name,
         _checked,
         "If data_prep wrote it, put back a copy, or move it away and write the data "
-        "set again with --overwrite. If it is another program's, keep the data set in "
-        "another folder.",
+        "set again with --overwrite. If another program did, give data_prep another "
+        "--output_dir.",
     )
 
 
