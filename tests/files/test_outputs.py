@@ -141,7 +141,6 @@ def test_results_are_known_below_their_folder_only(folder):
     assert not OutputFolder(f"{folder}/out").has_written(f"{folder}/a.png")
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_is_known_is_noted_once(tmp_path):
     for _ in range(3):
         OutputFolder(str(tmp_path)).write("a", b"a")
@@ -151,6 +150,7 @@ def test_what_is_known_is_noted_once(tmp_path):
     assert not OutputFolder(str(tmp_path)).foreign(["a", "b"])
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_a_list_that_is_no_file_is_not_waited_for(tmp_path, make):
     make(tmp_path / LIST)
     with pytest.raises(UserError, match="no regular file"):
