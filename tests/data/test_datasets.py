@@ -141,7 +141,10 @@ def test_broken_descriptions(tmp_path, content, reason):
         {"class_names": "sky"},
         {"class_names": [1, 2]},
         {"ignore_label": "255"},
+        {"ignore_label": -1},
         {"splits": []},
+        {"splits": {"val": {"examples": 2, "options": {"image_bits": "12"}}}},
+        {"splits": {"val": {"examples": 2, "options": [1]}}},
         {"splits": {"train": {}}},
     ],
 )
