@@ -19,7 +19,8 @@ RUN python -m pip install --no-cache-dir --upgrade pip \
     && rm -rf /opt/wss \
     && useradd --create-home wss
 
-ENV PYTHONUNBUFFERED=1
+# Any user may keep matplotlib's cache there.
+ENV PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp/matplotlib
 USER wss
 WORKDIR /work
 CMD ["python", "-m", "wss.train", "--help"]

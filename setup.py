@@ -41,6 +41,7 @@ setup(
     package_data={
         "gin_configs": ["*.gin", "base/*.gin"],
         "data_prep": ["splits/SHA256SUMS", "splits/*/*.txt"],
+        "wss.visualization": ["*.jinja"],
     },
     install_requires=[
         "tensorflow>=2.15.1,<2.16" + ADDONS_LANE,
@@ -58,14 +59,15 @@ setup(
         "numpy",
         "absl-py",
         "gin-config>=0.5",
+        "jinja2>=3",
+        "matplotlib>=3.7",
         "pillow>=9.1",
+        "scipy>=1.9",
         "tqdm",
     ],
     extras_require={
         # More images than one machine converts: data_prep ... --runner.
         "beam": ["apache-beam"],
-        # SBD's masks for PASCAL VOC as they are published, in MATLAB's format.
-        "sbd": ["scipy"],
         # Photos of phones: HEIC and AVIF.
         "heif": ["pillow-heif"],
         "test": ["pytest", "pytest-xdist"],

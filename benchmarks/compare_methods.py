@@ -28,8 +28,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from wss import line_chart
-
 METHODS = {
     "supervised": "_supervised",
     "FixMatch": "_fixmatch",
@@ -252,11 +250,14 @@ def report(rows: Sequence[Mapping[str, Any]], flags: argparse.Namespace) -> None
     with open(os.path.join(flags.output_dir, f"{name}.json"), "w") as file:
         json.dump(list(rows), file, indent=2)
     if flags.docs:
+        from wss.visualization import figures
+
         chart = os.path.join("pictures", f"{name}.svg")
         os.makedirs(os.path.join(flags.docs, "pictures"), exist_ok=True)
         curves = {row["name"]: mean_curve(row["curves"]) for row in rows}
+        figure = figures.curves(curves, "step", "mIoU (%)")
         with open(os.path.join(flags.docs, chart), "w", encoding="utf-8") as file:
-            file.write(line_chart.draw(curves, "step", "mIoU (%)"))
+            file.write(figures.svg(figure, name, background="white"))
         path = os.path.join(flags.docs, "results.md")
         document = ""
         if os.path.exists(path):

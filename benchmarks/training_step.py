@@ -48,13 +48,14 @@ def make_step(
     import tensorflow as tf
 
     imported = time.perf_counter()
-    from wss import cost, panels
+    from wss import cost
     from wss.data.datasets.spec import pascal_palette
     from wss.models import tf1_checkpoint
     from wss.models.batch_norm import collect_batch_statistics
     from wss.models.deeplab import DeepLabV3Plus
     from wss.training import determinism
     from wss.training.train_step import TrainingStep
+    from wss.visualization import label_colors
 
     determinism.configure()
     tf.keras.mixed_precision.set_global_policy(precision)
@@ -74,7 +75,9 @@ def make_step(
             jit_compile=jit_compile,
             collect_statistics=collect_batch_statistics,
             scales_loss=precision == "mixed_float16",
-            render=functools.partial(panels.render, palette=pascal_palette(classes)),
+            render=functools.partial(
+                label_colors.render, palette=pascal_palette(classes)
+            ),
         )
     iterator = _repeated(make_batch(batch // replicas, crop, classes), strategy)
     built = time.perf_counter()

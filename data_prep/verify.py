@@ -12,6 +12,7 @@ program wrote, --dataset names them.
 Exit status: 0 all is well, 1 something is wrong with the data, 2 with the command.
 """
 
+import errno
 import os
 import re
 import sys
@@ -22,18 +23,20 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep import command_line
-from data_prep.checking import checks, contact_sheet, reading
+from data_prep.checking import checks, reading
 from data_prep.checking.tally import Tally
 from wss.cli import number
 from wss.data.datasets import manifest as manifests
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError, reason
+from wss.files.outputs import OutputFolder
 from wss.settings import Natural
+from wss.visualization import figures
 
 gfile = tf.io.gfile
 
 _SHEET = "contact_sheet.png"
-_PICTURES = 2 * contact_sheet.PAIRS_PER_ROW  # of a split, on the sheet
+_PICTURES = 2 * figures.PAIRS_PER_ROW  # of a split, on the sheet
 _UNFINISHED = re.compile(r"(?P<folder>\.(?P<split>.+)\.partial)/?")
 _MAX_PROBLEMS = 20
 _NO_CLASS_ROWS = 8
@@ -137,10 +140,10 @@ def draw_sheet(
         chosen = split.tally.choose(_PICTURES)
         heading = f"{split.name}: {len(chosen)} of {split.tally.images} images"
         if chosen:
-            pictures = [_picture(split.decode(index)) for index in chosen]
-            rows.append(contact_sheet.Row(heading, pictures))
+            examples = [_example(split.decode(index)) for index in chosen]
+            rows.append(figures.SplitExamples(heading, examples))
     try:
-        contact_sheet.save(contact_sheet.draw(rows, spec), path)
+        save_sheet(figures.png(figures.contact_sheet(rows, spec)), path)
     except (OSError, tf.errors.OpError) as error:
         return (
             f"The contact sheet could not be saved ({reason(error)}). Name another "
@@ -149,8 +152,28 @@ def draw_sheet(
     return None
 
 
-def _picture(example: Mapping[str, np.ndarray]) -> contact_sheet.Picture:
-    return contact_sheet.Picture(
+def save_sheet(content: bytes, path: str) -> None:
+    """Writes the sheet to any place that gfile knows.
+
+    Raises:
+      FileExistsError: the file there was not written by this command, or was changed
+        since.
+    """
+    folder, name = os.path.split(path)
+    if "://" in path:
+        with gfile.GFile(path, "wb") as file:
+            file.write(content)
+        return
+    if not os.path.isdir(folder or os.curdir):
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)
+    output = OutputFolder(folder or os.curdir)
+    if output.foreign([name]):
+        raise FileExistsError(errno.EEXIST, f"{path} is no sheet of this command", path)
+    output.write(name, content)
+
+
+def _example(example: Mapping[str, np.ndarray]) -> figures.Example:
+    return figures.Example(
         example["name"].decode(errors="replace"),
         example["image"],
         example["label"] if example["has_label"] else None,

@@ -125,7 +125,7 @@ def _predictions(model_dir: str) -> List[list]:
     import tensorflow as tf
 
     from wss import runs
-    from wss.panels import colour_labels
+    from wss.visualization.label_colors import color_labels
 
     trained = runs.open_trained(model_dir)
     predictor = trained.predictor(trained.restored_model()[0])
@@ -135,8 +135,8 @@ def _predictions(model_dir: str) -> List[list]:
         rows.append(
             (
                 tf.cast(batch["image"], tf.uint8)[0].numpy(),
-                colour_labels(batch["label"], trained.spec.palette)[0].numpy(),
-                colour_labels(labels, trained.spec.palette)[0].numpy(),
+                color_labels(batch["label"], trained.spec.palette)[0].numpy(),
+                color_labels(labels, trained.spec.palette)[0].numpy(),
             )
         )
     return [list(column) for column in zip(*rows)]

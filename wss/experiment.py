@@ -21,7 +21,7 @@ from typing import (
 import gin
 import tensorflow as tf
 
-from wss import config, panels
+from wss import config
 from wss.data import datasets, input_pipeline, parsing
 from wss.errors import UserError, first_line
 from wss.evaluation.evaluator import Evaluator, restore_method, restore_model
@@ -45,6 +45,7 @@ from wss.training import (
 )
 from wss.training.loop import Trainer
 from wss.training.train_step import TrainingStep
+from wss.visualization import label_colors
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
@@ -372,7 +373,9 @@ class Experiment:
                 accumulation_steps=self.accumulation_steps,
                 scales_loss=self.precision == "mixed_float16",
                 collect_statistics=collect_batch_statistics,
-                render=functools.partial(panels.render, palette=self.spec.palette),
+                render=functools.partial(
+                    label_colors.render, palette=self.spec.palette
+                ),
             )
 
     def _build_evaluator(

@@ -1,21 +1,21 @@
-"""Shows what trainings learned: panels of images, and a page with all about them.
+"""Shows what runs learned: panels of images, and a page with all about them.
 
     python -m wss.vis --model_dir=runs/my_voc --output_dir=looks/my_voc
     python -m wss.vis --model_dir=runs/my_voc --output_dir=looks/cats \\
         --images 2007_000033 2007_000042 --classes cat dog
 
-or side by side, for trainings on the same classes:
+or side by side, for runs on the same classes:
 
     python -m wss.vis --model_dir runs/baseline runs/pseudoseg runs/pseudoseg_weakly \\
         --names baseline PseudoSeg "with image labels" --output_dir=looks/compared
 
-evaluates the trainings on their EVAL_SPLIT and writes
+evaluates the runs on their EVAL_SPLIT and writes
 
     report.html     scores, curves, classes, confusion, configuration, images; one file
-    figure.png      the images: truth, and the prediction of each training
-    panels/         the same pictures, and all others, one by one
+    figure.png      the images: truth, and the prediction of each run
+    panels/         every panel in its full size, one file each
 
-By default these are the images of the highest and of the lowest mean IoU.
+The default is the images of the highest and of the lowest mean IoU.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from wss.files.outputs import OutputFolder
 from wss.settings import Natural
 
 if TYPE_CHECKING:
-    from wss.report.page import Shown
-    from wss.report.pictures import Panel
-    from wss.report.trained import Measured, TrainedRun
+    from wss.visualization.figures import Panel
+    from wss.visualization.report import Shown
+    from wss.visualization.run_results import Measured, TrainedRun
 
 _PAGE, _FIGURE, _PANELS = "report.html", "figure.png", "panels"
 _SHOWN_BY_DEFAULT = 4  # Of the best, and of the worst.
@@ -46,19 +46,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def show(options: argparse.Namespace) -> None:
-    """Evaluates the trainings and writes page, figure and panels.
+    """Evaluates the runs and writes page, figure and panels.
 
     Raises:
-      UserError: nothing was trained, trainings that do not fit together, an unknown
-        image or class, or the folder can not be written.
+      UserError: nothing was trained, runs that cannot be compared, an unknown image or
+        class, or a folder that cannot be written.
     """
     model_dirs = name_runs(options.model_dir, options.names)
     # TensorFlow takes seconds to import: late, so that --help answers at once.
-    from wss.report import choice, trained
+    from wss.visualization import report, run_results
 
-    wanted = choice.Wanted(options.images, options.first, options.best, options.worst)
+    wanted = report.Wanted(options.images, options.first, options.best, options.worst)
     if not wanted.count:
-        wanted = choice.Wanted(best=_SHOWN_BY_DEFAULT, worst=_SHOWN_BY_DEFAULT)
+        wanted = report.Wanted(best=_SHOWN_BY_DEFAULT, worst=_SHOWN_BY_DEFAULT)
     if wanted.count > _MOST_IMAGES:
         raise UserError(
             f"{wanted.count} images are too many for a page: choose at most "
@@ -68,7 +68,7 @@ def show(options: argparse.Namespace) -> None:
     folder.check([_PAGE, _FIGURE, *folder.below(_PANELS)])
     with folder.explained():
         os.makedirs(options.output_dir, exist_ok=True)
-    runs = trained.open_all(
+    runs = run_results.open_all(
         model_dirs,
         options.checkpoint,
         [*cli.view_bindings(options), *options.gin_bindings],
@@ -76,10 +76,10 @@ def show(options: argparse.Namespace) -> None:
     )
     classes = class_ids(options.classes, runs[0].spec)
     if wanted.names:
-        choice.check_names(wanted.names, runs[0].names(), runs[0].split)
+        report.check_names(wanted.names, runs[0].names(), runs[0].split)
     measured = [run.measure() for run in runs]
     check_images(runs, measured)
-    chosen = choice.choose(wanted, [one.images for one in measured])
+    chosen = report.choose(wanted, [one.images for one in measured])
     groups = _look(runs, measured, chosen, classes)
     with folder.explained():
         _write(folder, runs, measured, groups)
@@ -89,7 +89,7 @@ def show(options: argparse.Namespace) -> None:
 
 
 def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]:
-    """The folders by the names to show: given, or those of the folders.
+    """The folders by the names to show: given names, or those of the folders.
 
     Raises:
       UserError: not as many names as folders, or two that are the same.
@@ -105,9 +105,7 @@ def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]
             names = [os.path.normpath(path) for path in model_dirs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if list(names).count(name) > 1)
-        raise UserError(
-            f"Two trainings are called '{twice}'. Give each a name: --names"
-        )
+        raise UserError(f"Two runs are called '{twice}'. Give each a name: --names")
     return dict(zip(names, model_dirs))
 
 
@@ -129,7 +127,7 @@ def class_ids(classes: Sequence[str], spec) -> List[int]:
 
 
 def check_images(runs: Sequence["TrainedRun"], measured: Sequence["Measured"]) -> None:
-    """Raises a UserError where two trainings were evaluated on different images."""
+    """Raises a UserError where two runs were evaluated on different images."""
     names = [[image.name for image in one.images] for one in measured]
     for run, other in zip(runs, names):
         if other != names[0]:
@@ -147,17 +145,17 @@ def _look(
     classes: Sequence[int],
 ) -> Dict[str, List["Shown"]]:
     """The images to show, by title."""
-    from wss.report import page, pictures
+    from wss.visualization import report
 
     places = [place for group in chosen.values() for place in group]
     shared, own = {}, {place: {} for place in places}
     for run in runs if places else ():
         for place, sight in run.look(places, probabilities=bool(classes)):
-            shared[place] = pictures.shared_panels(sight, run.spec)
-            own[place][run.name] = pictures.own_panels(sight, run.spec, classes)
+            shared[place] = report.shared_panels(sight, run.spec)
+            own[place][run.name] = report.own_panels(sight, run.spec, classes)
     return {
         title: [
-            page.Shown(
+            report.Shown(
                 name=measured[0].images[place].name,
                 mean_iou=[one.images[place].mean_iou for one in measured],
                 shared=shared[place],
@@ -176,7 +174,7 @@ def _write(
     groups: Mapping[str, Sequence["Shown"]],
 ) -> None:
     from wss.image_io import writing
-    from wss.report import page, pictures
+    from wss.visualization import figures, report
 
     def write(panels: Mapping[str, "Panel"], place: str) -> None:
         for title, panel in zip(_parts_of_paths(panels), panels.values()):
@@ -194,8 +192,8 @@ def _write(
             for one in shown
         ]
         titles = [*shown[0].shared, *(run.name for run in runs)]
-        folder.write(_FIGURE, writing.picture(pictures.sheet(rows, titles)))
-    folder.write(_PAGE, page.render(runs, measured, groups).encode())
+        folder.write(_FIGURE, figures.png(figures.image_grid(rows, titles)))
+    folder.write(_PAGE, report.render(runs, measured, groups).encode())
 
 
 def _parts_of_paths(names: Iterable[str]) -> List[str]:
@@ -221,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="DIR",
-        help="folders of the trainings",
+        help="folders of the runs",
     )
     parser.add_argument("--output_dir", required=True, metavar="DIR")
     parser.add_argument(
@@ -229,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="what to call the trainings (default: their folders)",
+        help="what to call the runs (default: their folders)",
     )
     cli.add_checkpoint_flag(parser)
     parser.add_argument(

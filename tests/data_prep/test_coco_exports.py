@@ -165,7 +165,6 @@ def test_photos_that_a_tool_turned_upright(monkeypatch, tmp_path):
     "change, flags, message",
     [
         ({}, ("--split", "val"), "belong together, with one --split"),
-        ({}, ("--annotations=",), "--annotations and --images belong together"),
         ({}, ("--annotations=no.json",), "There is no no.json.*--annotations"),
         (
             {"images": [{"id": 0, "file_name": "x.jpg", "height": 40, "width": 60}]},

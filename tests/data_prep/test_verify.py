@@ -402,7 +402,7 @@ def test_chosen_splits_and_another_place_for_the_sheet(monkeypatch, capsys, tmp_
     write(tmp_path, "train", [example("a")])
     write(tmp_path, "val", [example("b")])
     describe(tmp_path, train=1, val=1)
-    sheet = tmp_path / "look" / "here.png"
+    sheet = tmp_path / "look" / "here"  # A PNG whatever its name.
     flags = ("--split", "val", f"--contact_sheet={sheet}")
     status, lines, _ = run(monkeypatch, capsys, tmp_path, *flags)
     assert status == 0
@@ -412,7 +412,9 @@ def test_chosen_splits_and_another_place_for_the_sheet(monkeypatch, capsys, tmp_
     sheet.parent.mkdir()
     status, lines, _ = run(monkeypatch, capsys, tmp_path, *flags)
     assert f"Look at {sheet}: are the masks right?" in lines
-    assert sheet.exists() and not (tmp_path / "contact_sheet.png").exists()
+    with Image.open(sheet) as image:
+        assert image.format == "PNG"
+    assert not (tmp_path / "contact_sheet.png").exists()
 
 
 def test_the_sheet_replaces_no_picture_of_a_user(monkeypatch, capsys, tmp_path):

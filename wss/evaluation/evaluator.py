@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from wss import charts
 from wss.data import parsing, views
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -208,6 +207,8 @@ class Evaluator:
         self, scores: Scores, summaries: Mapping[str, Mapping[str, Any]], step: int
     ) -> None:
         """Curves and pictures in TensorBoard."""
+        from wss.visualization import figures  # Takes half a second.
+
         (_, metrics), *others = summaries.items()
         values = {"evaluation/iou/mIoU": metrics["mean_iou"]}
         for name, iou in metrics["class_iou"].items():
@@ -223,15 +224,16 @@ class Evaluator:
         events = Summaries(self._events_dir())
         events.scalars(values, step)
         names = self._spec.class_names
-        bars = charts.iou_bars(
-            scores.class_iou, scores.mean_iou, names, self._spec.palette
-        )
+        charts = {
+            "confusion": figures.confusion_matrix(scores.confusion, names),
+            "iou_bars": figures.iou_bars(
+                scores.class_iou, scores.mean_iou, names, self._spec.palette
+            ),
+        }
         events.images(
             {
-                "evaluation/confusion": charts.confusion_matrix(
-                    scores.confusion, names
-                ),
-                "evaluation/iou_bars": bars,
+                f"evaluation/{name}": figures.pixels(chart)
+                for name, chart in charts.items()
             },
             step,
         )

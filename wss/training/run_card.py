@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Optional
 import gin
 import tensorflow as tf
 
-from wss import charts, config, cost
+from wss import config, cost
 from wss.evaluation import results
 from wss.files import outputs
 from wss.methods.base import Method
@@ -144,8 +144,10 @@ def show_start(experiment: Any, graph: tf.Graph, trainer: Any) -> float:
         trainer.summaries.text(tag, text, step)
     if step == 0:
         spec = experiment.spec
-        legend = charts.legend(spec.class_names, spec.palette)
-        trainer.summaries.images({"samples/legend": legend}, step)
+        from wss.visualization import figures  # Takes half a second.
+
+        legend = figures.class_legend(spec.class_names, spec.palette)
+        trainer.summaries.images({"samples/legend": figures.pixels(legend)}, step)
     return operations
 
 

@@ -1,4 +1,4 @@
-"""A training that is over: its scores image by image, and what it sees in an image."""
+"""A finished run: its scores by image, its curves, and what it sees in an image."""
 
 import dataclasses
 import os
@@ -15,8 +15,21 @@ from wss.errors import UserError
 from wss.evaluation import results
 from wss.experiment import Experiment
 from wss.ops.metrics import ConfusionMatrix, Scores, scores
-from wss.report.choice import ImageScore
 from wss.training import curves, run_card
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageScore:
+    """How well one image is segmented.
+
+    Attributes:
+      name: of the image.
+      mean_iou: over the classes of its label and its prediction, 0..1; None where no
+        pixel is labeled.
+    """
+
+    name: str
+    mean_iou: Optional[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +37,7 @@ class Measured:
     """An evaluation, image by image.
 
     Attributes:
-      images: the scores of each, in the split's order.
+      images: the score of each, in the order of the split.
       total: of all pixels together.
       shrunk_images: how many the network saw as a smaller copy.
     """
@@ -36,7 +49,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Sight:
-    """What a training sees in an image.
+    """What a run sees in an image.
 
     Attributes:
       image: [height, width, 3], uint8.
@@ -57,9 +70,10 @@ class Sight:
 
 
 class TrainedRun:
-    """One training, opened by what it left in its folder.
+    """One run, opened from its folder.
 
-    Several may be open at a time: what its configuration decides is built at once.
+    Several can be open at the same time: whatever depends on the configuration is
+    built at once.
 
     Attributes:
       name: to show.
@@ -67,14 +81,14 @@ class TrainedRun:
       split: the images that it is measured on.
       protocol: how the network sees them, as in metrics.json.
       step: of the checkpoint.
-      record: what run.json says; empty before the end of the training.
+      record: what run.json says; empty before the end of the run.
     """
 
     def __init__(self, name: str, experiment: Experiment, checkpoint: str):
         """Restores a checkpoint: "latest", "best" or a path.
 
         Raises:
-          UserError: there is none, it is damaged, or of another network or method.
+          UserError: it is missing, damaged, or of another network or method.
         """
         self.name = name
         self.model_dir = experiment.model_dir
@@ -86,7 +100,7 @@ class TrainedRun:
         self._predictor = experiment.predictor(method.model)
         self.protocol = self._predictor.protocol()
         self._batches = experiment.evaluation_batches()
-        # Traced now, while gin holds this training's configuration.
+        # Traced now, while gin holds the configuration of this run.
         crop = self._predictor.crop_size
         self._class_scores = tf.function(method.class_scores).get_concrete_function(
             tf.TensorSpec([1, *crop, 3]),
@@ -97,20 +111,20 @@ class TrainedRun:
         self.record = results.read_json(path, _is_record) or {}
 
     def names(self) -> List[str]:
-        """The names of the split's images, in their order."""
+        """The names of the images of the split, in their order."""
         with parsing.user_errors():
             return [batch["name"][0].numpy().decode() for batch in self._batches]
 
     def measure(self) -> Measured:
-        """Evaluates, as `wss.eval` does, and keeps each image's score.
+        """Evaluates as `wss.eval` does, and keeps the score of each image.
 
         Raises:
-          UserError: an image is broken.
+          UserError: an image is damaged.
         """
         confusion = ConfusionMatrix(self.spec.num_classes, self.spec.ignore_label)
         images, sums, shrunk = [], 0, 0
         with parsing.user_errors():
-            # Without a terminal there is nobody to watch a bar.
+            # Without a terminal nobody watches the bar.
             for batch in tqdm(
                 self._batches, desc=self.name, unit=" images", disable=None
             ):
@@ -132,11 +146,11 @@ class TrainedRun:
     def look(
         self, places: Sequence[int], probabilities: bool = False
     ) -> Iterator[Tuple[int, Sight]]:
-        """What it sees in the images at these places of the split.
+        """What it sees in images of the split, with their places.
 
         Args:
-          places: in the split.
-          probabilities: give those of all classes, too.
+          places: of the images in the split, from 0.
+          probabilities: also give the probabilities of all classes.
         """
         wanted = set(places)
         with parsing.user_errors():
@@ -163,7 +177,7 @@ class TrainedRun:
         )
 
     def losses(self) -> Dict[str, List[Tuple[int, float]]]:
-        """The training's losses by step."""
+        """Each loss: step and value."""
         return curves.read(os.path.join(self.model_dir, "train"), "losses")
 
     def mean_ious(self) -> List[Tuple[int, float]]:
@@ -182,19 +196,19 @@ def open_all(
     bindings: Sequence[str] = (),
     tpu: Optional[str] = None,
 ) -> List[TrainedRun]:
-    """Opens trainings that can stand side by side.
+    """Opens runs that can be compared.
 
     Args:
       model_dirs: their folders by the name to show.
       checkpoint: "latest", "best" or a path.
-      bindings: gin statements that win over the trainings'.
+      bindings: gin statements that override those of the runs.
       tpu: name of a TPU.
 
     Raises:
-      UserError: a folder is none of a training, classes or splits differ, or a
-        checkpoint can not be read.
+      UserError: a folder is not that of a run, classes or splits differ, or a
+        checkpoint cannot be read.
     """
-    # All are looked at before the first network is built.
+    # All are checked before the first network is built.
     first = None
     for name, model_dir in model_dirs.items():
         experiment = runs.open_trained(model_dir, bindings, tpu)
@@ -212,8 +226,8 @@ def _check_comparable(first: Tuple, other: Tuple) -> None:
         different = sorted(set(first[1]) ^ set(other[1])) or ["their order"]
         raise UserError(
             f"{first[0]} has {len(first[1])} classes and {other[0]} {len(other[1])}; "
-            f"they differ in {different[0]}. Only trainings on the same classes can "
-            "stand side by side."
+            f"they differ in {different[0]}. Only runs on the same classes can be "
+            "compared."
         )
     if first[2] != other[2]:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What is opened, measured and seen of a training, against its parts."""
+"""What is opened, measured and seen of a run, against its parts."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from wss.errors import UserError
 from wss.evaluation import results
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops.metrics import ConfusionMatrix
-from wss.report import trained
+from wss.visualization import run_results
 
 IMAGES = 5
 
@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     writer = records.Writer(data_dir)
     shapes.write(writer, 32, IMAGES, difficulty=shapes.Difficulty(size=40))
     folders.make(folder / "run", data_dir=data_dir, gin_file="shapes.gin")
-    (run,) = trained.open_all({"one": str(folder / "run")}, "latest")
+    (run,) = run_results.open_all({"one": str(folder / "run")}, "latest")
     return run
 
 
@@ -71,11 +71,11 @@ def test_what_the_method_learned_is_restored(run, tmp_path):
     assert restored == saved
 
 
-def test_a_checkpoint_of_another_method_is_told(run, tmp_path):
+def test_a_checkpoint_of_another_method_is_named(run, tmp_path):
     folders.make(tmp_path, data_dir="nowhere")
     checkpoint = tf.train.latest_checkpoint(str(tmp_path))
     with pytest.raises(UserError, match="no checkpoint of PseudoSeg: 6 variables"):
-        trained.open_all({"one": run.model_dir}, checkpoint)
+        run_results.open_all({"one": run.model_dir}, checkpoint)
 
 
 def test_the_teacher_is_the_result(run, tmp_path):
@@ -96,5 +96,5 @@ def test_the_teacher_is_the_result(run, tmp_path):
 def test_a_damaged_record_is_none(tmp_path, capsys, content):
     path = tmp_path / "run.json"
     path.write_text(content)
-    assert results.read_json(str(path), trained._is_record) is None
+    assert results.read_json(str(path), run_results._is_record) is None
     assert f"warning: {path} is damaged" in capsys.readouterr().out

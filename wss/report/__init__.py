@@ -1,1 +1,0 @@
-"""Pictures of what trainings learned, and the page that shows them."""

@@ -1,0 +1,1 @@
+"""What runs learned, as colors, figures and a page."""

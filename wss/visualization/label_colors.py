@@ -1,0 +1,83 @@
+"""Colors of class ids, errors and scores, and the image summaries drawn in them."""
+
+from typing import Dict, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from wss.data.datasets.spec import DatasetSpec
+from wss.methods.step_output import Panel
+
+# Pixels without a class: light, so that they differ from the usual black background.
+IGNORED_COLOR = (224, 224, 192)
+RIGHT_COLOR, WRONG_COLOR = (255, 255, 255), (213, 43, 30)
+
+
+def color_labels(labels: tf.Tensor, palette: np.ndarray) -> tf.Tensor:
+    """Colors class ids; any other value gets the color of ignored pixels.
+
+    Args:
+      labels: [..., height, width] of class ids.
+      palette: [classes, 3], uint8.
+
+    Returns:
+      [..., height, width, 3], uint8.
+    """
+    classes = len(palette)
+    colors = tf.constant(np.vstack([palette, [IGNORED_COLOR]]), tf.uint8)
+    labels = tf.cast(labels, tf.int32)
+    is_class = (labels >= 0) & (labels < classes)
+    return tf.gather(colors, tf.where(is_class, labels, classes))
+
+
+def error_map(
+    truth: np.ndarray, prediction: np.ndarray, spec: DatasetSpec
+) -> np.ndarray:
+    """Shows where the prediction is right, wrong or not counted.
+
+    Args:
+      truth: [height, width] of class ids and the ignore label.
+      prediction: [height, width] of class ids.
+      spec: the classes; a pixel without one is not counted.
+
+    Returns:
+      [height, width, 3], uint8.
+    """
+    counted = (truth >= 0) & (truth < spec.num_classes) & (truth != spec.ignore_label)
+    colors = np.array([RIGHT_COLOR, WRONG_COLOR, IGNORED_COLOR], np.uint8)
+    return colors[np.where(counted, truth != prediction, 2).astype(int)]
+
+
+def heat_map(values: np.ndarray) -> np.ndarray:
+    """[...] in 0..1 -> [..., 3], uint8, from dark to light (viridis)."""
+    import matplotlib  # Takes a quarter of a second, and training needs no heat map.
+
+    values = np.asarray(values, np.float32)  # Integers would be indices of colors.
+    return matplotlib.colormaps["viridis"](values, bytes=True)[..., :3]
+
+
+def render(panels: Mapping[str, Panel], palette: np.ndarray) -> Dict[str, tf.Tensor]:
+    """Turns the panels of a step into images for TensorBoard.
+
+    Args:
+      panels: by name.
+      palette: [classes, 3], uint8.
+
+    Returns:
+      Images [count, height, width, 3], uint8, by name.
+
+    Raises:
+      ValueError: a panel is of an unknown kind.
+    """
+    return {name: _render(panel, palette) for name, panel in panels.items()}
+
+
+def _render(panel: Panel, palette: np.ndarray) -> tf.Tensor:
+    if panel.kind == "label":
+        return color_labels(panel.tensor, palette)
+    if panel.kind == "mask":
+        grey = tf.cast(tf.round(255.0 * panel.tensor), tf.uint8)
+        return tf.tile(grey[..., tf.newaxis], [1, 1, 1, 3])
+    if panel.kind == "rgb":
+        return tf.cast(tf.clip_by_value(tf.round(panel.tensor), 0, 255), tf.uint8)
+    raise ValueError(f"Unknown kind of panel {panel.kind!r}")
