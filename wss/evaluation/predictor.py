@@ -6,7 +6,17 @@ the sliding window, `scale_crop_process` of eval.py of Haochen-Wang409/U2PL for 
 of logits.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, Literal, Sequence, Tuple
+from typing import (
+    Annotated,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Literal,
+    Sequence,
+    Tuple,
+)
 
 import gin
 import numpy as np
@@ -15,7 +25,10 @@ import tensorflow as tf
 from wss.data import geometry
 from wss.errors import UserError
 from wss.ops.resize import resize_bilinear
-from wss.settings import Positive, PositiveShare, Several
+from wss.settings import PositiveShare, Range, Several
+
+# Of the crop: more needs a computer's whole memory, and shows the network nothing new.
+LARGEST_SCALE = 16
 
 WHOLE, SLIDING = "whole", "sliding"
 PROBABILITIES, LOGITS = "probabilities", "logits"
@@ -52,7 +65,7 @@ class Predictor(tf.Module):
         network: tf.Module,
         crop_size: Tuple[int, int],
         padding_value: Tuple[float, float, float],
-        scales: Several[Positive] = (1.0,),
+        scales: Several[Annotated[float, Range(above=0, high=LARGEST_SCALE)]] = (1.0,),
         flip: bool = False,
         window: Literal[WHOLE, SLIDING] = WHOLE,
         stride: PositiveShare = 2 / 3,
@@ -414,10 +427,10 @@ def _check_scales(scales: Sequence[float]) -> Tuple[float, ...]:
         checked = tuple(float(scale) for scale in scales)
     except (TypeError, ValueError):
         checked = ()
-    if not checked or not all(0 < scale < float("inf") for scale in checked):
+    if not checked or not all(0 < scale <= LARGEST_SCALE for scale in checked):
         raise UserError(
             f"Predictor.scales = {scales!r}: give one or several numbers above 0, "
-            "such as (0.5, 1.0)."
+            f"at most {LARGEST_SCALE}, such as (0.5, 1.0)."
         )
     return checked
 
