@@ -39,7 +39,7 @@ setup(
     python_requires=">=3.9,<3.14",
     packages=find_packages(include=["wss*", "data_prep*", "gin_configs*"]),
     package_data={
-        "gin_configs": ["*.gin", "base/*.gin"],
+        "gin_configs": ["*.gin", "*/*.gin"],
         "data_prep": ["splits/SHA256SUMS", "splits/*/*.txt"],
         "wss.visualization": ["*.jinja"],
     },

@@ -28,12 +28,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+# The folder of a method's gin files.
 METHODS = {
-    "supervised": "_supervised",
-    "FixMatch": "_fixmatch",
+    "supervised": "supervised/",
+    "FixMatch": "fixmatch/",
     "PseudoSeg": "",
-    "U2PL": "_u2pl",
-    "UniMatch": "_unimatch",
+    "U2PL": "u2pl/",
+    "UniMatch": "unimatch/",
 }
 _PAPER = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'batch'")
 _EQUAL = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'none'")
@@ -53,7 +54,7 @@ class Study:
     """Data to compare methods on.
 
     Attributes:
-      gin_file: beginning of the gin files' names.
+      gin_file: name of the gin files.
       test_split: what the table shows.
       steps: of each training.
     """
@@ -83,7 +84,7 @@ class Training:
 def plan(flags: argparse.Namespace) -> list[Training]:
     """All trainings; all rows of a seed come before the next seed."""
     study = STUDIES[flags.data_set]
-    rows = {name: (suffix, ()) for name, suffix in METHODS.items()}
+    rows = {name: (folder, ()) for name, folder in METHODS.items()}
     if flags.ablation:
         rows = {name: ("", bindings) for name, bindings in ABLATION.items()}
     rows = {name: row for name, row in rows.items() if name in (flags.rows or rows)}
@@ -99,12 +100,12 @@ def plan(flags: argparse.Namespace) -> list[Training]:
         Training(
             name,
             seed,
-            f"gin_configs/{study.gin_file}{suffix}.gin",
+            f"gin_configs/{folder}{study.gin_file}.gin",
             [*shared, f"SEED = {seed}", *bindings],
             os.path.join(flags.output_dir, flags.data_set, _slug(name), str(seed)),
         )
         for seed in flags.seeds
-        for name, (suffix, bindings) in rows.items()
+        for name, (folder, bindings) in rows.items()
     ]
 
 

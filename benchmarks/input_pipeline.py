@@ -5,10 +5,9 @@
         --unlabeled=train_aug --dataset=voc
 
 takes batches as training does - reading, decoding, scaling, cropping, colours - and
-throws them away: of labeled images alone, of those that stay decoded, and of labeled
-ones with as many weak and strong views of unlabeled ones. What a pair of views costs is
-the difference of the last and the first. Unless --data_dir says otherwise the photos
-are made up, few enough to stay decoded: 480 x 360, JPEG.
+throws them away: of labeled images alone, and of labeled ones with as many weak and
+strong views of unlabeled ones. The difference of the two is the cost of a pair of views.
+Without --data_dir the photos are made up: 480 x 360, JPEG.
 """
 
 import argparse
@@ -20,7 +19,6 @@ from typing import Any, Optional
 from benchmarks import convert, measuring
 
 _PHOTOS = 64
-_MEGABYTES = 256
 
 
 def make_input(
@@ -31,7 +29,6 @@ def make_input(
     batch: int,
     batches: int,
     dataset: Optional[str] = None,
-    decoded_megabytes: int = 0,
 ) -> Callable[[], Any]:
     """A function that takes some batches; for `measuring.measure`."""
     from wss.data import datasets, input_pipeline
@@ -44,7 +41,6 @@ def make_input(
             spec=spec,
             crop_size=(crop, crop),
             batch_size=batch,
-            decoded_megabytes=decoded_megabytes,
         )
     )
 
@@ -66,14 +62,13 @@ def report(found: dict[str, dict[str, Any]], images: int) -> None:
     """Prints rates; adds them to what was found.
 
     Args:
-      found: of "labeled", "labeled, decoded" and "labeled, weak + strong".
+      found: of "labeled" and "labeled, weak + strong".
       images: labeled ones in a timed call.
     """
     keys = ("seconds", "cpu_seconds")
-    alone, decoded, both = ([case[key] for key in keys] for case in found.values())
+    alone, both = ([case[key] for key in keys] for case in found.values())
     rows = [
         ("labeled images", *alone),
-        ("labeled images that stay decoded", *decoded),
         ("weak + strong pairs", *(b - a for a, b in zip(alone, both))),
         ("all together", *both),
     ]
@@ -108,7 +103,6 @@ def main() -> None:
         case.update(dataset=flags.dataset, labeled=flags.labeled, unlabeled=None)
         cases = {
             "labeled": case,
-            "labeled, decoded": {**case, "decoded_megabytes": _MEGABYTES},
             "labeled, weak + strong": {**case, "unlabeled": flags.unlabeled},
         }
         # One after the other: what one prefetches would cost the other one time.

@@ -2,7 +2,7 @@
 
     python -m tests.killed --times=20
     python -m tests.killed --times=20 --gin_bindings="get_strategy.logical_cpus = 2"
-    python -m tests.killed --times=20 --gin_file=shapes_u2pl.gin \\
+    python -m tests.killed --times=20 --gin_file=u2pl/shapes.gin \\
         --gin_bindings="U2PL.warm_up_steps = 10"
 
 trains the synthetic shapes twice, once with so many interruptions, and compares

@@ -53,7 +53,7 @@ def compare(data_dir, tmp_path, monkeypatch):
 
     def check(bindings, mode, profile_steps):
         settings = [*SETTINGS, f"DATA_DIR = '{data_dir}'", *bindings]
-        config.load(["shapes_supervised.gin"], settings)
+        config.load(["supervised/shapes.gin"], settings)
         experiment = runs._create(str(tmp_path), None, None, strategy)
         agreement.check(experiment, mode, profile_steps)
 
@@ -146,7 +146,7 @@ def test_two_workers_of_which_one_has_other_settings_both_end(data_dir, tmp_path
 def main(data_dir: str, model_dir: str, bindings: str) -> int:
     index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
     own = [*SETTINGS, f"DATA_DIR = '{data_dir}'", *json.loads(bindings)[index]]
-    flags = ["--gin_file=shapes_supervised.gin", f"--model_dir={model_dir}"]
+    flags = ["--gin_file=supervised/shapes.gin", f"--model_dir={model_dir}"]
     return train.main([*flags, *(f"--gin_bindings={each}" for each in own)])
 
 

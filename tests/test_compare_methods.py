@@ -24,7 +24,7 @@ def test_every_row_trains_with_every_seed_in_a_folder_of_its_own():
     trainings = compare_methods.plan(flags())
     assert len(trainings) == 2 * len(compare_methods.METHODS)
     assert len({training.model_dir for training in trainings}) == len(trainings)
-    assert trainings[0].gin_file == "gin_configs/shapes_supervised.gin"
+    assert trainings[0].gin_file == "gin_configs/supervised/shapes.gin"
     assert "TRAIN_STEPS = 80" in trainings[0].bindings
     assert "EVAL_INTERVAL = 10" in trainings[0].bindings
     assert [training.seed for training in trainings] == 5 * [0] + 5 * [1]

@@ -113,6 +113,41 @@ def test_missing_files():
         config.load(["voc.gin"])
 
 
+@pytest.mark.parametrize(
+    "wrong, right",
+    [
+        ("gin_configs/voc_1-17.gin", "voc_1-16.gin"),
+        ("voc_1-16_unimatch.gin", "unimatch/voc_1-16.gin"),
+        ("unimatch/voc_1-16_supervised", "supervised/voc_1-16_unimatch.gin"),
+    ],
+)
+def test_the_closest_file_has_the_same_words(wrong, right):
+    with pytest.raises(UserError, match=f"Did you mean {right}[?] The experiments are"):
+        config.load([wrong])
+
+
+def test_a_run_is_named_after_the_file_and_its_folder():
+    named = {path: config.experiment_name(path) for path in config.experiments()}
+    assert len(set(named.values())) == len(named)
+    assert named["voc_1-16.gin"] == "voc_1-16"
+    assert named["supervised/voc_1-16_u2pl.gin"] == "supervised_voc_1-16_u2pl"
+    assert config.experiment_name("/home/me/gin_configs/voc_1-16.gin") == "voc_1-16"
+    assert config.experiment_name("../mine/./voc.gin") == "mine_voc"
+    assert config.experiment_name("./voc.gin") == config.experiment_name("../voc.gin")
+    assert config.experiment_name("gs://bucket/voc.gin") == "bucket_voc"
+
+
+def test_includes_are_found_in_the_folder_above(tmp_path):
+    (tmp_path / "green").mkdir()
+    shutil.move(tmp_path / "paint.gin", tmp_path / "green" / "paint.gin")
+    config.load(["green/paint.gin"])
+    assert paint() == ("red", 3)
+    (tmp_path / "base" / "paint.gin").rename(tmp_path / "green" / "own.gin")
+    (tmp_path / "green" / "paint.gin").write_text("include 'own.gin'\nWIDTH = 4\n")
+    config.load([str(tmp_path / "green" / "paint.gin")])
+    assert paint() == ("blue", 4)
+
+
 def test_missing_includes_name_the_line(tmp_path):
     (tmp_path / "bad.gin").write_text("include 'nothing.gin'\n")
     with pytest.raises(UserError, match="^bad.gin:1: There is no gin file nothing.gin"):

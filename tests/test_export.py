@@ -333,7 +333,7 @@ def test_a_training_begins_with_the_tf1_checkpoint(exported, model, tmp_path):
         f"INIT_CHECKPOINT = '{exported}/tf1'",
         "Experiment.initialize_last_layer = True",
     ]
-    config.load(["shapes_supervised.gin"], bindings)
+    config.load(["supervised/shapes.gin"], bindings)
     experiment = runs._create(str(tmp_path), None)
     method = experiment._build_method()
     starting_point.load(experiment, method)

@@ -111,7 +111,7 @@ def test_two_replicas_and_image_level_labels(data_dir, tmp_path, capsys):
 
 
 def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys):
-    arguments = {"gin_file": "shapes_supervised.gin", "flags": ["--mode=train"]}
+    arguments = {"gin_file": "supervised/shapes.gin", "flags": ["--mode=train"]}
     assert run(data_dir, tmp_path / "a", "TRAIN_STEPS = 1", **arguments) == 0
     assert "warning" not in capsys.readouterr().out
     bindings = [f"INIT_CHECKPOINT = '{tmp_path / 'a'}'", "EVAL_CROP_SIZE = 129"]
@@ -191,7 +191,7 @@ def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(
     model_dir = tmp_path / "run"
     small = ["Contrast.depth = 8", "Contrast.queries = 8", "Contrast.negatives = 4"]
     small += ["Contrast.bank_capacity = 20", "Contrast.first_bank_capacity = 20"]
-    assert run(data_dir, model_dir, *small, gin_file="shapes_u2pl.gin") == 0
+    assert run(data_dir, model_dir, *small, gin_file="u2pl/shapes.gin") == 0
     metrics = read_metrics(model_dir)
     assert metrics["network"] == "teacher"
     (model_dir / "metrics.json").unlink()
@@ -219,7 +219,7 @@ def test_a_training_in_a_bucket_is_opened(data_dir, tmp_path):
 
 
 def test_another_configuration_in_the_same_folder(data_dir, tmp_path, capsys):
-    arguments = {"gin_file": "shapes_supervised.gin", "flags": ["--mode=train"]}
+    arguments = {"gin_file": "supervised/shapes.gin", "flags": ["--mode=train"]}
     assert run(data_dir, tmp_path, "TRAIN_STEPS = 1", **arguments) == 0
     before = (tmp_path / "config.gin").read_bytes()
     capsys.readouterr()

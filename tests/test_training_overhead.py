@@ -21,7 +21,7 @@ def test_every_part_is_measured(tmp_path, capsys):
     bindings = [f"DATA_DIR = '{tmp_path}'", "CROP_SIZE = 33", "BATCH_SIZE = 2"]
     flags = ["--interval=1", "--repeats=2", f"--output={tmp_path}/found.json"]
     training_overhead.main(
-        ["--gin_file=shapes_supervised.gin", *flags]
+        ["--gin_file=supervised/shapes.gin", *flags]
         + [f"--gin_bindings={binding}" for binding in bindings]
     )
     found = json.loads((tmp_path / "found.json").read_text())

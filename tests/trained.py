@@ -20,7 +20,7 @@ def make(
     *bindings,
     data_dir="nowhere",
     step=7,
-    gin_file="shapes_supervised.gin",
+    gin_file="supervised/shapes.gin",
     sharpness=100.0,
 ):
     """A folder with a checkpoint of a tiny network that tells pixels apart."""

@@ -19,7 +19,6 @@ _FREE = {
     "InputClock",
     "get_strategy",
     "training_batches.data_service",
-    "training_batches.decoded_megabytes",
 }
 
 

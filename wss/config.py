@@ -10,6 +10,7 @@ import importlib.util  # noqa: F401  (gin 0.5 needs it and does not import it)
 import inspect
 import io
 import os
+import pathlib
 import tokenize
 from typing import (
     Any,
@@ -124,14 +125,38 @@ def find_file(path: str, folders: Iterable[str]) -> str:
         if tf.io.gfile.exists(candidate) and not tf.io.gfile.isdir(candidate):
             return candidate
     raise UserError(
-        f"There is no gin file {path}.{_closest(os.path.basename(path), experiments())}"
-        f" The experiments lie in {CONFIG_DIR}."
+        f"There is no gin file {path}.{_closest(path, experiments(), _words)}"
+        f" The experiments are in {CONFIG_DIR}."
     )
 
 
 def experiments() -> List[str]:
-    """Names of the gin files that come with wss."""
-    return sorted(name for name in os.listdir(CONFIG_DIR) if name.endswith(".gin"))
+    """Paths of the experiments that come with wss, from `CONFIG_DIR`."""
+    folder = pathlib.Path(CONFIG_DIR)
+    paths = [path.relative_to(folder).as_posix() for path in folder.glob("**/*.gin")]
+    return sorted(path for path in paths if not path.startswith("base/"))
+
+
+def experiment_name(path: str) -> str:
+    """What the folder of a run is called by default, from the path of its gin file.
+
+    The file's folder is part of the name, but for `gin_configs`, so that files of the
+    same name in two folders do not share a run.
+
+    >>> experiment_name("gin_configs/voc_1-16.gin")
+    'voc_1-16'
+    >>> experiment_name("gin_configs/unimatch/voc_1-16.gin")
+    'unimatch_voc_1-16'
+    """
+    folder, file = os.path.split(os.path.normpath(path))
+    folder = os.path.basename(folder)
+    name, _ = os.path.splitext(file)
+    return name if folder in ("", "..", "gin_configs") else f"{folder}_{name}"
+
+
+def _words(path: str) -> str:
+    """The words of a gin file's name, so that their order does not matter."""
+    return " ".join(sorted(experiment_name(path).lower().split("_")))
 
 
 class _Bound(NamedTuple):
@@ -198,7 +223,8 @@ class _Reader:
 
     def _apply(self, statement, path: Optional[str], place: str) -> None:
         if isinstance(statement, config_parser.IncludeStatement):
-            folders = [os.path.dirname(path) if path else os.curdir]
+            beside = os.path.dirname(path) if path else os.curdir
+            folders = [beside, os.path.dirname(beside)]
             try:
                 included = find_file(statement.filename, folders)
             except UserError as error:
@@ -372,11 +398,13 @@ def _parameters(configurable: str) -> List[str]:
     return [name for name in signature(configurable) if name != "self"]
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
+def _closest(
+    name: str, known: Iterable[str], key: Callable[[str], str] = str.lower
+) -> str:
     # Macros are in capitals; a name in the wrong case is still the name.
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f" Did you mean {by_lower[matches[0]]}?" if matches else ""
+    by_key = {key(candidate): candidate for candidate in known}
+    matches = difflib.get_close_matches(key(name), by_key, n=1)
+    return f" Did you mean {by_key[matches[0]]}?" if matches else ""
 
 
 def _first_line(error: Exception) -> str:

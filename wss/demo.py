@@ -25,7 +25,7 @@ ZOOM = 2
 GAP = 2  # Pixels around each image, before the zoom.
 MARGIN = 72  # For the rows' names.
 PICTURE = "demo.png"
-METHODS = {"supervised": "shapes_supervised", "PseudoSeg": "shapes"}
+METHODS = {"supervised": "supervised/shapes", "PseudoSeg": "shapes"}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -45,8 +45,7 @@ def demonstrate(options: argparse.Namespace) -> None:
     if not os.path.exists(os.path.join(options.data_dir, "dataset.json")):
         _run("data_prep.shapes", f"--output_dir={options.data_dir}")
     model_dirs = {
-        name: os.path.join(options.output_dir, experiment)
-        for name, experiment in METHODS.items()
+        name: os.path.join(options.output_dir, name.lower()) for name in METHODS
     }
     for name, experiment in METHODS.items():
         _run(

@@ -31,15 +31,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if options.profile_steps:
             profile_steps = parse_window(options.profile_steps)
         config.load(options.gin_file, options.gin_bindings)
-        model_dir = options.model_dir or _default_model_dir(options.gin_file[-1])
+        name = config.experiment_name(options.gin_file[-1])
+        model_dir = options.model_dir or os.path.join("runs", name)
         runs.run(options.mode, model_dir, options.tpu, profile_steps)
 
     return cli.run(command, options.verbosity, resumable=True)
-
-
-def _default_model_dir(gin_file: str) -> str:
-    name, _ = os.path.splitext(os.path.basename(gin_file))
-    return os.path.join("runs", name)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_dir",
         metavar="DIR",
-        help="where everything goes (default: runs/<name of the last gin file>)",
+        help="where everything goes (default: named after the last gin file; "
+        "runs/voc_1-16 for gin_configs/voc_1-16.gin, runs/unimatch_voc_1-16 for "
+        "gin_configs/unimatch/voc_1-16.gin)",
     )
     parser.add_argument("--mode", choices=MODES, default="train_and_eval")
     parser.add_argument(

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data import records
-from wss.data import input_pipeline, order, parsing
+from wss.data import input_pipeline, parsing, sampling
 from wss.data.input_pipeline import Split
 from wss.errors import UserError
 
@@ -95,13 +95,13 @@ def test_seed_and_stream_decide(data_dir):
 
 
 def test_every_epoch_is_another_permutation():
-    visits = order.visits(5, tf.constant([3, 4], tf.int64), 0).take(60)
+    visits = sampling.visits(5, tf.constant([3, 4], tf.int64), 0).take(60)
     positions, visited = map(np.array, zip(*visits.as_numpy_iterator()))
     np.testing.assert_array_equal(positions, np.arange(60))
     epochs = visited.reshape(12, 5)
     np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(5), (12, 1)))
     assert len(np.unique(epochs, axis=0)) > 6
-    later = order.visits(5, tf.constant([3, 4], tf.int64), 12).take(48)
+    later = sampling.visits(5, tf.constant([3, 4], tf.int64), 12).take(48)
     assert_same(np.array(list(later.as_numpy_iterator())).T[1], visited[12:])
 
 

@@ -38,7 +38,7 @@ def run(data_dir, model_dir, *bindings, flags=()):
     bindings += ["Experiment.dataset = 'folder'"]
     return train.main(
         [
-            "--gin_file=shapes_supervised.gin",
+            "--gin_file=supervised/shapes.gin",
             f"--model_dir={model_dir}",
             *(f"--gin_bindings={binding}" for binding in bindings),
             *flags,

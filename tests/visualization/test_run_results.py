@@ -80,7 +80,7 @@ def test_a_checkpoint_of_another_method_is_named(run, tmp_path):
 
 def test_the_teacher_is_the_result(run, tmp_path):
     data_dir = f"{run.model_dir}/../data"
-    folders.make(tmp_path, data_dir=data_dir, gin_file="shapes_u2pl.gin")
+    folders.make(tmp_path, data_dir=data_dir, gin_file="u2pl/shapes.gin")
     method, _ = runs.open_trained(str(tmp_path)).restored_method()
     reader = tf.train.load_checkpoint(str(tmp_path))
     teacher, student = (

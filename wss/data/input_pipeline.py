@@ -24,8 +24,7 @@ from typing import (
 import gin
 import tensorflow as tf
 
-from wss.data import augmentations, decoded, geometry, order, parsing, service, views
-from wss.data.broken import Tolerance
+from wss.data import augmentations, geometry, parsing, sampling, service, views
 from wss.data.datasets.spec import DatasetSpec
 from wss.data.tfrecords import Records, count_examples
 from wss.data.views import Canvas
@@ -56,7 +55,6 @@ class Split(NamedTuple):
         "flip_probability",
         "strong_augmentation",
         "max_broken_records",
-        "decoded_megabytes",
         "data_service",
     ]
 )
@@ -77,7 +75,6 @@ def training_batches(
     strong_augmentation: Union[str, Sequence[str]] = ("color_jitter", "cutout"),
     strong_views: int = 1,
     max_broken_records: Natural = 0,
-    decoded_megabytes: Annotated[float, Range(low=0, high=10**9)] = 256,
     data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
@@ -102,9 +99,6 @@ def training_batches(
         anew, what is hidden is the same.
       max_broken_records: how many different records may be damaged before training
         stops. Each is named, and the next record takes its place.
-      decoded_megabytes: memory for labeled images and masks that stay decoded, those
-        that come first; 0: each is decoded again whenever it is visited. A data
-        service keeps none.
       data_service: address of a `wss.data_service` that prepares the batches on
         another machine; the shards lie there under the same path.
       input_context: this worker's place among the input pipelines. Each worker walks
@@ -151,15 +145,13 @@ def training_batches(
         batch_size=batch_size,
         seed=seed,
         start_step=start_step,
-        tolerance=Tolerance(max_broken_records),
+        tolerance=sampling.Tolerance(max_broken_records),
         context=input_context or tf.distribute.InputContext(),
     )
-    room = 0 if data_service else decoded_megabytes
-    labeled_stream = functools.partial(stream, decoded_megabytes=room)
-    parts = {"labeled": labeled_stream(labeled, labeled_example, number=order.LABELED)}
+    parts = {"labeled": stream(labeled, labeled_example, number=sampling.LABELED)}
     if unlabeled is not None:
         parts["unlabeled"] = stream(
-            unlabeled, unlabeled_example, number=order.UNLABELED
+            unlabeled, unlabeled_example, number=sampling.UNLABELED
         )
     return _prepared(tf.data.Dataset.zip(parts), data_service)
 
@@ -238,9 +230,8 @@ def _batches(
     batch_size: int,
     seed: int,
     start_step: int,
-    tolerance: Tolerance,
+    tolerance: sampling.Tolerance,
     context: tf.distribute.InputContext,
-    decoded_megabytes: float = 0,
 ) -> tf.data.Dataset:
     """Batches of one stream of records; `number` tells its draws from the others'."""
     if batch_size % context.num_replicas_in_sync:
@@ -249,19 +240,18 @@ def _batches(
             f"{context.num_replicas_in_sync} replicas."
         )
     records = Records(split.data_dir, split.name, spec.name)
-    order_seed, example_seed = order.stream_seeds(seed, number)
+    order_seed, example_seed = sampling.stream_seeds(seed, number)
     parse = functools.partial(_parse, records, ignore_label=spec.ignore_label)
-    parse = decoded.once(parse, decoded_megabytes)
 
     def example(position, index):
         parsed = _with_wide_label(tolerance.parse(parse, len(records), index))
-        parts = make_example(parsed, order.purpose_seed(example_seed, position))
+        parts = make_example(parsed, sampling.purpose_seed(example_seed, position))
         return {**_with_image_labels(parts, parsed, spec), "position": position}
 
     return (
-        order.visits(len(records), order_seed, start_step * batch_size)
+        sampling.visits(len(records), order_seed, start_step * batch_size)
         .apply(
-            functools.partial(order.own_part, batch_size=batch_size, context=context)
+            functools.partial(sampling.own_part, batch_size=batch_size, context=context)
         )
         .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size // context.num_replicas_in_sync, drop_remainder=True)
@@ -276,7 +266,7 @@ def _labeled_example(
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
 ) -> Dict[str, tf.Tensor]:
-    view = draw_view(order.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2])
+    view = draw_view(sampling.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2])
     mask = _check_classes(_mask(example), example["name"], spec)
     return views.labeled_view(example["image"], mask, view, canvas)
 
@@ -290,7 +280,7 @@ def _unlabeled_example(
     chosen: Sequence[augmentations.Policy],
     strong_views: int,
 ) -> Dict[str, tf.Tensor]:
-    seeds = [order.purpose_seed(seed, _STRONG + i) for i in range(strong_views)]
+    seeds = [sampling.purpose_seed(seed, _STRONG + i) for i in range(strong_views)]
     distort, *more_distortions = [
         functools.partial(views.distort_colors, chosen=chosen, seed=strong_seed)
         for strong_seed in seeds
@@ -298,7 +288,7 @@ def _unlabeled_example(
     return views.weak_and_strong_views(
         example["image"],
         example["label"],
-        draw_view(order.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2]),
+        draw_view(sampling.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2]),
         canvas,
         distort,
         views.draw_hidden(canvas.crop_size, chosen, seeds[0]),
@@ -363,7 +353,7 @@ def _with_image_labels(
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # The stream is divided among workers by position, see `order.own_part`.
+    # The stream is divided among workers by position, see `sampling.own_part`.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )

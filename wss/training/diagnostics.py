@@ -7,8 +7,7 @@ from typing import Any, Dict, Iterator, List
 
 import tensorflow as tf
 
-from wss.data import order
-from wss.data.broken import records_of_step
+from wss.data import sampling
 from wss.data.tfrecords import Records
 from wss.errors import UserError, reason
 from wss.files import atomic
@@ -173,11 +172,11 @@ def save_batch(experiment: Any, step: int, problem: str) -> str:
 
 
 def _records(experiment: Any, step: int) -> Dict[str, List[Dict[str, Any]]]:
-    streams = {"labeled": (experiment.labeled_split, order.LABELED)}
+    streams = {"labeled": (experiment.labeled_split, sampling.LABELED)}
     if experiment.method.uses_unlabeled:
-        streams["unlabeled"] = (experiment.unlabeled_split, order.UNLABELED)
+        streams["unlabeled"] = (experiment.unlabeled_split, sampling.UNLABELED)
     return {
-        name: records_of_step(
+        name: sampling.records_of_step(
             Records(experiment.data_dir, split, experiment.dataset),
             stream=stream,
             seed=experiment.seed,
