@@ -6,7 +6,7 @@
 
 takes batches as training does - reading, decoding, scaling, cropping, colours - and
 throws them away: of labeled images alone, and of labeled ones with as many weak and
-strong views of unlabeled ones. The difference of the two is the cost of a pair of views.
+strong views of unlabeled ones. The difference is the cost of a pair of views.
 Without --data_dir the photos are made up: 480 x 360, JPEG.
 """
 

@@ -117,7 +117,7 @@ def test_missing_files():
     "wrong, right",
     [
         ("gin_configs/voc_1-17.gin", "voc_1-16.gin"),
-        ("voc_1-16_unimatch.gin", "unimatch/voc_1-16.gin"),
+        ("voc_1-16_unimatc.gin", "unimatch/voc_1-16.gin"),
         ("unimatch/voc_1-16_supervised", "supervised/voc_1-16_unimatch.gin"),
     ],
 )
@@ -126,15 +126,27 @@ def test_the_closest_file_has_the_same_words(wrong, right):
         config.load([wrong])
 
 
+def test_a_file_that_had_its_method_in_its_name_is_found(tmp_path, capsys):
+    """Users' own files include it."""
+    own = tmp_path / "own.gin"
+    own.write_text("include 'folder_supervised.gin'\nDATA_DIR = 'data'\n")
+    config.load([str(own)])
+    note = "note: folder_supervised.gin is now supervised/folder.gin."
+    assert capsys.readouterr().err.splitlines() == [note]
+    assert config.find_file("gin_configs/voc_1-16_unimatch_r50.gin", [""]).endswith(
+        "gin_configs/unimatch/voc_1-16_r50.gin"
+    )
+
+
 def test_a_run_is_named_after_the_file_and_its_folder():
     named = {path: config.experiment_name(path) for path in config.experiments()}
     assert len(set(named.values())) == len(named)
     assert named["voc_1-16.gin"] == "voc_1-16"
-    assert named["supervised/voc_1-16_u2pl.gin"] == "supervised_voc_1-16_u2pl"
+    assert named["supervised/voc_1-16_u2pl.gin"] == "voc_1-16_u2pl_supervised"
     assert config.experiment_name("/home/me/gin_configs/voc_1-16.gin") == "voc_1-16"
-    assert config.experiment_name("../mine/./voc.gin") == "mine_voc"
+    assert config.experiment_name("../mine/./voc.gin") == "voc"
     assert config.experiment_name("./voc.gin") == config.experiment_name("../voc.gin")
-    assert config.experiment_name("gs://bucket/voc.gin") == "bucket_voc"
+    assert config.experiment_name("gs://bucket/voc.gin") == "voc"
 
 
 def test_includes_are_found_in_the_folder_above(tmp_path):

@@ -11,6 +11,7 @@ import inspect
 import io
 import os
 import pathlib
+import sys
 import tokenize
 from typing import (
     Any,
@@ -111,6 +112,9 @@ def _function(configurable: str) -> Callable:
 def find_file(path: str, folders: Iterable[str]) -> str:
     """Finds a gin file in the folders or among the installed ones.
 
+    Those that had the method in their names, such as `voc_1-16_unimatch.gin`, are found
+    in the method's folder.
+
     Raises:
       UserError: it is in none of them.
     """
@@ -124,6 +128,11 @@ def find_file(path: str, folders: Iterable[str]) -> str:
             candidate = os.path.normpath(candidate)
         if tf.io.gfile.exists(candidate) and not tf.io.gfile.isdir(candidate):
             return candidate
+    is_flat = os.path.basename(os.path.dirname(path)) in ("", "gin_configs")
+    for experiment in experiments() if is_flat else ():
+        if _words(path) == _words(experiment):
+            print(f"note: {path} is now {experiment}.", file=sys.stderr, flush=True)
+            return os.path.join(CONFIG_DIR, experiment)
     raise UserError(
         f"There is no gin file {path}.{_closest(path, experiments(), _words)}"
         f" The experiments are in {CONFIG_DIR}."
@@ -140,18 +149,18 @@ def experiments() -> List[str]:
 def experiment_name(path: str) -> str:
     """What the folder of a run is called by default, from the path of its gin file.
 
-    The file's folder is part of the name, but for `gin_configs`, so that files of the
-    same name in two folders do not share a run.
+    It ends with the method's folder, so that two methods do not share a run.
 
     >>> experiment_name("gin_configs/voc_1-16.gin")
     'voc_1-16'
     >>> experiment_name("gin_configs/unimatch/voc_1-16.gin")
-    'unimatch_voc_1-16'
+    'voc_1-16_unimatch'
     """
     folder, file = os.path.split(os.path.normpath(path))
     folder = os.path.basename(folder)
     name, _ = os.path.splitext(file)
-    return name if folder in ("", "..", "gin_configs") else f"{folder}_{name}"
+    folders = {os.path.dirname(experiment) for experiment in experiments()}
+    return f"{name}_{folder}" if folder and folder in folders else name
 
 
 def _words(path: str) -> str:

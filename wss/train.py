@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model_dir",
         metavar="DIR",
         help="where everything goes (default: named after the last gin file; "
-        "runs/voc_1-16 for gin_configs/voc_1-16.gin, runs/unimatch_voc_1-16 for "
+        "runs/voc_1-16 for gin_configs/voc_1-16.gin, runs/voc_1-16_unimatch for "
         "gin_configs/unimatch/voc_1-16.gin)",
     )
     parser.add_argument("--mode", choices=MODES, default="train_and_eval")
