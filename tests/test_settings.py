@@ -181,14 +181,16 @@ def test_limits_that_are_other_settings():
     )
     with pytest.raises(UserError, match=r"high_rank = 3: .* above low_rank \(3\)"):
         config.load([], ["Contrast.low_rank = 3", "Contrast.high_rank = 3"])
-    config.load([], ["gaussian_blur.max_sigma = 9", "a/gaussian_blur.min_sigma = 5"])
-    with pytest.raises(UserError, match=r"^a/gaussian_blur.max_sigma = 4"):
+    config.load(
+        [], ["training_batches.max_scale = 9", "a/training_batches.min_scale = 5"]
+    )
+    with pytest.raises(UserError, match=r"^a/training_batches.max_scale = 4"):
         config.load(
             [],
             [
-                "gaussian_blur.min_sigma = 5",
-                "gaussian_blur.max_sigma = 5",
-                "a/gaussian_blur.max_sigma = 4",
+                "training_batches.min_scale = 5",
+                "training_batches.max_scale = 5",
+                "a/training_batches.max_scale = 4",
             ],
         )
 

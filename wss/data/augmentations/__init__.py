@@ -8,10 +8,10 @@ configurable by gin (`color_jitter.hue = 0.1`):
                 leave every pixel where it is: the pseudo label of the weak view has to
                 fit the strong one.
   @occlusion    (size, seed) -> hidden [height, width], bool. Says which pixels of the
-                crop are hidden: filled in the strong view, and neither labeled nor
-                valid any more.
+                crop are hidden: filled in the strong view, without label and not
+                valid.
 
-The function's name is the policy's. A new file in this folder is found by itself.
+The function's name is the policy's name. A new file in this folder registers itself.
 """
 
 import importlib
@@ -68,10 +68,10 @@ def occlusion(requires: Optional[str] = None) -> Callable:
 
 
 def get(name: str) -> Policy:
-    """Looks a policy up.
+    """The policy of a name.
 
     Raises:
-      UserError: there is none of that name, or the package it needs is missing.
+      UserError: the name is unknown, or the package that the policy needs is missing.
     """
     if name not in _POLICIES:
         raise UserError(
@@ -82,7 +82,7 @@ def get(name: str) -> Policy:
     if policy.requires and importlib.util.find_spec(policy.requires) is None:
         raise UserError(
             f"Strong augmentation {name!r} needs the package {policy.requires}, which "
-            "is not installed. Install it, or choose among the others: "
+            "is not installed. Install it, or choose other policies: "
             "STRONG_AUGMENTATION = ('color_jitter', 'cutout')"
         )
     return policy

@@ -1,35 +1,28 @@
-"""Colour jitter by blending, as torchvision's `ColorJitter` does it.
+"""Colour jitter by blending, like torchvision's `ColorJitter`.
 
-FixMatch and UniMatch for segmentation use it. `color_jitter`, PseudoSeg's, adds to the
-brightness where this multiplies, and takes the contrast channel by channel.
+FixMatch and UniMatch for segmentation use it, with these strengths. PseudoSeg's
+`color_jitter` adds to the brightness instead of multiplying it, and changes the
+contrast of each channel separately.
 """
 
 import tensorflow as tf
 
 from wss.data.augmentations import photometric
-from wss.settings import Share
+
+PROBABILITY = 0.8
+BRIGHTNESS = 0.5  # Factors are drawn from 1 - BRIGHTNESS to 1 + BRIGHTNESS.
+CONTRAST = 0.5  # The same for the distance from the mean grey of the image.
+SATURATION = 0.5  # The same for the distance from the pixel's grey.
+HUE = 0.25  # Largest rotation, in turns.
 
 
 @photometric()
-def blend_jitter(
-    image: tf.Tensor,
-    seed: tf.Tensor,
-    probability: Share = 0.8,
-    brightness: Share = 0.5,
-    contrast: Share = 0.5,
-    saturation: Share = 0.5,
-    hue: Share = 0.25,
-) -> tf.Tensor:
-    """Changes brightness, contrast, saturation and hue in random order.
+def blend_jitter(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Changes brightness, contrast, saturation and hue of most images in random order.
 
     Args:
       image: [height, width, 3], float32, 0..255.
       seed: [2], int.
-      probability: share of the images that are changed.
-      brightness: factors are drawn from 1 - brightness to 1 + brightness.
-      contrast: the same for the distance from the mean grey of the image.
-      saturation: the same for the distance from the pixel's grey.
-      hue: largest rotation of the hue, in turns.
     """
     draws = tf.random.stateless_uniform([5], seed, minval=-1.0)
     order = tf.random.experimental.stateless_shuffle(tf.range(4), seed)
@@ -40,17 +33,17 @@ def blend_jitter(
             changed = tf.switch_case(
                 order[position],
                 [
-                    lambda x=changed: blend(x, 0.0, 1.0 + brightness * draws[0]),
+                    lambda x=changed: blend(x, 0.0, 1.0 + BRIGHTNESS * draws[0]),
                     lambda x=changed: blend(
-                        x, tf.reduce_mean(_grey(x)), 1.0 + contrast * draws[1]
+                        x, tf.reduce_mean(_grey(x)), 1.0 + CONTRAST * draws[1]
                     ),
-                    lambda x=changed: blend(x, _grey(x), 1.0 + saturation * draws[2]),
-                    lambda x=changed: tf.image.adjust_hue(x, hue * draws[3]),
+                    lambda x=changed: blend(x, _grey(x), 1.0 + SATURATION * draws[2]),
+                    lambda x=changed: tf.image.adjust_hue(x, HUE * draws[3]),
                 ],
             )
         return changed * 255.0
 
-    return tf.cond(0.5 * (draws[4] + 1.0) < probability, jittered, lambda: image)
+    return tf.cond(0.5 * (draws[4] + 1.0) < PROBABILITY, jittered, lambda: image)
 
 
 def blend(image: tf.Tensor, other: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,6 @@
-"""Colour jitter: the paper's photometric distortion.
+"""Colour jitter: PseudoSeg's photometric distortion.
 
-After `color_jitter` in `core/preprocess_utils.py` of the original: brightness,
+Follows `color_jitter` in `core/preprocess_utils.py` of the original: brightness,
 contrast, saturation and hue in random order, clipped to [0, 1] after each.
 """
 
@@ -13,7 +13,7 @@ from wss.settings import Share
 
 
 class Jitter(NamedTuple):
-    """What was drawn for one image.
+    """The random draws for one image.
 
     Attributes:
       brightness: scalar, added to all channels (1 is white).
@@ -39,7 +39,7 @@ def color_jitter(
     saturation: Share = 0.5,
     hue: Share = 0.25,
 ) -> tf.Tensor:
-    """Jitters the colours of an image; a strength of 0 leaves that property alone.
+    """Jitters the colours of an image; a strength of 0 leaves a property unchanged.
 
     Args:
       image: [height, width, 3], float32, 0..255.
@@ -61,7 +61,7 @@ def color_jitter(
 
 
 def apply_jitter(image: tf.Tensor, jitter: Jitter) -> tf.Tensor:
-    """Applies what was drawn to an image [height, width, 3], float32, 0..255."""
+    """Applies a drawn jitter to an image [height, width, 3], float32, 0..255."""
     image = image / 255.0
     for position in range(4):
         image = tf.switch_case(

@@ -1,46 +1,38 @@
-"""Gaussian blur now and then, as in SimCLR (https://arxiv.org/abs/2002.05709)."""
+"""Gaussian blur of some images, as in SimCLR (https://arxiv.org/abs/2002.05709)."""
 
 import math
-from typing import Annotated
 
 import tensorflow as tf
 
 from wss.data.augmentations import photometric
-from wss.settings import Positive, Range, Share
+
+PROBABILITY = 0.5
+MIN_SIGMA, MAX_SIGMA = 0.1, 2.0  # Pixels.
 
 
 @photometric()
-def gaussian_blur(
-    image: tf.Tensor,
-    seed: tf.Tensor,
-    probability: Share = 0.5,
-    min_sigma: Positive = 0.1,
-    max_sigma: Annotated[float, Range(low="min_sigma", high=100)] = 2.0,
-) -> tf.Tensor:
-    """Blurs some images.
+def gaussian_blur(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Blurs half of the images by a random standard deviation.
 
     Args:
       image: [height, width, 3], float32, 0..255.
       seed: [2], int.
-      probability: share of the images that are blurred.
-      min_sigma: smallest standard deviation, pixels.
-      max_sigma: largest.
     """
     draws = tf.random.stateless_uniform([2], seed)
-    sigma = min_sigma + draws[1] * (max_sigma - min_sigma)
-    radius = math.ceil(3 * max_sigma)
+    sigma = MIN_SIGMA + draws[1] * (MAX_SIGMA - MIN_SIGMA)
+    radius = math.ceil(3 * MAX_SIGMA)
     return tf.cond(
-        draws[0] < probability, lambda: blur(image, sigma, radius), lambda: image
+        draws[0] < PROBABILITY, lambda: blur(image, sigma, radius), lambda: image
     )
 
 
 def blur(image: tf.Tensor, sigma: tf.Tensor, radius: int) -> tf.Tensor:
-    """Blurs an image [height, width, 3], float32; beyond its border the edge goes on.
+    """Blurs an image [height, width, 3], float32; its border is repeated.
 
     Args:
       image: what to blur.
       sigma: standard deviation, pixels.
-      radius: where the bell is cut off, pixels.
+      radius: of the kernel, pixels.
     """
     distance = tf.range(-radius, radius + 1, dtype=tf.float32)
     weights = tf.nn.softmax(-0.5 * (distance / sigma) ** 2)

@@ -1,7 +1,7 @@
 """RandAugment (https://arxiv.org/abs/1909.13719) on tensorflow_addons.image.
 
 Only its photometric operations (the pool that FixMatch draws from, without rotation,
-shear and translation): the strong view has to stay aligned with the weak one, whose
+shear and translation): the strong view must stay aligned with the weak one, whose
 pseudo label it learns. Combine it with "cutout", as FixMatch does.
 """
 
@@ -10,33 +10,29 @@ import functools
 import tensorflow as tf
 
 from wss.data.augmentations import photometric
-from wss.settings import Natural, Share
+
+NUM_LAYERS = 2
 
 
 @photometric(requires="tensorflow_addons")
-def rand_augment(
-    image: tf.Tensor, seed: tf.Tensor, num_layers: Natural = 2, magnitude: Share = 1.0
-) -> tf.Tensor:
-    """Applies `num_layers` operations, each drawn with its strength.
+def rand_augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Applies `NUM_LAYERS` operations, each with a random strength.
 
     Args:
       image: [height, width, 3], float32, 0..255.
       seed: [2], int.
-      num_layers: how many operations follow each other.
-      magnitude: largest strength that is drawn, 0..1.
 
     Returns:
       [height, width, 3], float32, whole numbers in 0..255.
     """
     image = tf.round(tf.clip_by_value(image, 0.0, 255.0))
-    for layer in range(num_layers):
+    for layer in range(NUM_LAYERS):
         draws = tf.random.stateless_uniform(
             [3], tf.random.experimental.stateless_fold_in(seed, layer)
         )
         index = tf.cast(draws[0] * len(OPERATIONS), tf.int32)
-        strength = magnitude * draws[1]
         sign = tf.sign(draws[2] - 0.5)
-        image = apply_operation(image, index, strength, sign)
+        image = apply_operation(image, index, draws[1], sign)
     return image
 
 
@@ -49,7 +45,7 @@ def apply_operation(
       image: [height, width, 3], float32, whole numbers in 0..255.
       index: scalar int32, which operation.
       strength: scalar float32, 0..1.
-      sign: scalar float32, 1 or -1: whether a factor lies above or below 1.
+      sign: scalar float32, 1 or -1: whether a factor is above or below 1.
     """
     factor = 1.0 + 0.9 * sign * strength
     branches = [
@@ -121,7 +117,7 @@ OPERATIONS = (
 
 
 def _addons():
-    # Not at the head of the file: the package exists for Python 3.11 and older only.
+    # Imported here: the package exists for Python 3.11 and older only.
     import tensorflow_addons.image
 
     return tensorflow_addons.image
