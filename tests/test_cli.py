@@ -73,7 +73,7 @@ def test_a_bucket_out_of_reach_is_one_line(capsys):
 
     assert cli.run(command) == 2
     assert capsys.readouterr().err == (
-        "error: gs://mine/a.tfrecord can not be reached (Could not resolve host). "
+        "error: gs://mine/a.tfrecord cannot be reached (Could not resolve host). "
         "Check its name, the network and your rights there, or name a folder of this "
         "machine.\n"
     )
@@ -85,7 +85,7 @@ def test_an_unknown_file_system_is_one_line(capsys):
 
     assert cli.run(command) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: nosuch://bucket/a can not be reached (")
+    assert error.startswith("error: nosuch://bucket/a cannot be reached (")
     assert error.count("\n") == 1
 
 

@@ -88,7 +88,7 @@ def test_the_text_of_a_configuration_reads_back(tmp_path):
         ("pain.colour = 'red'", "matching 'pain'. Did you mean paint?"),
         ("paint.colour = @paimt", "'@paimt'. Did you mean paint?"),
         ("paint.colour = red", "red is not a value. Strings need quotes"),
-        ("paint.colour =", "The value can not be read"),
+        ("paint.colour =", "The value cannot be read"),
         ("paint.width = (1, 2", "EOF in multi-line statement"),
         ("WIDTH 5", "expected ':' or '='"),
         ("import os", "do not import"),

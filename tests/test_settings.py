@@ -153,7 +153,7 @@ def test_what_a_macro_binds_goes_by_its_name_and_place(tmp_path):
         config.load([file], ["SEED = 'one'", "Experiment.batch_size = %OTHER"])
     with pytest.raises(UserError, match=r"^Experiment.crop_size = \(33.5, 33\)"):
         config.load([file], ["OTHER = 1", "SIDE = 33.5"])
-    with pytest.raises(UserError, match="^SEED = %SEED: .* stands for itself"):
+    with pytest.raises(UserError, match="^SEED = %SEED: .* refers to itself"):
         config.load([file], ["SEED = %SEED", "Experiment.batch_size = %OTHER"])
 
 

@@ -102,7 +102,7 @@ def test_mistakes_are_one_line(runs, tmp_path, capsys):
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert run(file / "x", "--model_dir", supervised) == 2
-    assert "Can not write into" in capsys.readouterr().err
+    assert "Cannot write into" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""What the command lines share: quiet logs, and mistakes told in one line."""
+"""Shared by the command lines: flags, quiet logs, mistakes reported in one line."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ from wss.errors import Stopped, UserError, first_line
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
     """A parser for `python -m <module>` that shows the module's docstring as it is.
 
-    What a flag of several values is given adds up where the flag is repeated.
+    A repeated flag of several values adds to the earlier ones.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -27,7 +27,7 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    # What begins like a negative number is a value, no flag: --map -9999=ignore.
+    # An argument like a negative number is a value, not a flag: --map -9999=ignore.
     parser._negative_number_matcher = re.compile(r"-(\.?\d|inf)")
     parser.register("action", None, _Store)  # Instead of argparse's own.
     return parser
@@ -40,7 +40,7 @@ _PATHS = ("DIR", "FILE", "PHOTOS", "latest|best|PATH")
 class _Store(argparse.Action):
     """Stores a value, or adds several to those that the flag had before.
 
-    An empty path, as an unset variable of a shell gives it, is refused.
+    An empty path, for example from an unset shell variable, is refused.
     """
 
     def __call__(self, parser, namespace, values, option_string=None):
@@ -71,7 +71,7 @@ def number(kind: Any) -> Callable[[str], Any]:
 
 
 def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that chooses among the checkpoints of a training."""
+    """Adds the flag that chooses among the checkpoints of a run."""
     parser.add_argument(
         "--checkpoint",
         default="latest",
@@ -82,7 +82,7 @@ def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_overwrite_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that lets a command replace what no command wrote."""
+    """Adds the flag that lets a command replace files that no command wrote."""
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -92,7 +92,7 @@ def add_overwrite_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_view_flags(group: argparse._ActionsContainer) -> None:
-    """Adds the flags that say how the network sees an image."""
+    """Adds the flags for scales, mirroring and windows of prediction."""
     group.add_argument(
         "--scales",
         type=number(settings.Positive),
@@ -112,7 +112,7 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
 
 
 def view_bindings(options: argparse.Namespace) -> List[str]:
-    """The gin bindings that the flags of `add_view_flags` stand for."""
+    """The flags of `add_view_flags` as gin bindings."""
     bindings = []
     if options.scales:
         bindings.append(f"Predictor.scales = {tuple(options.scales)}")
@@ -154,15 +154,15 @@ def run(
     Args:
       command: what to run; imports TensorFlow.
       verbosity: 0 for the usual log, 1 for details.
-      resumable: whether the same command goes on after an interruption.
+      resumable: whether the same command resumes after an interruption.
 
     Returns:
       0 when all went well, 2 with a line `error: ...` for a mistake of the user's or a
       bucket out of reach, 130 after Ctrl-C, 143 where SIGTERM and 129 where SIGHUP
-      ended a training that saved its state. Anything else is a fault of ours and keeps
-      its stack trace.
+      ended a run that saved its state. Anything else is a bug in wss and keeps its
+      stack trace.
     """
-    # What of TensorFlow's C++ matters comes as a Python exception as well.
+    # Errors of TensorFlow's C++ code are Python exceptions too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.basicConfig(format="%(message)s")
@@ -204,14 +204,14 @@ def run(
 
 
 def _unreachable(error: Exception) -> Optional[str]:
-    """What a failure of TensorFlow's with a path in a bucket says; None: it is none."""
+    """A sentence for TensorFlow's failure to reach a bucket; None for other errors."""
     unknown = r"(?<=\(file: ')[a-z][a-z0-9]*://[^']+"  # Of a scheme without files.
     bucket = r"\b(?!https?:|grpc:)[a-z][a-z0-9]*://[^\s'\")]+"
     path = re.search(unknown, str(error)) or re.search(bucket, str(error))
     if path is None or not type(error).__module__.startswith("tensorflow"):
         return None
     return (
-        f"{path.group()} can not be reached ({first_line(error)}). Check its name, the "
+        f"{path.group()} cannot be reached ({first_line(error)}). Check its name, the "
         "network and your rights there, or name a folder of this machine."
     )
 

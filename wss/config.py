@@ -1,4 +1,4 @@
-"""Reads gin files and bindings, and turns every mistake in them into one clear line.
+"""Reads gin files and bindings; every mistake in them becomes one clear line.
 
 `gin.parse_config_files_and_bindings` finds includes only below the working directory,
 accepts macros that nothing uses, and reports mistakes late and at length. This module
@@ -39,10 +39,10 @@ from wss.errors import UserError
 from wss.files import text_files
 
 # With it `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory,
-# also where wss was installed and the files lie among the packages.
+# also if wss is installed as a package.
 CONFIG_DIR = os.path.dirname(os.path.abspath(gin_configs.__file__))
 
-# What the macros stand for, and defaults of some: the first include of an experiment.
+# The macros and the defaults of some: the first include of an experiment.
 _DEFAULTS = "base/experiment.gin"
 
 CONFIG_FILE = "config.gin"
@@ -80,12 +80,12 @@ def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
 
 
 def text() -> str:
-    """The whole configuration, readable by gin."""
+    """The whole configuration as text that gin reads."""
     return gin.config_str(max_line_length=100)
 
 
 def operative_text() -> str:
-    """What the functions called so far were given, defaults included."""
+    """The settings of all functions called so far, defaults included."""
     return gin.operative_config_str(max_line_length=100)
 
 
@@ -181,7 +181,7 @@ class _Bound(NamedTuple):
 
     @property
     def way_on(self) -> str:
-        """Advice for the file of an old run, which is none to be edited."""
+        """Advice for the config.gin of an old run, which should not be edited."""
         path, _, _ = self.place.rpartition(":")
         if os.path.basename(path) != CONFIG_FILE:
             return ""
@@ -189,7 +189,7 @@ class _Bound(NamedTuple):
 
 
 class _Reader:
-    """Applies statements in order and remembers where each macro stands."""
+    """Applies statements in order and remembers the place of each macro."""
 
     def __init__(self):
         self._defined: Dict[str, str] = {}  # Macro -> place.
@@ -261,7 +261,7 @@ class _Reader:
                 gin.bind_parameter((name, "gin.macro", "value"), value)
 
     def _check_first(self, defaults: str, place: str) -> None:
-        """Raises a UserError where defaults would replace what was set before."""
+        """Raises a UserError if defaults would replace an earlier setting."""
         self._reads_defaults = True
         for macro, earlier in self._defined.items():
             raise UserError(
@@ -285,7 +285,7 @@ class _Reader:
                 )
 
     def _without_defaults(self, macro: str) -> str:
-        """Advice where the file that uses a macro is not included."""
+        """Advice if the file that uses a macro is not included."""
         if self._reads_defaults:
             return ""
         with tf.io.gfile.GFile(find_file(_DEFAULTS, [])) as file:
@@ -294,19 +294,19 @@ class _Reader:
         return advice if uses else ""
 
     def check_values(self) -> None:
-        """Raises a UserError for a value that its parameter can not have."""
+        """Raises a UserError for a value that its parameter cannot have."""
         for (scope, configurable), parameters in self._bound.items():
             given = {k: self._resolved(bound) for k, bound in parameters.items()}
-            if scope:  # Where it says nothing, what is bound without one holds.
+            if scope:  # Bindings without a scope hold in every scope.
                 outside = self._bound.get(("", configurable), {})
                 outside = {k: self._resolved(bound) for k, bound in outside.items()}
                 given = {**outside, **given}
             _check(configurable, given)
 
     def _resolved(self, bound: _Bound, seen: Tuple[str, ...] = ()) -> _Bound:
-        """What stands behind macros, by the name of the one that holds it."""
+        """The value of a macro, with the name of the macro that holds it."""
         if bound.name in seen:
-            raise UserError(f"{bound}: the macro {bound.name} stands for itself.")
+            raise UserError(f"{bound}: the macro {bound.name} refers to itself.")
         if _is_macro(bound.value):
             macro = self._macros["/".join(bound.value.scopes)]
             return self._resolved(macro, (*seen, bound.name))
@@ -343,7 +343,7 @@ def _check(configurable: str, given: Mapping[str, _Bound]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The function or class that @ stands for; all else as it is."""
+    """The function or class of a reference with @; other values unchanged."""
     if isinstance(value, gin.config.ConfigurableReference) and not value.evaluate:
         return value.scoped_configurable_fn
     return value
@@ -378,7 +378,7 @@ def _explain_syntax(error: SyntaxError) -> str:
         token = error.msg.split("'")[-2]
         return f"{token} is not a value. {hint}"
     if "Unable to parse value" in error.msg:
-        return f"The value can not be read. {hint}"
+        return f"The value cannot be read. {hint}"
     return _first_line(error)
 
 

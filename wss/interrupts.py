@@ -1,4 +1,4 @@
-"""Ctrl-C before a command has begun: nothing is lost, and no traceback is due."""
+"""Ctrl-C before a command has begun ends it without a traceback."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ _begun = False
 def expect_command() -> None:
     """Ends the process quietly at Ctrl-C, until the command has begun, and in imports.
 
-    Does nothing unless `python -m` is about to run a command: whoever imports the
-    package has signals of their own.
+    Does nothing unless `python -m` is about to run a command: programs that import the
+    package handle signals themselves.
     """
     is_command = sys.argv[:1] == ["-m"]  # While Python looks for the module.
     if is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -27,7 +27,7 @@ def begin(begun: bool = True) -> None:
 
 
 def _interrupt(number: int, frame: Optional[FrameType]) -> None:
-    # What is interrupted in TensorFlow's import fails in many ways.
+    # An interrupted import of TensorFlow fails in many ways.
     if not _begun or _imports(frame):
         os.write(2, b"\nStopped.\n")
         os._exit(128 + number)

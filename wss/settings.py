@@ -1,4 +1,4 @@
-"""What a setting may be: its type and range, declared where it is an argument.
+"""Types and ranges of settings, declared as annotations of arguments.
 
     def learning_rate(*, base: Positive = 0.007, policy: Literal["poly", "step"] = ...
 
@@ -51,7 +51,7 @@ class Range(NamedTuple):
     below: Union[float, str, None] = None
 
     def admits(self, value: float, others: Mapping[str, Any]) -> bool:
-        """Whether a number lies in it; `others` are the arguments beside it."""
+        """Whether a number is within the limits; `others` are the other arguments."""
 
         def limit(end: Union[float, str, None], otherwise: float) -> float:
             end = others.get(end) if isinstance(end, str) else end
@@ -62,7 +62,7 @@ class Range(NamedTuple):
         ) and limit(self.above, -math.inf) < value < limit(self.below, math.inf)
 
     def words(self, others: Mapping[str, Any]) -> str:
-        """It in words that stand behind "a number"."""
+        """The limits in words that follow "a number"."""
         if self.low is not None and self.high is not None:
             return f"from {_end(self.low, others)} to {_end(self.high, others)}"
         named = {
@@ -86,7 +86,7 @@ class NotEmpty(NamedTuple):
         return len(value) > 0
 
     def words(self, others: Mapping[str, Any]) -> str:
-        """It in words that stand behind "a tuple of whole numbers"."""
+        """The rule in words that follow "a tuple of whole numbers"."""
         return "(one or more)"
 
 
@@ -99,7 +99,7 @@ NonNegative = Annotated[float, Range(low=0)]
 Share = Annotated[float, Range(low=0, high=1)]
 PositiveShare = Annotated[float, Range(above=0, high=1)]
 Percent = Annotated[float, Range(low=0, high=100)]
-# What a moving average keeps of itself in a step.
+# The share of a moving average that a step keeps.
 Decay = Annotated[float, Range(above=0, below=1)]
 Several = Annotated[Sequence[_Entry], NotEmpty()]
 # A side, or height and width, in pixels.
@@ -152,7 +152,7 @@ def fits(kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING) -> bool:
 
 
 def words(kind: Any, others: Mapping[str, Any] = _NOTHING) -> str:
-    """What a value of a kind is, in words; arguments as of `fits`.
+    """What a value of a kind is, in words; arguments: see `fits`.
 
     Raises:
       TypeError: `kind` is none that `fits` knows.
@@ -195,7 +195,7 @@ def words(kind: Any, others: Mapping[str, Any] = _NOTHING) -> str:
 def problem(
     kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING
 ) -> Optional[str]:
-    """What is wrong with a value, None where nothing is; arguments as of `fits`.
+    """What is wrong with a value, None where nothing is; arguments: see `fits`.
 
     >>> print(problem(Count, 0))
     it has to be a whole number above 0

@@ -67,7 +67,7 @@ JPEG = tf.io.encode_jpeg(records.image(0)).numpy()
             "Feature image/encoded is missing",
         ),
         ({**IMAGE, "ENCODED": IMAGE["ENCODED"][:-99]}, "image/encoded is damaged"),
-        ({**IMAGE, "ENCODED": JPEG[:-99]}, "can not be decoded, in record cat (val-0"),
+        ({**IMAGE, "ENCODED": JPEG[:-99]}, "cannot be decoded, in record cat (val-0"),
         (
             {**IMAGE, "LABEL_ENCODED": b"what"},
             "Feature image/segmentation/class/encoded is ",
@@ -151,7 +151,7 @@ def test_bytes_that_are_no_example_are_named(wrap, content):
         with pytest.raises(UserError) as error, parsing.user_errors():
             wrap(read)(tf.constant(content), source=tf.constant("val-0, record 3"))
         assert str(error.value).startswith(
-            "Can not read val-0, record 3: it is no tf.train.Example."
+            "Cannot read val-0, record 3: it is no tf.train.Example."
         )
 
 

@@ -70,7 +70,7 @@ def test_a_port_that_is_taken(distance):
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"Can not listen on port {port} .*--port"):
+        with pytest.raises(UserError, match=f"Cannot listen on port {port} .*--port"):
             service.start(port - distance)
 
 

@@ -146,7 +146,7 @@ def test_every_broken_record_is_named_and_the_others_are_read(
         "no picture": "Feature image/encoded is damaged, its picture can not be "
         f"decoded, in record {of['no picture']}.",
         "bad mask": "Feature image/segmentation/class/encoded is damaged, its picture "
-        f"can not be decoded, in record {of['bad mask']}.",
+        f"cannot be decoded, in record {of['bad mask']}.",
         "small mask": "The image has 2 x 4 pixels, but the mask 2 x 2 in record "
         f"{of['small mask']}.",
         "coloured mask": "Feature image/segmentation/class/encoded is not an 8-bit "

@@ -110,7 +110,7 @@ def test_a_write_that_fails_leaves_what_was_there(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", replace)
-    message = rf"Can not write into {folder} \(No space left on device\)\. Make room"
+    message = rf"Cannot write into {folder} \(No space left on device\)\. Make room"
     with pytest.raises(UserError, match=message), output.explained():
         output.write("a.png", b"new")
     with open(output.place("a.png"), "rb") as file:

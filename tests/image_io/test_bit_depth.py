@@ -75,7 +75,7 @@ def test_few_bits_are_not_spread(tmp_path, bits):
 @pytest.mark.parametrize("bits", [2, 4, 8, 16])
 def test_zero_that_is_white(tmp_path, bits):
     content = raw.tiff(GREY % 2**bits, bits, white_is_zero=True)
-    with pytest.raises(UserError, match="0 stands for white.*Save it as PNG"):
+    with pytest.raises(UserError, match="0 is white.*Save it as PNG"):
         stored(tmp_path / "a.tif", content)
     if bits <= 8:  # A photo is what viewers show.
         image = reading.read(str(tmp_path / "a.tif")).image.convert("L")

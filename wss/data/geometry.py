@@ -1,8 +1,8 @@
 """Scale, pad, crop and flip: image, label and valid mask move together.
 
-After `core/preprocess_utils.py` and `core/input_preprocess.py` of the original. What is
-random is drawn first, from a stateless seed (`draw_view`); what follows is a function
-of the image and of what was drawn.
+Follows `core/preprocess_utils.py` and `core/input_preprocess.py` of the original.
+`draw_view` makes all random draws, from a stateless seed; everything else is a function
+of the image and these draws.
 """
 
 from typing import NamedTuple, Optional, Sequence, Tuple
@@ -13,13 +13,13 @@ from wss.ops.resize import resize_nearest
 
 
 class View(NamedTuple):
-    """What one look at an image is: decided before anything is computed.
+    """The random scale, crop and flip of an image.
 
     Attributes:
       scale: scalar float32, factor of height and width.
       offset: [2], int32, first row and column of the crop in the scaled image; 0 along
         a side that is not longer than the crop's.
-      flipped: scalar bool, whether left and right change places, after the crop.
+      flipped: scalar bool, whether the crop is mirrored.
     """
 
     scale: tf.Tensor
@@ -45,7 +45,7 @@ def draw_view(
       crop_size: height and width of the crop.
       min_scale: smallest factor.
       max_scale: largest factor.
-      scale_step: distance of the factors that are drawn from; 0: any between the two.
+      scale_step: distance between the possible factors; 0: any factor in the range.
       flip_probability: how often the view is flipped.
     """
     draws = tf.random.stateless_uniform([4], seed)
@@ -77,10 +77,10 @@ def scale_image(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 def scale_and_crop(
     image: tf.Tensor, size: tf.Tensor, offset: tf.Tensor, crop_size: Tuple[int, int]
 ) -> tf.Tensor:
-    """`crop` of `scale_image`, bit for bit, without the pixels behind the crop.
+    """`crop` of `scale_image`, bit for bit, without the pixels after the crop.
 
-    Those before it could be left out by a translation, whose rounding moves what is
-    sampled by up to 1e-4 pixels.
+    A translation could leave out the pixels before the crop too, but its rounding moves
+    the sampling positions by up to 1e-4 pixels.
 
     Args:
       image: [height, width, channels], any number type.
@@ -111,7 +111,7 @@ def scale_label(label: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 def scale_and_crop_label(
     label: tf.Tensor, size: tf.Tensor, offset: Sequence[int], crop_size: Sequence[int]
 ) -> tf.Tensor:
-    """`crop` of `scale_label`, without the pixels beside the crop.
+    """`crop` of `scale_label`, without the pixels outside the crop.
 
     Args:
       label: [height, width], any integer type.
@@ -123,8 +123,8 @@ def scale_and_crop_label(
       [crop height, crop width], type of `label`; less where the scaled label ends.
     """
     for axis in range(2):
-        # The nearest row is looked up once, not for each of its pixels; then columns
-        # become rows, and the other way round.
+        # The nearest row is looked up once, not for each of its pixels. The transpose
+        # exchanges rows and columns for the second axis.
         places = tf.range(tf.shape(label)[0])[tf.newaxis, :, tf.newaxis]
         nearest = resize_nearest(places, (size[axis], 1), align_corners=True)[0, :, 0]
         last = offset[axis] + crop_size[axis]
@@ -141,13 +141,13 @@ def resize_to_range(
 ) -> Tuple[tf.Tensor, tf.Tensor]:
     """Resizes so that the shorter side has `min_size`, the longer at most `max_size`.
 
-    Bilinear with aligned corners and without antialiasing, other than `scale_image`.
+    Bilinear with aligned corners and, unlike `scale_image`, without antialiasing.
 
     Args:
       image: [height, width, channels].
       label: [height, width], int.
       min_size: length of the shorter side.
-      max_size: largest length of the longer side, which goes first.
+      max_size: largest length of the longer side; wins over `min_size`.
       factor: both sides become a multiple of it plus one.
 
     Returns:
@@ -168,7 +168,7 @@ def size_in_range(
     max_size: Optional[int] = None,
     factor: Optional[int] = None,
 ) -> tf.Tensor:
-    """[2], int32: the size that `resize_to_range` resizes to; arguments as there."""
+    """[2], int32: the size of `resize_to_range`; same arguments."""
     sides = tf.cast(image_size, tf.float32)
     size = tf.cast(sides * (min_size / tf.reduce_min(sides)), tf.int32)
     if max_size:
@@ -188,9 +188,9 @@ def pad_image(
     """Pads an image [height, width, channels], float32, to at least `size`.
 
     Args:
-      image: the image, which comes to lie at `offset`.
-      size: height and width to reach; sides that are longer stay as they are.
-      value: what the padding shows, one number per channel.
+      image: the image.
+      size: least height and width; longer sides stay as they are.
+      value: of the padding, one number per channel.
       offset: rows above and columns left of the image.
 
     Returns:
@@ -214,15 +214,15 @@ def pad_label(
     value: int,
     offset: Sequence[int] = (0, 0),
 ) -> tf.Tensor:
-    """Pads a label [height, width] with `value`; arguments as of `pad_image`."""
+    """Pads a label [height, width] with `value`; arguments: see `pad_image`."""
     return tf.pad(label, _paddings(label, size, offset), constant_values=value)
 
 
 def valid_mask(image_size: tf.Tensor, crop_size: Tuple[int, int]) -> tf.Tensor:
     """[height, width] of the crop, float32: 1 on the image, 0 on the padding.
 
-    Padding lies below and to the right, and a side that is padded is not shifted by the
-    crop: the image's size before padding decides.
+    Padding is below and to the right, and the crop of a padded side begins at 0:
+    the mask depends only on the image's size before padding.
     """
     rows = tf.range(crop_size[0]) < image_size[0]
     columns = tf.range(crop_size[1]) < image_size[1]
@@ -230,12 +230,12 @@ def valid_mask(image_size: tf.Tensor, crop_size: Tuple[int, int]) -> tf.Tensor:
 
 
 def crop(tensor: tf.Tensor, offset: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
-    """Cuts `size`, or less at the end, out of [height, width, ...] from `offset` on."""
+    """Crops [height, width, ...] to `size` from `offset`, or less at the end."""
     return tensor[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
 
 
 def flip(tensor: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
-    """Exchanges left and right of [height, width, ...] where `flipped`."""
+    """Mirrors [height, width, ...] left to right if `flipped`."""
     return tf.cond(flipped, lambda: tf.reverse(tensor, [1]), lambda: tensor)
 
 

@@ -1,12 +1,11 @@
 """From shards to batches: the tf.data graphs of training and evaluation.
 
-The training input is a pure function of (seed, step). Epoch e of a stream visits the
-records in a permutation that (seed, e) decides; what is drawn for example i of the
-stream (scale, crop, colours, hole) is decided by (seed, i). A run that starts at step k
-gets the batches that a run from the beginning gets there, without reading what lies
-before, so that nothing of an iterator has to be in a checkpoint. Records stay on disk
-and are read by their position, in shuffled order: nothing has to fit in memory, and no
-shuffle buffer has to be filled.
+The training input is a pure function of (seed, step). `sampling.py` has the order of
+the records; the random draws for example i of a stream (scale, crop, colours, hole)
+depend on (seed, i). A run that starts at step k gets the same batches as a run from
+step 0, without reading the earlier ones: no checkpoint has to hold an iterator.
+Records are read from disk by their position, in shuffled order: nothing has to fit in
+memory, and there is no shuffle buffer.
 """
 
 import functools
@@ -35,13 +34,12 @@ __all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
 
 GREY = (127.5, 127.5, 127.5)
 
-# What is drawn for an example, each with its own draws; the second strong view's is the
-# number behind the first's.
+# Purposes of the draws for an example. Further strong views have the next numbers.
 _VIEW, _STRONG = 0, 1
 
 
 class Split(NamedTuple):
-    """Where the records of a split lie; `name` may be several splits joined by "+"."""
+    """Folder and name of a split; `name` may be several splits joined by "+"."""
 
     data_dir: str
     name: str
@@ -78,32 +76,32 @@ def training_batches(
     data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
-    """The endless input of training, from `start_step` on.
+    """The endless input of training, beginning with `start_step`.
 
     Args:
       labeled: split with masks.
-      unlabeled: split that the method learns from without masks, or None.
+      unlabeled: split used without its masks, or None.
       spec: the data set's classes.
       crop_size: height and width of the views.
-      batch_size: labeled images of a step on all replicas together, and as many
-        unlabeled ones.
-      seed: decides every draw.
+      batch_size: labeled images of a step, summed over all replicas; the number of
+        unlabeled ones is the same.
+      seed: of every random draw.
       start_step: number of the first step.
-      padding_value: what views show beside the image, 0..255 (the network's mean).
+      padding_value: colour of the padding, 0..255 (the network's mean).
       min_scale: smallest random factor of the image's size.
       max_scale: largest.
-      scale_step: distance of the factors that are drawn from; 0: any between the two.
-      flip_probability: how often left and right change places.
+      scale_step: distance between the possible factors; 0: any factor in the range.
+      flip_probability: share of the views that are mirrored.
       strong_augmentation: name of a policy of `wss.data.augmentations`, or several.
-      strong_views: strong views of each unlabeled image; the colours of each are drawn
-        anew, what is hidden is the same.
-      max_broken_records: how many different records may be damaged before training
-        stops. Each is named, and the next record takes its place.
+      strong_views: number of strong views of each unlabeled image. Their colours are
+        drawn independently; they hide the same pixels.
+      max_broken_records: number of different damaged records that training tolerates.
+        Each is named and replaced by the next record.
       data_service: address of a `wss.data_service` that prepares the batches on
-        another machine; the shards lie there under the same path.
+        another machine, which has the shards under the same path.
       input_context: this worker's place among the input pipelines. Each worker walks
-        the same stream and decodes its own part of every batch, so that the global
-        batch does not depend on their number.
+        through the same stream and decodes its own part of every batch, so that the
+        global batch does not depend on the number of workers.
 
     Returns:
       Dataset of batches for one replica (of the global batch without a context):
@@ -116,8 +114,8 @@ def training_batches(
           [B, classes - 1]; position [B]. Only where `unlabeled` is given.
 
     Raises:
-      UserError: shards are missing or broken, a policy is unknown, the batch does not
-        divide over the replicas, a size is none, or no data service answers.
+      UserError: shards are missing or damaged, an augmentation is unknown, the batch
+        size is no multiple of the number of replicas, or no data service answers.
     """
     if isinstance(strong_augmentation, str):
         strong_augmentation = (strong_augmentation,)
@@ -157,12 +155,12 @@ def training_batches(
 
 
 def _prepared(dataset: tf.data.Dataset, data_service: Optional[str]) -> tf.data.Dataset:
-    """The batches of an endless stream, made while steps run, here or at a service."""
+    """Prepares the batches of an endless stream ahead, here or at a data service."""
     dataset = dataset.with_options(_options())
     if data_service:
         dataset = service.prepared_at(data_service, dataset)
-    # Several workers ask before each step of a stream that may end whether it did, and
-    # their batches lose the static size.
+    # If a stream may end, several workers ask before each step whether it has, and
+    # their batches lose their static size.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     return dataset.prefetch(tf.data.AUTOTUNE).apply(endless)
 
@@ -177,7 +175,7 @@ def evaluation_batches(
     max_resize: Optional[Annotated[Count, Range(low="min_resize")]] = None,
     resize_factor: Optional[Count] = None,
 ) -> tf.data.Dataset:
-    """Every image of a split once, whole, in the order of the shards.
+    """Every image of a split, once and whole, in the order of the shards.
 
     Args:
       data_dir: folder of the shards.
@@ -199,7 +197,7 @@ def evaluation_batches(
     if (max_resize or resize_factor) and not min_resize:
         raise UserError(
             f"evaluation_batches.max_resize = {max_resize} and resize_factor = "
-            f"{resize_factor} act with evaluation_batches.min_resize only. Set it too."
+            f"{resize_factor} need evaluation_batches.min_resize. Set it too."
         )
     records = Records(data_dir, split, spec.name)
 
@@ -233,7 +231,7 @@ def _batches(
     tolerance: sampling.Tolerance,
     context: tf.distribute.InputContext,
 ) -> tf.data.Dataset:
-    """Batches of one stream of records; `number` tells its draws from the others'."""
+    """Batches of the stream of records that has this `number`."""
     if batch_size % context.num_replicas_in_sync:
         raise UserError(
             f"BATCH_SIZE = {batch_size} does not divide over "
@@ -323,7 +321,7 @@ def _mask(example: Dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def _check_classes(mask: tf.Tensor, name: tf.Tensor, spec: DatasetSpec) -> tf.Tensor:
-    """Training must not learn from labels that are no class."""
+    """Fails if a label is neither a class nor the ignore label."""
     strange = (mask >= spec.num_classes) & (mask != spec.ignore_label)
     label = tf.reduce_max(tf.where(strange, mask, -1))
     known = parsing.ensure(
@@ -339,7 +337,7 @@ def _check_classes(mask: tf.Tensor, name: tf.Tensor, spec: DatasetSpec) -> tf.Te
 def _with_image_labels(
     parts: Dict[str, tf.Tensor], example: Dict[str, tf.Tensor], spec: DatasetSpec
 ) -> Dict[str, tf.Tensor]:
-    """Adds the classes that the view's mask shows, or else those that are given."""
+    """Adds the classes in the view's mask or, without a mask, those of the record."""
     labels = tf.cond(
         example["has_label"],
         lambda: views.image_labels(parts["label"], spec.num_classes, spec.ignore_label),
@@ -353,7 +351,7 @@ def _with_image_labels(
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # The stream is divided among workers by position, see `sampling.own_part`.
+    # `sampling.own_part` divides the stream among the workers.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )

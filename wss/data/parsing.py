@@ -39,7 +39,7 @@ _FEATURES = {
 # Marks the sentences for the user in the error messages of a graph.
 _OPENING, _CLOSING = "<<<", ">>>"
 
-# What photos may have too; a record of a few bytes may unpack to any number.
+# The limit of PIL for photos; a record of a few bytes can unpack to any size.
 _MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -56,7 +56,7 @@ def parse_example(
     Args:
       serialized: scalar string, a serialized `tf.train.Example`.
       ignore_label: label of every pixel of an image without mask.
-      source: scalar string, where the record lies ("shard, record 17"), for messages.
+      source: scalar string, place of the record ("shard, record 17"), for messages.
 
     Returns:
       image: [height, width, 3], uint8; grey and RGBA images become RGB.
@@ -98,13 +98,13 @@ def decode_image(encoded: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
       where: scalar string, what they are of, for messages.
 
     Raises:
-      tf.errors.InvalidArgumentError: as of `parse_example`.
+      tf.errors.InvalidArgumentError: see `parse_example`.
     """
     return _decode(encoded, 3, ENCODED, where)
 
 
 def record_name(serialized: tf.Tensor, source: tf.Tensor = "") -> tf.Tensor:
-    """The name in a record, as `parse_example` gives it, without decoding its image."""
+    """The name in a record, as in `parse_example`, without decoding its image."""
     return _parse_features(serialized, source)[FILENAME]
 
 
@@ -126,12 +126,12 @@ def ensure(condition: tf.Tensor, *sentence: tf.Tensor) -> tf.Operation:
 def attempt(
     function: Callable[[tf.Tensor], Any], argument: tf.Tensor, *, otherwise: Any
 ) -> Any:
-    """`function(argument)`, or `otherwise` where that fails.
+    """`function(argument)`, or `otherwise` if that fails.
 
     Args:
-      function: TensorFlow code, whose failure ends nothing but itself.
+      function: TensorFlow code that may fail.
       argument: a tensor.
-      otherwise: like what the function returns.
+      otherwise: of the structure that the function returns.
     """
     tried = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors()
     fallback = tf.data.Dataset.from_tensors(otherwise)
@@ -164,8 +164,8 @@ def _message(error: Exception) -> str:
 def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> Dict[str, tf.Tensor]:
     """The features by key; class ids [classes] are dense.
 
-    TensorFlow's parser that fails by itself would show the record's bytes instead of
-    its place.
+    The failure of TensorFlow's own parser would show the record's bytes instead of its
+    place.
     """
 
     def parse(content):
@@ -178,7 +178,7 @@ def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> Dict[str, tf.Te
     features, is_example = attempt(parse, serialized, otherwise=(empty, False))
     readable = ensure(
         is_example,
-        *("Can not read ", source, ": it is no tf.train.Example. Write it again."),
+        *("Cannot read ", source, ": it is no tf.train.Example. Write it again."),
     )
     with tf.control_dependencies([readable]):
         return {key: tf.identity(feature) for key, feature in features.items()}
@@ -208,7 +208,7 @@ def _decode(
     )
     whole = ensure(
         (tf.size(image) > 0) | (tf.reduce_prod(size) > _MAX_PIXELS),
-        *(f"Feature {feature} is damaged, its picture can not be decoded, in ", where),
+        *(f"Feature {feature} is damaged, its picture cannot be decoded, in ", where),
     )
     with tf.control_dependencies([small, whole]):
         return tf.identity(image)
@@ -219,9 +219,9 @@ def _decode_or_nothing(
 ) -> Tuple[tf.Tensor, tf.Tensor]:
     """[height, width, channels], uint8, or [0, 0, channels] where decoding fails.
 
-    A decoder that fails by itself could not say in which record. Beside it stands
-    [height, width], int64, as the header gives them: what is too large, and may take
-    few bytes, is not decoded.
+    A decoder's own failure would not name the record. The second result is [height,
+    width], int64, from the header: an image that is too large, even of a few bytes, is
+    not decoded.
     """
     nothing = tf.zeros([0, 0, channels], tf.uint8)
 
@@ -256,7 +256,7 @@ def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.
     """Decodes a mask of class ids to [height, width], uint8."""
     label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
     with tf.control_dependencies([label]):
-        # The decoder turns palette colours into grey values, silently: wrong ids.
+        # The decoder silently turns palette colours into grey values: wrong class ids.
         header = tf.strings.substr(encoded, 24, 2)
     is_grey = tf.io.is_jpeg(encoded) | tf.reduce_any(header == list(_GREY_HEADERS))
     grey = ensure(

@@ -1,7 +1,6 @@
 """Batches that another machine prepares: one worker of tf.data's service.
 
-There is one worker only, so that batches come in their order and a training goes on
-exactly where it was.
+There is only one worker, so that batches keep their order and a run resumes exactly.
 """
 
 import functools
@@ -15,26 +14,25 @@ from wss.data import parsing
 from wss.errors import UserError
 
 _PATIENCE_S = 10.0
-# How often a training asks whether its service is there, and how long it waits for one
-# that is silent; one that is gone refuses at once.
+# How often a run asks whether its service is alive, and the longest wait for an answer.
+# A service that has ended refuses the connection at once.
 _PERIOD_S, _SILENCE_S = 1.0, 60.0
 
 
 def start(port: int = 0, host: Optional[str] = None) -> Tuple[str, Any, Any]:
     """Starts a dispatcher and the worker that prepares batches.
 
-    TensorFlow listens on every interface and asks nobody who they are.
+    TensorFlow listens on every interface, without authentication.
 
     Args:
       port: of the dispatcher; the next one is the worker's; 0: any that are free.
-      host: name under which the training's machine finds this one; this machine's own
-        name unless given.
+      host: name of this machine on the network; default: its own host name.
 
     Returns:
-      The address, and both servers; these serve as long as somebody holds them.
+      The address and both servers, which run as long as there is a reference to them.
 
     Raises:
-      UserError: a port is taken or none.
+      UserError: a port is taken or out of range.
     """
     service = tf.data.experimental.service
     host = host or socket.gethostname()
@@ -56,14 +54,14 @@ def start(port: int = 0, host: Optional[str] = None) -> Tuple[str, Any, Any]:
 
 
 def _check_free(port: int) -> None:
-    """TensorFlow would not say which port is taken; of a worker's it dies."""
+    """TensorFlow does not name a port that is taken, and crashes for a worker's."""
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("", port))
     except OSError as error:
         raise UserError(
-            f"Can not listen on port {port} ({error.strerror}). Choose another --port: "
+            f"Cannot listen on port {port} ({error.strerror}). Choose another --port: "
             "that and the one after it have to be free."
         ) from error
 
@@ -71,10 +69,10 @@ def _check_free(port: int) -> None:
 def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The same batches in the same order, prepared by the service at an address.
 
-    Reading fails by `parsing.ensure` once the service is gone.
+    Reading fails by `parsing.ensure` after the service has ended.
 
     Raises:
-      UserError: nobody answers there.
+      UserError: no service answers there.
     """
     host, _, port = address.removeprefix("grpc://").rpartition(":")
     try:
@@ -89,10 +87,10 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
     undivided = tf.data.experimental.service.ShardingPolicy.OFF
     target = f"grpc://{host}:{port}"  # The protocol may be left out.
     prepared = dataset.apply(tf.data.experimental.service.distribute(undivided, target))
-    # TensorFlow waits for a service that is gone, and in vain: one that is started
-    # again knows no training. So whoever is first is read: a batch, or the sentence.
+    # TensorFlow waits forever for a service that has ended: a restarted one does not
+    # know the run. So two sources are read together, batches and a failing check.
     watch = functools.partial(_watch, place, dataset.element_spec)
-    # It is not asked before somebody watches, hence the detour.
+    # flat_map: the service is not asked for a batch before the check runs.
     late = tf.data.Dataset.from_tensors(0).flat_map(lambda _: prepared)
     sources = tf.data.Dataset.from_tensors(late).concatenate(
         tf.data.Dataset.range(1 << 62).map(watch)
@@ -105,7 +103,7 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
 def _watch(
     place: Tuple[str, int], element_spec: Any, number: tf.Tensor
 ) -> tf.data.Dataset:
-    """Is empty, a while later, or fails where nobody is at (host, port) any more."""
+    """Empty, after a while; fails if there is no service at (host, port) any more."""
 
     def ask(_):
         problem = tf.numpy_function(lambda: _problem(place), [], tf.string)

@@ -1,8 +1,8 @@
 """TFRecord shards on disk: finding them, counting and reading records by number.
 
-The records of a split are numbered through all its shards. Where each of them lies is
-known after a walk over their length headers, so that any of them can be read at any
-time: a run that starts at step 100,000 reads no record of the steps before.
+The records of a split are numbered across its shards. One pass over the length headers
+finds the position of each record, so that any record can be read at any time: a run
+that starts at step 100,000 does not read the records of earlier steps.
 """
 
 import concurrent.futures
@@ -38,7 +38,7 @@ def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]
       data_dir: folder of the shards `<split>-00000-of-00004.tfrecord` (the ending may
         be missing), or of one file `<split>.tfrecord`.
       split: name of the split, or several joined by "+" (their union).
-      dataset: name of the data set, for the advice how to make missing shards.
+      dataset: name of the data set, for the advice on how to make missing shards.
 
     Raises:
       UserError: a split has no shards, or some of its shards are missing; a name is
@@ -78,7 +78,7 @@ def _names(split: str) -> List[str]:
 
 
 def count_examples(data_dir: str, split: str, dataset: str = "folder") -> int:
-    """Number of records of a split; arguments and errors as of `find_shards`."""
+    """Number of records of a split; arguments and errors: see `find_shards`."""
     return len(Records(data_dir, split, dataset))
 
 
@@ -86,10 +86,11 @@ class Records:
     """The records of a split by number, without their contents in memory."""
 
     def __init__(self, data_dir: str, split: str, dataset: str = "folder"):
-        """Walks the shards; arguments as of `find_shards`.
+        """Reads the length headers of the shards; arguments: see `find_shards`.
 
         Raises:
-          UserError: no shards, a file that is no TFRecord or is cut off, no record.
+          UserError: there are no shards or no records; a shard is cut off or no
+            TFRecord file.
         """
         paths = find_shards(data_dir, split, dataset)
         with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
@@ -109,7 +110,7 @@ class Records:
         return self._size
 
     def describe(self, index: int) -> str:
-        """Where a record lies: its shard, and its number in it."""
+        """The place of a record: its shard, and its number in the shard."""
         path = self._paths[self._shard[index]].numpy().decode()
         return f"{path}, record {int(self._number[index])}"
 
@@ -120,7 +121,7 @@ class Records:
           index: scalar int64, number of the record.
 
         Returns:
-          Scalar strings: the serialized example, and where it lies, for messages.
+          Scalar strings: the serialized example, and its place, for messages.
 
         Raises:
           tf.errors.InvalidArgumentError: where the tensors are evaluated; the record
@@ -132,7 +133,7 @@ class Records:
         serialized = read_record(path, self._offset[index], self._length[index])
         readable = parsing.ensure(
             tf.strings.length(serialized) > 0,
-            *("Can not read ", source, ": the file is gone, has changed or is "),
+            *("Cannot read ", source, ": the file is gone, has changed or is "),
             "damaged. All such records are found by python -m data_prep.verify.",
         )
         with tf.control_dependencies([readable]):
@@ -142,16 +143,15 @@ class Records:
 def read_record(path: tf.Tensor, offset: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     """Reads the record that begins at a byte of a shard and checks its checksums.
 
-    Made of the operation below `tf.data.TFRecordDataset`, which does not offer to
-    start at an offset.
+    `tf.data.TFRecordDataset` cannot start at an offset; the raw operation can.
 
     Args:
       path: scalar string, the shard.
-      offset: scalar int64, where the record's length stands.
+      offset: scalar int64, position of the record's length header.
       length: scalar int64, number of bytes of its data.
 
     Returns:
-      Scalar string, the serialized example, or "" where reading fails.
+      Scalar string, the serialized example, or "" if reading fails.
     """
 
     def read(place):
@@ -186,7 +186,7 @@ def _no_shards(data_dir: str, split: str, dataset: str) -> str:
         return f"{data_dir} is no folder. Set DATA_DIR to the folder of the shards."
     present = list_splits(data_dir)
     splits = f" Splits there: {', '.join(present)}." if present else ""
-    # Data sets without a reader of their own are read by that of any folder.
+    # Data sets without a command of their own are converted by data_prep.folder.
     own = importlib.util.find_spec(f"data_prep.{dataset}")
     return (
         f"No TFRecord shards match {os.path.join(data_dir, split)}-*.{splits} Create "
@@ -219,10 +219,10 @@ def _walk(path: str) -> Tuple[np.ndarray, np.ndarray]:
 def open_unbuffered(path: str):
     """Opens a file to read headers far from each other.
 
-    A buffered file reads a block ahead of every header, most of it in vain.
+    A buffered file would read a useless block after every header.
 
     Raises:
-      UserError: it is a pipe or a folder; a pipe would be waited for.
+      UserError: it is a pipe (opening it would wait) or a folder.
     """
     if os.path.isfile(path):
         return open(path, "rb", buffering=0)

@@ -20,8 +20,8 @@ class Canvas:
 
     Attributes:
       crop_size: height and width of a view, pixels.
-      padding_value: what a view shows beside the image, per channel, 0..255.
-      ignore_label: the label there.
+      padding_value: colour of the padding, per channel, 0..255.
+      ignore_label: label of the padding.
     """
 
     crop_size: Tuple[int, int]
@@ -32,12 +32,12 @@ class Canvas:
 def labeled_view(
     image: tf.Tensor, label: tf.Tensor, view: View, canvas: Canvas
 ) -> Dict[str, tf.Tensor]:
-    """The view that a labeled image is learned from.
+    """The training view of a labeled image.
 
     Args:
       image: [height, width, 3], uint8 or float32, 0..255.
       label: [height, width], int32.
-      view: what was drawn.
+      view: the random draws.
       canvas: size and padding.
 
     Returns:
@@ -63,12 +63,12 @@ def weak_and_strong_views(
 
     Args:
       image: [height, width, 3], uint8 or float32, 0..255.
-      label: [height, width], int32; ignored pixels where nothing is known.
-      view: what was drawn, for all.
+      label: [height, width], int32; the ignore label where nothing is known.
+      view: the random draws, shared by all views.
       canvas: size and padding.
       distort: changes the colours of the strong view, [height, width, 3], float32.
       hidden: [*crop_size], bool, pixels that no strong view shows.
-      more_distortions: as `distort`, of further strong views.
+      more_distortions: like `distort`, for further strong views.
 
     Returns:
       weak, strong [*crop_size, 3], float32, and strong_2 and so on of further ones;
@@ -105,18 +105,18 @@ def hide_pixels(
     padding_value: Sequence[float],
     ignore_label: int,
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Fills hidden pixels and takes them out of the masks.
+    """Fills hidden pixels and removes them from the masks.
 
     Args:
       hidden: [height, width], bool.
       image: [height, width, channels], float32.
       label: [height, width], int32.
       valid: [height, width], float32.
-      padding_value: what the image shows there, per channel.
-      ignore_label: the label there.
+      padding_value: colour of hidden pixels, per channel.
+      ignore_label: label of hidden pixels.
 
     Returns:
-      Image, label and valid mask, as they came.
+      Image, label and valid mask, with the same shapes and types.
     """
     return (
         _fill(image, hidden, padding_value),
@@ -128,11 +128,11 @@ def hide_pixels(
 def distort_colors(
     image: tf.Tensor, chosen: Sequence[augmentations.Policy], seed: tf.Tensor
 ) -> tf.Tensor:
-    """Applies the photometric ones of the chosen policies, in their order.
+    """Applies the photometric policies among the chosen ones, in their order.
 
     Raises:
-      tf.errors.InvalidArgumentError: where the image is evaluated; a policy gives one
-        of another size. `parsing.user_errors` makes it a UserError.
+      tf.errors.InvalidArgumentError: when the image is evaluated; a policy returned
+        another size. `parsing.user_errors` makes it a UserError.
     """
     for policy in chosen:
         if policy.kind != "photometric":
@@ -140,7 +140,7 @@ def distort_colors(
         changed = policy(image, seed)
         same_size = parsing.ensure(
             tf.reduce_all(tf.shape(changed) == tf.shape(image)),
-            f"Strong augmentation {policy.name} gives an image of another size, but it "
+            f"Strong augmentation {policy.name} changes the size of the image, but it "
             "has to leave every pixel where it is.",
         )
         with tf.control_dependencies([same_size]):
@@ -151,7 +151,7 @@ def distort_colors(
 def draw_hidden(
     crop_size: Tuple[int, int], chosen: Sequence[augmentations.Policy], seed: tf.Tensor
 ) -> tf.Tensor:
-    """[*crop_size], bool: what any of the chosen occlusion policies hides."""
+    """[*crop_size], bool: pixels that a chosen occlusion policy hides."""
     hidden = tf.zeros(crop_size, tf.bool)
     for policy in chosen:
         if policy.kind == "occlusion":
@@ -175,8 +175,8 @@ def image_labels(label: tf.Tensor, num_classes: int, ignore_label: int) -> tf.Te
 
 def _fill(image: tf.Tensor, hidden: tf.Tensor, value: Sequence[float]) -> tf.Tensor:
     """Shows `value`, per channel, where pixels are hidden, [height, width], bool."""
-    # A hole in a crop of 513 is written in a fifth of the time of a choice for each
-    # pixel; longer than that takes only what hides more than half.
+    # To write a hole into a crop of 513 takes a fifth of the time of `tf.where`; it is
+    # slower only if more than half of the pixels are hidden.
     places = tf.where(hidden)
     values = tf.tile(tf.constant([value], image.dtype), [tf.shape(places)[0], 1])
     return tf.tensor_scatter_nd_update(image, places, values)

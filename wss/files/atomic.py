@@ -13,20 +13,19 @@ try:
 except ImportError:  # No POSIX system.
     fcntl = None
 
-# What systems say of folders whose file system has nothing to keep.
+# Errors of file systems that cannot flush a folder.
 _NOTHING_TO_KEEP = (errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EACCES)
 
 
 def write_text(path: str, text: str) -> None:
     """Writes a file so that a reader sees the old text or the new one.
 
-    That holds for several that write at a time, and once it returns for a machine that
-    loses its power, too.
+    This holds for concurrent writers too. After the call the file survives a power cut.
     """
-    import tensorflow as tf  # Who only reads needs none.
+    import tensorflow as tf  # Late: reading does not need it.
 
     folder = os.path.dirname(path)
-    # A name that nobody else has, and that is not too long where the path is not.
+    # A unique name, whose length does not depend on the file's name.
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
     try:
         with tf.io.gfile.GFile(temporary, "w") as file:
@@ -41,14 +40,14 @@ def write_text(path: str, text: str) -> None:
 
 
 def keep(path: str) -> None:
-    """Has the disk hold what was written to a file or a folder; no bucket needs it.
+    """Flushes a file or folder to the disk; does nothing in a bucket.
 
     Raises:
-      OSError: the disk did not take it.
+      OSError: flushing failed.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # It is in a bucket, or a folder on a system that opens none.
+    except OSError:  # In a bucket, or a folder on a system that cannot open folders.
         return
     try:
         os.fsync(descriptor)
@@ -61,11 +60,11 @@ def keep(path: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Waits until no other process is within; whatever ends a process lets others in.
+    """Waits until no other process holds the lock, which ends with its process.
 
     Args:
-      path: of a file for the lock. In a bucket, where it can not be made, and where the
-        file system knows no locks, nobody waits.
+      path: of a file for the lock. There is no waiting in a bucket, if the file cannot
+        be created, or if the file system has no locks.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -82,11 +81,11 @@ def locked(path: str) -> Iterator[None]:
 
 
 def refuse_special(path: str, what: str = "file") -> None:
-    """Refuses what is there but is no regular file: whoever opens a pipe waits.
+    """Refuses a path that exists but is no regular file: opening a pipe would wait.
 
     Args:
-      path: that somebody is about to read.
-      what: it is to be, for the message.
+      path: that is about to be read.
+      what: word for the file in the message.
 
     Raises:
       UserError: it is a pipe, a device or a folder.

@@ -1,8 +1,8 @@
-"""Folders that commands write results into, beside whatever lies there.
+"""Folders for the results of commands, which may hold other files too.
 
-A hidden list in such a folder has a line for each file that was written: its name and a
-digest of its content. So a command replaces what a command wrote, nothing that a user
-made or changed since, and takes no result for an input.
+A hidden list in such a folder has a line for each file that a command wrote: its name
+and a digest of its content. So commands replace only their own files, never one that a
+user made or changed, and do not take results for inputs.
 """
 
 import collections
@@ -25,7 +25,7 @@ except ImportError:  # No POSIX system.
 
 LIST = ".wss_written.jsonl"
 _UNFINISHED = ".unfinished-"
-# What systems put into folders by themselves.
+# Files that operating systems create.
 _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")
 _BLOCK = 2**20
 
@@ -36,14 +36,14 @@ class OutputFolder:
     Names are paths below it, with slashes.
 
     Args:
-      path: of the folder; it need not be there.
+      path: of the folder; it need not exist.
       overwrite: replace whatever is in the way.
     """
 
     def __init__(self, path: str, overwrite: bool = False):
         self.path = path
         self._overwrite = overwrite
-        # More than one for a file where a run was killed before it had the last.
+        # A file has several digests if a run was killed before it wrote the last.
         self._written = {n: {*digests} for n, digests in _written_in(path).items()}
         self._cleaned: set[str] = set()
 
@@ -55,7 +55,7 @@ class OutputFolder:
           folders: names of folders for results alone.
 
         Raises:
-          UserError: such a file is there, and is not to be overwritten.
+          UserError: such a file exists, and `overwrite` is False.
         """
         foreign = [] if self._overwrite else self.foreign(names, folders)
         if foreign:
@@ -68,11 +68,11 @@ class OutputFolder:
             )
 
     def foreign(self, names: Iterable[str], folders: Sequence[str] = ()) -> list[str]:
-        """Names of files that are there and not as a command wrote them.
+        """Names of existing files that differ from what commands wrote.
 
         Args:
-          names: of files; of these the content counts.
-          folders: names of folders; of the files in them the names count.
+          names: of files, compared by content.
+          folders: names of folders, whose files are compared by name.
         """
         found = [
             name
@@ -89,7 +89,7 @@ class OutputFolder:
     def below(self, name: str) -> list[str]:
         """Names of the files in a folder and below, without those of the system.
 
-        Of a file its own name, of what is not there nothing.
+        A file gives its own name; a missing path gives nothing.
         """
         if os.path.lexists(self.place(name)) and not os.path.isdir(self.place(name)):
             return [name]
@@ -101,7 +101,7 @@ class OutputFolder:
         ]
 
     def has_written(self, path: str) -> bool:
-        """Whether a path, given in whatever way, is one that a command wrote here."""
+        """Whether a command wrote the file at this path, in any spelling, here."""
         folder = os.path.realpath(os.path.dirname(path))
         found = os.path.join(folder, os.path.basename(path))
         return _name(found, os.path.realpath(self.path)) in self._written
@@ -111,7 +111,7 @@ class OutputFolder:
         return os.path.join(self.path, *name.split("/"))
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file, whole or not at all; folders on the way are made.
+        """Writes a file, whole or not at all; makes the folders of its path.
 
         Raises:
           OSError: the disk is full, the name is too long, ...
@@ -122,7 +122,7 @@ class OutputFolder:
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
         self._clean(folder)
-        # The name may be as long as a name can be: nothing is put behind it.
+        # A unique name instead of a suffix: the name may have the maximal length.
         handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -138,7 +138,7 @@ class OutputFolder:
             raise
 
     def write_checked(self, name: str, content: bytes) -> None:
-        """Writes a file unless it is there as it is; errors as of `check`, `write`."""
+        """Writes a file that changes; errors: see `check` and `write`."""
         if not self._holds(name, content):
             self.check([name])
             self.write(name, content)
@@ -150,16 +150,15 @@ class OutputFolder:
             yield
         except (OSError, *errors) as error:
             raise UserError(
-                f"Can not write into {self.path} ({reason(error)}). Make room, or "
+                f"Cannot write into {self.path} ({reason(error)}). Make room, or "
                 "choose another --output_dir."
             ) from error
 
     @contextlib.contextmanager
     def workplace(self) -> Iterator[str]:
-        """A hidden folder inside, for what is on its way; `move` takes from it.
+        """A hidden folder inside, for unfinished files; `move` takes them out.
 
-        It goes with its content, if this process is killed then when the next one is
-        made.
+        It is removed at the end or, if this process is killed, by the next one.
         """
         os.makedirs(self.path, exist_ok=True)
         self._clean(self.path)
@@ -172,7 +171,7 @@ class OutputFolder:
                 os.close(handle)
 
     def move(self, path: str, name: str) -> None:
-        """Gives a file or folder of the workplace its name, whatever had it before."""
+        """Moves a file or folder out of the workplace; replaces what has its name."""
         parts = (
             [""]
             if os.path.isfile(path)
@@ -184,12 +183,12 @@ class OutputFolder:
         )
         self._note({f"{name}{part}": _digest(f"{path}{part}") for part in parts})
         final = self.place(name)
-        if os.path.isdir(final):  # A folder is no place to rename another to.
+        if os.path.isdir(final):  # A folder cannot be renamed to an existing one.
             os.rename(final, os.path.join(os.path.dirname(path), "before"))
         os.replace(path, final)
 
     def expect(self, name: str, content: bytes) -> None:
-        """Notes what somebody else is about to write; a bucket has no list."""
+        """Lists a file that other code is about to write; a bucket has no list."""
         if os.path.isdir(self.path):
             self._note({name: hashlib.sha256(content).hexdigest()})
 
@@ -205,7 +204,7 @@ class OutputFolder:
         ]
         lines = [json.dumps({"name": name, "sha256": digest}) for name, digest in new]
         if lines:
-            # It begins a line: the last one may be torn.
+            # Begins a new line: the last one may be torn.
             text = "".join(f"\n{line}" for line in lines)
             path = os.path.join(self.path, LIST)
             atomic.refuse_special(path)
@@ -215,7 +214,7 @@ class OutputFolder:
             self._written.setdefault(name, set()).add(digest)
 
     def _clean(self, folder: str) -> None:
-        """Removes what killed runs have left in a folder on their way."""
+        """Removes unfinished files that killed runs left in a folder."""
         if folder in self._cleaned:
             return
         self._cleaned.add(folder)
@@ -228,14 +227,14 @@ class OutputFolder:
 
 
 def write_noted(path: str, text: str) -> None:
-    """Writes a small file as of `files.write_text`, and its folder's list has it."""
+    """Writes a small file by `atomic.write_text` and lists it in its folder."""
     folder, name = os.path.split(path)
     OutputFolder(folder).expect(name, text.encode())
     atomic.write_text(path, text)
 
 
 def is_result(path: str, top: str) -> bool:
-    """Whether a command wrote a file into a folder that is `top` or lies below it."""
+    """Whether a command wrote this file into `top` or a folder below it."""
     path, top = os.path.abspath(path), os.path.abspath(top)
     folder = os.path.dirname(path)
     while folder.startswith(top):
@@ -272,7 +271,7 @@ def _name(path: str, folder: str) -> str:
 
 
 def _digest(path: str) -> str:
-    """Of a file's content; empty for what is no file, or none that can be read."""
+    """SHA-256 of a file's content; empty if it is no readable file."""
     if not os.path.isfile(path):
         return ""
     digest = hashlib.sha256()
@@ -291,7 +290,7 @@ def _lock(handle: int) -> bool:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # Another process does; or the file system knows no locks.
+    except OSError:  # Another process holds it, or the file system has no locks.
         return False
     return True
 

@@ -9,10 +9,10 @@ _SIGNS = [sign for sign in "*?[\\" if sign != os.sep]
 
 
 def check(name: str, path: str) -> None:
-    """Finds what TensorFlow would take for a pattern when it reads a checkpoint.
+    """Refuses a path that TensorFlow would take for a pattern in reading a checkpoint.
 
     Args:
-      name: what the user calls it, for the message.
+      name: of the flag or setting, for the message.
       path: of a checkpoint, or of a folder with checkpoints.
 
     Raises:
@@ -25,5 +25,5 @@ def check(name: str, path: str) -> None:
         raise UserError(
             f"{name} {path!r}: TensorFlow takes the {found[0]} for a part of a pattern "
             "and could not read a checkpoint there. Choose a path without any of "
-            f"{' '.join(_SIGNS)}, or rename what is there already."
+            f"{' '.join(_SIGNS)}, or rename the existing one."
         )

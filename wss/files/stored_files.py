@@ -1,4 +1,4 @@
-"""Reads small text files, which a fault may have emptied or filled with anything."""
+"""Reads small text files that wss wrote, and names those that are damaged."""
 
 import json
 from typing import Any, Callable
@@ -11,8 +11,8 @@ def read_text(path: str, advice: str) -> str:
     """Reads a text file.
 
     Args:
-      path: of the file; it is there.
-      advice: a sentence that says what to do where it is damaged.
+      path: of an existing file.
+      advice: a sentence that says what to do if it is damaged.
 
     Raises:
       UserError: it is empty, no text or no regular file.
@@ -29,7 +29,7 @@ def read_text(path: str, advice: str) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is damaged: it is no text. {advice}") from error
-    if "\0" in text:  # What a file system leaves of a file after a power cut.
+    if "\0" in text:  # A power cut can leave a file full of zeros.
         raise UserError(f"{path} is damaged: it is no text. {advice}")
     return text
 
@@ -38,9 +38,9 @@ def read_json(path: str, make: Callable[[Any], Any], advice: str) -> Any:
     """Reads a JSON file.
 
     Args:
-      path, advice: as of `read_text`.
-      make: gives what is returned from what the file says; a KeyError, TypeError,
-        ValueError or AttributeError of it means that something else stands there.
+      path, advice: see `read_text`.
+      make: turns the parsed JSON into the result; a KeyError, TypeError, ValueError or
+        AttributeError means that the file has other content.
 
     Raises:
       UserError: it is empty, no JSON, or says something else.

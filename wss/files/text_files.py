@@ -30,14 +30,14 @@ _BINARY = re.compile("[\x00-\x08\x0e-\x1f]")
 def read_text(path: str) -> str:
     r"""Reads a text file; its lines end with "\n", whatever system it is from.
 
-    Comments, which begin with #, may be in another encoding than the rest: what they
-    say does not count.
+    Comments, which begin with #, may be in another encoding than the rest: they are
+    ignored.
 
     Args:
       path: of a file, or of one in a bucket (`gs://...`).
 
     Raises:
-      UserError: there is no such file, or it is no text.
+      UserError: the file is missing or no text.
     """
     content = _read(path)
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "")
@@ -54,7 +54,7 @@ def read_lines(path: str) -> list[tuple[int, str]]:
     """Reads a list: its numbered lines in Unicode's form NFC, without the blank ones.
 
     Raises:
-      UserError: as of `read_text`, or there is nothing in the file.
+      UserError: see `read_text`, or the file is empty.
     """
     text = unicodedata.normalize("NFC", read_text(path))
     lines = [(i, line.strip()) for i, line in enumerate(text.split("\n"), 1)]
@@ -71,7 +71,7 @@ def is_comment(line: str) -> bool:
 
 def _read(path: str) -> bytes:
     if "://" in path:
-        import tensorflow as tf  # Processes that only read images do without it.
+        import tensorflow as tf  # Late: processes that only read images do not need it.
 
         try:
             with tf.io.gfile.GFile(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Pictures of more, or fewer, than 8 bits for a channel: what their files store.
+"""The stored numbers of images with more, or fewer, than 8 bits per channel.
 
 Pillow spreads small numbers over 0 to 255 and cuts large ones to their upper 8 bits.
 That suits a photo of full range. It changes the class ids of a mask, and turns 12 bits
@@ -46,7 +46,7 @@ def is_deep(encoded: bytes, image: Image.Image) -> bool:
 
 
 def bits_per_channel(encoded: bytes, image: Image.Image) -> int:
-    """Bits that the file has for each number; args as of `is_deep`."""
+    """Bits that the file has for each number; args: see `is_deep`."""
     if image.format == "PPM":
         header = _PNM.match(encoded)
         return int(header[4]).bit_length() if header else MIN_BITS
@@ -54,7 +54,7 @@ def bits_per_channel(encoded: bytes, image: Image.Image) -> int:
 
 
 def is_scaled(encoded: bytes, image: Image.Image) -> bool:
-    """Whether Pillow shows other numbers than the file stores; args as of `is_deep`."""
+    """Whether Pillow shows other numbers than the file stores; args: see `is_deep`."""
     if image.mode in _COLOURS and is_deep(encoded, image):
         return True
     if image.format == "PPM":
@@ -77,15 +77,15 @@ def stored_numbers(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
       [height, width] or [height, width, channels], of any type.
 
     Raises:
-      UserError: they cannot be told.
+      UserError: they are unknown.
     """
     shown = np.asarray(image)
     if not is_scaled(encoded, image):
         return shown
     if _is_white_zero(image):
         raise UserError(
-            f"In the file {path}, 0 stands for white: it stores other numbers than "
-            "viewers show. Save it as PNG."
+            f"In the file {path}, 0 is white: it stores other numbers than viewers "
+            "show. Save it as PNG."
         )
     if _is_signed(image):
         return shown.view(np.int8).astype(np.int32)
@@ -97,9 +97,11 @@ def stored_numbers(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
 
 
 def brightness(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
-    """The numbers of a photo of more than 8 bits; args, returns, errors as above.
+    """The numbers of a photo of more than 8 bits.
 
-    PGM and PPM say which number is white: there, 65535 is.
+    Args, returns and errors: see `stored_numbers`.
+
+    PGM and PPM files say which number is white; it becomes 65535.
     """
     numbers = stored_numbers(encoded, image, path)
     if image.format == "PPM" and image.mode != "F":
@@ -113,15 +115,15 @@ def to_8_bits(numbers: np.ndarray, bits: Optional[int], path: str) -> np.ndarray
 
     Args:
       numbers: [height, width] or [height, width, channels]; the fourth is alpha.
-      bits: as many as the numbers of the data set have, 8 to 16: their upper 8 are
-        kept. None: nothing was said, and 16 are taken.
+      bits: of the numbers in the data set, 8 to 16; the upper 8 are kept. None: not
+        given, 16 is assumed.
       path: the file's name, for messages.
 
     Returns:
       Of the same shape, uint8.
 
     Raises:
-      UserError: a number that does not fit; or nothing was said, and the picture would
+      UserError: a number does not fit, or the bits are not given and the picture would
         be dark.
     """
     lowest, highest = extremes(numbers, path)
@@ -148,7 +150,7 @@ def check_bits(highest: int, bits: int, path: str) -> None:
         raise UserError(
             f"The image {path} holds numbers up to {highest}, but the images of its "
             f"data set have {bits} bits (0 to {2**bits - 1}). Save it in that range; "
-            "or write all splits anew, to another --output_dir, with data_prep.folder "
+            "or write all splits again, to another --output_dir, with data_prep.folder "
             f"--image_bits={bits_of(highest)}."
         )
 
@@ -157,7 +159,7 @@ def extremes(numbers: np.ndarray, path: str) -> tuple[int, int]:
     """The lowest and the highest number of a picture, alpha not counted.
 
     Raises:
-      UserError: they are no brightness that 16 bits hold.
+      UserError: they do not fit 16 bits.
     """
     colours = numbers[..., :_ALPHA] if numbers.ndim == 3 else numbers
     lowest, highest = colours.min(), colours.max()
@@ -170,7 +172,7 @@ def extremes(numbers: np.ndarray, path: str) -> tuple[int, int]:
 
 
 def bits_of(highest: int) -> int:
-    """As many bits as a data set has whose highest number is given, at least 8."""
+    """Number of bits, at least 8, of a data set with this highest number."""
     return max(MIN_BITS, highest.bit_length())
 
 

@@ -1,7 +1,7 @@
-"""Opens image files, whatever they turn out to be.
+"""Opens image files of all formats.
 
-Files are taken for what they contain, not for what their names say. Everything that a
-decoder may say about a broken file becomes one sentence that names it.
+The content of a file decides its format, not its name. Every failure of a decoder
+becomes one sentence that names the file.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from wss.errors import UserError
 from wss.image_io import heif
 
-JPEG = ("JPEG", "MPO")  # MPO: a JPEG with others behind it, as cameras write them.
-# No others: some decoders of PIL start other programs.
+JPEG = ("JPEG", "MPO")  # MPO: a JPEG followed by others, written by cameras.
+# Only these: some decoders of PIL start other programs.
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", *heif.FORMATS)
 
 _ORIENTATION = 0x0112
@@ -67,8 +67,8 @@ def load(
       encoded: the content, if it is in no file; `path` then only says where it is from.
 
     Returns:
-      The file's bytes and the picture, not turned; the whole file was decoded, though
-      a JPEG's pixels are made when they are asked for.
+      The file's bytes and the picture, not turned. The whole file was decoded, but a
+      JPEG's pixels are computed on first use.
 
     Raises:
       UserError: no file, no image, damaged, too large, or several pictures in one.
@@ -118,7 +118,7 @@ def load(
     if pictures > 1:
         raise UserError(
             f"The {kind} {path} holds {pictures} pictures (an animation or pages). "
-            "Save the one that counts as a file of its own."
+            "Save the right one as a separate file."
         )
     return encoded, image
 
@@ -139,12 +139,12 @@ def peek(path: str) -> Optional[tuple[bytes, Image.Image]]:
             return None
         with _quiet(), Image.open(path, formats=FORMATS) as image:
             return beginning, image
-    except Exception:  # As many kinds as in `load`.
+    except Exception:  # Any kind of failure, as in `load`.
         return None
 
 
 def orientation(image: Image.Image) -> Optional[Image.Transpose]:
-    """What turns a decoded picture upright as its EXIF data say; None: nothing."""
+    """The transpose that turns a picture upright by its EXIF data, or None."""
     try:
         with _quiet():
             return _TURNS.get(image.getexif().get(_ORIENTATION))

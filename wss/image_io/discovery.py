@@ -91,7 +91,7 @@ def _same_id(name: str, paths: Sequence[str], pattern: Pattern) -> UserError:
 
 
 def find(folder: str) -> dict[str, str]:
-    """The images in a folder and below, {id: path}; errors as of `scan`."""
+    """The images in a folder and below, {id: path}; errors: see `scan`."""
     return scan(folder).paths
 
 
@@ -119,14 +119,14 @@ def collect(
     """The images that a command line names.
 
     Args:
-      sources: images, folders (with all that lies below), patterns such as
+      sources: images, folders (with their subfolders), patterns such as
         `photos/**/*.jpg`, or text files (.txt) with a path on each line.
-      is_own: whether a path is none of the user's, however it was named.
+      is_own: whether a path is an output of wss, which is never an input.
 
     Returns:
-      The images, by names that no two share and that lead out of no folder: an image's
-      path below its folder, or below what all images of its pattern or list have in
-      common, without its ending; with it, where two would have one name.
+      The images, by unique names that stay inside a folder: an image's path below its
+      folder, or below the common folder of its pattern or list, without its ending;
+      with the ending if two images would have one name.
 
     Raises:
       UserError: there is no such file or folder, no image in it, or two images of one
@@ -240,7 +240,7 @@ def _no_image(where: str, source: str, others: Sequence[str]) -> UserError:
 
 
 def _below(folder: Optional[str], paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Names of the paths below a folder, by default the one that all lie in."""
+    """Names of the paths below a folder, by default their common folder."""
     if folder is None:
         folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
         folder = os.path.commonpath(folders)
@@ -270,7 +270,7 @@ def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _is_image(path: str, folder: str) -> bool:
-    """Whether a file looks like an image that a user put there, and does not hide."""
+    """Whether a file is by its name an image, not hidden and no result of wss."""
     return (
         os.path.splitext(path)[1].lower() in EXTENSIONS
         and not _is_hidden(os.path.relpath(path, folder))
@@ -281,7 +281,7 @@ def _is_image(path: str, folder: str) -> bool:
 def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # A link that leads to itself: whoever reads it tells of it.
+    except OSError:  # A link to itself, reported when it is read.
         return False
 
 

@@ -11,18 +11,17 @@ _ID = "{id}"
 
 
 class Pattern:
-    """What the paths of files below a folder are like, and the id of each.
+    """A pattern of the paths of files below a folder, and the id of each file.
 
     >>> Pattern("{id}_json/label").id_of("sub/a_json/label.png")
     'sub/a'
 
     Attributes:
-      text: what the end of the paths is like, with or without the files' ending. `{id}`
-        stands for a part of one name; folders before those that the text names belong
-        to the id.
+      text: pattern of the end of the paths, with or without the files' ending. `{id}`
+        matches a part of one name; folders above those in the text belong to the id.
 
     Raises:
-      UserError: `{id}` does not stand in the text once.
+      UserError: the text does not have `{id}` exactly once.
     """
 
     def __init__(self, text: str = _ID):
@@ -35,7 +34,7 @@ class Pattern:
         self._regex = re.compile(f"((?:.*/)?){before}([^/]+){after}", re.DOTALL)
 
     def id_of(self, path: str) -> Optional[str]:
-        """The id of a file, by its path below the folder; None: it is not meant."""
+        """The id of a file, by its path below the folder; None: it does not match."""
         path = unicodedata.normalize("NFC", path)
         match = self._regex.fullmatch(os.path.splitext(path)[0])
         match = match or self._regex.fullmatch(path)
@@ -43,7 +42,7 @@ class Pattern:
 
     @property
     def is_special(self) -> bool:
-        """Whether it means other files, or gives other ids, than without a pattern."""
+        """Whether it is a pattern other than the default."""
         return self.text != _ID
 
 

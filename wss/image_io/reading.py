@@ -1,7 +1,6 @@
 """Reads a photo: upright, RGB, as a JPEG or PNG that TensorFlow decodes.
 
-`data_prep` writes into records, and `wss.predict` decodes, what this reads: both see
-the same pixels.
+`data_prep` and `wss.predict` both read photos here, so that they see the same pixels.
 """
 
 import dataclasses
@@ -18,13 +17,13 @@ _TRANSPARENT_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
 @dataclasses.dataclass
 class Photo:
-    """A photo that was decoded.
+    """A decoded photo.
 
     Attributes:
-      image: upright, 8 bits; RGB, or grey where the file's own bytes are kept.
+      image: upright, 8 bits; RGB, or grey if the file's own bytes are kept.
       image_format: "jpeg" or "png".
       stored_size: (width, height) in the file, before turning.
-      kept: the file's bytes, where TensorFlow decodes them to the same pixels.
+      kept: the file's bytes if TensorFlow decodes them to the same pixels, else None.
     """
 
     image: Image.Image
@@ -74,7 +73,7 @@ def read(
       path: the file.
       encoded: the content, if it is in no file; `path` then only says where it is from.
       as_stored: do not turn the image.
-      image_bits: of an image with more than 8 bits, as of `depth.to_8_bits`.
+      image_bits: of an image with more than 8 bits, see `bit_depth.to_8_bits`.
 
     Raises:
       UserError: the file is no image or is damaged, or its numbers do not fit the bits.
@@ -121,7 +120,7 @@ def _to_rgb(image: Image.Image, path: str) -> Image.Image:
 
 def _encode(image: Image.Image, image_format: str) -> bytes:
     buffer = io.BytesIO()
-    image.info = {}  # What was true of the pixels before: profile, transparent colour.
+    image.info = {}  # Profile and transparent colour belong to the old pixels.
     if image_format == "png":
         image.save(buffer, "PNG")
     else:

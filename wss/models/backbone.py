@@ -43,8 +43,8 @@ class Backbone(tf.Module):
       channels: of the last end point.
       classifier_initializer: of the classifier's kernel [1, 1, channels, classes].
       prelogits_keep: share that the classifier's dropout keeps; 1 for no dropout.
-      recompute: in training, compute what is inside of a module once more on the way
-        back instead of keeping it. Its end points, but for the last, are left out.
+      recompute: gradient checkpointing in training. A module then has only its last end
+        point.
     """
 
     scope: str
@@ -57,7 +57,7 @@ class Backbone(tf.Module):
 
     @property
     def unit_end_points(self) -> Mapping[int, Tuple[str, int]]:
-        """As `decoder_end_points`, of the whole units that these belong to."""
+        """Like `decoder_end_points`, but of the whole units that contain them."""
         return self.decoder_end_points
 
     @abc.abstractmethod
@@ -75,12 +75,12 @@ class Backbone(tf.Module):
     def call_module(
         self, module: Any, inputs: tf.Tensor, training: bool, end_points: EndPoints
     ) -> tf.Tensor:
-        """module(inputs, training, end_points), recomputed where that saves memory.
+        """module(inputs, training, end_points), recomputed if that saves memory.
 
         Args:
           module: has a `scope`, the name of its output among the end points.
           inputs: [batch, height, width, channels].
-          training: as of `__call__`.
+          training: see `__call__`.
           end_points: takes the module's.
         """
         needed = (name for name, _ in self.decoder_end_points.values())
@@ -143,10 +143,10 @@ def _variant(name: str) -> _Variant:
 
 
 def create_backbone(name: str, **kwargs: Any) -> Backbone:
-    """Builds the variant; keywords as `register_backbone` says.
+    """Builds the variant; keywords: see `register_backbone`.
 
     Raises:
-      UserError: unknown name, or a multi grid that it can not have.
+      UserError: unknown name, or a multi grid that does not fit it.
     """
     return _variant(name).builder(**kwargs)
 
@@ -207,6 +207,6 @@ def unit_rates(multi_grid: Sequence[int], units: int) -> Tuple[int, ...]:
     if len(multi_grid) != units:
         raise UserError(
             f"DeepLabV3Plus.multi_grid = {tuple(multi_grid)} has {len(multi_grid)} "
-            f"rates; the last block of this backbone takes {units}. Give so many."
+            f"rates; the last block of this backbone takes {units}. Give {units} rates."
         )
     return tuple(multi_grid)

@@ -1,12 +1,12 @@
 """Batch norm with the original's numbers, its moving averages updated once a step.
 
 A training step of PseudoSeg passes several batches through the same layers. In TF1 the
-updates of all passes raced with each other; here every pass only notes its statistics,
-and the end of the step applies them in program order:
+updates of all passes raced with each other. Here a pass only records its statistics;
+the end of the step applies them in program order:
 
     with collect_batch_statistics() as statistics:
         model.backbone(labeled, training=True)
-        with repeated_updates(2):  # Stands for two equal passes of the original.
+        with repeated_updates(2):  # The original makes two equal passes.
             model.backbone(weak, training=True)
     statistics.apply()
 
@@ -26,7 +26,7 @@ FUSED_EPSILON = 1.001e-5
 
 
 class _Measured(NamedTuple):
-    """What one pass measured of one layer's inputs, and how many passes it is."""
+    """Statistics of a layer's inputs in one pass, and how many passes it counts as."""
 
     mean: tf.Tensor
     variance: tf.Tensor

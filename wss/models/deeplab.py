@@ -83,21 +83,20 @@ class DeepLabV3Plus(tf.keras.Model):
           variant: of the backbone, e.g. "xception_65" or "resnet_v1_50_beta".
           output_stride: image pixels per pixel of the backbone's features: 8, 16,
             32.
-          atrous_rates: of the pyramid; unless given (6, 12, 18) at output stride 16,
-            scaled to the others.
-          multi_grid: atrous rates of the backbone's last block; the variant's own
-            unless given.
+          atrous_rates: of the pyramid; default: (6, 12, 18) at output stride 16, scaled
+            for other strides.
+          multi_grid: atrous rates of the backbone's last block; default: those of the
+            variant.
           decoder_output_stride: image pixels per pixel of the logits, 4 or 8.
           aspp_channels: of the pyramid's branches and its output.
           decoder_channels: of the decoder's output.
-          heads: how pyramid and decoder are made: "deeplab", "unimatch" or "u2pl", each
-            as in that published network (`wss.models.heads.Style`).
-          batch_norm_decay: of all moving averages; unless given the original's, which
-            differ by part. Runs of less than some ten thousand steps want 0.98 or so.
-          backbone_batch_norm_decay: of those of the backbone; `batch_norm_decay` unless
-            given.
-          recompute: in training, compute what is inside of the backbone's modules once
-            more on the way back instead of keeping it: less memory, more time.
+          heads: pyramid and decoder of a published network: "deeplab", "unimatch" or
+            "u2pl" (`wss.models.heads.Style`).
+          batch_norm_decay: of all moving averages; default: the original's, which
+            differ by part. Runs of less than about ten thousand steps need about 0.98.
+          backbone_batch_norm_decay: of the backbone's; default: `batch_norm_decay`.
+          recompute: gradient checkpointing of the backbone's modules in training: less
+            memory, more time.
 
         Raises:
           UserError: unknown variant or heads, or a stride or grid that the variant
@@ -281,7 +280,7 @@ class DeepLabV3Plus(tf.keras.Model):
         training: bool = False,
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
-        """What the decoder and other heads begin with; arguments as of `segment`.
+        """The input of the decoder and other heads; arguments: see `segment`.
 
         Returns:
           [batch, height, width, channels] at the decoder's stride: the pyramid's
@@ -299,7 +298,7 @@ class DeepLabV3Plus(tf.keras.Model):
         training: bool = False,
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
-        """The logits of pixels, as of `segment`, from what `fuse` gives."""
+        """The logits of `segment` from the result of `fuse`."""
         return self.semantic_logits(self.decoder(fused, training, dropout_seeds))
 
     def logits_size(self, image_size: Sequence[int]) -> Tuple[int, int]:
@@ -310,11 +309,11 @@ class DeepLabV3Plus(tf.keras.Model):
     def untrained_rates(
         self, crop_size: Sequence[int], evaluated_size: Sequence[int]
     ) -> List[int]:
-        """Atrous rates of the pyramid that training can not teach and evaluation uses.
+        """Atrous rates of the pyramid that are untrained but used in evaluation.
 
-        From the rate on that is the width of the features, the outer weights of a 3x3
-        kernel meet padding alone, and stay as they were drawn. Larger images then give
-        them something to multiply.
+        If a rate is at least the width of the features, the outer weights of a 3x3
+        kernel see only padding in training and keep their initial values. In larger
+        images they see features.
 
         Args:
           crop_size: height and width in training, pixels.

@@ -116,7 +116,7 @@ def _dropped(
 ) -> tf.Tensor:
     """Dropout of [batch, h, w, channels]; none where `seeds` is None.
 
-    `layer` tells these draws from those of the network's other layers.
+    `layer` is a number that no other layer of the network has: its draws differ.
     """
     if seeds is None or keep == 1.0:
         return features

@@ -1,7 +1,7 @@
-"""Recomputation: memory for time.
+"""Gradient checkpointing: less memory, more time.
 
-A module's way back needs what its layers computed on the way forth. Instead of keeping
-that, `recomputed` computes it once more, from the module's inputs.
+The backward pass of a module needs the activations of its layers. Instead of keeping
+them, `recomputed` computes them again from the module's inputs.
 
 Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost" (arXiv:1604.06174).
 """
@@ -20,7 +20,7 @@ def recomputed(
     """module(inputs), whose gradient calls the module a second time.
 
     Args:
-      module: depends on its inputs and on variables alone. Batch norm notes its
+      module: depends on its inputs and on variables alone. Batch norm records its
         statistics in the first call only.
       inputs: [batch, height, width, channels].
 

@@ -2,7 +2,7 @@
 
 Kaiming He et al., "Deep Residual Learning for Image Recognition" (arXiv:1512.03385).
 The `_beta` variants replace the 7x7 root by three 3x3 convolutions; their variables
-have the plain variant's scope. A stride lies in the last unit of its block.
+have the plain variant's scope. The last unit of a block has its stride.
 Constants of deeplab/core/resnet_v1_beta.py and feature_extractor.py of the original.
 """
 
@@ -132,7 +132,7 @@ class ResidualUnit(tf.Module):
 
 
 class ResNet(Backbone):
-    """Four blocks of residual units behind a root of stride 4."""
+    """Four blocks of residual units after a root of stride 4."""
 
     def __init__(
         self,

@@ -146,7 +146,7 @@ def export(path: str, module: tf.Module, step: int = 0) -> None:
     Args:
       path: prefix of the files, e.g. "model.ckpt"; `.index` and `.data-...` are added.
       module: model or method; all variables exist.
-      step: the training step that they are of; TF1 code wants to restore one.
+      step: training step of the variables; TF1 code restores it.
     """
     values = {
         name: tf.convert_to_tensor(variable)

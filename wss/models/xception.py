@@ -118,7 +118,7 @@ class XceptionModule(tf.Module):
 
 
 class Xception(Backbone):
-    """A stack of blocks of Xception modules behind two convolutions."""
+    """A stack of blocks of Xception modules after two convolutions."""
 
     prelogits_keep = 0.5
 

@@ -1,7 +1,7 @@
 """Data sets: one file each, found by its name.
 
 A module of this package that defines `SPEC`, a `DatasetSpec`, is a data set. Adding one
-is adding that file; `folder` stands for anyone's own images, described by the
+is adding that file. `folder` is for your own images, described by the
 `dataset.json` that `python -m data_prep.folder` writes beside the shards.
 """
 
@@ -47,7 +47,7 @@ def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
     if name not in known:
         raise UserError(
             f"There is no data set '{name}'. Known: {', '.join(known)}. A new one is "
-            "one file in wss/datasets/; your own images need none: use 'folder'."
+            "one file in wss/data/datasets/; your own images need none: use 'folder'."
         )
     manifest = manifests.read(data_dir) if data_dir else None
     if name == FOLDER:

@@ -31,7 +31,7 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
       ..., "sha256": ...}}, "skipped": [{"name": ..., "reason": ...}], "options": ...,
       "sources": {"state": ..., "content": ...}, "plan": ...}}}`, or None where there is
       none (shards written by other tools). "sources" are digests of the files that
-      the split was made from, as of `data_prep.writing.fingerprints`.
+      the split was made from, see `data_prep.writing.fingerprints`.
       "skipped" is there only where broken images were left out.
 
     Raises:

@@ -37,10 +37,10 @@ class DatasetSpec:
       name: the name under which `wss.data.datasets.get` finds it.
       class_names: name of each class by id, the background included.
       palette: [num_classes, 3], uint8, a colour for each class; None: PASCAL's.
-      ignore_label: label of pixels that neither training nor evaluation counts.
+      ignore_label: label of pixels that training and evaluation ignore.
       split_sizes: published number of images by split; may be empty.
-      image_bits: how photos of more than 8 bits were read, and have to be read for a
-        prediction, as of `wss.image_io.bit_depth.to_8_bits`; None: there were none.
+      image_bits: bits of photos with more than 8 bits, for prediction too, see
+        `wss.image_io.bit_depth.to_8_bits`; None: there are none.
 
     >>> roads = DatasetSpec("roads", ("background", "road"))
     >>> print(roads.num_classes, roads.ignore_label)
