@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from wss.files import stored_files
+from wss.files import atomic, stored_files
 
 
 def pascal_palette(num_classes: int) -> np.ndarray:
@@ -68,10 +68,6 @@ class DatasetSpec:
 
     def write(self, path: str) -> None:
         """Writes the classes, with their colours, as a JSON file."""
-        from wss.files import (
-            atomic,
-        )  # Who only reads specifications needs no TensorFlow.
-
         atomic.write_text(path, self.text())
 
     def text(self) -> str:
