@@ -1,14 +1,14 @@
-"""How many images does the input give, by the clock and for each second of a core?
+"""Measures the input pipeline: images per second of wall-clock time and of CPU time.
 
     python -m benchmarks.input_pipeline
     python -m benchmarks.input_pipeline --data_dir=data/voc --labeled=1-16 \\
         --unlabeled=train_aug --dataset=voc
 
-takes batches as training does - reading, decoding, scaling, cropping, colours - and
-throws them away: of labeled images alone, of those that stay decoded, and of labeled
-ones with as many weak and strong views of unlabeled ones. What a pair of views costs is
-the difference of the last and the first. Unless --data_dir says otherwise the photos
-are made up, few enough to stay decoded: 480 x 360, JPEG.
+prepares training batches (reading, decoding, scaling, cropping, color augmentation) and
+discards them, in three variants: labeled images alone, labeled images with the cache of
+decoded images, and labeled images with as many weak and strong views of unlabeled ones.
+The cost of a pair of views is the difference of the last and the first. Without
+--data_dir it uses a few synthetic photos (480 x 360, JPEG) that fit into the cache.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def make_input(
     dataset: Optional[str] = None,
     decoded_megabytes: int = 0,
 ) -> Callable[[], Any]:
-    """A function that takes some batches; for `measuring.measure`."""
+    """A function that prepares some batches; for `measuring.measure`."""
     from wss.data import datasets, input_pipeline
 
     spec = datasets.get(dataset, data_dir) if dataset else convert.SPEC
@@ -56,24 +56,24 @@ def make_input(
 
 
 def write_photos(where: str) -> None:
-    """Writes made-up photos with masks as the split "train"."""
+    """Writes synthetic photos with masks as the split "train"."""
     os.makedirs(os.path.join(where, "photos"))
     items = convert.make_pictures(os.path.join(where, "photos"), _PHOTOS)
     convert.convert(items, where, workers=1)
 
 
 def report(found: dict[str, dict[str, Any]], images: int) -> None:
-    """Prints rates; adds them to what was found.
+    """Prints the rates, and adds them to `found`.
 
     Args:
-      found: of "labeled", "labeled, decoded" and "labeled, weak + strong".
-      images: labeled ones in a timed call.
+      found: measurements of "labeled", "labeled, decoded" and "labeled, weak + strong".
+      images: number of labeled images per timed call.
     """
     keys = ("seconds", "cpu_seconds")
     alone, decoded, both = ([case[key] for key in keys] for case in found.values())
     rows = [
         ("labeled images", *alone),
-        ("labeled images that stay decoded", *decoded),
+        ("labeled images, cached", *decoded),
         ("weak + strong pairs", *(b - a for a, b in zip(alone, both))),
         ("all together", *both),
     ]
@@ -90,13 +90,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data_dir", help="folder with shards (default: made up)")
+    parser.add_argument(
+        "--data_dir", help="folder with shards (default: synthetic data)"
+    )
     parser.add_argument("--labeled", default="train", help="split")
     parser.add_argument("--unlabeled", default="train", help="split")
     parser.add_argument("--dataset", help="name of the data set, for --data_dir")
     parser.add_argument("--crop", type=int, default=513)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--batches", type=int, default=8, help="in a timed call")
+    parser.add_argument("--batches", type=int, default=8, help="number per timed call")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", default="runs/input_pipeline.json")
     flags = parser.parse_args()
@@ -111,7 +113,7 @@ def main() -> None:
             "labeled, decoded": {**case, "decoded_megabytes": _MEGABYTES},
             "labeled, weak + strong": {**case, "unlabeled": flags.unlabeled},
         }
-        # One after the other: what one prefetches would cost the other one time.
+        # One after the other: prefetching of one case would slow down the others.
         found = measuring.measure(make_input, cases, flags.repeats, together=False)
     report(found, flags.batch * flags.batches)
     measuring.write_json(flags.output, {"cases": found})

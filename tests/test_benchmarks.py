@@ -27,7 +27,7 @@ def test_a_pair_costs_what_both_take_more(capsys):
     }
     input_pipeline.report(found, images=20)
     assert found["rates"]["labeled images"]["per_second"] == 10.0
-    decoded = found["rates"]["labeled images that stay decoded"]
+    decoded = found["rates"]["labeled images, cached"]
     assert decoded["per_cpu_second"] == 10.0
     assert found["rates"]["weak + strong pairs"]["per_cpu_second"] == 4.0
     assert "| all together | 6.67 | 2.22 |" in capsys.readouterr().out
