@@ -305,8 +305,8 @@ def test_the_protocol_says_what_decides_the_numbers():
         ({"scales": (1.0, -1.0)}, "Predictor.scales"),
         ({"scales": 0.5}, "Predictor.scales = 0.5: give one or several"),
         ({"window": "tiles"}, "'whole' or 'sliding'"),
-        ({"stride": 0}, "Predictor.stride = 0: it is above 0, up to 1."),
-        ({"average": "votes"}, "= 'votes': it is 'probabilities' or 'logits'."),
+        ({"stride": 0}, "Predictor.stride = 0: use a number above 0, up to 1."),
+        ({"average": "votes"}, "= 'votes': use 'probabilities' or 'logits'."),
     ],
 )
 def test_settings_that_make_no_sense(options, message):
