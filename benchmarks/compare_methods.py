@@ -1,17 +1,18 @@
-"""Which method learns most from the same labels, steps, network and images?
+"""Compares the methods with the same labels, steps, network and images.
 
     python -m data_prep.shapes --output_dir=data/shapes
     python -m benchmarks.compare_methods --data_set=shapes
     python -m benchmarks.compare_methods --data_set=shapes --ablation
 
-trains every method with several seeds, each with its own gin file and with the same
-number of steps, and writes a table and a chart into docs/. With --ablation it trains
-PseudoSeg with parts taken away or changed. A training that is finished is not repeated:
-after an interruption the same command goes on.
+trains every method with several seeds and the same number of steps, each with its own
+gin file, and writes a table and a chart into docs/. With --ablation it trains variants
+of PseudoSeg. Finished runs are not repeated: after an interruption, the same command
+continues.
 
-CamVid's data are made as gin_configs/camvid_1-8.gin says, and a split `test` likewise.
-There the best checkpoint is chosen on `val`, and the table shows `test`; the shapes
-have `val` only, which flatters the best a little, and so does --test_split=val.
+gin_configs/camvid_1-8.gin describes how to prepare CamVid; prepare a split `test` in
+the same way. The best checkpoint is selected on `val`, and the table shows `test`. The
+shapes only have `val`, so their best score is slightly optimistic, as it is with
+--test_split=val.
 """
 
 import argparse
@@ -39,19 +40,19 @@ METHODS = {
 _PAPER = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'batch'")
 _EQUAL = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'none'")
 ABLATION = {
-    "PseudoSeg": (),  # As in its gin file: the comparison has trained it.
+    "PseudoSeg": (),  # As in its gin file; trained by the comparison too.
     "decoder only": ("PseudoSeg.use_attention = False",),
     "CAM only": ("fuse.source = 'attention'",),
     "average without normalisation": _EQUAL,
     "average, normalised (the paper's)": _PAPER,
     "the paper's, without sharpening": (*_PAPER, "fuse.temperature = 1.0"),
 }
-_EVALUATIONS = 8  # On the way.
+_EVALUATIONS = 8  # During a run.
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Data to compare methods on.
+    """A data set for the comparison.
 
     Attributes:
       gin_file: name of the gin files.
@@ -82,7 +83,7 @@ class Training:
 
 
 def plan(flags: argparse.Namespace) -> list[Training]:
-    """All trainings; all rows of a seed come before the next seed."""
+    """All runs, ordered by seed."""
     study = STUDIES[flags.data_set]
     rows = {name: (folder, ()) for name, folder in METHODS.items()}
     if flags.ablation:
@@ -117,7 +118,7 @@ def train(training: Training, test_split: str, threads: Optional[int]) -> None:
     """Trains, and evaluates the last and the best checkpoint on the test split.
 
     Raises:
-      RuntimeError: the training failed.
+      RuntimeError: the run failed.
     """
     model_dir = f"--model_dir={training.model_dir}"
     bindings = [f"--gin_bindings={binding}" for binding in training.bindings]
@@ -160,7 +161,7 @@ def _read(model_dir: str, name: str) -> Any:
 def _evaluation(
     model_dir: str, test_split: str, checkpoint: str
 ) -> Optional[Mapping[str, Any]]:
-    """The test split's evaluation of the "latest" or the "best" checkpoint."""
+    """The evaluation of the "latest" or "best" checkpoint on the test split."""
     record = _read(model_dir, "run.json")
     step = record["steps"] if checkpoint == "latest" else record["best"]["step"]
     for one in _read(model_dir, "evaluations.json"):
@@ -170,7 +171,7 @@ def _evaluation(
 
 
 def seconds_per_step(model_dir: str) -> float:
-    """The median over the training's log."""
+    """The median over the run."""
     from wss.training import curves
 
     points = curves.read(os.path.join(model_dir, "train"), "performance")
@@ -178,7 +179,7 @@ def seconds_per_step(model_dir: str) -> float:
 
 
 def collect(trainings: Sequence[Training], test_split: str) -> list[dict[str, Any]]:
-    """The table's rows: each a name, scores in percent by seed, a curve and a time."""
+    """The rows of the table: name, scores in percent, curves and times by seed."""
     rows: dict[str, dict[str, Any]] = {}
     for training in trainings:
         last, best = (
@@ -197,7 +198,7 @@ def collect(trainings: Sequence[Training], test_split: str) -> list[dict[str, An
             row["last"].append(100 * last[key])
             row["best"].append(100 * best[key])
             row["seconds"].append(seconds)
-            # The curve shows the split that was evaluated on the way.
+            # The curve shows the split that was evaluated during training.
             split = evaluations[0]["split"]
             row["curves"].append(
                 [(e["step"], 100 * e[key]) for e in evaluations if e["split"] == split]
@@ -206,7 +207,7 @@ def collect(trainings: Sequence[Training], test_split: str) -> list[dict[str, An
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Markdown: mean and standard deviation over the seeds."""
+    """A Markdown table of mean and standard deviation over the seeds."""
     lines = [f"| {title} | last | best | s/step |", "| --- | --- | --- | --- |"]
     for row in rows:
         last, best = _mean_and_deviation(row["last"]), _mean_and_deviation(row["best"])
@@ -230,7 +231,7 @@ def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> list:
 
 
 def insert(document: str, name: str, text: str) -> str:
-    """Replaces what stands between the two marks of a name, or adds it at the end."""
+    """Replaces the text between the two markers of a name, or appends it."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     block = f"{begin}\n{text}\n{end}"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
@@ -240,7 +241,7 @@ def insert(document: str, name: str, text: str) -> str:
 
 
 def report(rows: Sequence[Mapping[str, Any]], flags: argparse.Namespace) -> None:
-    """Prints the table; writes results.json, and table and chart into the docs."""
+    """Prints the table; writes it as JSON, and with a chart into the docs."""
     kind = "ablation" if flags.ablation else "methods"
     name = f"{flags.data_set}_{kind}"
     text = table(rows, "pseudo labels" if flags.ablation else "method")
@@ -275,20 +276,27 @@ def main() -> None:
     parser.add_argument("--data_set", choices=STUDIES, default="shapes")
     parser.add_argument("--data_dir", help="(default: data/<data set>)")
     parser.add_argument(
-        "--test_split", help="what the table shows (default: test, of shapes val)"
+        "--test_split", help="split of the table (default: test; shapes: val)"
     )
-    parser.add_argument("--ablation", action="store_true", help="of PseudoSeg")
+    parser.add_argument(
+        "--ablation", action="store_true", help="compare variants of PseudoSeg"
+    )
     parser.add_argument(
         "--rows", nargs="+", choices={**METHODS, **ABLATION}, help="(default: all)"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="(default: as in docs/results.md)")
     parser.add_argument(
-        "--jobs", type=int, default=1, help="trainings at a time; they share the cores"
+        "--jobs",
+        type=int,
+        default=1,
+        help="number of parallel runs; they share the cores",
     )
     parser.add_argument("--gin_bindings", action="append", default=[], metavar="X = y")
     parser.add_argument("--output_dir", default="runs/compare_methods")
-    parser.add_argument("--docs", default="docs", help="empty: change no docs")
+    parser.add_argument(
+        "--docs", default="docs", help="folder of the docs; empty: do not change them"
+    )
     flags = parser.parse_args()
     study = STUDIES[flags.data_set]
     flags.data_dir = flags.data_dir or f"data/{flags.data_set}"

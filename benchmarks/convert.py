@@ -1,16 +1,16 @@
-"""How fast are records written? Ours against the original's way, on the same pictures.
+"""Measures how fast records are written, compared with the original's converter.
 
     python -m benchmarks.convert
     python -m benchmarks.convert --num_images=10000 --repeats=5
 
-The original converts VOC in one process: it reads an image's bytes, decodes them in a
-TensorFlow session to learn the image's size, does the same with the mask, and writes
-both files' bytes; masks with a palette, as VOC has them, it first saves as grey ones.
-Ours decodes both and checks every label, in one process (per core) and in several. All
-take turns on the same made-up photos (480 x 360, JPEG, masks PNG). Prints tables and
-writes them as JSON. CPU time is that of all processes; it says more than the clock
-where other programs run as well. With few images there are no several processes: what
-one converts in two seconds, they would not convert sooner.
+The original converts VOC in one process. It decodes each image in a TensorFlow session
+to get its size, does the same with the mask, and writes the bytes of both files; masks
+with a palette, like VOC's, are first saved as greyscale images. Our converter decodes
+both and checks every label, in one or several processes. All variants take turns on the
+same synthetic photos (480 x 360, JPEG, masks PNG). The script prints tables and writes
+them as JSON. CPU time is that of all processes; if other programs run, it is more
+reliable than wall-clock time. With few images our converter uses only one process:
+starting more would take longer than converting.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from wss.data.datasets.spec import DatasetSpec, pascal_palette
 
 HEIGHT, WIDTH, NUM_CLASSES = 360, 480, 21
 SPEC = DatasetSpec("made_up", tuple(f"class_{i}" for i in range(NUM_CLASSES)))
-_DIFFERENT = 64  # photos; the others are copies of their files
+_DIFFERENT = 64  # Number of different photos; the others are copies.
 _SHARDS = 4
 _KINDS = ("grey", "palette")
 _COMPARED = 8
 
 
 class Run(NamedTuple):
-    """One conversion: images a second, by the clock and by the CPU time of all."""
+    """One conversion: images per second of wall-clock time and of CPU time."""
 
     per_second: float
     per_cpu_second: float
@@ -51,7 +51,7 @@ class Run(NamedTuple):
 def make_pictures(
     where: str, num_images: int, palette: bool = False
 ) -> list[pairing.Item]:
-    """Saves photos of about 45 kB and masks with the outlines of objects."""
+    """Saves photos of about 45 kB, and masks with outlined objects."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     items = []
     for number in range(num_images):
@@ -85,7 +85,7 @@ def make_pictures(
 
 
 def convert_as_original(items: list[pairing.Item], output_dir: str) -> None:
-    """Writes records in the way of the original's converter for VOC."""
+    """Writes records like the original's converter for VOC."""
     import tensorflow as tf
 
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -124,7 +124,7 @@ def _read(path: str) -> bytes:
 
 
 def _without_palette(path: str, where: str) -> str:
-    """The path of a mask whose grey values are the palette indices of the given one."""
+    """The path of a mask with the palette indices as grey values."""
     with Image.open(path) as picture:
         if picture.mode != "P":
             return path
@@ -148,7 +148,7 @@ def _serialize(features: dict[str, Any]) -> bytes:
 
 
 def convert(items: list[pairing.Item], output_dir: str, workers: int) -> None:
-    """Writes records in our way."""
+    """Writes records with wss."""
     writer = records.Writer(output_dir, workers=workers, num_shards=_SHARDS)
     read = functools.partial(folder.read, spec=SPEC)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -156,7 +156,7 @@ def convert(items: list[pairing.Item], output_dir: str, workers: int) -> None:
 
 
 def measure(write: Callable[..., None], items: list[pairing.Item], where: str) -> Run:
-    """Converts once, into a folder that is removed again."""
+    """Converts once, into a temporary folder."""
     output_dir = tempfile.mkdtemp(dir=where)
     clock, cpu = time.perf_counter(), _cpu_seconds()
     write(items, output_dir)
@@ -171,10 +171,10 @@ def _cpu_seconds() -> float:
 
 
 def compare_pixels(items: list[pairing.Item], where: str) -> None:
-    """Checks that the records of both ways decode to the same pixels.
+    """Checks that the records of both converters decode to the same pixels.
 
     Raises:
-      RuntimeError: they do not.
+      RuntimeError: the pixels differ.
     """
     import tensorflow as tf
 
@@ -205,7 +205,7 @@ def report(kind: str, runs: dict[str, list[Run]]) -> dict[str, Any]:
     print(f"masks: {kind}")
     print(f"{'processes':14}{'images/s':>10}{'/original':>10}{'images/CPU s':>14}")
     for way, of_way in runs.items():
-        # In turn: a ratio compares runs that followed each other.
+        # Ratios compare consecutive runs.
         ratios = [a.per_second / b.per_second for a, b in zip(of_way, runs["original"])]
         lines[way] = {
             "images_per_second": statistics.median(run.per_second for run in of_way),
@@ -220,7 +220,7 @@ def report(kind: str, runs: dict[str, list[Run]]) -> dict[str, Any]:
 
 
 def run(kind: str, flags: argparse.Namespace) -> dict[str, Any]:
-    """Measures all ways on masks of one kind."""
+    """Measures all converters on masks of one kind."""
     with tempfile.TemporaryDirectory() as where:
         items = make_pictures(where, flags.num_images, palette=kind == "palette")
         compare_pixels(items[:_COMPARED], where)  # And loads TensorFlow.
@@ -244,7 +244,7 @@ def main() -> None:
         type=int,
         nargs="+",
         default=sorted({1, *(2**i for i in range(1, 8) if 2**i < cores), cores}),
-        help="numbers of our processes (default: 1, 2, 4, ... to all cores)",
+        help="numbers of processes to test (default: 1, 2, 4, ... up to all cores)",
     )
     parser.add_argument(
         "--masks", nargs="+", choices=_KINDS, default=_KINDS, help="(default: both)"
@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument(
         "--output",
         default="runs/convert.json",
-        help="where to write JSON (default: %(default)s)",
+        help="JSON file to write (default: %(default)s)",
     )
     flags = parser.parse_args()
     results = {kind: run(kind, flags) for kind in flags.masks}

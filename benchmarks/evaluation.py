@@ -1,13 +1,13 @@
-"""What does the evaluation of an image cost, and how much of it is the counting?
+"""Measures the evaluation of an image, and the share of the confusion matrix.
 
     python -m benchmarks.evaluation
     python -m benchmarks.evaluation --crop 1025 2049 --classes 19 \\
         --variant resnet_v1_101_beta
 
-takes one made-up image at a time through prediction and confusion matrix, as
-`python -m wss.eval` does by its default protocol, and through prediction alone; both
-take turns. "share" is what the network's convolutions and matrix products would take at
-the rate of one large float32 matrix product, divided by what prediction took.
+evaluates one synthetic image at a time: prediction with confusion matrix, as
+`python -m wss.eval` does with its default protocol, and prediction alone; both take
+turns. "share" is the time that the network's convolutions and matrix products would
+take at the rate of one large float32 matrix product, divided by the prediction time.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main() -> None:
         "CPU s/image": "cpu_seconds",
         "share": "share",
         "peak GB": "gigabytes",
-        "s to the first": "start_seconds",
+        "startup s": "start_seconds",
     }
     measuring.report(found, columns, flags.output, ceilings=ceilings)
 

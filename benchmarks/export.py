@@ -1,13 +1,13 @@
-"""How long does an export take, how large is it, and how fast is what it gives?
+"""Measures how long an export takes, how large it is, and how fast it predicts.
 
     python -m benchmarks.export
     python -m benchmarks.export --variant resnet_v1_18_beta --crop 257 --formats tflite
 
-writes each format, reads it again as another program would, and predicts one made-up
-image of the crop's size: classes and probabilities. "wss" is the same network in
-Python, which is also what `keras` and `tf1` are read into; there classes and
-probabilities are a pass of the network each. The formats take turns, each in a process
-of its own.
+writes each format, loads it as another program would, and predicts labels and
+probabilities of one synthetic image of the crop's size. "wss" is the same network in
+Python. `keras` and `tf1` are loaded into the same classes, which run one forward pass
+for the labels and one for the probabilities. The formats take turns, each in its own
+process.
 """
 
 import argparse
@@ -28,7 +28,7 @@ OURS = "wss"
 def make_exported(
     folder: str, name: str, variant: str, crop: int, classes: int
 ) -> Callable[[], Any]:
-    """A function that predicts with what was exported; for `measuring.measure`."""
+    """A function that predicts with an export; for `measuring.measure`."""
     from wss.data.datasets.spec import DatasetSpec
     from wss.evaluation.predictor import Predictor
     from wss.evaluation.segmenter import Segmenter
@@ -61,7 +61,7 @@ def make_exported(
 
 
 def size(path: str) -> int:
-    """Bytes of a file, or of all in a folder."""
+    """The size of a file or a folder in bytes."""
     if os.path.isfile(path):
         return os.path.getsize(path)
     return sum(size(entry.path) for entry in os.scandir(path))

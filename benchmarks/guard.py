@@ -1,10 +1,10 @@
-"""Has something become much slower? For CI: ratios within one run, no absolute times.
+"""Detects large slowdowns in CI, from ratios within one run instead of absolute times.
 
     python -m benchmarks.guard
 
-times small cases of training step, input and counting, each in turn with a plain
-computation that no change of the project touches, and ends with status 1 if one takes
-more of its reference's CPU time than LIMITS allows.
+times small cases of training step, input and evaluation, each in turn with a reference
+computation that does not depend on the project's code. It exits with status 1 if the
+CPU time of a case exceeds that of its reference by more than the factor in LIMITS.
 """
 
 import argparse
@@ -16,9 +16,8 @@ from typing import Any
 
 from benchmarks import evaluation, input_pipeline, measuring, training_step
 
-# By case: what it is compared with, and how many times the reference's CPU time it may
-# take: about 1.6 times what was measured when the limits were set. Raise one only for a
-# cost that is wanted.
+# By case: its reference, and the maximum ratio of the CPU times: about 1.6 times the
+# ratio measured when the limits were set. Raise a limit only for an intended cost.
 LIMITS = {
     "PseudoSeg": ("convolutions", 5.5),
     "U2PL": ("convolutions", 16.0),
@@ -30,7 +29,7 @@ _BATCH, _BATCHES = 4, 4
 
 
 def make(case: str, data_dir: str) -> Callable[[], Any]:
-    """What is timed, a case or a reference; for `measuring.measure`."""
+    """A function that runs a case or a reference; for `measuring.measure`."""
     if case == "convolutions":
         return make_convolutions()
     if case == "decoding":
@@ -46,7 +45,7 @@ def make(case: str, data_dir: str) -> Callable[[], Any]:
 
 
 def make_convolutions() -> Callable[[], Any]:
-    """Forwards and backwards through a plain stack of convolutions."""
+    """Forward and backward pass of a plain stack of convolutions."""
     import tensorflow as tf
 
     kernels = [
@@ -68,7 +67,7 @@ def make_convolutions() -> Callable[[], Any]:
 
 
 def make_decoding(folder: str) -> Callable[[], Any]:
-    """Photos decoded and enlarged one after the other, by no pipeline at all."""
+    """Decodes and enlarges photos one by one, without an input pipeline."""
     import tensorflow as tf
 
     paths = sorted(name for name in os.listdir(folder) if name.endswith(".jpg"))
@@ -83,7 +82,7 @@ def make_decoding(folder: str) -> Callable[[], Any]:
 
 
 def ratios(repeats: int) -> dict[str, float]:
-    """The cases' CPU time by their references'."""
+    """CPU time of each case, divided by that of its reference."""
     found = {}
     with tempfile.TemporaryDirectory() as data_dir:
         input_pipeline.write_photos(data_dir)

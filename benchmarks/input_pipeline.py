@@ -1,4 +1,4 @@
-"""How many images does the input give, by the clock and for each second of a core?
+"""Measures the input pipeline: images per second of wall-clock time and of CPU time.
 
     python -m benchmarks.input_pipeline
     python -m benchmarks.input_pipeline --data_dir=data/voc --labeled=1-16 \\
@@ -30,7 +30,7 @@ def make_input(
     batches: int,
     dataset: Optional[str] = None,
 ) -> Callable[[], Any]:
-    """A function that takes some batches; for `measuring.measure`."""
+    """A function that prepares some batches; for `measuring.measure`."""
     from wss.data import datasets, input_pipeline
 
     spec = datasets.get(dataset, data_dir) if dataset else convert.SPEC
@@ -52,14 +52,14 @@ def make_input(
 
 
 def write_photos(where: str) -> None:
-    """Writes made-up photos with masks as the split "train"."""
+    """Writes synthetic photos with masks as the split "train"."""
     os.makedirs(os.path.join(where, "photos"))
     items = convert.make_pictures(os.path.join(where, "photos"), _PHOTOS)
     convert.convert(items, where, workers=1)
 
 
 def report(found: dict[str, dict[str, Any]], images: int) -> None:
-    """Prints rates; adds them to what was found.
+    """Prints the rates, and adds them to `found`.
 
     Args:
       found: of "labeled" and "labeled, weak + strong".
@@ -85,13 +85,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data_dir", help="folder with shards (default: made up)")
+    parser.add_argument(
+        "--data_dir", help="folder with shards (default: synthetic data)"
+    )
     parser.add_argument("--labeled", default="train", help="split")
     parser.add_argument("--unlabeled", default="train", help="split")
     parser.add_argument("--dataset", help="name of the data set, for --data_dir")
     parser.add_argument("--crop", type=int, default=513)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--batches", type=int, default=8, help="in a timed call")
+    parser.add_argument("--batches", type=int, default=8, help="number per timed call")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", default="runs/input_pipeline.json")
     flags = parser.parse_args()
@@ -105,7 +107,7 @@ def main() -> None:
             "labeled": case,
             "labeled, weak + strong": {**case, "unlabeled": flags.unlabeled},
         }
-        # One after the other: what one prefetches would cost the other one time.
+        # One after the other: prefetching of one case would slow down the others.
         found = measuring.measure(make_input, cases, flags.repeats, together=False)
     report(found, flags.batch * flags.batches)
     measuring.write_json(flags.output, {"cases": found})

@@ -1,23 +1,23 @@
-"""What does each way of saving time save? Ours beside what it stands for.
+"""Measures each optimization against the straightforward implementation.
 
     python -m benchmarks.levers
     python -m benchmarks.levers --levers cam confusion
 
-times the same computation in two ways that give the same numbers, at the sizes of a
-crop of 513 x 513: the way the project takes, and the plain one.
+times two implementations of the same computation, at the sizes of a crop of 513 x 513:
+first ours, then the straightforward one.
 
-    cam        Grad-CAM: one product with the classifier's kernel; a backward pass for
-               each class
-    pass       the labeled images, through the network and back: once for both heads;
-               once for each
+    cam        Grad-CAM: one product with the classifier's kernel; one backward pass per
+               class
+    pass       forward and backward pass of the labeled images: once for both heads;
+               once per head
     atrous     the pyramid's depthwise convolutions and their gradients, at a crop of
-               129: central weights alone where the others see padding, small images
-               cut twice; TensorFlow's, which keeps the small images
-    loss       cross entropy with its gradient: from class numbers; from one-hot labels
-               at full size
-    resize     logits to the size of the image and back: TensorFlow's operation; two
-               matrix products
-    confusion  mean IoU's counts: one histogram; a pass for each class
+               129: only central weights where the others see padding, and the input is
+               split again in the backward pass; TensorFlow's, which keeps the parts
+    loss       cross entropy with its gradient: from class ids; from one-hot labels at
+               full size
+    resize     resizing of logits to the image, with gradient: TensorFlow's operation;
+               two matrix products
+    confusion  confusion matrix for mean IoU: one histogram; one pass per class
 """
 
 import argparse
@@ -41,7 +41,7 @@ _SIDE, _BATCH = 513, 2
 
 
 def make(way: str, classes: int, variant: str) -> Callable[[], Any]:
-    """One of the ways of `WAYS`; for `measuring.measure`."""
+    """A function that runs one of `WAYS`; for `measuring.measure`."""
     import tensorflow as tf
 
     makers = {
@@ -69,7 +69,7 @@ def make(way: str, classes: int, variant: str) -> Callable[[], Any]:
 def _normal(*shape: int) -> Any:
     import tensorflow as tf
 
-    # A variable: TensorFlow would compute with a constant while it builds the graph.
+    # A variable, because TensorFlow would fold constants when it builds the graph.
     return tf.Variable(tf.random.stateless_normal(shape, [0, 1]))
 
 
@@ -118,7 +118,7 @@ def _make_backward_passes(classes: int) -> Callable[[], Any]:
 
 
 def _make_passes(variant: str, passes: int) -> Callable[[], Any]:
-    """At 129 x 129, for the repeats to stay short: the ratio is the same."""
+    """At 129 x 129, to keep repeats short; the ratio is the same."""
     import tensorflow as tf
 
     from wss.models.batch_norm import collect_batch_statistics
@@ -288,7 +288,7 @@ def main() -> None:
     )
     parser.add_argument("--levers", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--classes", type=int, default=21)
-    parser.add_argument("--variant", default="xception_65", help="of pass")
+    parser.add_argument("--variant", default="xception_65", help="backbone of `pass`")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--output", default="runs/levers.json")
     flags = parser.parse_args()

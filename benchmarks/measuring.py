@@ -1,9 +1,9 @@
-"""How the benchmarks measure: each case in a process of its own, taking turns.
+"""Shared measuring code: each case runs in its own process, and cases take turns.
 
-Cases that are compared run one repeat each in turn, so that a machine that slows down
-slows down all of them; the median of the repeats counts. A process of its own has its
-own peak of memory and its own start. Beside the cases runs what the machine can do at
-most: a large matrix product and a copy of memory.
+Cases that are compared run one repeat each in turn, so that a slowdown of the machine
+affects all of them; the median of the repeats is reported. Separate processes give each
+case its own peak memory and startup time. The limits of the machine are measured too: a
+large matrix product and a memory copy.
 """
 
 import json
@@ -28,22 +28,23 @@ def measure(
     warm_up: int = 2,
     together: bool = True,
 ) -> dict[str, dict[str, Any]]:
-    """Measures calls.
+    """Measures the time and memory of function calls.
 
     Args:
-      make: called in a new process with a case's arguments; gives what is timed. It is
-        a function of a module, so that the new process finds it. What it gives may
-        have an attribute `facts`, a dict that is reported beside the times.
-      cases: arguments of `make` by the case's name.
+      make: called in a new process with the arguments of a case; returns the function
+        to time. It must be a module-level function, so that it can be pickled. The
+        returned function may have an attribute `facts`, a dict that is added to the
+        result.
+      cases: arguments of `make` by the name of the case.
       repeats: timed calls of each case.
-      warm_up: calls before; how long the first took is reported.
-      together: all cases are in memory at the same time and take turns; otherwise one
-        after the other, for what would not fit.
+      warm_up: number of calls before; the time of the first is reported.
+      together: keep all cases in memory and let them take turns; otherwise run one
+        after the other, to save memory.
 
     Returns:
-      By name: "seconds", the median; "cpu_seconds" of all threads; "all", the repeats;
-      "gigabytes", the peak; "start_seconds" from nothing to the end of the first call,
-      and "first_call_seconds" of it.
+      By case: "seconds", the median; "cpu_seconds" of all threads; "all", the repeats;
+      "gigabytes", the peak memory; "start_seconds" from launch to the end of the first
+      call, and "first_call_seconds" of that call.
 
     Raises:
       RuntimeError: a case failed; its own message was printed.
@@ -89,7 +90,7 @@ def _receive(pipe: Any, name: str) -> Any:
 def _serve(
     pipe: Any, make: Callable[..., Callable[[], Any]], case: dict, warm_up: int
 ) -> None:
-    """What a case's process does."""
+    """The main function of a case's process."""
     timed = make(**case)
     first = _seconds(timed)[0]
     rest = sum(_seconds(timed)[0] for _ in range(warm_up - 1))
@@ -101,9 +102,9 @@ def _serve(
 
 
 def _peak_gigabytes() -> float:
-    """The most memory that this process has had."""
+    """The peak memory of this process."""
     try:
-        # `getrusage` begins with what the process that started this one had.
+        # `getrusage` would include the peak of the parent process.
         with open("/proc/self/status", encoding="ascii") as file:
             (line,) = (line for line in file if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 2**20
@@ -113,14 +114,14 @@ def _peak_gigabytes() -> float:
 
 
 def _seconds(timed: Callable[[], Any]) -> tuple[float, float]:
-    """Of one call: by the clock, and of all threads."""
+    """Wall-clock time of one call, and CPU time of all threads."""
     clock, cpu = time.perf_counter(), time.process_time()
     timed()
     return time.perf_counter() - clock, time.process_time() - cpu
 
 
 def matrix_product() -> Callable[[], Any]:
-    """The machine's ceiling of arithmetic: for `measure`."""
+    """The arithmetic limit of the machine; for `measure`."""
     import tensorflow as tf
 
     side = _MATRIX_SIDE
@@ -134,7 +135,7 @@ def matrix_product() -> Callable[[], Any]:
 
 
 def memory_copy() -> Callable[[], Any]:
-    """The machine's ceiling of moving numbers: for `measure`."""
+    """The memory bandwidth of the machine; for `measure`."""
     import numpy as np
 
     source = np.ones(_COPIED_BYTES, np.uint8)
@@ -149,7 +150,7 @@ def memory_copy() -> Callable[[], Any]:
 
 
 def ceilings(repeats: int = 5) -> dict[str, float]:
-    """GFLOP/s of a float32 matrix product, and GB/s of a copy in memory."""
+    """GFLOP/s of a float32 matrix product, and GB/s of a memory copy."""
     product = measure(matrix_product, {"product": {}}, repeats)["product"]
     copy = measure(memory_copy, {"copy": {}}, repeats)["copy"]
     return {
@@ -161,11 +162,11 @@ def ceilings(repeats: int = 5) -> dict[str, float]:
 def add_shares(
     found: Mapping[str, dict[str, Any]], ceilings: Mapping[str, float]
 ) -> None:
-    """Adds to each case "share": the time that the limit would allow, by its own.
+    """Adds "share" to each case: its time at the machine's limit, by its measured time.
 
     Args:
-      found: cases, as of `measure`.
-      ceilings: as of the function of that name; the limit is printed.
+      found: results of `measure`.
+      ceilings: result of the function of that name; the limit is printed.
     """
     limit = ceilings["gigaflops_per_second"]
     for one in found.values():
@@ -174,7 +175,7 @@ def add_shares(
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on beside the code."""
+    """Machine and versions, which the numbers depend on."""
     from wss.training import versions
 
     return {
@@ -187,7 +188,7 @@ def machine() -> dict[str, Any]:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Prints a table in Markdown; floats with three significant digits."""
+    """Prints a Markdown table; floats have three significant digits."""
     print(f"| {' | '.join(header)} |")
     print(f"|{' --- |' * len(header)}")
     for row in rows:
@@ -201,14 +202,14 @@ def report(
     what: str = "",
     **more: Any,
 ) -> None:
-    """Prints a row for each case, and writes all of them.
+    """Prints a table with a row for each case, and writes a JSON file.
 
     Args:
-      found: cases, as of `measure`.
-      columns: what stands in a column, by its head.
-      path: of the JSON file.
-      what: head of the cases' names.
-      **more: for the file.
+      found: results of `measure`.
+      columns: keys of the results, by the header of their column.
+      path: path of the JSON file.
+      what: header of the column with the names of the cases.
+      **more: additional entries of the file.
     """
     rows = [
         [name, *(one[key] for key in columns.values())] for name, one in found.items()
@@ -222,7 +223,7 @@ def _format(value: Any) -> str:
 
 
 def write_json(path: str, content: Mapping[str, Any]) -> None:
-    """Writes a result with the machine that gave it."""
+    """Writes a result, together with the description of the machine."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"machine": machine(), **content}, file, indent=2)

@@ -1,11 +1,11 @@
-"""What does the mask of a photo cost, from file to file, and how much is the network?
+"""Measures the prediction of a photo, from file to file, and of the network alone.
 
     python -m benchmarks.prediction
     python -m benchmarks.prediction --sizes 375x500 3000x4000 --sliding_window
 
-reads a made-up photo (JPEG), predicts it and writes its mask (PNG) and overlay (JPEG)
-as `python -m wss.predict` does; beside it, what prediction alone takes. All cases take
-turns, each in a process of its own, so that each has its own peak of memory.
+reads a synthetic photo (JPEG), predicts it, and writes its mask (PNG) and overlay
+(JPEG) like `python -m wss.predict`; for comparison it measures prediction alone. All
+cases take turns, each in its own process with its own peak memory.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def make_prediction(
 
 
 def write_photo(path: str, size: Sequence[int]) -> None:
-    """Writes a made-up photo of some height and width: blobs of colour."""
+    """Writes a synthetic photo of the given height and width: blobs of color."""
     coarse = np.random.default_rng(0).integers(0, 256, [9, 13, 3], np.uint8)
     Image.fromarray(coarse).resize(size[::-1], Image.BICUBIC).save(path, quality=90)
 
@@ -72,7 +72,7 @@ def parse_size(text: str) -> tuple[int, int]:
         height, width = map(int, text.split("x"))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no HEIGHTxWIDTH, such as 375x500"
+            f"{text!r} is not HEIGHTxWIDTH, such as 375x500"
         ) from None
     return height, width
 
@@ -92,7 +92,9 @@ def main() -> None:
         metavar="HEIGHTxWIDTH",
     )
     parser.add_argument(
-        "--sliding_window", action="store_true", help="windows of the crop's size"
+        "--sliding_window",
+        action="store_true",
+        help="predict in windows of the crop's size",
     )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", default="runs/prediction.json")

@@ -1,11 +1,11 @@
-"""How long does a training take from nothing to the end of its first step?
+"""Measures startup: the time from launch to the end of the first training step.
 
     python -m benchmarks.start
     python -m benchmarks.start --methods Supervised PseudoSeg U2PL --classes 81
 
-starts a new process for each repeat: imports, builds network and method, traces the
-step's graph and has TensorFlow optimise it, takes the first step. The methods take
-turns; medians count. Times are in seconds.
+starts a new process for each repeat, which imports TensorFlow, builds network and
+method, traces and optimizes the graph of the step, and runs the first step. The methods
+take turns; medians are reported, in seconds.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from benchmarks import measuring, training_step
 PHASES = {
     "import": "import_seconds",
     "build": "build_seconds",
-    "trace, optimise": "trace_seconds",
+    "trace, optimize": "trace_seconds",
     "first step": "first_call_seconds",
     "all": "start_seconds",
 }
@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument("--variant", default="xception_65")
     parser.add_argument("--crop", type=int, default=129)
     parser.add_argument("--classes", type=int, default=21)
-    parser.add_argument("--batch", type=int, default=2, help="labeled; as many without")
+    parser.add_argument(
+        "--batch", type=int, default=2, help="labeled images; as many unlabeled ones"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", default="runs/start.json")
     flags = parser.parse_args()

@@ -1,12 +1,11 @@
-"""What do checkpoints and summaries cost, as a share of the steps' time?
+"""Measures the overhead of checkpoints and summaries, as a share of the step time.
 
     python -m benchmarks.training_overhead --gin_file=gin_configs/shapes.gin
 
-takes the first steps of a training, in a folder that is removed again. Every
---interval steps it logs, draws and saves, and measures each; what one costs is then
-spread over the steps from one to the next in the gin file's configuration. Prints a
-table of medians and writes it as JSON. What the step itself computes for the summaries
-is part of the step.
+runs the first training steps in a temporary folder. Every --interval steps it writes
+curves, images and a checkpoint, and measures each. The cost is then divided by the
+interval in the gin file. The script prints a table of medians and writes it as JSON.
+The time that the step itself spends on summaries counts as step time.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from unittest import mock
 
 Seconds = dict[str, list[float]]
 
-# What the trainer calls, by what it is for.
+# Methods of the trainer, by what they write.
 _PARTS = {
     "_log": "curves",
     "_draw": "histograms, pictures",
@@ -37,10 +36,10 @@ _INTERVALS = {
 
 @contextlib.contextmanager
 def measured(interval: int) -> Iterator[tuple[Seconds, list[Any]]]:
-    """Inside, a trainer does everything every `interval` steps, and is timed.
+    """Within this context, a trainer writes everything every `interval` steps, timed.
 
     Yields:
-      Seconds by part, "step" among them; the trainer, once it has run.
+      Seconds by part, including "step"; a list with the trainer, once it has run.
     """
     from wss.training import loop
 
@@ -65,7 +64,7 @@ def measured(interval: int) -> Iterator[tuple[Seconds, list[Any]]]:
         if steps_end:
             seconds["step"].append((time.perf_counter() - steps_end[-1]) / interval)
         handle(self, step, *arguments, **options)
-        # The first ones start the threads and build the graphs of the writing.
+        # The first call starts threads and builds graphs for writing.
         steps_end.append(time.perf_counter())
         trainers[:] = [self]
 
@@ -91,11 +90,11 @@ def measured(interval: int) -> Iterator[tuple[Seconds, list[Any]]]:
 def shares(
     seconds: Mapping[str, Sequence[float]], intervals: Mapping[str, int]
 ) -> dict[str, dict[str, float]]:
-    """By part: its median in seconds, the steps between two, its share of the steps.
+    """By part: median in seconds, interval in steps, and share of the step time.
 
     Args:
-      seconds: of each part, and of a "step".
-      intervals: steps from one to the next, by part.
+      seconds: measured times of each part and of a "step".
+      intervals: interval in steps, by part.
     """
     step = statistics.median(seconds["step"])
     lines = {}
@@ -121,7 +120,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     flags = parser.parse_args(arguments)
     from wss import config, runs
 
-    # The first round builds what the later ones use.
+    # One more round, because the first one builds graphs.
     steps = flags.interval * (flags.repeats + 1)
     config.load([flags.gin_file], [*flags.gin_bindings, f"TRAIN_STEPS = {steps}"])
     with tempfile.TemporaryDirectory() as model_dir, measured(flags.interval) as found:

@@ -1,4 +1,4 @@
-"""What does a training step cost? Time, memory, and the share of the machine's limit.
+"""Measures training steps: time, memory, and share of the machine's limit.
 
     python -m benchmarks.training_step
     python -m benchmarks.training_step --crop 129 257 --classes 21 81
@@ -7,10 +7,10 @@
     python -m benchmarks.training_step --replicas 1 2 --batch 4
     TF_NUM_INTRAOP_THREADS=2 TF_NUM_INTEROP_THREADS=2 python -m benchmarks.training_step
 
-takes whole steps - losses, gradients, momentum, moving averages - on made-up images, of
-every combination of what the flags list. The cases take turns, each in a process of its
-own. "share" is what the step's convolutions and matrix products would take at the rate
-of one large float32 matrix product, divided by what the step took.
+runs complete steps (losses, gradients, momentum, moving averages) on synthetic images,
+for all combinations of the flags. The cases take turns, each in its own process.
+"share" is the time that the convolutions and matrix products of the step would take at
+the rate of one large float32 matrix product, divided by the time of the step.
 """
 
 import argparse
@@ -40,9 +40,9 @@ def make_step(
     recompute: int = 0,
     replicas: int = 1,
 ) -> Callable[[], Any]:
-    """A function that takes one step; for `measuring.measure`.
+    """A function that runs one step; for `measuring.measure`.
 
-    `batch` is that of all replicas.
+    `batch` is the global batch size.
     """
     start = time.perf_counter()
     import tensorflow as tf
@@ -97,7 +97,7 @@ def make_step(
 
 
 def _strategy(replicas: int) -> Any:
-    """The strategy for the first GPUs or, without GPUs, for parts of the CPU."""
+    """The strategy for the first GPUs or, without GPUs, for logical CPU devices."""
     import tensorflow as tf
 
     from wss.training import distribution
@@ -111,7 +111,7 @@ def _strategy(replicas: int) -> Any:
 
 
 def _repeated(batch: dict[str, Any], strategy: Any) -> Any:
-    """An iterator that gives every replica the same batch at each step."""
+    """An iterator that yields the same batch to every replica at each step."""
     import tensorflow as tf
 
     batches = tf.data.Dataset.from_tensors(batch).repeat()
@@ -124,7 +124,7 @@ def _find(method: str) -> Callable[..., Any]:
 
 
 def make_batch(batch: int, crop: int, classes: int) -> dict[str, Any]:
-    """Images of blobs with labels of as many kinds as there are classes."""
+    """A batch of synthetic images with labels of all classes."""
     import tensorflow as tf
 
     def images(seed: int) -> tf.Tensor:
@@ -151,7 +151,7 @@ def make_batch(batch: int, crop: int, classes: int) -> dict[str, Any]:
     }
 
 
-# What a case is made of: the name of make_step's argument, its type and default.
+# The dimensions of a case: argument of `make_step`, its type and default.
 AXES = {
     "method": (str, "PseudoSeg"),
     "variant": (str, "xception_65"),
@@ -167,14 +167,14 @@ AXES = {
 
 
 def combinations(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The arguments of every case, by what tells it from the others."""
+    """The arguments of every case, by a name with the values that differ."""
     axes = {name: getattr(flags, name) for name in AXES}
-    told = [name for name, values in axes.items() if len(values) > 1] or ["method"]
+    varied = [name for name, values in axes.items() if len(values) > 1] or ["method"]
     cases = [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
     return {
         ", ".join(
             str(case[name]) if name in ("method", "variant") else f"{name} {case[name]}"
-            for name in told
+            for name in varied
         ): {**case, "jit_compile": flags.jit_compile}
         for case in cases
     }
@@ -186,9 +186,9 @@ def main() -> None:
     )
     explained = {
         "method": f"of {', '.join(METHODS)}",
-        "batch": "labeled images on all replicas; as many without labels",
-        "recompute": "1: forget what is inside of the backbone's modules",
-        "replicas": "GPUs, or parts of the CPU where there are none",
+        "batch": "labeled images over all replicas; as many unlabeled ones",
+        "recompute": "1: gradient checkpointing of the backbone's modules",
+        "replicas": "GPUs, or logical CPU devices if there are none",
     }
     for name, (kind, default) in AXES.items():
         choices = METHODS if name == "method" else None
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--jit_compile", action="store_true", help="slow on a CPU")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--one_by_one", action="store_true", help="where memory is short: no turns"
+        "--one_by_one", action="store_true", help="no turns, to save memory"
     )
     parser.add_argument("--output", default="runs/training_step.json")
     flags = parser.parse_args()
@@ -212,7 +212,7 @@ def main() -> None:
     for case in cases.values():
         if case["replicas"] < 1 or case["batch"] % case["replicas"]:
             parser.error(
-                f"--batch {case['batch']} does not divide over --replicas "
+                f"--batch {case['batch']} is not divisible by --replicas "
                 f"{case['replicas']}"
             )
     ceilings = measuring.ceilings()
@@ -226,7 +226,7 @@ def main() -> None:
         "GFLOP": "gigaflops",
         "share": "share",
         "peak GB": "gigabytes",
-        "s to the first": "start_seconds",
+        "startup s": "start_seconds",
     }
     measuring.report(found, columns, flags.output, "case", ceilings=ceilings)
 

@@ -104,7 +104,7 @@ def test_labels_that_are_no_class_are_reported(tmp_path, capsys):
 
 def test_a_split_without_labels_is_reported(tmp_path, capsys):
     evaluate([[255, 255]], [[0, 1]], tmp_path)
-    assert "warning: not one pixel of val has the label" in capsys.readouterr().out
+    assert "warning: no pixel of val has the label" in capsys.readouterr().out
     evaluate([[255, 0]], [[0, 1]], tmp_path)
     assert "warning" not in capsys.readouterr().out
 

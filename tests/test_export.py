@@ -435,7 +435,7 @@ def test_mistakes_are_one_line(model_dir, tmp_path, capsys):
     for arguments, message in (
         ((tmp_path, tmp_path / "out"), "not the folder of a training"),
         ((model_dir, tmp_path / "file" / "x"), "Can not write"),
-        ((model_dir, tmp_path / "out", sliding), "see whole images"),
+        ((model_dir, tmp_path / "out", sliding), "predict whole images"),
     ):
         assert run(*arguments) == 2
         error = capsys.readouterr().err

@@ -72,7 +72,7 @@ def test_a_batch_has_to_divide_over_the_replicas(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["training_step", "--batch=2", "--replicas=4"])
     with pytest.raises(SystemExit):
         training_step.main()
-    assert "--batch 2 does not divide over --replicas 4" in capsys.readouterr().err
+    assert "--batch 2 is not divisible by --replicas 4" in capsys.readouterr().err
 
 
 def test_cases_are_named_by_what_tells_them_apart():

@@ -224,7 +224,7 @@ def test_no_photo_is_replaced_by_its_result(model_dir, tmp_path, capsys):
     save_photo(str(tmp_path / "overlays" / "a.jpg"), 20, 20)
     before = contents(tmp_path)
     assert run(model_dir, [tmp_path / "overlays"], tmp_path, "--overwrite") == 2
-    assert "would take the place of the photo" in capsys.readouterr().err
+    assert "would overwrite the photo" in capsys.readouterr().err
     assert contents(tmp_path) == before
 
 

@@ -1,22 +1,22 @@
-"""Prepares the input of a training on another machine, one with more cores.
+"""Prepares training batches on another machine, one with more cores.
 
     python -m wss.data_service --port=5050
 
-serves until Ctrl-C. The training, on a host whose cores do not keep its accelerators
-fed, asks for its batches there:
+serves until Ctrl-C. A run whose host is too slow to feed its accelerators gets its
+batches from there:
 
     python -m wss.train --gin_file=gin_configs/voc_1-16.gin \\
         --gin_bindings="training_batches.data_service = 'grpc://HOST:5050'"
 
-Both machines need this package in the same version, and the shards under the same path.
-The batches are those that the training would have made itself.
+Both machines need the same version of this package, and the shards under the same path.
+The batches are the same as without the service.
 
-WARNING: whoever reaches the two ports (--port and the one after it) can read and
-write this machine's files with your rights: TensorFlow listens on every interface and
-asks for no password. Let a firewall close both, and come to them by an SSH tunnel:
+WARNING: anyone who can reach the two ports (--port and the next one) can read and write
+this machine's files with your rights: TensorFlow listens on every interface and asks
+for no password. Close both with a firewall, and connect through an SSH tunnel:
 
-    python -m wss.data_service --port=5050 --host=localhost           # on HOST
-    ssh -N -L 5050:localhost:5050 -L 5051:localhost:5051 HOST         # at the training
+    python -m wss.data_service --port=5050 --host=localhost     # on HOST
+    ssh -N -L 5050:localhost:5050 -L 5051:localhost:5051 HOST   # on the other machine
     ... --gin_bindings="training_batches.data_service = 'grpc://localhost:5050'"
 """
 
@@ -36,19 +36,20 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _parser().parse_args(arguments)
 
     def command() -> None:
-        # TensorFlow takes seconds to import: late, so that --help answers at once.
+        # Late, so that --help is quick: importing TensorFlow takes seconds.
         from wss.data import service
 
         address, *servers = service.start(options.port, options.host)
         print(
-            "warning: whoever reaches this machine's ports can read and write its "
-            "files with your rights, for TensorFlow asks for no password. Close them "
-            "by a firewall; --help shows the way by an SSH tunnel.",
+            "warning: anyone who can reach these ports can read and write this "
+            "machine's files with your rights, because TensorFlow asks for no "
+            "password. Close them with a firewall; --help shows how to use an SSH "
+            "tunnel.",
             file=sys.stderr,
             flush=True,
         )
         print(
-            "Serving; the training takes --gin_bindings="
+            "Serving; train with --gin_bindings="
             f"\"training_batches.data_service = '{address}'\"",
             flush=True,
         )
@@ -64,13 +65,13 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=cli.number(_PORT),
         default=5050,
-        help="it and the one after it are listened on, on every interface (default: "
-        "5050); 0: any two",
+        help="listen on this port and the next one, on every interface (default: "
+        "5050); 0: any two ports",
     )
     parser.add_argument(
         "--host",
-        help="name or address by which trainings come to this machine (default: its "
-        "own name); 'localhost' for those of this machine or by a tunnel",
+        help="name or address under which runs reach this machine (default: its own "
+        "name); 'localhost' for runs on this machine or through a tunnel",
     )
     return parser
 

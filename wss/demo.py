@@ -1,10 +1,10 @@
-"""Shows in minutes what PseudoSeg is for, on a synthetic data set and a CPU.
+"""Compares PseudoSeg with the supervised baseline, in minutes and on a CPU.
 
     python -m wss.demo
 
-draws the data set, trains the supervised baseline and PseudoSeg on 1/32 of its labels,
-evaluates both on images that neither has seen, and prints and draws the outcome. Every
-command that it runs is printed, to be run by hand.
+draws a synthetic data set, trains the supervised baseline and PseudoSeg on 1/32 of its
+labels, evaluates both on images that neither has seen, and writes a figure. It prints
+every command that it runs.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from wss.settings import Natural
 SHOWN_IMAGES = 6
 ZOOM = 2
 GAP = 2  # Pixels around each image, before the zoom.
-MARGIN = 72  # For the rows' names.
+MARGIN = 72  # For the names of the rows.
 PICTURE = "demo.png"
 METHODS = {"supervised": "supervised/shapes", "PseudoSeg": "shapes"}
 
@@ -35,10 +35,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def demonstrate(options: argparse.Namespace) -> None:
-    """Makes the data, trains both methods and reports.
+    """Creates the data, trains both methods, and reports the scores.
 
     Raises:
-      UserError: the picture would replace what no command wrote, or can not be written.
+      UserError: the figure cannot be written, or would replace a file that wss did not
+        write.
     """
     folder = OutputFolder(options.output_dir, options.overwrite)
     folder.check([PICTURE])
@@ -70,11 +71,11 @@ def _run(module: str, *flags: str) -> None:
     print(f"\n$ python -m {module} {shlex.join(flags)}", flush=True)
     with subprocess.Popen([sys.executable, "-m", module, *flags]) as process:
         while process.poll() is None:
-            # Ctrl-C reaches the command too, which saves what it has.
+            # Ctrl-C also reaches the command, which saves its state.
             with contextlib.suppress(KeyboardInterrupt):
                 process.wait()
     if process.returncode:
-        # The command has said what is wrong.
+        # The command has already reported the error.
         sys.exit(process.returncode)
 
 
@@ -88,10 +89,10 @@ def _table(model_dirs: Mapping[str, str]) -> str:
 
 
 def draw(model_dirs: Mapping[str, str]) -> bytes:
-    """Draws images, truth and the predictions of trained models, a row for each.
+    """Draws a row each for images, ground truth and the predictions of each run.
 
     Args:
-      model_dirs: folders of trainings on the same data set, by the name to show.
+      model_dirs: folders of runs on the same data set, by display name.
 
     Returns:
       A PNG file.
@@ -120,7 +121,7 @@ def draw(model_dirs: Mapping[str, str]) -> bytes:
 
 
 def _predictions(model_dir: str) -> List[list]:
-    """The first evaluated images, their labels and predictions, in colours."""
+    """The first evaluation images, and their labels and predictions in color."""
     import tensorflow as tf
 
     from wss import runs
@@ -146,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_dir", default="data/shapes", metavar="DIR")
     parser.add_argument("--output_dir", default="runs/demo", metavar="DIR")
     parser.add_argument(
-        "--seed", type=cli.number(Natural), default=0, help="of both trainings"
+        "--seed", type=cli.number(Natural), default=0, help="of both runs"
     )
     cli.add_overwrite_flag(parser)
     return parser

@@ -1,22 +1,22 @@
-"""Exports a trained network for other programs, and proves that it is the same.
+"""Exports a trained network for other programs, and verifies its predictions.
 
     python -m wss.export --model_dir=runs/my_voc --output_dir=exported \\
         --formats savedmodel tflite keras tf1
 
 writes
 
-    exported/saved_model/           savedmodel: takes images of any size, uint8, and
-                                    gives masks and probabilities; needs no wss
+    exported/saved_model/           savedmodel: maps images of any size, uint8, to
+                                    masks and probabilities; works without wss
     exported/model.tflite           tflite: the network for one padded image of
                                     EVAL_CROP_SIZE
-    exported/model_float16.tflite   tflite_float16: the same with weights of half size
+    exported/model_float16.tflite   tflite_float16: the same with float16 weights
     exported/model.keras            keras: for tf.keras.models.load_model
     exported/tf1/                   tf1: a checkpoint for the original code
-    exported/classes.json           which id is which class, in which colour
+    exported/classes.json           id, name and color of each class
 
-Each of them is read again and predicts images: some that are made up, of odd sizes,
-grey, and larger than EVAL_CROP_SIZE, and some of the evaluation split, where the data
-are there. Only what gives the probabilities of wss.predict gets its name.
+Each export is loaded again and predicts synthetic images (odd sizes, grey, larger than
+EVAL_CROP_SIZE) and, if the data are available, images of the evaluation split. An
+export whose probabilities differ from those of wss.predict is discarded.
 """
 
 import argparse
@@ -40,31 +40,31 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Writes and compares all formats that were asked for.
+    """Writes and verifies all requested formats.
 
     Raises:
-      UserError: nothing was trained, the folder can not be written, or some formats
-        were not exported; the others are there.
+      UserError: nothing was trained, the folder cannot be written, or some formats
+        were not exported; the others are complete.
     """
-    # TensorFlow takes seconds to import: late, so that --help answers at once.
+    # Late, so that --help is quick: importing TensorFlow takes seconds.
     import tensorflow as tf
 
     from wss import runs
     from wss.exporters import comparison
 
-    paths.check("--output_dir", options.output_dir)  # What is written is read again.
+    paths.check("--output_dir", options.output_dir)  # Exports are loaded again.
     folder = OutputFolder(options.output_dir, options.overwrite)
     names = [exporters.create(name).file_name for name in options.formats]
     folder.check([file for name in names for file in folder.below(name)])
-    # Else GPUs round what they multiply to 10 bits, each program in another order.
+    # TensorFloat-32 rounds factors to 10 bits, which would dominate the differences.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    # One device: an exported network knows no others.
+    # One device: an exported network is not distributed.
     strategy = tf.distribute.get_strategy()
     experiment = runs.reopen(options.model_dir, options.gin_bindings, strategy=strategy)
     model, step = runs.segmenter(experiment, options.checkpoint)
     if model.predictor.window != "whole":
         raise UserError(
-            "Exported networks see whole images, and this one is evaluated by windows. "
+            "Exported networks predict whole images, but this run uses windows. "
             "Add --gin_bindings=\"Predictor.window = 'whole'\", and for larger images "
             '--gin_bindings="EVAL_CROP_SIZE = (height, width)" with their size.'
         )
@@ -90,11 +90,11 @@ def export(options: argparse.Namespace) -> None:
 def _export(
     name: str, model, step: int, images: Sequence, folder: OutputFolder
 ) -> Tuple[str, str]:
-    """Writes one format; returns its path and what the comparison found.
+    """Writes one format; returns its path and the result of the comparison.
 
     Raises:
-      UserError: it can not be written, or differs. Nothing has its name then, but what
-        had it before.
+      UserError: it cannot be written, or its predictions differ. An earlier export of
+        that name stays.
     """
     from wss.exporters import comparison
 
@@ -110,7 +110,7 @@ def _export(
 
 @contextlib.contextmanager
 def _quiet(verbosity: int) -> Iterator[None]:
-    """Drops what TensorFlow tells of each file that is written and read."""
+    """Suppresses TensorFlow's messages about each file it reads or writes."""
     before = absl.logging.get_verbosity()
     if not verbosity:
         absl.logging.set_verbosity(absl.logging.WARNING)
@@ -121,7 +121,7 @@ def _quiet(verbosity: int) -> Iterator[None]:
 
 
 def _size(path: str) -> str:
-    """How much a file or a folder holds."""
+    """The size of a file or a folder, as text."""
     files = [path]
     if os.path.isdir(path):
         files = [
@@ -135,7 +135,7 @@ def _size(path: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.make_parser("wss.export", __doc__)
     parser.add_argument(
-        "--model_dir", required=True, metavar="DIR", help="folder of the training"
+        "--model_dir", required=True, metavar="DIR", help="folder of the run"
     )
     parser.add_argument("--output_dir", required=True, metavar="DIR")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Predicts the class of each pixel of photos of any size.
+"""Predicts the class of every pixel of photos of any size.
 
     python -m wss.predict --model_dir=runs/my_voc --images=photos --output_dir=predicted
     python -m wss.predict --model_dir=runs/my_voc --checkpoint=best \\
@@ -7,17 +7,17 @@
 
 writes, for photos/street/1.jpg,
 
-    predicted/masks/street/1.png        class ids, in the classes' colours
-    predicted/overlays/street/1.jpg     the photo under these colours
-    predicted/probabilities/street/1.npy    if asked for: [height, width, classes]
-    predicted/classes.json              which id is which class, in which colour
+    predicted/masks/street/1.png        class ids, shown in the colors of the classes
+    predicted/overlays/street/1.jpg     the photo under these colors
+    predicted/probabilities/street/1.npy    with --probabilities:
+                                        [height, width, classes]
+    predicted/classes.json              id, name and color of each class
 
-A photo is turned as its EXIF data say, as viewers do, and so are its results. One that
-cannot be read is told and left out, as is what else lies in a folder. What an earlier
-run wrote is replaced, and never taken for a photo; what it did not write only with
---overwrite. The masks are those that wss.eval counts. A photo
-larger than the EVAL_CROP_SIZE of the training is shrunk to it for the network, or
-taken piece by piece with --sliding_window.
+Photos are rotated according to their EXIF data, and so are the results. Unreadable
+photos and other files in a folder are reported and skipped. Results of an earlier run
+are replaced and never taken for photos; other files in --output_dir are only replaced
+with --overwrite. The masks are those that wss.eval scores. A photo larger than the
+run's EVAL_CROP_SIZE is shrunk to fit, or predicted in windows with --sliding_window.
 """
 
 import argparse
@@ -33,10 +33,10 @@ from wss import cli
 from wss.errors import UserError, reason
 from wss.files.outputs import OutputFolder
 
-# Folders of results, and how the names of the files in them end.
+# Folders of results, and the extensions of their files.
 _ENDINGS = {"masks": ".png", "overlays": ".jpg", "probabilities": ".npy"}
-# What an error says of one photo's results, and not of the whole disk: the name is none
-# here, or the picture is too large for its format.
+# Errors that concern the results of one photo, not the whole disk: the name is invalid
+# here, or the image is too large for its format.
 _OF_ONE_PHOTO = (
     *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR),
     *(errno.EEXIST, None),
@@ -50,11 +50,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Predicts all photos and writes what was asked for.
+    """Predicts all photos and writes the requested results.
 
     Raises:
-      UserError: no photos, none of them can be read, nothing was trained, or the folder
-        can not be written, or holds files that are not to be replaced.
+      UserError: there are no photos, none can be read, nothing was trained, or the
+        folder cannot be written or contains files that must not be replaced.
     """
     from wss.image_io import discovery
 
@@ -66,7 +66,7 @@ def predict(options: argparse.Namespace) -> None:
     names = [_result(kind, name) for kind in kinds for name in photos]
     folder.check(names, kinds)
     _refuse_photos(map(folder.place, names), photos.values())
-    # TensorFlow takes seconds to import: late, so that --help answers at once.
+    # Late, so that --help is quick: importing TensorFlow takes seconds.
     from wss import runs
 
     bindings = [*cli.view_bindings(options), *options.gin_bindings]
@@ -85,12 +85,12 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def _refuse_photos(results: Iterable[str], photos: Iterable[str]) -> None:
-    """Refuses to write a result over the photo that it would be made from."""
+    """Raises a UserError if a result would overwrite a photo."""
     there = {_identity(path): path for path in photos if os.path.exists(path)}
     for path in results:
         if os.path.exists(path) and _identity(path) in there:
             raise UserError(
-                f"A result would take the place of the photo {path}. Choose another "
+                f"A result would overwrite the photo {path}. Choose another "
                 "--output_dir."
             )
 
@@ -101,14 +101,14 @@ def _identity(path: str) -> tuple[int, int]:
 
 
 def _result(kind: str, name: str) -> str:
-    """A result's name in the folder, of the photo's name."""
+    """The name of a photo's result in the output folder."""
     return f"{kind}/{name}{_ENDINGS[kind]}"
 
 
 def _write_all(
     model, photos: Mapping[str, str], kinds: Sequence[str], folder: OutputFolder
 ) -> Iterator[str]:
-    """Names of the photos whose results were written."""
+    """Writes the results, and yields the name of each photo that has them."""
     from tqdm import tqdm
 
     # Without a terminal there is nobody to watch a bar.
@@ -134,7 +134,7 @@ def _write_all(
 def _results(
     model, image: np.ndarray, kinds: Sequence[str]
 ) -> Iterator[tuple[str, bytes]]:
-    """The content of a photo's files, by kind."""
+    """The contents of a photo's result files, by kind."""
     from wss.image_io import writing
 
     if "probabilities" in kinds:
@@ -149,7 +149,7 @@ def _results(
 def _read_all(
     photos: Iterable[tuple[str, str]], image_bits: Optional[int]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and pixels of the photos; tells of those that cannot be read."""
+    """Names and pixels of the photos; reports those that cannot be read."""
     from tqdm import tqdm
 
     from wss.evaluation.segmenter import read_image
@@ -166,14 +166,14 @@ def _read_all(
 def _parser() -> argparse.ArgumentParser:
     parser = cli.make_parser("wss.predict", __doc__)
     parser.add_argument(
-        "--model_dir", required=True, metavar="DIR", help="folder of the training"
+        "--model_dir", required=True, metavar="DIR", help="folder of the run"
     )
     parser.add_argument(
         "--images",
         required=True,
         nargs="+",
         metavar="PHOTOS",
-        help="photos, folders, patterns in quotes, or .txt files with a path a line",
+        help="photos, folders, quoted patterns, or .txt files with one path per line",
     )
     parser.add_argument("--output_dir", required=True, metavar="DIR")
     cli.add_checkpoint_flag(parser)
@@ -181,12 +181,12 @@ def _parser() -> argparse.ArgumentParser:
         "--no_overlays",
         dest="overlays",
         action="store_false",
-        help="write no photos with colours",
+        help="do not write overlays",
     )
     parser.add_argument(
         "--probabilities",
         action="store_true",
-        help="write the probability of each class (float16), too; these are large",
+        help="also write the probability of each class (float16, large files)",
     )
     cli.add_overwrite_flag(parser)
     cli.add_view_flags(parser)

@@ -1,21 +1,22 @@
-"""Shows what runs learned: panels of images, and a page with all about them.
+"""Visualizes runs: a report page, and images with their predictions.
 
     python -m wss.vis --model_dir=runs/my_voc --output_dir=looks/my_voc
     python -m wss.vis --model_dir=runs/my_voc --output_dir=looks/cats \\
         --images 2007_000033 2007_000042 --classes cat dog
 
-or side by side, for runs on the same classes:
+or, to compare runs with the same classes:
 
     python -m wss.vis --model_dir runs/baseline runs/pseudoseg runs/pseudoseg_weakly \\
         --names baseline PseudoSeg "with image labels" --output_dir=looks/compared
 
 evaluates the runs on their EVAL_SPLIT and writes
 
-    report.html     scores, curves, classes, confusion, configuration, images; one file
-    figure.png      the images: truth, and the prediction of each run
-    panels/         every panel in its full size, one file each
+    report.html     one self-contained page: scores, curves, IoU of each class, images,
+                    confusion matrix, configuration
+    figure.png      images, ground truth, and the prediction of each run
+    panels/         every panel at full size, one file each
 
-The default is the images of the highest and of the lowest mean IoU.
+By default, it shows the images with the highest and the lowest mean IoU.
 """
 
 import argparse
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _PAGE, _FIGURE, _PANELS = "report.html", "figure.png", "panels"
 _SHOWN_BY_DEFAULT = 4  # Of the best, and of the worst.
-_MOST_IMAGES = 200  # More make a page that no browser likes.
+_MOST_IMAGES = 200  # Browsers become slow with more.
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -49,11 +50,11 @@ def show(options: argparse.Namespace) -> None:
     """Evaluates the runs and writes page, figure and panels.
 
     Raises:
-      UserError: nothing was trained, runs that cannot be compared, an unknown image or
-        class, or a folder that cannot be written.
+      UserError: nothing was trained, the runs cannot be compared, an image or class is
+        unknown, or the folder cannot be written.
     """
     model_dirs = name_runs(options.model_dir, options.names)
-    # TensorFlow takes seconds to import: late, so that --help answers at once.
+    # Late, so that --help is quick: importing TensorFlow takes seconds.
     from wss.visualization import report, run_results
 
     wanted = report.Wanted(options.images, options.first, options.best, options.worst)
@@ -89,10 +90,11 @@ def show(options: argparse.Namespace) -> None:
 
 
 def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]:
-    """The folders by the names to show: given names, or those of the folders.
+    """The folders by display name (default: the names of the folders).
 
     Raises:
-      UserError: not as many names as folders, or two that are the same.
+      UserError: the number of names differs from that of the folders, or a name is
+        given twice.
     """
     if names and len(names) != len(model_dirs):
         raise UserError(
@@ -110,10 +112,10 @@ def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]
 
 
 def class_ids(classes: Sequence[str], spec) -> List[int]:
-    """The ids of classes that are given by name or id.
+    """The ids of classes given by name or id.
 
     Raises:
-      UserError: there is no such class.
+      UserError: a class is unknown.
     """
     known = {name: number for number, name in enumerate(spec.class_names)}
     known.update({str(number): number for number in range(spec.num_classes)})
@@ -127,7 +129,7 @@ def class_ids(classes: Sequence[str], spec) -> List[int]:
 
 
 def check_images(runs: Sequence["TrainedRun"], measured: Sequence["Measured"]) -> None:
-    """Raises a UserError where two runs were evaluated on different images."""
+    """Raises a UserError if two runs were evaluated on different images."""
     names = [[image.name for image in one.images] for one in measured]
     for run, other in zip(runs, names):
         if other != names[0]:
@@ -197,9 +199,9 @@ def _write(
 
 
 def _parts_of_paths(names: Iterable[str]) -> List[str]:
-    """The names as files may be called, no two alike.
+    """The names as unique, valid file names.
 
-    A name may have 255 bytes; a letter has up to four.
+    A file name may have 255 bytes; a character has up to four.
     """
     parts: List[str] = []
     for name in names:
@@ -227,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="what to call the runs (default: their folders)",
+        help="display names of the runs (default: their folders)",
     )
     cli.add_checkpoint_flag(parser)
     parser.add_argument(
@@ -235,8 +237,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     for kind, text in (
         ("first", "show the first N images of the split"),
-        ("best", "show the N images of the highest mean IoU"),
-        ("worst", "show the N images of the lowest mean IoU"),
+        ("best", "show the N images with the highest mean IoU"),
+        ("worst", "show the N images with the lowest mean IoU"),
     ):
         parser.add_argument(
             f"--{kind}",
@@ -250,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="CLASS",
-        help="show the scores of these classes, by name or id, as maps, too",
+        help="also show score maps of these classes, given by name or id",
     )
     cli.add_overwrite_flag(parser)
     cli.add_view_flags(parser)

@@ -84,7 +84,7 @@ def test_the_help_and_the_start_warn_of_open_ports(capsys):
     with pytest.raises(SystemExit):
         data_service.main(["--help"])
     printed = capsys.readouterr().out
-    assert "WARNING: whoever reaches" in printed and "ssh -N -L 5050" in printed
+    assert "WARNING: anyone who can reach" in printed and "ssh -N -L 5050" in printed
     with serving() as process:
         assert any(line.startswith("warning: whoever") for line in process.stderr)
         process.terminate()

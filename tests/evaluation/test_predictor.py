@@ -306,8 +306,8 @@ def test_the_protocol_says_what_decides_the_numbers():
         ({"scales": 0.5}, "Predictor.scales = 0.5: give one or several"),
         ({"scales": (1.0, 1000.0)}, "numbers above 0, at most 16, such as"),
         ({"window": "tiles"}, "'whole' or 'sliding'"),
-        ({"stride": 0}, "Predictor.stride = 0: it is above 0, up to 1."),
-        ({"average": "votes"}, "= 'votes': it is 'probabilities' or 'logits'."),
+        ({"stride": 0}, "Predictor.stride = 0: use a number above 0, up to 1."),
+        ({"average": "votes"}, "= 'votes': use 'probabilities' or 'logits'."),
     ],
 )
 def test_settings_that_make_no_sense(options, message):

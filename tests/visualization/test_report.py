@@ -191,7 +191,7 @@ def test_a_run_that_has_not_ended_and_has_no_curves():
     text = render(run, measured=[make_measured(shrunk=2)])
     read(text)
     assert "one has no run.json" in text and "2 larger images were shrunk" in text
-    assert text.count("None was recorded.") == 2
+    assert text.count("Nothing was recorded.") == 2
 
 
 @pytest.mark.parametrize("count", [1, 150, 200, 1234])

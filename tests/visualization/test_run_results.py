@@ -74,7 +74,7 @@ def test_what_the_method_learned_is_restored(run, tmp_path):
 def test_a_checkpoint_of_another_method_is_named(run, tmp_path):
     folders.make(tmp_path, data_dir="nowhere")
     checkpoint = tf.train.latest_checkpoint(str(tmp_path))
-    with pytest.raises(UserError, match="no checkpoint of PseudoSeg: 6 variables"):
+    with pytest.raises(UserError, match="not a checkpoint of PseudoSeg: 6 variables"):
         run_results.open_all({"one": run.model_dir}, checkpoint)
 
 

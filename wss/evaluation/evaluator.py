@@ -1,4 +1,4 @@
-"""Scores of networks on a split: on the screen, in metrics.json, in TensorBoard."""
+"""Evaluates networks on a split and reports to console, JSON and TensorBoard."""
 
 import os
 from typing import Any, Dict, Mapping, Optional
@@ -24,23 +24,23 @@ from wss.training.summaries import Summaries
 
 @gin.configurable(allowlist=["boundary", "image_labels"])
 class Evaluator:
-    """Evaluates a network and its average, any number of times while they train.
+    """Evaluates one or more networks, repeatedly during training.
 
-    As the original: the best class of each pixel at the image's own resolution, ignored
-    pixels left out, one confusion matrix over all images. How a network sees an image
-    is the predictor's: whole, at one scale, unless that is configured otherwise.
+    As in the original, predictions are compared at the image's own resolution, ignored
+    pixels are left out, and one confusion matrix covers all images. The predictor
+    determines the network's input (default: whole images at one scale).
 
     Args:
-      predictors: of networks by name, such as "teacher" and "student". The first is the
-        method's result: its are the scores, and its best checkpoint is kept. The others
-        stand beside it.
-      batches: of `input_pipeline.evaluation_batches`, read once per evaluation.
-      spec: the data set's classes.
+      predictors: by the name of the network, such as "teacher" and "student". The first
+        is the method's result: it provides the scores and selects the best checkpoint.
+        The others are reported in addition.
+      batches: from `input_pipeline.evaluation_batches`, read once per evaluation.
+      spec: the classes of the data set.
       split: name of the split, for the reports.
-      model_dir: where metrics.json and the TensorBoard events go.
-      boundary: report the F-score of boundaries too, see `evaluation.boundary_f_score`.
-      image_labels: report the network's classifier too: accuracy, precision and recall
-        of "the image shows class c". It costs another pass through the backbone.
+      model_dir: folder for metrics.json and the TensorBoard events.
+      boundary: also report the boundary F-score, see `evaluation.boundary_f_score`.
+      image_labels: also evaluate the network's classifier: accuracy, precision and
+        recall of "the image shows class c". It costs another pass through the backbone.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class Evaluator:
     def evaluate(
         self, step: int, print_table: bool = True, checkpoint: Optional[str] = None
     ) -> Scores:
-        """Evaluates the networks as they are, and reports.
+        """Evaluates the networks with their current weights, and reports the scores.
 
         Args:
-          step: the training step that they are of.
-          print_table: print the classes' IoU too.
-          checkpoint: where they come from, for the report; None in a training.
+          step: training step of the weights.
+          print_table: also print the IoU of each class.
+          checkpoint: path of the weights, for the report; None during training.
 
         Returns:
-          The scores of the first.
+          The scores of the first network.
 
         Raises:
-          UserError: an image is broken.
+          UserError: an image is damaged.
         """
         measures = {
             name: _Measures(confusion, self._spec, self._boundary, self.image_labels)
@@ -89,7 +89,7 @@ class Evaluator:
         }
         images = shrunk = 0
         with parsing.user_errors():
-            # Without a terminal there is nobody to watch a bar.
+            # `disable=None`: no progress bar without a terminal.
             for batch in tqdm(
                 self._batches, desc="evaluation", unit=" images", disable=None
             ):
@@ -108,7 +108,7 @@ class Evaluator:
             "checkpoint": checkpoint,
             "protocol": {**self._protocol, "shrunk_images": shrunk},
         }
-        # Printed before it is written: what took hours is not lost with the disk.
+        # Printed first: the scores are not lost if they cannot be written.
         first = next(iter(scores.values()))
         if print_table:
             print(table(first, self._spec))
@@ -118,19 +118,19 @@ class Evaluator:
         return first
 
     def has_evaluated(self, step: int) -> bool:
-        """Whether this split was evaluated at this step, by the same protocol."""
+        """Whether this split was evaluated at this step with the same protocol."""
         return any(
             one["step"] == step and self._is_comparable(one)
             for one in results.read_evaluations(self._model_dir)
         )
 
     def best_step(self) -> int:
-        """The step of the highest mean IoU so far; something has been evaluated."""
+        """The step with the highest mean IoU so far; needs at least one evaluation."""
         text = self._protocol["text"]
         return results.best(self._model_dir, self._split, text)["step"]
 
     def forget_after(self, step: int) -> None:
-        """Forgets the evaluations that a run which goes on from a step makes again."""
+        """Removes the evaluations that a run resumed at `step` repeats."""
         results.forget(
             self._model_dir,
             lambda one: one["step"] > step and self._is_comparable(one),
@@ -148,7 +148,7 @@ class Evaluator:
         summaries: Mapping[str, Mapping[str, Any]],
         details: bool,
     ) -> None:
-        """The lines that say what came out, and how."""
+        """Prints the scores and the protocol."""
         (_, metrics), *others = summaries.items()
         text = "".join(f", {name} {100 * one['mean_iou']:.2f}" for name, one in others)
         print(
@@ -166,9 +166,9 @@ class Evaluator:
     def _warn(self, scores: Scores) -> None:
         if not scores.confusion.any():
             print(
-                f"warning: not one pixel of {self._split} has the label of a class, so "
-                "its mean IoU says nothing. python -m data_prep.verify shows what the "
-                "masks hold.",
+                f"warning: no pixel of {self._split} has the label of a class, so its "
+                "mean IoU is meaningless. python -m data_prep.verify shows the labels "
+                "in the masks.",
                 flush=True,
             )
         if scores.invalid_pixels:
@@ -195,18 +195,18 @@ class Evaluator:
             "pixel_accuracy": metrics["pixel_accuracy"],
             **{name: one["mean_iou"] for name, one in others},
         }
-        # At last: what stands there is not evaluated again.
+        # Last: an evaluation in the list is not repeated.
         results.remember(self._model_dir, remembered)
 
     def _events_dir(self) -> str:
-        """Each protocol has curves of its own."""
+        """Each protocol has its own curves."""
         first = next(iter(self._predictors.values()))
         return os.path.join(self._model_dir, "_".join(["eval", *first.variations]))
 
     def _draw(
         self, scores: Scores, summaries: Mapping[str, Mapping[str, Any]], step: int
     ) -> None:
-        """Curves and pictures in TensorBoard."""
+        """Writes curves and figures for TensorBoard."""
         from wss.visualization import figures  # Takes half a second.
 
         (_, metrics), *others = summaries.items()
@@ -241,7 +241,7 @@ class Evaluator:
 
 
 class _Measures:
-    """What is measured of one network in one evaluation."""
+    """The metrics of one network in one evaluation."""
 
     def __init__(
         self,
@@ -272,11 +272,11 @@ class _Measures:
             self._image_labels.append((shown.numpy(), logits.numpy()))
 
     def scores(self) -> Scores:
-        """Those of the confusion matrix."""
+        """The scores of the confusion matrix."""
         return self._confusion.result()
 
     def summary(self) -> Dict[str, Any]:
-        """What metrics.json says of the network; None where there is nothing."""
+        """The network's entries of metrics.json; None for undefined values."""
         scores = self.scores()
         content = {
             "mean_iou": scores.mean_iou,
@@ -304,7 +304,7 @@ class _Measures:
 
 
 def _line(metrics: Mapping[str, Any]) -> str:
-    """The other scores, in percent."""
+    """The other scores as text, in percent."""
     values = {
         "pixel accuracy": metrics["pixel_accuracy"],
         "mean class accuracy": metrics["mean_class_accuracy"],
@@ -320,7 +320,7 @@ def _line(metrics: Mapping[str, Any]) -> str:
 
 
 def table(scores: Scores, spec: DatasetSpec) -> str:
-    """A table of the classes: IoU, and the share of the labeled pixels, in percent."""
+    """A table of IoU and share of the labeled pixels per class, in percent."""
     width = max(len(name) for name in spec.class_names)
     pixels = scores.confusion.sum(axis=1)
     lines = [f"{'class':<{width}}    IoU  pixels"]
@@ -332,24 +332,24 @@ def table(scores: Scores, spec: DatasetSpec) -> str:
 
 
 def restore_model(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -> int:
-    """Gives the model the weights of a checkpoint; returns its training step.
+    """Restores the weights of a checkpoint; returns its training step.
 
     Args:
       model: the network.
-      checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
-      average: take the moving average of the network, where the checkpoint has one.
+      checkpoint: a wss or TF1 checkpoint, e.g. of the original code, or its folder.
+      average: use the moving average of the weights, if the checkpoint has one.
 
     Raises:
-      UserError: there is no such checkpoint, it is damaged, or of another network.
+      UserError: the checkpoint is missing or damaged, or belongs to another network.
     """
     reason = checkpoints.problem(tf1_checkpoint.find(checkpoint))
     if reason is not None:
         raise UserError(
-            f"The checkpoint {checkpoint} can not be read ({reason}). Choose another: "
+            f"The checkpoint {checkpoint} cannot be read ({reason}). Choose another: "
             "--checkpoint=latest, best or a path."
         )
     report = tf1_checkpoint.restore(checkpoint, model, average=average)
-    classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
+    classifier = f"{model.backbone.scope}/logits/"  # Not used for segmentation.
     absent = [
         name
         for name in (*report.skipped, *report.missing)
@@ -357,31 +357,31 @@ def restore_model(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -
     ]
     if absent:
         raise UserError(
-            f"{checkpoint} is no checkpoint of this network: {len(absent)} variables "
-            f"are not in it or of another shape, such as {absent[0]}. Evaluate with "
-            "the configuration that it was trained with."
+            f"{checkpoint} is not a checkpoint of this network: {len(absent)} "
+            f"variables are missing or have another shape, such as {absent[0]}. "
+            "Evaluate with the configuration of its run."
         )
     return tf1_checkpoint.step_of(checkpoint)
 
 
 def restore_method(method: Method, checkpoint: str) -> int:
-    """As `restore_model`, for a network and what its method learned beside it.
+    """Like `restore_model`, for a network and the other variables of its method.
 
     Raises:
-      UserError: as of `restore_model`; or the checkpoint is of another method.
+      UserError: as for `restore_model`, or the checkpoint belongs to another method.
     """
     step = restore_model(method.model, checkpoint)
     network = tf1_checkpoint.named_variables(method.model)
-    beside = set(tf1_checkpoint.named_variables(method)).difference(network)
-    if beside:
+    extra = set(tf1_checkpoint.named_variables(method)).difference(network)
+    if extra:
         report = tf1_checkpoint.restore(checkpoint, method)
-        absent = beside.intersection((*report.skipped, *report.missing))
+        absent = extra.intersection((*report.skipped, *report.missing))
         if absent:
             raise UserError(
-                f"{checkpoint} is no checkpoint of {type(method).__name__}: "
-                f"{len(absent)} variables are not in it or of another shape, such as "
-                f"{min(absent)}. Use the configuration that it was trained with."
+                f"{checkpoint} is not a checkpoint of {type(method).__name__}: "
+                f"{len(absent)} variables are missing or have another shape, such as "
+                f"{min(absent)}. Use the configuration of its run."
             )
-        # Where a teacher is the result, the network is its student's by now.
+        # If the teacher is the result, the network now has the student's weights.
         restore_model(method.model, checkpoint)
     return step

@@ -1,8 +1,8 @@
-"""Classes of the pixels of whole images of any size, for evaluation and for photos.
+"""Predicts whole images of any size, for evaluation and prediction.
 
-Sources: `predict_labels_multi_scale` of research/deeplab/model.py of tensorflow/models
-for scales and mirrored images, `evaluate` of supervised.py of LiheYoung/UniMatch for
-the sliding window, `scale_crop_process` of eval.py of Haochen-Wang409/U2PL for the mean
+Sources: `predict_labels_multi_scale` in research/deeplab/model.py of tensorflow/models
+for scales and mirrored images, `evaluate` in supervised.py of LiheYoung/UniMatch for
+the sliding window, `scale_crop_process` in eval.py of Haochen-Wang409/U2PL for the mean
 of logits.
 """
 
@@ -33,22 +33,22 @@ LARGEST_SCALE = 16
 WHOLE, SLIDING = "whole", "sliding"
 PROBABILITIES, LOGITS = "probabilities", "logits"
 
-# Numbers that a stripe of an enlarged image's scores may have: 256 MiB of float32.
+# Maximum size of a stripe of enlarged scores, in numbers: 256 MiB of float32.
 _STRIPE_NUMBERS = 2**26
 
 
 @gin.configurable(denylist=["network", "crop_size", "padding_value"])
 class Predictor(tf.Module):
-    """A network that takes images of any size, one by one.
+    """Applies a network to images of any size.
 
-    The network always sees one size, `crop_size`: smaller images are padded to it as
-    the original's evaluation does. Larger ones are shrunk into it, with their aspect,
-    or taken window by window at their own resolution.
+    The input of the network always has the size `crop_size`. Smaller images are padded
+    to it, as in the original's evaluation. Larger ones are shrunk to fit, keeping their
+    aspect ratio, or predicted in windows at their own resolution.
 
     Attributes:
-      crop_size: height and width that the network sees at scale 1.
-      padding_value: what lies beside a smaller image, per channel.
-      scales, flip, window, stride, average: as given.
+      crop_size: height and width of the network's input at scale 1.
+      padding_value: value of the padding, per channel.
+      scales, flip, window, stride, average: see the arguments.
 
     >>> network = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
     >>> predictor = Predictor(network, crop_size=(65, 65), padding_value=(0, 0, 0))
@@ -71,23 +71,23 @@ class Predictor(tf.Module):
         stride: PositiveShare = 2 / 3,
         average: Literal[PROBABILITIES, LOGITS] = PROBABILITIES,
     ):
-        """Takes a network.
+        """Creates a predictor.
 
         Args:
-          network: a `DeepLabV3Plus`, or what gives logits [1, h, w, classes] of images
-            [1, height, width, 3] in 0..255.
-          crop_size: height and width that the network sees.
-          padding_value: what lies beside the image, 0..255 (the network's mean).
-          scales: factors of the crop; what the network says at all is averaged.
-          flip: average over the mirrored image too.
-          window: "whole" shrinks a larger image to the crop; "sliding" goes over it
-            with windows of the crop's size and averages where they overlap.
-          stride: from a window to the next, as a share of the window's side; rounded
-            to pixels.
-          average: of what: "probabilities", or "logits".
+          network: a `DeepLabV3Plus`, or a function from images [1, height, width, 3] in
+            0..255 to logits [1, h, w, classes].
+          crop_size: height and width of the network's input.
+          padding_value: value of the padding, 0..255 (the network's mean pixel).
+          scales: scale factors of the crop; predictions at all scales are averaged.
+          flip: also average over the mirrored image.
+          window: "whole" shrinks larger images to the crop; "sliding" moves a window of
+            the crop's size over them and averages where windows overlap.
+          stride: distance between windows as a share of the window's side; rounded to
+            pixels.
+          average: what is averaged: "probabilities" or "logits".
 
         Raises:
-          UserError: a setting that makes no sense.
+          UserError: a setting is invalid.
         """
         super().__init__(name="predictor")
         self.crop_size = tuple(crop_size)
@@ -95,13 +95,15 @@ class Predictor(tf.Module):
         self.flip = bool(flip)
         if window not in (WHOLE, SLIDING):
             raise UserError(
-                f"Predictor.window = {window!r}: it is '{WHOLE}' or '{SLIDING}'."
+                f"Predictor.window = {window!r}: use '{WHOLE}' or '{SLIDING}'."
             )
         if not 0 < stride <= 1:
-            raise UserError(f"Predictor.stride = {stride!r}: it is above 0, up to 1.")
+            raise UserError(
+                f"Predictor.stride = {stride!r}: use a number above 0, up to 1."
+            )
         if average not in (PROBABILITIES, LOGITS):
             raise UserError(
-                f"Predictor.average = {average!r}: it is '{PROBABILITIES}' or "
+                f"Predictor.average = {average!r}: use '{PROBABILITIES}' or "
                 f"'{LOGITS}'."
             )
         self.window = window
@@ -109,11 +111,11 @@ class Predictor(tf.Module):
         self.average = average
         self.network = network
         self.padding_value = padding_value
-        # Else the network's own logits decide, without the rounding of a softmax.
+        # Without views the logits decide, which avoids rounding in the softmax.
         self._has_views = self.scales != (1.0,) or self.flip
 
     def protocol(self) -> Dict[str, Any]:
-        """What decides the numbers of an evaluation: for metrics.json."""
+        """The evaluation protocol, for metrics.json."""
         crop = "{} x {}".format(*self.crop_size)
         slides = self.window == SLIDING
         text = f"windows of {crop}" if slides else f"whole images padded to {crop}"
@@ -136,16 +138,16 @@ class Predictor(tf.Module):
         }
 
     def fits(self, image: np.ndarray) -> bool:
-        """Whether an image [height, width, 3] lies in the crop as it is."""
+        """Whether an image [height, width, 3] fits into the crop unchanged."""
         return all(a <= b for a, b in zip(image.shape[:2], self.crop_size))
 
     def shrinks(self, image: np.ndarray) -> bool:
-        """Whether the network sees a smaller copy of the image."""
+        """Whether the image is shrunk for the network."""
         return self.window == WHOLE and not self.fits(image)
 
     @property
     def variations(self) -> List[str]:
-        """What differs from the original's protocol, in words for a file name."""
+        """Differences from the original's protocol, as words for a file name."""
         applied = {
             SLIDING: self.window == SLIDING,
             "scales": self.scales != (1.0,),
@@ -177,7 +179,7 @@ class Predictor(tf.Module):
         return tf.concat([_best(scores) for scores in rows], 0)
 
     def labels_and_confidence(self, image: np.ndarray) -> Tuple[tf.Tensor, tf.Tensor]:
-        """As `labels`, and the probability of that class, float32 [height, width]."""
+        """`labels`, and the probability of that class, float32 [height, width]."""
         image = _check_image(image)
         labels, confidence = [], []
         for rows in self._scores(image):
@@ -188,14 +190,14 @@ class Predictor(tf.Module):
     def probabilities(self, image: np.ndarray) -> tf.Tensor:
         """The probability of each class: [height, width, classes], float32.
 
-        Of a large photo and many classes these are gigabytes; `labels` needs little.
+        For a large photo and many classes this takes gigabytes; `labels` needs little.
         """
         image = _check_image(image)
         rows = [self._as_probabilities(rows, image) for rows in self._scores(image)]
         return tf.concat(rows, 0)
 
     def predict_batch(self, images: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        """`labels` and `probabilities` of whole images, as one graph can have them.
+        """`labels` and `probabilities` of whole images, as one TensorFlow graph.
 
         Args:
           images: [batch, height, width, 3] in 0..255, any number type.
@@ -230,7 +232,7 @@ class Predictor(tf.Module):
         """The image [height, width, 3], float32, shrunk to the crop if it is larger."""
         if self.fits(image):
             return tf.cast(image, tf.float32)
-        # As the input pipeline of training scales.
+        # The same scaling as in the training input.
         size = fitting_size(image.shape[:2], self.crop_size)
         return geometry.scale_image(image, size)
 
@@ -243,25 +245,25 @@ class Predictor(tf.Module):
         return tf.ensure_shape(padded, [None, *self.crop_size, 3])
 
     def image_logits(self, image: np.ndarray) -> tf.Tensor:
-        """Logits [classes - 1], float32, of what the whole image shows.
+        """Logits [classes - 1], float32, of the image classifier.
 
-        The network is a `DeepLabV3Plus`; a larger image is shrunk to the crop.
+        The network must be a `DeepLabV3Plus`; a larger image is shrunk to the crop.
         """
         return self._image_logits(self.fitted(_check_image(image))[tf.newaxis])[0]
 
     def of_whole(
         self, image: np.ndarray, function: Callable[..., Dict[str, tf.Tensor]]
     ) -> Dict[str, tf.Tensor]:
-        """What a function of images gives for a whole image.
+        """Applies a function of padded crops to a whole image.
 
         Args:
           image: [height, width, 3] in 0..255, any number type.
-          function: takes images [1, *crop_size, 3], float32, padded, and valid
-            [1, *crop_size], float32, 0 in the padding; gives tensors [1, h, w, depth],
-            whose corners lie on the images', by name.
+          function: takes padded images [1, *crop_size, 3], float32, and a valid mask
+            [1, *crop_size], float32, 0 in the padding; returns tensors [1, h, w, depth]
+            by name, whose corners are aligned with those of the images.
 
         Returns:
-          The tensors, [rows, columns, depth]: enlarged to the crop, without the
+          The tensors by name, [rows, columns, depth]: resized to the crop, without the
           padding. A larger image is shrunk to the crop, others keep their size.
         """
         fitted = self.fitted(_check_image(image))
@@ -283,10 +285,10 @@ class Predictor(tf.Module):
         return tf.nn.softmax(scores)
 
     def _scores(self, image: np.ndarray) -> Iterator[tf.Tensor]:
-        """Logits, or what is averaged, in stripes of rows from the top.
+        """Logits, or the averaged scores, in stripes of rows from the top.
 
         Yields:
-          [rows, width, classes], float32. Not all are in memory at once.
+          [rows, width, classes], float32. Only one stripe is in memory at a time.
         """
         if self._slides(image):
             yield from self._slide(image)
@@ -297,7 +299,7 @@ class Predictor(tf.Module):
             yield from _enlarged(small, image.shape[:2])
 
     def _slide(self, image: np.ndarray) -> Iterator[tf.Tensor]:
-        """The average over the windows, as `_scores` gives it."""
+        """The average over the windows, in stripes like `_scores`."""
         height, width = image.shape[:2]
         rows, columns = (min(a, b) for a, b in zip(image.shape, self.crop_size))
         tops = _window_starts(height, rows, self.stride)
@@ -305,7 +307,7 @@ class Predictor(tf.Module):
         counts = np.outer(
             _windows_over(height, tops, rows), _windows_over(width, lefts, columns)
         ).astype(np.float32)[..., np.newaxis]
-        sums = None  # Of the rows top ... top + rows.
+        sums = None  # For the rows top ... top + rows.
         for top, following in zip(tops, [*tops[1:], height]):
             for left in lefts:
                 part = image[top : top + rows, left : left + columns]
@@ -340,7 +342,7 @@ class Predictor(tf.Module):
         return self.network.classify(end_points)
 
     def _view_scores(self, images: tf.Tensor) -> List[tf.Tensor]:
-        """What is averaged over the scales, and over each one's mirrored image.
+        """Scores at each scale, and for each mirrored image if `flip` is set.
 
         Returns:
           Probabilities or logits, [batch, *crop_size, classes] each.
@@ -354,7 +356,7 @@ class Predictor(tf.Module):
                 if mirrored:
                     logits = tf.reverse(logits, [2])
                 if scale < 1:
-                    # So does the original; it differs from one enlargement.
+                    # Two resizing steps, as in the original; one gives other numbers.
                     grid = self.network.logits_size(self.crop_size)
                     logits = resize_bilinear(logits, grid)
                 scores = resize_bilinear(logits, self.crop_size)
@@ -365,7 +367,7 @@ class Predictor(tf.Module):
 
 
 def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
-    """Size of the largest picture of this aspect inside the crop: [2], int32.
+    """Size of the largest image with this aspect ratio inside the crop: [2], int32.
 
     >>> print(fitting_size((50, 120), crop_size=(65, 65)).numpy())
     [27 65]
@@ -376,7 +378,7 @@ def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
 
 
 def _enlarged(scores: tf.Tensor, size: Sequence[int]) -> Iterator[tf.Tensor]:
-    """Enlarges [h, w, classes] to `size`, some rows at a time."""
+    """Enlarges [h, w, classes] to `size`, in stripes of rows."""
     height, width = size
     step = max(1, _STRIPE_NUMBERS // (width * scores.shape[-1]))
     for first in range(0, height, step):
@@ -389,7 +391,7 @@ def _enlarged_rows(
 ) -> tf.Tensor:
     """Some rows of [..., h, w, classes] enlarged to `size`.
 
-    Bilinear with the pixels' centres where `geometry.scale_image` sees them.
+    Bilinear, with the same pixel centers as `geometry.scale_image`.
     """
     height = tf.cast(size[0], tf.float64)
     small_height = tf.cast(tf.shape(scores)[-3], tf.float64)
@@ -400,18 +402,18 @@ def _enlarged_rows(
     share = tf.cast(places - above, tf.float32)[:, tf.newaxis, tf.newaxis]
     enlarged = tf.gather(scores, tf.cast(above, tf.int32), axis=-3) * (1 - share)
     enlarged += tf.gather(scores, tf.cast(below, tf.int32), axis=-3) * share
-    # The height stays: this enlarges the width.
+    # Only the width changes here.
     return tf.image.resize(enlarged, tf.stack([tf.shape(rows)[0], size[1]]))
 
 
 def _window_starts(length: int, window: int, stride: float) -> List[int]:
-    """First pixels of the windows over a side; the last one ends with the side."""
+    """First pixels of the windows along a side; the last window ends at its end."""
     last = length - window
     return [*range(0, last, max(1, round(window * stride))), last]
 
 
 def _windows_over(length: int, starts: Sequence[int], window: int) -> np.ndarray:
-    """[length]: how many windows cover each pixel of a side."""
+    """Number of windows that cover each pixel of a side: [length]."""
     counts = np.zeros(length, np.int64)
     for start in starts:
         counts[start : start + window] += 1
@@ -439,7 +441,7 @@ def _check_image(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[-1] != 3 or not image.size:
         raise UserError(
-            f"An image has the shape {list(image.shape)}; it has to be [height, width, "
+            f"An image has the shape {list(image.shape)}, but must be [height, width, "
             "3]. Convert it to RGB."
         )
     return image

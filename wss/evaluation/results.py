@@ -1,8 +1,8 @@
-"""What evaluations gave, in the folder of a training.
+"""Results of evaluations, in the folder of a run.
 
-metrics.json is the last evaluation in full, evaluations.json a line of each. Several
-processes may evaluate one folder at a time. Neither file is worth a training: where one
-is damaged, a copy is set aside and the run goes on.
+metrics.json has the full last evaluation, evaluations.json a summary of each. Several
+processes may evaluate one folder at the same time. A damaged file does not stop a run:
+a copy is set aside and the run continues.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from wss.files import atomic, outputs
 METRICS_FILE = "metrics.json"
 EVALUATIONS_FILE = "evaluations.json"
 _LOCK = ".evaluations.lock"
-_NEEDED = {"step", "split", "mean_iou"}  # Of each evaluation.
+_NEEDED = {"step", "split", "mean_iou"}  # Keys of each evaluation.
 
 
 def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
-    """The last evaluation's metrics.json, None before the first."""
+    """The content of metrics.json; None before the first evaluation."""
     return read_json(os.path.join(model_dir, METRICS_FILE), _is_metrics)
 
 
@@ -31,12 +31,12 @@ def write_metrics(model_dir: str, metrics: Mapping[str, Any]) -> None:
 
 
 def read_evaluations(model_dir: str) -> List[Dict[str, Any]]:
-    """Step, split, protocol and scores of all evaluations, by their steps."""
+    """Step, split, protocol and scores of all evaluations, sorted by step."""
     return read_json(os.path.join(model_dir, EVALUATIONS_FILE), _are_evaluations) or []
 
 
 def remember(model_dir: str, evaluated: Mapping[str, Any]) -> None:
-    """Adds an evaluation to the list; a repeated one replaces the earlier."""
+    """Adds an evaluation to the list; it replaces an earlier one of the same kind."""
 
     def is_same(other: Mapping[str, Any]) -> bool:
         return all(
@@ -50,7 +50,7 @@ def remember(model_dir: str, evaluated: Mapping[str, Any]) -> None:
 
 
 def forget(model_dir: str, which: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Takes the evaluations for which `which` is true out of the list."""
+    """Removes the evaluations for which `which` is true."""
     path = os.path.join(model_dir, EVALUATIONS_FILE)
     with _alone(path):
         evaluations = read_evaluations(model_dir)
@@ -60,12 +60,12 @@ def forget(model_dir: str, which: Callable[[Mapping[str, Any]], bool]) -> None:
 
 
 def best(model_dir: str, split: str, protocol: str) -> Optional[Dict[str, Any]]:
-    """The evaluation of the highest mean IoU, the earliest of several.
+    """The evaluation with the highest mean IoU, the earliest if several are equal.
 
     Args:
-      model_dir: folder of the training.
-      split: of the images.
-      protocol: its text; evaluations by another one are not compared with it.
+      model_dir: folder of the run.
+      split: name of the split.
+      protocol: text of the protocol; evaluations with another one are ignored.
     """
     evaluations = [
         one
@@ -76,7 +76,7 @@ def best(model_dir: str, split: str, protocol: str) -> Optional[Dict[str, Any]]:
 
 
 def _alone(path: str) -> ContextManager[None]:
-    """Keeps others from writing between reading a file and writing it."""
+    """Locks a file against other processes between reading and writing it."""
     return atomic.locked(os.path.join(os.path.dirname(path), _LOCK))
 
 
@@ -85,11 +85,11 @@ def _write(path: str, content: Any) -> None:
 
 
 def read_json(path: str, is_sound: Callable[[Any], bool]) -> Any:
-    """What a file of a training's folder holds; None where it is not there, or damaged.
+    """The content of a JSON file in a run's folder; None if it is missing or damaged.
 
     Args:
-      path: of the file. A copy of a damaged one is set aside, with a warning.
-      is_sound: whether what it holds can be what was written.
+      path: path of the file. A copy of a damaged file is set aside, with a warning.
+      is_sound: whether the content has the expected structure.
     """
     if not tf.io.gfile.exists(path):
         return None
@@ -100,22 +100,22 @@ def read_json(path: str, is_sound: Callable[[Any], bool]) -> Any:
         read = json.loads(content)
         if is_sound(read):
             return read
-    except ValueError:  # No JSON, or no text at all.
+    except ValueError:  # Not JSON, or not text.
         pass
     _set_aside(path, content)
     return None
 
 
 def _set_aside(path: str, content: bytes) -> None:
-    """Keeps a copy of a damaged file, which the next one that is written replaces."""
+    """Copies a damaged file, because the next write replaces it."""
     copy = f"{path}.damaged-{hashlib.sha256(content).hexdigest()[:8]}"
-    where = f"a copy of it is {copy}"
+    where = f"a copy is kept in {copy}"
     try:
         with tf.io.gfile.GFile(copy, "wb") as file:
             file.write(content)
-    except tf.errors.OpError:  # Nothing can be written there: nothing will replace it.
+    except tf.errors.OpError:  # The folder is not writable: nothing replaces the file.
         where = "it stays where it is"
-    print(f"warning: {path} is damaged and goes unread; {where}.", flush=True)
+    print(f"warning: {path} is damaged and was ignored; {where}.", flush=True)
 
 
 def _is_metrics(read: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A trained network as one would like to have it: photos in, masks out."""
+"""A trained network that maps photos to masks."""
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
@@ -16,7 +16,7 @@ Photo = Union[str, np.ndarray, tf.Tensor]
 
 
 class Segmenter(tf.keras.Model):
-    """A network with its classes, for images of any size.
+    """A trained network with its classes, for images of any size.
 
     >>> model = wss.load("runs/shapes")
     >>> print(model.spec.class_names)
@@ -24,19 +24,19 @@ class Segmenter(tf.keras.Model):
     >>> print(model(tf.zeros([1, 40, 60, 3])).shape)  # Probabilities.
     (1, 40, 60, 5)
 
-    Predictions are those of `wss.eval`, pixel for pixel.
+    The predictions are exactly those that `wss.eval` scores.
 
     Attributes:
       network: the `DeepLabV3Plus`.
-      predictor: how it sees an image: whole, in windows, at which scales.
+      predictor: applies the network to whole images or windows, at one or more scales.
       spec: the classes, with `class_names` and `palette`.
     """
 
     def __init__(self, predictor: Predictor, spec: DatasetSpec):
-        """Takes what was trained.
+        """Combines a network with its classes.
 
         Args:
-          predictor: with its network.
+          predictor: the predictor, which holds the network.
           spec: the classes.
         """
         super().__init__(autocast=False)
@@ -46,7 +46,7 @@ class Segmenter(tf.keras.Model):
         self.built = True  # Every variable exists.
 
     def get_config(self) -> Dict[str, Any]:
-        """What rebuilds the model, as JSON can have it."""
+        """The configuration that rebuilds the model, JSON-serializable."""
         predictor = self.predictor
         return {
             "network": self.network.get_config(),
@@ -64,7 +64,7 @@ class Segmenter(tf.keras.Model):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Segmenter":
-        """A model as `get_config` describes it."""
+        """Rebuilds a model from the result of `get_config`."""
         network = DeepLabV3Plus.from_config(config["network"])
         predictor = Predictor(network, **config["predictor"])
         return cls(predictor, DatasetSpec.from_json(config["classes"]))
@@ -96,11 +96,11 @@ class Segmenter(tf.keras.Model):
             [height, width, 3] in 0..255; or an array [batch, height, width, 3].
 
         Returns:
-          A list of [height, width], uint8, of class ids; an array [batch, height,
-          width] for an array.
+          Class ids, uint8: a list of [height, width], or an array [batch, height,
+          width] if the images are an array.
 
         Raises:
-          UserError: a file is no image, or an array has another shape.
+          UserError: a file is not an image, or an array has another shape.
         """
         if isinstance(images, str):
             raise UserError(
@@ -122,17 +122,17 @@ class Segmenter(tf.keras.Model):
 
 
 def read_image(path: str, image_bits: Optional[int] = None) -> np.ndarray:
-    """A photo as training saw it: [height, width, 3], uint8, upright.
+    """Reads a photo as in training: [height, width, 3], uint8, upright.
 
     >>> print(read_image("street.jpg").shape)
     (50, 120, 3)
 
     Args:
-      path: the file.
-      image_bits: that of the spec, for photos of more than 8 bits.
+      path: path of the file.
+      image_bits: `image_bits` of the spec, for photos with more than 8 bits.
 
     Raises:
-      UserError: the file is no image, is damaged, or does not fit the bits.
+      UserError: the file is not an image, is damaged, or has values out of range.
     """
     photo = reading.read(path, image_bits=image_bits)
     with parsing.user_errors():

@@ -1,4 +1,4 @@
-"""A trained network as files for other programs: one module for each kind of file."""
+"""Export formats for trained networks, one module for each kind of file."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wss.exporters.base import Format
 
-# Where each format is. Only what is asked for is imported, and the names cost nothing.
+# Modules are imported when they are used, so the names are available at no cost.
 _PLACES = {
     "savedmodel": ("saved_model", "SavedModel"),
     "tflite": ("tflite", "TFLite"),
@@ -18,6 +18,6 @@ NAMES = tuple(_PLACES)
 
 
 def create(name: str) -> "Format":
-    """The format of that name, one of `NAMES`."""
+    """Creates a format by its name, one of `NAMES`."""
     module, format_class = _PLACES[name]
     return getattr(importlib.import_module(f"{__name__}.{module}"), format_class)()

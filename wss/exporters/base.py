@@ -1,4 +1,4 @@
-"""What a format is: how it is written, and how it is read for a comparison."""
+"""The interface of an export format: writing it, and reading it for a comparison."""
 
 import abc
 from typing import Callable, Tuple
@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from wss.evaluation.segmenter import Segmenter
 
-# Image [height, width, 3], uint8 or, of `Format.seen` ones, float32 -> class of each
-# pixel [height, width] and probabilities [height, width, classes].
+# Maps an image [height, width, 3], uint8, or float32 after `Format.seen`, to class ids
+# [height, width] and probabilities [height, width, classes].
 Reader = Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]]
 
 
@@ -17,10 +17,10 @@ class Format(abc.ABC):
     """A kind of file or folder that holds a trained network.
 
     Attributes:
-      file_name: of the file or folder.
-      tolerance: largest difference of a probability from `Predictor`'s. The default
-        leaves room for float32's rounding through many layers, in another order on
-        another device; what is wrong differs by far more.
+      file_name: name of the file or folder.
+      tolerance: maximum difference of a probability from that of `Predictor`. The
+        default allows for float32 rounding, which depends on the order of operations
+        and on the device; errors cause far larger differences.
     """
 
     file_name: str
@@ -31,30 +31,30 @@ class Format(abc.ABC):
         """Writes the network.
 
         Args:
-          model: what was trained; it sees whole images.
-          path: of a file or folder that does not exist yet.
-          step: the training step that it is of.
+          model: the trained network, which predicts whole images.
+          path: path of a file or folder that does not exist yet.
+          step: training step of the weights.
 
         Raises:
-          UserError: this network can not be written in this format.
+          UserError: this network cannot be written in this format.
         """
 
     @abc.abstractmethod
     def read(self, path: str, model: Segmenter) -> Reader:
-        """What was written, as another program has it: nothing is taken from `model`
-        but its description."""
+        """Loads an export as another program would; uses only the description of
+        `model`."""
 
     def seen(self, model: Segmenter, image: np.ndarray) -> np.ndarray:
-        """The image as it is given to `read`'s function and to the predictor."""
+        """Prepares an image [height, width, 3] for the reader and the predictor."""
         return image
 
     def note(self, model: Segmenter) -> str:
-        """What to know before using it; empty where there is nothing."""
+        """A hint for the user of the export; empty if there is none."""
         return ""
 
 
 def from_segmenter(model: Segmenter) -> Reader:
-    """The same of a model in Python."""
+    """The reader of a model in Python."""
 
     def predict(image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         predictor = model.predictor
@@ -64,7 +64,7 @@ def from_segmenter(model: Segmenter) -> Reader:
 
 
 def keep_variables(model: Segmenter) -> tf.Module:
-    """A module that holds the network's variables by TF1 name, and nothing of Keras."""
+    """A module with the network's variables by TF1 name, without Keras objects."""
     from wss.models import tf1_checkpoint
 
     module = tf.Module()

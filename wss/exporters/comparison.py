@@ -1,4 +1,4 @@
-"""Whether what was written predicts what the trained network predicts."""
+"""Checks that an export predicts the same as the trained network."""
 
 import dataclasses
 from typing import List, Sequence, Tuple
@@ -17,14 +17,14 @@ _EVALUATION_IMAGES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
-      images: how many were predicted by both.
-      difference: the largest, of a probability.
-      equal: share of the pixels of the same class.
-      excess: by how much the class that the file gives is less probable than the best,
-        at most; 0 where all classes are equal.
+      images: number of compared images.
+      difference: largest difference of a probability.
+      equal: share of the pixels with the same class, 0..1.
+      excess: largest gap between the original's best probability and its probability
+        of the class that the export predicts; 0 if all classes are the same.
     """
 
     images: int
@@ -33,18 +33,18 @@ class Comparison:
     excess: float
 
     def check(self, tolerance: float) -> None:
-        """Refuses what differs.
+        """Checks that the differences are small enough.
 
         Raises:
-          UserError: a probability differs by more than `tolerance`, or a pixel's class
-            by more than that explains.
+          UserError: a probability differs by more than `tolerance`, or a class differs
+            and this tolerance does not explain it.
         """
-        # Written so that NaN does not pass.
+        # This form of the condition is false for NaN.
         if self.difference <= tolerance and self.excess <= 2 * tolerance:
             return
         raise UserError(
-            f"it does not predict what the trained network predicts ({self}; allowed "
-            f"is a difference of {tolerance:g})."
+            f"it does not predict what the trained network predicts ({self}; the "
+            f"largest allowed difference is {tolerance:g})."
         )
 
     def __str__(self) -> str:
@@ -57,13 +57,16 @@ class Comparison:
 def compare(
     kind: Format, path: str, model: Segmenter, images: Sequence[np.ndarray]
 ) -> Comparison:
-    """Predicts images with a file and with what it was made of.
+    """Predicts images with an export and with the trained network.
 
     Args:
-      kind: format of the file.
-      path: of the file.
-      model: what was trained.
+      kind: format of the export.
+      path: path of the export.
+      model: the trained network.
       images: [height, width, 3], uint8, of any sizes.
+
+    Raises:
+      UserError: the shapes of the predictions are wrong.
     """
     read, original = kind.read(path, model), from_segmenter(model)
     difference, excess, equal, pixels = [], [], 0, 0
@@ -73,8 +76,9 @@ def compare(
         expected_labels, expected = original(image)
         if probabilities.shape != expected.shape or labels.shape != image.shape[:2]:
             raise UserError(
-                f"of an image {list(image.shape)} it gives a mask {list(labels.shape)} "
-                f"and probabilities {list(probabilities.shape)}."
+                f"for an image of shape {list(image.shape)} it returns a mask of shape "
+                f"{list(labels.shape)} and probabilities of shape "
+                f"{list(probabilities.shape)}."
             )
         difference.append(np.abs(probabilities - expected).max())
         chosen = np.take_along_axis(expected, labels[..., np.newaxis].astype(int), -1)
@@ -87,10 +91,10 @@ def compare(
 
 
 def made_up_images(crop_size: Tuple[int, int]) -> List[np.ndarray]:
-    """Blobs of colour: of odd sizes, grey, the crop's size, larger in one way or both.
+    """Synthetic images: of the crop's size, of odd sizes, larger than the crop, grey.
 
     Args:
-      crop_size: height and width that the network sees.
+      crop_size: height and width of the network's input.
 
     Returns:
       Images [height, width, 3], uint8.
@@ -108,10 +112,13 @@ def made_up_images(crop_size: Tuple[int, int]) -> List[np.ndarray]:
 
 
 def evaluation_images(experiment: Experiment) -> List[np.ndarray]:
-    """The first of the evaluation split; none where the data are not there.
+    """The first images of the evaluation split; none if the data are not available.
+
+    Returns:
+      Images [height, width, 3], uint8.
 
     Raises:
-      UserError: they are damaged.
+      UserError: the data are damaged.
     """
     try:
         experiment.check_evaluation()
@@ -129,5 +136,5 @@ def _blobs(size: Tuple[int, int], seed: int) -> np.ndarray:
 
 
 def _percent(share: float) -> str:
-    """Rounded down: 100 % is all of them."""
+    """The share in percent, rounded down: 100 % means all."""
     return f"{np.floor(share * 1e5) / 1e3:.3f} %"

@@ -1,4 +1,4 @@
-"""Keras' own file: the `Segmenter` with its weights."""
+"""Keras' file format: the `Segmenter` with its weights."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from wss.exporters.base import Format, Reader, from_segmenter
 
 
 class KerasModel(Format):
-    """One file that `tf.keras.models.load_model` reads where wss is installed."""
+    """One file for `tf.keras.models.load_model`; loading it needs wss."""
 
     file_name = "model.keras"
 

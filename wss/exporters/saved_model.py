@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel: everything between an image's bytes and its mask."""
+"""TensorFlow's SavedModel: the complete pipeline from an image's bytes to its mask."""
 
 import os
 import tempfile
@@ -14,23 +14,23 @@ from wss.image_io import bit_depth
 ENCODED = "serving_encoded"
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_DEPTH_AT = 24  # In its header.
+_DEPTH_AT = 24  # Offset of the bit depth in the PNG header.
 
 
 class SavedModel(Format):
-    """A folder that needs TensorFlow, or TensorFlow Serving, alone.
+    """A folder for TensorFlow or TensorFlow Serving; loading it does not need wss.
 
-    Signatures, both with the numbers of `Predictor`:
+    Signatures, which predict the same as `Predictor`:
 
       serving_default: `images`, uint8 [batch, height, width, 3], any size -> `masks`,
         uint8 [batch, height, width], and `probabilities`, float32 [batch, height,
         width, classes].
       serving_encoded: `encoded`, a scalar string, the bytes of one JPEG or PNG -> the
-        same of one image, without the batch. Of a PNG it sees what `photos.reading`
-        does: 16 bits by the rule of the data set, transparent pixels on white. A JPEG
-        is not turned.
+        same for one image, without the batch axis. A PNG is read as by
+        `image_io.reading`: 16 bits by the rule of the data set, transparent pixels on
+        white. EXIF orientation is ignored.
 
-    The classes lie in its assets, as classes.json.
+    The assets contain the classes, as classes.json.
     """
 
     file_name = "saved_model"
@@ -79,33 +79,33 @@ def _decode(encoded: tf.Tensor, image_bits: Optional[int]) -> tf.Tensor:
 
 
 def _decode_png(encoded: tf.Tensor, image_bits: Optional[int]) -> tf.Tensor:
-    """As `depth.to_8_bits` and Pillow's `alpha_composite` on white have it."""
+    """Decodes like `bit_depth.to_8_bits` and Pillow's `alpha_composite` on white."""
     stored_bits = tf.io.decode_raw(tf.strings.substr(encoded, _DEPTH_AT, 1), tf.uint8)
     stored_bits = tf.cast(stored_bits[0], tf.int32)
     is_deep = stored_bits > 8
-    # Numbers of 8 bits come as 257 times what they are.
+    # TensorFlow multiplies 8-bit values by 257.
     numbers = tf.cast(tf.io.decode_png(encoded, 4, tf.uint16), tf.int32)
-    colours, alpha = numbers[..., :3], numbers[..., 3:] // 2**8
-    # TensorFlow's alpha of opaque pictures that store less than 8 bits is no larger.
+    colors, alpha = numbers[..., :3], numbers[..., 3:] // 2**8
+    # For opaque images with less than 8 bits, TensorFlow's alpha is at most this value.
     opaque = 2 ** tf.minimum(stored_bits, 8) - 1
     alpha = tf.where(tf.reduce_all(alpha == opaque), 255, alpha)
-    highest = tf.reduce_max(colours)
+    highest = tf.reduce_max(colors)
     bits = image_bits or bit_depth.MAX_BITS
     fits = [
         tf.debugging.Assert(
             tf.logical_not(is_deep) | (highest < 2**bits),
-            [f"The PNG holds numbers above {2**bits - 1}, the largest of {bits} bits."],
+            [f"The PNG holds numbers above {2**bits - 1}, the maximum of {bits} bits."],
         )
     ]
     if image_bits is None:
         fits.append(
             tf.debugging.Assert(
                 tf.logical_not(is_deep) | (highest >= 2 ** (bit_depth.MAX_BITS - 1)),
-                ["The PNG has 16 bits, but is dark. Give one with 8 bits."],
+                ["The PNG has 16 bits, but is dark. Convert it to 8 bits."],
             )
         )
     with tf.control_dependencies(fits):
-        colours //= tf.where(is_deep, 2 ** (bits - 8), 2**8)
-    # What Pillow computes with whole numbers, where the picture below is opaque.
-    blended = 128 * (colours * alpha + 255 * (255 - alpha) + 128)
+        colors //= tf.where(is_deep, 2 ** (bits - 8), 2**8)
+    # Pillow's integer arithmetic for an opaque background.
+    blended = 128 * (colors * alpha + 255 * (255 - alpha) + 128)
     return tf.cast((blended + blended // 2**8) // 2**15, tf.uint8)

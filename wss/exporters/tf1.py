@@ -1,4 +1,4 @@
-"""A checkpoint with the names of TensorFlow 1, for the original code."""
+"""A TensorFlow 1 checkpoint, for the original code."""
 
 import os
 
@@ -12,7 +12,7 @@ from wss.models import tf1_checkpoint
 
 
 class TF1Checkpoint(Format):
-    """A folder as a TF1 saver leaves it, which INIT_CHECKPOINT may name too."""
+    """A folder as written by a TF1 saver; INIT_CHECKPOINT can name it too."""
 
     file_name = "tf1"
 
@@ -31,5 +31,5 @@ class TF1Checkpoint(Format):
         return from_segmenter(fresh)
 
 
-# What tf.train.latest_checkpoint of both versions reads.
+# The fields that tf.train.latest_checkpoint reads, in TensorFlow 1 and 2.
 _STATE = ("model_checkpoint_path", "all_model_checkpoint_paths")

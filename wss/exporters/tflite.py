@@ -15,9 +15,9 @@ from wss.exporters.base import Format, Reader, keep_variables
 class TFLite(Format):
     """The network alone, for one image of the crop's size.
 
-    Its signature takes `images`, float32 [1, *crop_size, 3] in 0..255, and gives
-    `probabilities`, float32 [1, *crop_size, classes]. What decodes, shrinks and pads
-    an image has no place in it.
+    Its signature takes `images`, float32 [1, *crop_size, 3] in 0..255, and returns
+    `probabilities`, float32 [1, *crop_size, classes]. It does not decode, shrink or pad
+    images.
     """
 
     file_name = "model.tflite"
@@ -38,9 +38,9 @@ class TFLite(Format):
         try:
             with _quiet():
                 content = converter.convert()
-        except Exception as error:  # Of many kinds; none says more than its first line.
+        except Exception as error:  # Of any type; the first line has the information.
             raise UserError(
-                f"TensorFlow Lite can not convert {model.network.variant} "
+                f"TensorFlow Lite cannot convert {model.network.variant} "
                 f"({(str(error).strip() or type(error).__name__).splitlines()[0]})."
             ) from error
         with open(path, "wb") as file:
@@ -66,32 +66,32 @@ class TFLite(Format):
 
     def note(self, model: Segmenter) -> str:
         height, width = model.predictor.crop_size
-        colour = ", ".join(f"{value:g}" for value in model.predictor.padding_value)
+        color = ", ".join(f"{value:g}" for value in model.predictor.padding_value)
         return (
-            f"takes one image of {height} x {width}, float32 in 0..255, padded below "
-            f"and on the right with ({colour}); turn photos upright and shrink larger "
-            "ones first"
+            f"takes one image of {height} x {width}, float32 in 0..255, padded at the "
+            f"bottom and on the right with ({color}); rotate photos upright and "
+            "shrink larger ones first"
         )
 
     def _check(self, model: Segmenter) -> None:
         if not hasattr(tf, "lite"):
             raise UserError(
-                f"TensorFlow {tf.__version__} has no tf.lite any more. Export the "
-                "SavedModel and convert that."
+                f"TensorFlow {tf.__version__} no longer has tf.lite. Export a "
+                "SavedModel and convert it."
             )
         if model.network.compute_dtype != "float32":
             raise UserError(
-                "TensorFlow Lite computes in float32; the network was trained in "
+                "TensorFlow Lite computes in float32, but the network was trained with "
                 f"{model.network.dtype_policy.name}. Export it with "
                 "--gin_bindings=\"PRECISION = 'float32'\"."
             )
 
     def _configure(self, converter: tf.lite.TFLiteConverter) -> None:
-        """Nothing: weights stay float32."""
+        """Sets converter options; here none: weights stay float32."""
 
 
 class TFLiteFloat16(TFLite):
-    """The same with weights of half the size, rounded to float16."""
+    """The same, with weights rounded to float16."""
 
     file_name = "model_float16.tflite"
     tolerance = 0.05
@@ -103,8 +103,8 @@ class TFLiteFloat16(TFLite):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Drops what the converter's C++ code writes to the standard error, whatever level
-    of messages TensorFlow was asked for."""
+    """Suppresses what the converter's C++ code writes to standard error: TensorFlow's
+    log level does not."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nothing:

@@ -1,1 +1,1 @@
-"""What runs learned, as colors, figures and a page."""
+"""Visualization of runs: label colors, figures and the report page."""

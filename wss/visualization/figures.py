@@ -1,4 +1,4 @@
-"""Figures of numbers and images, drawn by matplotlib without a display.
+"""Charts and image grids, drawn with matplotlib; no display is needed.
 
 The functions return a `matplotlib.figure.Figure`; `png`, `svg` and `pixels` render it.
 The same figure gives the same bytes.
@@ -22,7 +22,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.visualization.label_colors import IGNORED_COLOR
 
 INK, _FAINT = "#1d2430", "#e1e1e1"
-# Okabe and Ito's colors, which color-blind people tell apart.
+# Okabe and Ito's colors, which color-blind people can distinguish.
 LINE_COLORS = (INK, *"#e69f00 #0072b2 #d55e00 #009e73 #cc79a7 #56b4e9 #8a7f00".split())
 PAIRS_PER_ROW = 4  # Images with their masks, on the contact sheet.
 
@@ -55,13 +55,13 @@ _styled = matplotlib.rc_context(_STYLE)
 _MAX_MARKED_POINTS = 20
 _MAX_CLASSES_WITH_NUMBERS = 30
 _LEGEND_ROWS = 24
-# Of grids of images, in pixels.
+# Layout of image grids, in pixels.
 _GAP, _LINE, _MAX_SIDE = 8, 18, 60_000  # matplotlib draws less than 2 ** 16.
 _PAIR_WIDTH, _PAIR_HEIGHT, _SEAM = 422, 158, 2
 _SHEET_WIDTH = PAIRS_PER_ROW * (_PAIR_WIDTH + _GAP)
 _OVERLAY_OPACITY = 0.6
-_NO_CLASS_COLOR = (255, 0, 255)  # Nothing in nature looks like it.
-_Cell = Tuple[str, Optional["Panel"], int]  # Caption, image, and width of the room.
+_NO_CLASS_COLOR = (255, 0, 255)  # Stands out from any photo.
+_Cell = Tuple[str, Optional["Panel"], int]  # Caption, image, and cell width.
 
 
 class Panel(NamedTuple):
@@ -69,20 +69,21 @@ class Panel(NamedTuple):
 
     Attributes:
       pixels: [height, width, 3], uint8.
-      is_flat: it has areas of one color, as class ids give them, which must not mix.
+      is_flat: it consists of uniform areas, such as class colors, which resizing must
+        not mix.
     """
 
     pixels: np.ndarray
     is_flat: bool
 
     def resized(self, width: int, height: int) -> "Panel":
-        """Of another size."""
+        """The panel resized to this size in pixels."""
         sampling = Resampling.NEAREST if self.is_flat else Resampling.BICUBIC
         image = Image.fromarray(self.pixels).resize((width, height), sampling)
         return Panel(np.asarray(image), self.is_flat)
 
     def fitted(self, width: float, height: float, enlarge: bool = True) -> "Panel":
-        """As large as it can be in a room of this size, in its shape."""
+        """The panel resized to fit this size in pixels, keeping its aspect ratio."""
         rows, columns = self.pixels.shape[:2]
         scale = min(width / columns, height / rows)
         scale = scale if enlarge else min(1.0, scale)
@@ -93,7 +94,7 @@ class Example(NamedTuple):
     """An image of the contact sheet.
 
     Attributes:
-      name: of the image.
+      name: name of the image.
       image: [height, width, 3], uint8.
       mask: [height, width], uint8, or None.
     """
@@ -117,14 +118,14 @@ def curves(
     y_name: str,
     legend: bool = True,
 ) -> Figure:
-    """Lines in one chart.
+    """Draws lines in one chart.
 
     Args:
-      lines: points (x, y) in the order of x, by the name of the line; line i has the
-        color i of `LINE_COLORS`, and they repeat.
-      x_name: what x is, from 0.
-      y_name: what y is.
-      legend: name the lines beside the chart.
+      lines: points (x, y) sorted by x, by the name of the line; line i has color i of
+        `LINE_COLORS`, which repeat.
+      x_name: label of the x axis, which starts at 0.
+      y_name: label of the y axis.
+      legend: add a legend next to the chart.
     """
     figure = Figure(figsize=(7 if legend else 5, 3.4), layout="constrained")
     axes = figure.add_subplot()
@@ -145,7 +146,7 @@ def curves(
 
 @_styled
 def class_legend(class_names: Sequence[str], palette: np.ndarray) -> Figure:
-    """What the colors of labels mean.
+    """Draws a legend of the class colors.
 
     Args:
       class_names: by class id.
@@ -160,11 +161,11 @@ def class_legend(class_names: Sequence[str], palette: np.ndarray) -> Figure:
 
 @_styled
 def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Which share of the pixels of a labeled class was predicted as what.
+    """Draws a confusion matrix, normalized by row.
 
     Args:
       confusion: [classes, classes], row = label, column = prediction, counts.
-      class_names: by class id; they and percents are shown while there is room.
+      class_names: by class id; names and percentages are shown if there is room.
     """
     shares, classes = row_shares(confusion), len(class_names)
     numbered = classes <= _MAX_CLASSES_WITH_NUMBERS
@@ -190,7 +191,7 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> Figur
 
 
 def row_shares(confusion: np.ndarray) -> np.ndarray:
-    """[classes, classes] of counts -> shares of each row, 0 where a row is empty."""
+    """Counts [classes, classes] -> shares of each row, 0 in empty rows."""
     return confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
 
 
@@ -201,11 +202,11 @@ def iou_bars(
     class_names: Sequence[str],
     palette: np.ndarray,
 ) -> Figure:
-    """A bar for the mean, and one for each class in its color.
+    """Draws a bar for the mean IoU, and one for each class in its color.
 
     Args:
       class_iou: [classes] in 0..1, NaN for a class without a labeled pixel.
-      mean_iou: their mean.
+      mean_iou: mean IoU, 0..1.
       class_names: by class id.
       palette: [classes, 3], uint8.
     """
@@ -229,12 +230,12 @@ def iou_bars(
 def image_grid(
     rows: Sequence[Sequence[Panel]], titles: Sequence[str], width: int = 240
 ) -> Figure:
-    """Images in rows and columns, as papers show them.
+    """Draws images in rows and columns, as in papers.
 
     Args:
-      rows: of panels, one for each column.
-      titles: of the columns.
-      width: of a column, in pixels.
+      rows: a panel for each column.
+      titles: titles of the columns.
+      width: width of a column, in pixels.
     """
     cells = [
         [("", panel.fitted(width, np.inf), width) for panel in row] for row in rows
@@ -244,13 +245,13 @@ def image_grid(
 
 @_styled
 def contact_sheet(splits: Sequence[SplitExamples], spec: DatasetSpec) -> Figure:
-    """Images and their masks side by side, so that a mistake in the masks is seen.
+    """Draws images next to their masks, to make mistakes in the masks visible.
 
-    Beside each image stands the same in grey under the colors of its classes. Images
-    without mask stand alone. The legend below names the colors.
+    The mask is drawn in class colors over a grey copy of the image. Images without a
+    mask are shown alone. A legend below names the colors.
 
     Args:
-      splits: what to show.
+      splits: the examples to show.
       spec: the names and colors of the classes.
     """
     rows: List[List[_Cell]] = []
@@ -271,7 +272,10 @@ def contact_sheet(splits: Sequence[SplitExamples], spec: DatasetSpec) -> Figure:
 
 
 def color_mask(mask: np.ndarray, spec: DatasetSpec) -> np.ndarray:
-    """[height, width], uint8 -> [height, width, 3]; other values stand out."""
+    """Class ids [height, width], uint8 -> colors [height, width, 3].
+
+    Values that are neither a class nor the ignore label get a conspicuous color.
+    """
     table = np.tile(np.uint8(_NO_CLASS_COLOR), (256, 1))
     table[spec.ignore_label] = IGNORED_COLOR
     table[: spec.num_classes] = spec.palette
@@ -280,28 +284,28 @@ def color_mask(mask: np.ndarray, spec: DatasetSpec) -> np.ndarray:
 
 @_styled
 def png(figure: Figure) -> bytes:
-    """A PNG file of a figure, as large as what is drawn."""
+    """Renders a figure as a PNG file, cropped to its content."""
     file = io.BytesIO()
     with warnings.catch_warnings():
-        # Letters that matplotlib's font does not have become boxes.
+        # Characters missing in matplotlib's font become boxes.
         warnings.filterwarnings("ignore", "Glyph|Matplotlib currently does not support")
         figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """A figure as an image summary: [1, height, width, 3], uint8."""
+    """Renders a figure as an image summary: [1, height, width, 3], uint8."""
     with Image.open(io.BytesIO(png(figure))) as image:
         return np.asarray(image.convert("RGB"))[np.newaxis]
 
 
 def svg(figure: Figure, name: str, background: str = "none") -> str:
-    """A figure as an SVG element for a page.
+    """Renders a figure as an SVG element for a page.
 
     Args:
-      figure: what to render. Its ink takes the color of the text around it, so that it
-        can be read on light and on dark pages.
-      name: tells the ids of one figure from those of others in the same page.
+      figure: the figure. Its ink takes the color of the surrounding text, so that it is
+        readable on light and dark pages.
+      name: makes the ids of the figure unique within the page.
       background: a color, or "none".
     """
     file = io.StringIO()
@@ -313,13 +317,13 @@ def svg(figure: Figure, name: str, background: str = "none") -> str:
             metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
         )
     text = file.getvalue()
-    # Groups are numbered in each figure alike, and nothing refers to them.
+    # Group ids would clash between figures, and nothing refers to them.
     text = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
     return text.replace(INK, "currentColor")
 
 
 def encode(panel: Panel, max_side: int) -> bytes:
-    """An image file, shrunk to a longest side in pixels: PNG where flat, else JPEG."""
+    """Encodes a panel, shrunk to `max_side` pixels: PNG if flat, otherwise JPEG."""
     file = io.BytesIO()
     image = Image.fromarray(panel.fitted(max_side, max_side, enlarge=False).pixels)
     image.save(file, "PNG" if panel.is_flat else "JPEG", optimize=True, quality=88)
@@ -336,7 +340,7 @@ def _swatches(colors: Sequence[Sequence[int]]) -> List[Patch]:
 def _add_legend(
     figure: Figure, handles: Sequence[Artist], names: Sequence[str], **options
 ) -> Legend:
-    # matplotlib leaves out names that begin with "_", unless they come later.
+    # matplotlib omits labels that start with "_", unless they are set afterwards.
     legend = figure.legend(handles, [""] * len(names), **options)
     for text, name in zip(legend.get_texts(), names):
         text.set_text(name)
@@ -344,7 +348,7 @@ def _add_legend(
 
 
 def _grid(rows: Sequence[Sequence[_Cell]]) -> Figure:
-    """Rows of images with captions above them, which are cut off at their room."""
+    """Draws rows of images with captions above them, clipped to the cell width."""
     figure = Figure()
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -372,14 +376,14 @@ def _grid(rows: Sequence[Sequence[_Cell]]) -> Figure:
 
 
 def _sheet_cell(example: Example, spec: DatasetSpec) -> _Cell:
-    """An image, and beside it the same in grey with its mask over it."""
+    """An image, next to a grey copy with its mask drawn over it."""
     width = (_PAIR_WIDTH - _SEAM) // 2
     image = Panel(example.image, is_flat=False).fitted(width, _PAIR_HEIGHT)
     if example.mask is None:
         return example.name, image, (_PAIR_WIDTH - _GAP) // 2
     height, width, _ = image.pixels.shape
     colors = Panel(color_mask(example.mask, spec), is_flat=True).resized(width, height)
-    # On grey, so that only the mask has colors.
+    # Grey, so that only the mask has colors.
     grey = Image.fromarray(image.pixels).convert("L").convert("RGB")
     over = Image.blend(grey, Image.fromarray(colors.pixels), _OVERLAY_OPACITY)
     seam = np.full((height, _SEAM, 3), 255, np.uint8)
@@ -389,7 +393,7 @@ def _sheet_cell(example: Example, spec: DatasetSpec) -> _Cell:
 
 
 def _classes_of(mask: np.ndarray, spec: DatasetSpec) -> List[str]:
-    """What a mask shows, the largest first."""
+    """Names of the classes in a mask, the largest first."""
     values, counts = np.unique(mask, return_counts=True)
     names = {**dict(enumerate(spec.class_names)), spec.ignore_label: "ignored"}
     return [names.get(i, f"no class ({i})") for i in values[np.argsort(-counts)]]

@@ -1,4 +1,4 @@
-"""Colors of class ids, errors and scores, and the image summaries drawn in them."""
+"""Colors for class ids, errors and scores, and image summaries in these colors."""
 
 from typing import Dict, Mapping
 
@@ -8,16 +8,16 @@ import tensorflow as tf
 from wss.data.datasets.spec import DatasetSpec
 from wss.methods.step_output import Panel
 
-# Pixels without a class: light, so that they differ from the usual black background.
+# Pixels without a class: light, in contrast to the usual black background.
 IGNORED_COLOR = (224, 224, 192)
 RIGHT_COLOR, WRONG_COLOR = (255, 255, 255), (213, 43, 30)
 
 
 def color_labels(labels: tf.Tensor, palette: np.ndarray) -> tf.Tensor:
-    """Colors class ids; any other value gets the color of ignored pixels.
+    """Maps class ids to colors; other values get the color of ignored pixels.
 
     Args:
-      labels: [..., height, width] of class ids.
+      labels: [..., height, width], class ids.
       palette: [classes, 3], uint8.
 
     Returns:
@@ -33,12 +33,12 @@ def color_labels(labels: tf.Tensor, palette: np.ndarray) -> tf.Tensor:
 def error_map(
     truth: np.ndarray, prediction: np.ndarray, spec: DatasetSpec
 ) -> np.ndarray:
-    """Shows where the prediction is right, wrong or not counted.
+    """Colors pixels by whether the prediction is right, wrong or not counted.
 
     Args:
-      truth: [height, width] of class ids and the ignore label.
-      prediction: [height, width] of class ids.
-      spec: the classes; a pixel without one is not counted.
+      truth: [height, width], class ids and the ignore label.
+      prediction: [height, width], class ids.
+      spec: the classes; pixels without a class are not counted.
 
     Returns:
       [height, width, 3], uint8.
@@ -49,15 +49,15 @@ def error_map(
 
 
 def heat_map(values: np.ndarray) -> np.ndarray:
-    """[...] in 0..1 -> [..., 3], uint8, from dark to light (viridis)."""
-    import matplotlib  # Takes a quarter of a second, and training needs no heat map.
+    """Values [...] in 0..1 -> colors [..., 3], uint8, from dark to light (viridis)."""
+    import matplotlib  # Slow to import, and training does not need it.
 
-    values = np.asarray(values, np.float32)  # Integers would be indices of colors.
+    values = np.asarray(values, np.float32)  # Integers would be color indices.
     return matplotlib.colormaps["viridis"](values, bytes=True)[..., :3]
 
 
 def render(panels: Mapping[str, Panel], palette: np.ndarray) -> Dict[str, tf.Tensor]:
-    """Turns the panels of a step into images for TensorBoard.
+    """Converts the panels of a step to images for TensorBoard.
 
     Args:
       panels: by name.
@@ -67,7 +67,7 @@ def render(panels: Mapping[str, Panel], palette: np.ndarray) -> Dict[str, tf.Ten
       Images [count, height, width, 3], uint8, by name.
 
     Raises:
-      ValueError: a panel is of an unknown kind.
+      ValueError: the kind of a panel is unknown.
     """
     return {name: _render(panel, palette) for name, panel in panels.items()}
 

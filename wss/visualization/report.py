@@ -1,4 +1,4 @@
-"""The page that shows runs: which images, what is seen in them, and the HTML."""
+"""The report page: selects images, prepares their panels, and renders the HTML."""
 
 import base64
 import dataclasses
@@ -20,19 +20,19 @@ from wss.visualization.label_colors import color_labels, error_map, heat_map
 from wss.visualization.run_results import ImageScore, Measured, Sight, TrainedRun
 
 _PANEL_SIDE = 320  # Pixels of the longer side of a panel in the page.
-_CURVE_POINTS = 200  # Of a curve; more are averaged.
+_CURVE_POINTS = 200  # Longer curves are averaged.
 _RECORDED = ("command", "seed", "precision", "steps")
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What the user asks to see; the kinds add up, and an image is shown once.
+    """The requested images; all criteria apply, and each image is shown once.
 
     Attributes:
-      names: these images.
-      first: how many from the beginning of the split.
-      best: how many of the highest mean IoU, averaged over the runs.
-      worst: how many of the lowest.
+      names: names of images.
+      first: number of images from the beginning of the split.
+      best: number of images with the highest mean IoU, averaged over the runs.
+      worst: number of images with the lowest mean IoU.
     """
 
     names: Sequence[str] = ()
@@ -42,7 +42,7 @@ class Wanted:
 
     @property
     def count(self) -> int:
-        """How many images these are, at most."""
+        """The maximum number of images."""
         return len(self.names) + self.first + self.best + self.worst
 
 
@@ -51,10 +51,10 @@ class Shown:
     """An image of the page.
 
     Attributes:
-      name: of the image.
-      mean_iou: of each run, None where no pixel is labeled.
+      name: name of the image.
+      mean_iou: mean IoU of each run, None if no pixel is labeled.
       shared: panels that are the same for all runs, by title.
-      own: panels of each run by title, by the name of the run.
+      own: for each run, by its name, its panels by title.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Shown:
     own: Mapping[str, Mapping[str, Panel]]
 
     def rows(self) -> List[Dict[str, Panel]]:
-        """Panels by title, as in papers: image, truth and predictions, then details."""
+        """Rows of panels by title: image, truth and predictions first, then details."""
         if len(self.own) == 1:
             return [{**self.shared, **panels} for panels in self.own.values()]
         first, *others = [dict(self.shared)], *self.own.items()
@@ -75,13 +75,13 @@ class Shown:
 
 
 def check_names(names: Sequence[str], known: Sequence[str], split: str) -> None:
-    """Raises a UserError for the first name that no image has."""
+    """Raises a UserError for the first unknown image name."""
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean '{close[0]}'?" if close else ""
             raise UserError(
-                f"There is no image '{name}' in {split}.{hint} Its first is called "
+                f"There is no image '{name}' in {split}.{hint} The first image is "
                 f"'{known[0]}'."
             )
 
@@ -89,14 +89,14 @@ def check_names(names: Sequence[str], known: Sequence[str], split: str) -> None:
 def choose(
     wanted: Wanted, runs: Sequence[Sequence[ImageScore]]
 ) -> Dict[str, List[int]]:
-    """Chooses images.
+    """Selects the images to show.
 
     Args:
-      wanted: what to show.
-      runs: of each run, the scores of the images of the split in their order.
+      wanted: the requested images.
+      runs: for each run, the scores of all images in the order of the split.
 
     Returns:
-      Places in the split, by the title to show them under; no empty ones.
+      Positions in the split, by the title of their group; empty groups are left out.
     """
     names = [score.name for score in runs[0]]
     means = {
@@ -104,7 +104,9 @@ def choose(
         for place, scores in enumerate(zip(*runs))
         if scores[0].mean_iou is not None
     }
-    ranking = sorted(means, key=lambda place: -means[place])  # Equals in their order.
+    ranking = sorted(
+        means, key=lambda place: -means[place]
+    )  # Ties keep the order of the split.
     groups = {
         "Chosen images": [names.index(name) for name in wanted.names],
         "First images": list(range(min(wanted.first, len(names)))),
@@ -122,7 +124,7 @@ def choose(
 
 
 def shared_panels(sight: Sight, spec: DatasetSpec) -> Dict[str, Panel]:
-    """What is the same for every run, by title: the image and its truth."""
+    """The panels that are the same for all runs, by title: image and ground truth."""
     return {
         "image": Panel(sight.image, is_flat=False),
         "truth": _label_panel(sight.truth, spec),
@@ -132,17 +134,17 @@ def shared_panels(sight: Sight, spec: DatasetSpec) -> Dict[str, Panel]:
 def own_panels(
     sight: Sight, spec: DatasetSpec, classes: Sequence[int] = ()
 ) -> Dict[str, Panel]:
-    """What one run makes of an image.
+    """The panels of one run for an image.
 
     Args:
-      sight: what it sees.
+      sight: the predictions for the image.
       spec: the classes.
-      classes: ids of those to show a map of each score of; `sight` then has the
-        probabilities.
+      classes: ids of the classes to show score maps for; these need the probabilities
+        in `sight`.
 
     Returns:
-      By title, panels of the size of the image: prediction, error and confidence; of
-      each of the method's scores the best class; then the maps.
+      Panels at the size of the image, by title: prediction, error and confidence; the
+      best class of each of the method's scores; the score maps.
     """
     panels = {
         "prediction": _label_panel(sight.prediction, spec),
@@ -171,15 +173,15 @@ def render(
     measured: Sequence[Measured],
     groups: Mapping[str, Sequence[Shown]],
 ) -> str:
-    """The page.
+    """Renders the page.
 
     Args:
-      runs: what to show.
+      runs: the runs.
       measured: their evaluations.
-      groups: the images to show by the title to show them under.
+      groups: the images to show, by the title of their group.
 
     Returns:
-      HTML without a reference to anything outside of it.
+      Self-contained HTML.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("wss.visualization", ""),
@@ -210,7 +212,7 @@ def render(
 
 
 def _charts(runs: Sequence[TrainedRun]) -> List[Dict[str, Any]]:
-    """Title, names of the lines and SVG of each chart."""
+    """Title, names of the lines, and SVG of each chart."""
     evaluations = {
         run.name: [(step, 100 * value) for step, value in run.mean_ious()]
         for run in runs
@@ -235,7 +237,7 @@ def _chart(
 
 
 def thinned(points: Sequence[Tuple[int, float]]) -> List[Tuple[float, float]]:
-    """At most `_CURVE_POINTS` points, each the mean of its neighbors."""
+    """Reduces a curve to `_CURVE_POINTS` points by averaging neighbors."""
     count = min(_CURVE_POINTS, len(points))
     return [
         tuple(np.mean(part, axis=0).tolist())
@@ -246,7 +248,7 @@ def thinned(points: Sequence[Tuple[int, float]]) -> List[Tuple[float, float]]:
 def _facts(
     runs: Sequence[TrainedRun], measured: Sequence[Measured]
 ) -> Dict[str, List[str]]:
-    """What a reader needs to know to repeat the runs: of each run, by name."""
+    """The facts needed to reproduce the runs: by name, a value for each run."""
     columns = [_facts_of(run, one) for run, one in zip(runs, measured)]
     names = dict.fromkeys(name for column in columns for name in column)
     return {name: [column.get(name, "") for column in columns] for name in names}
@@ -269,7 +271,7 @@ def _facts_of(run: TrainedRun, measured: Measured) -> Dict[str, str]:
         **facts,
         **{name: str(record[name]) for name in _RECORDED},
         "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
-        "batch": f"{batch['global']} (replicas: {batch['replicas']}, portions: "
+        "batch": f"{batch['global']} (replicas: {batch['replicas']}, micro-batches: "
         f"{batch['portions']})",
         "devices": ", ".join(record["devices"]),
     }
@@ -285,6 +287,6 @@ def _percent(share: Optional[float]) -> str:
 
 
 def _highest(values: Sequence[float]) -> Optional[float]:
-    """The best of several scores; None for one alone."""
+    """The best of several scores; None for a single score."""
     known = [value for value in values if not np.isnan(value)]
     return max(known, default=None) if len(values) > 1 else None

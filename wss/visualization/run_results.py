@@ -1,4 +1,4 @@
-"""A finished run: its scores by image, its curves, and what it sees in an image."""
+"""Results of a run: scores per image, curves, and predictions of single images."""
 
 import dataclasses
 import os
@@ -20,11 +20,11 @@ from wss.training import curves, run_card
 
 @dataclasses.dataclass(frozen=True)
 class ImageScore:
-    """How well one image is segmented.
+    """The score of one image.
 
     Attributes:
-      name: of the image.
-      mean_iou: over the classes of its label and its prediction, 0..1; None where no
+      name: name of the image.
+      mean_iou: mean over the classes of its label and its prediction, 0..1; None if no
         pixel is labeled.
     """
 
@@ -34,12 +34,12 @@ class ImageScore:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """An evaluation, image by image.
+    """An evaluation with the scores of all images.
 
     Attributes:
-      images: the score of each, in the order of the split.
-      total: of all pixels together.
-      shrunk_images: how many the network saw as a smaller copy.
+      images: scores in the order of the split.
+      total: scores over all pixels.
+      shrunk_images: number of images that were shrunk for the network.
     """
 
     images: Sequence[ImageScore]
@@ -49,16 +49,16 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Sight:
-    """What a run sees in an image.
+    """An image with the predictions of a run.
 
     Attributes:
       image: [height, width, 3], uint8.
-      truth: [height, width], int32, of class ids and the ignore label.
+      truth: [height, width], int32, class ids and the ignore label.
       prediction: [height, width], int32.
       confidence: [height, width], float32, the probability of the prediction.
-      probabilities: [height, width, classes], float32; None unless asked for.
-      class_scores: of the method, [rows, columns, classes] in 0..1, by name; smaller
-        than the image where that is larger than the crop.
+      probabilities: [height, width, classes], float32; None if not requested.
+      class_scores: scores of the method by name, [rows, columns, classes] in 0..1;
+        smaller than the image if that is larger than the crop.
     """
 
     image: np.ndarray
@@ -72,23 +72,23 @@ class Sight:
 class TrainedRun:
     """One run, opened from its folder.
 
-    Several can be open at the same time: whatever depends on the configuration is
-    built at once.
+    Several runs can be open at the same time: everything that depends on the gin
+    configuration is built in the constructor.
 
     Attributes:
-      name: to show.
+      name: display name.
       spec: the classes.
-      split: the images that it is measured on.
-      protocol: how the network sees them, as in metrics.json.
-      step: of the checkpoint.
-      record: what run.json says; empty before the end of the run.
+      split: name of the evaluation split.
+      protocol: the evaluation protocol, as in metrics.json.
+      step: training step of the checkpoint.
+      record: content of run.json; empty before the end of the run.
     """
 
     def __init__(self, name: str, experiment: Experiment, checkpoint: str):
         """Restores a checkpoint: "latest", "best" or a path.
 
         Raises:
-          UserError: it is missing, damaged, or of another network or method.
+          UserError: it is missing or damaged, or belongs to another network or method.
         """
         self.name = name
         self.model_dir = experiment.model_dir
@@ -100,7 +100,7 @@ class TrainedRun:
         self._predictor = experiment.predictor(method.model)
         self.protocol = self._predictor.protocol()
         self._batches = experiment.evaluation_batches()
-        # Traced now, while gin holds the configuration of this run.
+        # Traced now, while gin has the configuration of this run.
         crop = self._predictor.crop_size
         self._class_scores = tf.function(method.class_scores).get_concrete_function(
             tf.TensorSpec([1, *crop, 3]),
@@ -111,12 +111,12 @@ class TrainedRun:
         self.record = results.read_json(path, _is_record) or {}
 
     def names(self) -> List[str]:
-        """The names of the images of the split, in their order."""
+        """The names of the images, in the order of the split."""
         with parsing.user_errors():
             return [batch["name"][0].numpy().decode() for batch in self._batches]
 
     def measure(self) -> Measured:
-        """Evaluates as `wss.eval` does, and keeps the score of each image.
+        """Evaluates like `wss.eval`, and keeps the score of each image.
 
         Raises:
           UserError: an image is damaged.
@@ -124,7 +124,7 @@ class TrainedRun:
         confusion = ConfusionMatrix(self.spec.num_classes, self.spec.ignore_label)
         images, sums, shrunk = [], 0, 0
         with parsing.user_errors():
-            # Without a terminal nobody watches the bar.
+            # `disable=None`: no progress bar without a terminal.
             for batch in tqdm(
                 self._batches, desc=self.name, unit=" images", disable=None
             ):
@@ -146,11 +146,11 @@ class TrainedRun:
     def look(
         self, places: Sequence[int], probabilities: bool = False
     ) -> Iterator[Tuple[int, Sight]]:
-        """What it sees in images of the split, with their places.
+        """Predicts images of the split; yields positions and predictions.
 
         Args:
-          places: of the images in the split, from 0.
-          probabilities: also give the probabilities of all classes.
+          places: positions in the split, from 0.
+          probabilities: include the probabilities of all classes.
         """
         wanted = set(places)
         with parsing.user_errors():
@@ -177,11 +177,11 @@ class TrainedRun:
         )
 
     def losses(self) -> Dict[str, List[Tuple[int, float]]]:
-        """Each loss: step and value."""
+        """Step and value of each loss, by name."""
         return curves.read(os.path.join(self.model_dir, "train"), "losses")
 
     def mean_ious(self) -> List[Tuple[int, float]]:
-        """The evaluations of this split by this protocol: step and mean IoU."""
+        """Step and mean IoU of the evaluations of this split with this protocol."""
         return [
             (one["step"], one["mean_iou"])
             for one in results.read_evaluations(self.model_dir)
@@ -196,19 +196,19 @@ def open_all(
     bindings: Sequence[str] = (),
     tpu: Optional[str] = None,
 ) -> List[TrainedRun]:
-    """Opens runs that can be compared.
+    """Opens runs, and checks that they can be compared.
 
     Args:
-      model_dirs: their folders by the name to show.
+      model_dirs: folders of the runs, by display name.
       checkpoint: "latest", "best" or a path.
-      bindings: gin statements that override those of the runs.
+      bindings: gin bindings that override those of the runs.
       tpu: name of a TPU.
 
     Raises:
-      UserError: a folder is not that of a run, classes or splits differ, or a
+      UserError: a folder does not belong to a run, classes or splits differ, or a
         checkpoint cannot be read.
     """
-    # All are checked before the first network is built.
+    # Check all runs before the first network is built.
     first = None
     for name, model_dir in model_dirs.items():
         experiment = runs.open_trained(model_dir, bindings, tpu)
@@ -237,6 +237,6 @@ def _check_comparable(first: Tuple, other: Tuple) -> None:
 
 
 def _is_record(read: Any) -> bool:
-    """Whether it says what the page shows."""
+    """Whether the content has all values that the page shows."""
     shown = {"command", "versions", "seed", "batch", "precision", "devices", "steps"}
     return isinstance(read, dict) and shown <= set(read)
