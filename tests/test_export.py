@@ -434,7 +434,7 @@ def test_mistakes_are_one_line(model_dir, tmp_path, capsys):
     sliding = "--gin_bindings=Predictor.window = 'sliding'"
     for arguments, message in (
         ((tmp_path, tmp_path / "out"), "not the folder of a training"),
-        ((model_dir, tmp_path / "file" / "x"), "Can not write"),
+        ((model_dir, tmp_path / "file" / "x"), "Cannot write"),
         ((model_dir, tmp_path / "out", sliding), "predict whole images"),
     ):
         assert run(*arguments) == 2
