@@ -152,7 +152,7 @@ def test_mistakes_are_one_line(model_dir, tmp_path, capsys):
     for arguments, message in (
         ((model_dir, [tmp_path / "b.jpg"], tmp_path), "no image or folder"),
         ((tmp_path, [tmp_path / "a.jpg"], tmp_path), "not the folder of a training"),
-        ((model_dir, [tmp_path / "a.jpg"], tmp_path / "file" / "x"), "Can not write"),
+        ((model_dir, [tmp_path / "a.jpg"], tmp_path / "file" / "x"), "Cannot write"),
     ):
         assert run(*arguments) == 2
         error = capsys.readouterr().err

@@ -143,7 +143,7 @@ def test_every_broken_record_is_named_and_the_others_are_read(
         "no example": f"{shard}, record 1: not a serialized tf.train.Example.",
         "no image": "Feature image/encoded is missing or neither JPEG nor PNG in "
         f"record {of['no image']}.",
-        "no picture": "Feature image/encoded is damaged, its picture can not be "
+        "no picture": "Feature image/encoded is damaged, its picture cannot be "
         f"decoded, in record {of['no picture']}.",
         "bad mask": "Feature image/segmentation/class/encoded is damaged, its picture "
         f"cannot be decoded, in record {of['bad mask']}.",
