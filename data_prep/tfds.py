@@ -31,7 +31,7 @@ from data_prep.sources.tfds_source import Feature, Source
 from data_prep.writing import examples, fingerprints
 from wss.cli import number
 from wss.data.datasets.spec import DatasetSpec
-from wss.errors import UserError
+from wss.errors import UserError, first_line
 from wss.settings import Range
 
 # Features that hold an image's name, by name: the first one that is there is taken.
@@ -125,7 +125,7 @@ def prepare(name: str, tfds_dir: Optional[str]) -> Any:
     except Exception as error:  # Of as many types as there are mistakes.
         raise UserError(
             f"TensorFlow Datasets finds no data set '{name}' "
-            f"({tfds_source.first_line(error)}). Give a name of "
+            f"({first_line(error)}). Give a name of "
             "https://www.tensorflow.org/datasets/catalog, such as "
             "oxford_iiit_pet:4.*.*, or the folder of a prepared data set."
         ) from error
@@ -213,7 +213,7 @@ def find_items(builder: Any, builder_split: str) -> list[Item]:
     except (ValueError, KeyError, AssertionError) as error:
         raise UserError(
             f"There is no split '{builder_split}' in the data set "
-            f"({tfds_source.first_line(error)}). It has: {', '.join(infos)}."
+            f"({first_line(error)}). It has: {', '.join(infos)}."
         ) from error
 
 

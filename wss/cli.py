@@ -95,7 +95,7 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
     """Adds the flags for scales, mirroring and windows of prediction."""
     group.add_argument(
         "--scales",
-        type=number(settings.Positive),
+        type=number(settings.Scale),
         nargs="+",
         metavar="FACTOR",
         help="average over scaled images (default: 1.0)",

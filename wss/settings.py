@@ -98,6 +98,8 @@ Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(low=0)]
 Share = Annotated[float, Range(low=0, high=1)]
 PositiveShare = Annotated[float, Range(above=0, high=1)]
+# Factor of an image's size; a larger one takes all memory and shows nothing new.
+Scale = Annotated[float, Range(above=0, high=16)]
 Percent = Annotated[float, Range(low=0, high=100)]
 # The share of a moving average that a step keeps.
 Decay = Annotated[float, Range(above=0, below=1)]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from wss.errors import UserError
+from wss.errors import UserError, first_line
 
 # Examples that reading passes over rather than begin anew further on.
 _FAR = 500
@@ -161,11 +161,6 @@ def reader_of(source: Source) -> Reader:
     if reader is None or reader.source != source:
         reader = _READERS.reader = Reader(source)
     return reader
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without the rest."""
-    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 @functools.lru_cache(maxsize=1)

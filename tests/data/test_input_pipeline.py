@@ -171,7 +171,9 @@ def test_evaluation_visits_every_image_once(data_dir):
 
 @pytest.mark.parametrize("name", ["max_resize", "resize_factor"])
 def test_a_limit_of_resizing_is_not_dropped_without_resizing(data_dir, name):
-    with pytest.raises(UserError, match="need evaluation_batches.min_resize. Set it too"):
+    with pytest.raises(
+        UserError, match="need evaluation_batches.min_resize. Set it too"
+    ):
         input_pipeline.evaluation_batches(
             data_dir, "labeled", spec=records.SPEC, **{name: 8}
         )

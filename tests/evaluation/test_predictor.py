@@ -303,8 +303,8 @@ def test_the_protocol_says_what_decides_the_numbers():
     [
         ({"scales": ()}, "Predictor.scales = .*above 0"),
         ({"scales": (1.0, -1.0)}, "Predictor.scales"),
-        ({"scales": 0.5}, "Predictor.scales = 0.5: give one or several"),
-        ({"scales": (1.0, 1000.0)}, "numbers above 0, at most 16, such as"),
+        ({"scales": 0.5}, "Predictor.scales = 0.5: it has to be a tuple"),
+        ({"scales": (1.0, 1000.0)}, "a number above 0, at most 16"),
         ({"window": "tiles"}, "'whole' or 'sliding'"),
         ({"stride": 0}, "Predictor.stride = 0: use a number above 0, up to 1."),
         ({"average": "votes"}, "= 'votes': use 'probabilities' or 'logits'."),

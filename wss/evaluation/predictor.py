@@ -7,7 +7,6 @@ of logits.
 """
 
 from typing import (
-    Annotated,
     Any,
     Callable,
     Dict,
@@ -22,13 +21,11 @@ import gin
 import numpy as np
 import tensorflow as tf
 
+from wss import settings
 from wss.data import geometry
 from wss.errors import UserError
 from wss.ops.resize import resize_bilinear
-from wss.settings import PositiveShare, Range, Several
-
-# Of the crop: more needs a computer's whole memory, and shows the network nothing new.
-LARGEST_SCALE = 16
+from wss.settings import PositiveShare, Scale, Several
 
 WHOLE, SLIDING = "whole", "sliding"
 PROBABILITIES, LOGITS = "probabilities", "logits"
@@ -65,7 +62,7 @@ class Predictor(tf.Module):
         network: tf.Module,
         crop_size: Tuple[int, int],
         padding_value: Tuple[float, float, float],
-        scales: Several[Annotated[float, Range(above=0, high=LARGEST_SCALE)]] = (1.0,),
+        scales: Several[Scale] = (1.0,),
         flip: bool = False,
         window: Literal[WHOLE, SLIDING] = WHOLE,
         stride: PositiveShare = 2 / 3,
@@ -425,16 +422,10 @@ def _best(scores: tf.Tensor) -> tf.Tensor:
 
 
 def _check_scales(scales: Sequence[float]) -> Tuple[float, ...]:
-    try:
-        checked = tuple(float(scale) for scale in scales)
-    except (TypeError, ValueError):
-        checked = ()
-    if not checked or not all(0 < scale <= LARGEST_SCALE for scale in checked):
-        raise UserError(
-            f"Predictor.scales = {scales!r}: give one or several numbers above 0, "
-            f"at most {LARGEST_SCALE}, such as (0.5, 1.0)."
-        )
-    return checked
+    problem = settings.problem(Several[Scale], scales)
+    if problem:
+        raise UserError(f"Predictor.scales = {scales!r}: {problem}.")
+    return tuple(map(float, scales))
 
 
 def _check_image(image: np.ndarray) -> np.ndarray:
