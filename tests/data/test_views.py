@@ -139,7 +139,7 @@ def test_a_policy_that_changes_the_size_is_named(wrap):
     distort = wrap(
         lambda image: views.distort_colors(image, chosen, tf.constant([0, 1]))
     )
-    with pytest.raises(UserError, match="augmentation foreign gives an image of anoth"):
+    with pytest.raises(UserError, match="augmentation foreign changes the size of"):
         with parsing.user_errors():
             distort(image)
 
