@@ -56,6 +56,7 @@ setup(
         # tensorflow-datasets uses it without asking for it.
         "importlib_resources",
         "numpy",
+        "scipy>=1.9",
         "absl-py",
         "gin-config>=0.5",
         "pillow>=9.1",
@@ -64,11 +65,11 @@ setup(
     extras_require={
         # More images than one machine converts: data_prep ... --runner.
         "beam": ["apache-beam"],
-        # SBD's masks for PASCAL VOC as they are published, in MATLAB's format.
-        "sbd": ["scipy"],
+        # COCO's annotations, and exports of labeling tools in its format.
+        "coco": ["pycocotools>=2.0.5"],
         # Photos of phones: HEIC and AVIF.
         "heif": ["pillow-heif"],
-        "test": ["pytest", "pytest-xdist"],
+        "test": ["pytest", "pytest-xdist", "pycocotools>=2.0.5"],
         # The documentation as a site: make docs.
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10"],
     },

@@ -28,16 +28,22 @@ import argparse
 import functools
 import math
 import os
-import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Optional
 
-from data_prep import command_line, records
-from data_prep.pictures import colormaps, images, masks, survey
-from data_prep.sources import class_names as class_names_of
-from data_prep.sources import image_labels, pairing, proposals
+from data_prep import (
+    class_names,
+    cli,
+    colormaps,
+    image_labels,
+    images,
+    masks,
+    name_patterns,
+    pairing,
+    relabel,
+    survey,
+)
+from data_prep.writing.examples import Example
 from wss.cli import number
-from wss.data import datasets
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.image_io import bit_depth
@@ -47,8 +53,6 @@ from wss.settings import Count, Range
 _MASK_FLAGS = (
     *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
 )
-# A label in --map; what stands for "nothing is known" may be negative or no number.
-_NUMBER = r"nan|-?inf|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _ADVICE = (
     "Raise the number of classes, or say what the label means: --map {value}=CLASS or "
     "--map {value}=ignore"
@@ -61,7 +65,7 @@ def read(
     labels: masks.Labels = masks.AS_THEY_ARE,
     max_side: Optional[int] = None,
     image_bits: Optional[int] = None,
-) -> records.Example:
+) -> Example:
     """Reads an image and its mask.
 
     Args:
@@ -90,96 +94,6 @@ def read(
     )
 
 
-def make_spec(
-    output_dir: str,
-    num_classes: Optional[int],
-    names: Optional[str],
-    ignore_label: int,
-) -> DatasetSpec:
-    """Describes the classes that the command line names.
-
-    Args:
-      output_dir: where the records go; gives the data set its name.
-      num_classes: number of classes without names; None: `names` are given.
-      names: file of class names, or a known data set.
-      ignore_label: label of pixels that do not count.
-
-    Raises:
-      UserError: too many classes, or too few.
-    """
-    if names and not os.path.exists(names) and names in datasets.names():
-        class_names = datasets.get(names).class_names
-    elif names:
-        class_names = class_names_of.read(names)
-    else:
-        class_names = [f"class_{i}" for i in range(num_classes)]
-    return describe(output_dir, class_names, ignore_label)
-
-
-def describe(
-    output_dir: str, class_names: Sequence[str], ignore_label: int
-) -> DatasetSpec:
-    """The description of a data set in a folder; args and errors as of `make_spec`."""
-    if not 2 <= len(class_names) <= 255:
-        raise UserError(
-            f"{len(class_names)} classes given; 2 to 255 are possible, background "
-            "included."
-        )
-    if not len(class_names) <= ignore_label <= 255:
-        raise UserError(
-            f"The ignore label {ignore_label} must lie between the number of classes "
-            f"({len(class_names)}) and 255."
-        )
-    name = os.path.basename(os.path.abspath(output_dir))
-    return DatasetSpec(name, tuple(class_names), ignore_label=ignore_label)
-
-
-def parse_changes(
-    texts: Sequence[str],
-    spec: DatasetSpec,
-    before: Sequence[tuple[float, float, int]] = (),
-) -> tuple[tuple[float, float, int], ...]:
-    """Reads changes of labels, `OLD=NEW` or `FIRST-LAST=NEW`, as of `masks.Labels`.
-
-    Args:
-      texts: what the user wrote.
-      spec: the classes.
-      before: changes of labels that must not have another meaning here.
-
-    Raises:
-      UserError: a text of another kind, a class that is not there, a label twice.
-    """
-    changes = []
-    for text in texts:
-        match = re.fullmatch(f"({_NUMBER})(?:-({_NUMBER}))?=(.+)", text, re.IGNORECASE)
-        first = _number(match[1]) if match else 1
-        last = _number(match[2] or match[1]) if match else 0
-        if first > last or (math.isnan(first) != math.isnan(last)):
-            raise UserError(
-                f"--map {text}: write OLD=NEW or FIRST-LAST=NEW, such as 7=road, "
-                "20-254=ignore, -9999=ignore or nan=ignore."
-            )
-        if any(_overlap((first, last), change) for change in [*before, *changes]):
-            raise UserError(f"--map {text}: this label has another meaning before.")
-        new = colormaps.class_of(match[3], spec, f"--map {text}")
-        changes.append((first, last, new))
-    return tuple(changes)
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    return (
-        int(text) if math.isfinite(number) and text.lstrip("-").isdecimal() else number
-    )
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two ranges, FIRST and LAST, have a label in common."""
-    if math.isnan(one[0]):
-        return math.isnan(other[0])
-    return one[0] <= other[1] and other[0] <= one[1]
-
-
 def _check(flags: argparse.Namespace) -> None:
     """Refuses flags that do not go together."""
     for flag in _MASK_FLAGS if not flags.masks else ():
@@ -201,7 +115,7 @@ def _check(flags: argparse.Namespace) -> None:
         _shares_folder(flags)
         and _mask_pattern(flags).text == _image_pattern(flags).text
     ):
-        advice = proposals.propose(flags.images, flags.masks) or (
+        advice = name_patterns.propose(flags.images, flags.masks) or (
             "Say what the names of masks end with: --mask_suffix=_mask for a.jpg and "
             "a_mask.png, --image_pattern='{id}.jpg' --mask_pattern='{id}.png' for "
             "a.jpg and a.png."
@@ -238,7 +152,7 @@ def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.It
         )
     labels = None
     if not (flags.ids or flags.image_suffix or flags.image_pattern):
-        survey.check_no_masks(flags.images, chosen.names, chosen.known.paths)
+        pairing.check_no_masks(flags.images, chosen.names, chosen.known.paths)
     if flags.image_labels:
         labels = image_labels.read(flags.image_labels, spec, chosen.known)
     return pairing.without_masks(chosen, labels)
@@ -267,22 +181,7 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--images", required=True, metavar="DIR", help="folder of the images")
     add("--masks", metavar="DIR", help="folder of their masks, if there are any")
     add("--split", required=True, metavar="NAME", help="name of the split to write")
-    classes = arguments.add_mutually_exclusive_group(required=True)
-    names_help = "the classes' names, one a line; or a known data set, whose they are"
-    classes.add_argument(
-        "--num_classes",
-        type=command_line.num_classes,
-        metavar="N",
-        help="with background",
-    )
-    classes.add_argument("--class_names", metavar="FILE|NAME", help=names_help)
-    add(
-        "--ignore_label",
-        type=command_line.ignore_label,
-        default=255,
-        metavar="N",
-        help="(default: 255)",
-    )
+    cli.add_class_flags(arguments, required=True)
     add("--ids", metavar="FILE", help="the images to write, one id a line")
     add("--exclude", metavar="FILE", help="images not to write, one id a line")
     add(
@@ -293,13 +192,6 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     _add_name_flags(arguments)
     add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
     add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
-    add(
-        "--map",
-        nargs="+",
-        default=[],
-        metavar="OLD=NEW",
-        help="labels in masks that are other classes, or 'ignore'",
-    )
     add("--image_labels", metavar="FILE", help="classes that images without masks show")
     add(
         "--max_side",
@@ -348,21 +240,23 @@ def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     _add_flags(arguments)
-    command_line.add_output(arguments, required=True, help="where to write")
+    cli.add_output(arguments, required=True, help="where to write")
     flags = arguments.parse_args()
     _check(flags)
-    spec = make_spec(
+    spec = class_names.make_spec(
         flags.output_dir, flags.num_classes, flags.class_names, flags.ignore_label
     )
     colormap = colormaps.load(flags.colormap, spec) if flags.colormap else None
-    labels = masks.Labels(colormap, flags.binary, parse_changes(flags.map, spec))
+    labels = masks.Labels(
+        colormap, flags.binary, relabel.parse_changes(flags.map, spec)
+    )
     items = _find_items(flags, spec)
     if flags.masks:
         mask_paths = [item.mask for item in items]
         survey.check_binaries(mask_paths, spec.ignore_label, labels)
-    writer = command_line.writer(flags)
+    writer = cli.writer(flags)
     found = survey.decide(
         items,
         labels,
@@ -388,4 +282,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -21,9 +21,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_prep import command_line, records
+from data_prep import cli
 from data_prep.splits import balanced
-from data_prep.writing import runners
+from data_prep.writer import Writer
+from data_prep.writing import processes
+from data_prep.writing.examples import Example
 from wss.cli import number
 from wss.data import datasets
 from wss.errors import UserError
@@ -296,7 +298,7 @@ def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray
 
 
 def write(
-    writer: records.Writer,
+    writer: Writer,
     num_images: int,
     num_val: int,
     seed: int = 0,
@@ -315,7 +317,7 @@ def write(
     options = {"seed": seed, "num_images": num_images, **dataclasses.asdict(difficulty)}
     # A picture is drawn again wherever it is needed: all of them together fill memory.
     of_picture = {"seed": seed, "difficulty": difficulty}
-    shown = runners.in_order(
+    shown = processes.in_order(
         functools.partial(_shown_classes, **of_picture),
         splits["train"],
         writer.workers,
@@ -335,15 +337,13 @@ def write(
         )
 
 
-def read(index: int, seed: int, difficulty: Difficulty) -> records.Example:
+def read(index: int, seed: int, difficulty: Difficulty) -> Example:
     """Draws a picture and encodes it."""
     image, mask = draw(seed, index, difficulty)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     height, width = mask.shape
-    return records.Example(
-        f"{index:07d}", buffer.getvalue(), "jpeg", height, width, mask
-    )
+    return Example(f"{index:07d}", buffer.getvalue(), "jpeg", height, width, mask)
 
 
 def _shown_classes(index: int, seed: int, difficulty: Difficulty) -> np.ndarray:
@@ -352,10 +352,8 @@ def _shown_classes(index: int, seed: int, difficulty: Difficulty) -> np.ndarray:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
-    command_line.add_output(
-        arguments, default="data/shapes", help="(default: data/shapes)"
-    )
+    arguments = cli.parser(__name__, __doc__)
+    cli.add_output(arguments, default="data/shapes", help="(default: data/shapes)")
     arguments.add_argument(
         "--num_images", type=number(_NumImages), default=2048, help="for training"
     )
@@ -376,7 +374,7 @@ def main() -> None:
     flags = arguments.parse_args()
     names = (field.name for field in dataclasses.fields(Difficulty))
     write(
-        command_line.writer(flags),
+        cli.writer(flags),
         flags.num_images,
         flags.num_val,
         flags.seed,
@@ -385,4 +383,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

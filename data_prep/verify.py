@@ -21,9 +21,10 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
-from data_prep import command_line
-from data_prep.checking import checks, contact_sheet, reading
-from data_prep.checking.tally import Tally
+from data_prep import cli
+from data_prep.checking import contact_sheet
+from data_prep.validation import checks, reading
+from data_prep.validation.tally import Tally
 from wss.cli import number
 from wss.data.datasets import manifest as manifests
 from wss.data.datasets.spec import DatasetSpec
@@ -158,7 +159,7 @@ def _picture(example: Mapping[str, np.ndarray]) -> contact_sheet.Picture:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     arguments.add_argument("--data_dir", required=True, help="folder of the shards")
     arguments.add_argument("--split", nargs="+", help="splits to read (default: all)")
     arguments.add_argument(
@@ -201,4 +202,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, resumable=False)
+    cli.run(main, resumable=False)

@@ -19,9 +19,9 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import tensorflow as tf
 
-from data_prep.writing import fingerprints, runners
+from data_prep.writing import fingerprints, processes
 from data_prep.writing.examples import Example
-from data_prep.writing.runners import Result, attempt
+from data_prep.writing.processes import Result, attempt
 from wss.errors import UserError
 
 gfile = tf.io.gfile
@@ -181,7 +181,7 @@ class Split:
 
         if joined([fingerprints.state(item) for item in items]) == sources["state"]:
             return False
-        contents = runners.in_order(fingerprints.content, items, workers)
+        contents = processes.in_order(fingerprints.content, items, workers)
         return joined(list(contents)) != sources["content"]
 
     def notes(self) -> Iterator[dict[str, Any]]:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import coco
-from data_prep.sources import coco_annotations
+from data_prep import coco, coco_annotations
 from tests.data_prep import trees
 from wss.data import datasets
 from wss.errors import UserError
@@ -165,7 +164,6 @@ def test_photos_that_a_tool_turned_upright(monkeypatch, tmp_path):
     "change, flags, message",
     [
         ({}, ("--split", "val"), "belong together, with one --split"),
-        ({}, ("--annotations=",), "--annotations and --images belong together"),
         ({}, ("--annotations=no.json",), "There is no no.json.*--annotations"),
         (
             {"images": [{"id": 0, "file_name": "x.jpg", "height": 40, "width": 60}]},

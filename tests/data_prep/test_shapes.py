@@ -6,7 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from tests.data_prep import trees
 from wss.data import datasets
 from wss.errors import UserError
@@ -55,9 +56,7 @@ def test_every_shape_fits_its_frame():
 
 def test_splits_are_nested_and_repeat(tmp_path):
     for folder in ("one", "two"):
-        shapes.write(
-            records.Writer(str(tmp_path / folder)), 64, 5, seed=1, difficulty=SMALL
-        )
+        shapes.write(Writer(str(tmp_path / folder)), 64, 5, seed=1, difficulty=SMALL)
     assert trees.contents(tmp_path / "one") == trees.contents(tmp_path / "two")
     out = tmp_path / "one"
     names = {s: trees.names(out, s) for s in ("train", "1-4", "1-8", "1-16", "1-32")}
@@ -87,7 +86,7 @@ def test_splits_are_nested_and_repeat(tmp_path):
 def test_settings_that_cannot_be_drawn(tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
         shapes.write(
-            records.Writer(str(tmp_path)),
+            Writer(str(tmp_path)),
             32,
             5,
             difficulty=shapes.Difficulty(**settings),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.checking import contact_sheet, reading
-from data_prep.checking.tally import Tally
+from data_prep.checking import contact_sheet
+from data_prep.validation import reading
+from data_prep.validation.tally import Tally
 from wss.data.datasets.spec import DatasetSpec
 
 PALETTE = ((0, 0, 0), (200, 0, 0), (0, 0, 200))

@@ -6,7 +6,8 @@ import os
 import pytest
 import tensorflow as tf
 
-from data_prep import records
+from data_prep import writer
+from data_prep.writer import Writer
 from data_prep.writing import shards
 from tests.data_prep import readers, trees
 from wss.errors import UserError
@@ -36,7 +37,7 @@ def repair(item, text=""):
 
 
 def write(folder, items, reader=readers.read_file, **settings):
-    writer = records.Writer(str(folder), num_shards=5, **settings)
+    writer = Writer(str(folder), num_shards=5, **settings)
     writer.write_split("train", readers.SPEC, items, reader)
 
 
@@ -148,7 +149,7 @@ def test_nothing_but_broken_images(tmp_path, items):
 
 
 def test_after_many_problems_no_more_are_shown(tmp_path, items, monkeypatch, capsys):
-    monkeypatch.setattr(records, "_SHOWN_PROBLEMS", 2)
+    monkeypatch.setattr(writer, "_SHOWN_PROBLEMS", 2)
     refused(tmp_path / "out", items)
     printed = capsys.readouterr().err
     assert printed.count("is broken.\n") == 2
