@@ -1,10 +1,10 @@
-"""Converts ADE20K as of the Scene Parsing Challenge 2016: 150 classes.
+"""Converts ADE20K in the edition of the Scene Parsing Challenge 2016: 150 classes.
 
     python -m data_prep.ade20k --split train val --ade20k_dir=raw/ADEChallengeData2016
 
-writes to data/ade20k; --ade20k_dir is what ADEChallengeData2016.zip unpacks to. In its
-masks, 1 to 150 are the classes and 0 is everything else: here the classes become 0 to
-149 and the 0 is ignored. With --unlabeled the records carry no masks.
+writes to data/ade20k; --ade20k_dir is the folder in ADEChallengeData2016.zip. In its
+masks, 1 to 150 are the classes and 0 is everything else. Here the classes become 0 to
+149 and 0 is ignored. With --unlabeled the records have no masks.
 """
 
 import os
@@ -46,7 +46,7 @@ def find_items(ade20k_dir: str, split: str, unlabeled: bool) -> list[Item]:
     """Finds the files of a split.
 
     Raises:
-      UserError: the data are not there or not complete.
+      UserError: data are missing.
     """
     folder = pairing.root(ade20k_dir, [_FOLDER], "images")
     if folder is None:

@@ -9,15 +9,15 @@ from data_prep import relabel
 from wss.errors import UserError
 from wss.image_io import decoding
 
-# Files, and pictures in TIFF files, whose compression may change values.
+# Formats, and compressions of TIFF files, that may change values.
 _LOSSY = {
     **dict.fromkeys((*decoding.JPEG, "jpeg", "tiff_jpeg"), "JPEG"),
     **dict.fromkeys(("WEBP", "webp"), "WebP"),
     **{"HEIF": "HEIC", "AVIF": "AVIF"},
 }
 
-# Of a yes/no mask whose compression is lossy: what is this bright is yes. Along edges
-# some pixels lie between; if many do, it is another kind of picture.
+# In a yes/no mask with lossy compression, pixels this bright are yes. Along edges
+# some pixels are between; if many are, it is another kind of image.
 YES = 128
 _MAX_UNSURE = 0.25
 # Black and white have equal channels; compression changes them by this much, in few
@@ -39,17 +39,17 @@ def brightest_of_lossy(path: str) -> Optional[int]:
 
 
 def lossy_kind(image: Image.Image) -> Optional[str]:
-    """What may have changed the numbers of an image; None: nothing."""
+    """The lossy compression of an image; None if it is lossless."""
     return _LOSSY.get(image.format) or _LOSSY.get(image.info.get("compression"))
 
 
 def share_unsure(grey: np.ndarray) -> float:
-    """Which share of grey values, 0..255, is neither dark nor bright."""
+    """Share of grey values, 0..255, that are neither dark nor bright."""
     return float(np.mean((grey >= YES // 2) & (grey < YES + YES // 2)))
 
 
 def thresholded(image: Image.Image, path: str) -> Image.Image:
-    """A yes/no mask of 0 and 1, of one whose black and white are not exact.
+    """Turns a mask whose black and white are not exact into one of 0 and 1.
 
     Raises:
       UserError: it shows colours or many greys.
@@ -74,10 +74,10 @@ def thresholded(image: Image.Image, path: str) -> Image.Image:
 
 
 def from_values(mask: np.ndarray, path: str) -> np.ndarray:
-    """Makes 0 and 1, uint8, of the two values of a mask.
+    """Turns the two values of a mask into 0 and 1, uint8.
 
     Raises:
-      UserError: it has more.
+      UserError: it has more than two values.
     """
     values = relabel.histogram(mask)[0]
     if (values != 0).sum() > 1:

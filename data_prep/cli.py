@@ -1,4 +1,4 @@
-"""What the command lines of all readers share."""
+"""Flags that the commands share, and how a command runs."""
 
 import argparse
 import importlib
@@ -17,7 +17,7 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
     """Adds the flags about writing shards; `options` belong to --output_dir."""
     arguments.add_argument("--output_dir", metavar="DIR", **options)
     arguments.add_argument(
-        "--overwrite", action="store_true", help="replace splits that are there already"
+        "--overwrite", action="store_true", help="replace existing splits"
     )
     arguments.add_argument(
         "--skip_broken",
@@ -42,7 +42,7 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
         "--runner",
         default="",
         metavar="NAME",
-        help="write on Apache Beam instead, with this runner of its, such as "
+        help="write on Apache Beam, with this runner, such as "
         "DataflowRunner; needs: pip install -e '.[beam]'",
     )
     arguments.add_argument(
@@ -94,7 +94,7 @@ def writer(flags: argparse.Namespace, output_dir: Optional[str] = None) -> Write
 
     Args:
       flags: the parsed command line.
-      output_dir: takes the place of --output_dir.
+      output_dir: instead of --output_dir.
 
     Raises:
       UserError: options of a runner, but no runner.
@@ -113,14 +113,14 @@ def writer(flags: argparse.Namespace, output_dir: Optional[str] = None) -> Write
 
 
 def run(main: Callable[[], None], resumable: bool = True) -> None:
-    """Runs a command and ends the program; a user's mistake is one line and status 2.
+    """Runs a command and exits; a user's mistake is one line and status 2.
 
     Args:
       main: the command.
-      resumable: whether the same command goes on after an interruption.
+      resumable: whether the same command resumes after an interruption.
     """
     spec = sys.modules["__main__"].__spec__
     if main.__module__ == "__main__" and spec:
-        # Other processes and machines find what is in a module, but not in __main__.
+        # Other processes and machines can import a module, but not __main__.
         main = getattr(importlib.import_module(spec.name), main.__name__)
     sys.exit(cli.run(main, resumable=resumable))

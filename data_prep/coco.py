@@ -56,8 +56,8 @@ _VOC_NAMES = {
     "dining table": "diningtable",
     "tv": "tvmonitor",
 }
-# Images that show less of VOC's classes, in pixels, are left out of C_tr: the usual
-# bound where COCO helps VOC. PseudoSeg's own list (91937 images) was not published.
+# C_tr leaves out images that show fewer pixels of VOC's classes: the usual threshold
+# when COCO is added to VOC. PseudoSeg's own list (91937 images) was not published.
 _MIN_VOC_AREA = 1000
 _UNLABELED = ("unlabeled", "C_u")
 
@@ -66,7 +66,7 @@ class Item(NamedTuple):
     """An image file.
 
     Attributes:
-      name: the file's name without ending.
+      name: the file's name without extension.
       image: the file.
       height, width: as the annotations say, in pixels.
       outlines: the image's objects as JSON, [[class id, segmentation], ...]; None for
@@ -81,12 +81,12 @@ class Item(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What makes a split.
+    """The content of a split.
 
     Attributes:
       items: its images.
       annotations: the file that describes them; None for unlabeled images.
-      spec: its classes; None where the images do not say.
+      spec: its classes; None if unknown, for unlabeled images.
     """
 
     items: Sequence[Item]
@@ -95,7 +95,11 @@ class Found(NamedTuple):
 
 
 def load_annotations(path: str) -> Annotations:
-    """Reads an annotation file; raises UserError if that cannot be done."""
+    """Reads an annotation file.
+
+    Raises:
+      UserError: there is none, or it cannot be read.
+    """
     try:
         return coco_annotations.load(path)
     except FileNotFoundError:
@@ -114,7 +118,7 @@ def choose_spec(
     Args:
       annotations: of the images.
       classes: "coco", "voc", "own", or None: COCO's, unless the file has others.
-      output_dir: where records of the file's own classes go, if the user says so.
+      output_dir: where records of the file's own classes go; None: the default.
 
     Raises:
       UserError: too many categories of its own, or none.
@@ -167,7 +171,7 @@ def read(item: Item, annotations: Optional[str]) -> Example:
     """
     if item.outlines is None:
         return images.read_example(item.name, item.image, as_stored=True)
-    # COCO's masks are of the pixels as they lie in the file; a tool that turned the
+    # COCO's masks are of the pixels as the file stores them; a tool that turned the
     # photo upright says so by its size.
     size = (item.width, item.height)
     stored = _stored_size(item.image) or size
@@ -181,9 +185,9 @@ def read(item: Item, annotations: Optional[str]) -> Example:
 
 
 def _stored_size(path: str) -> Optional[tuple[int, int]]:
-    """(width, height) of an image as it lies in the file; None if it is broken."""
+    """(width, height) of an image as the file stores it; None if it is broken."""
     with contextlib.suppress(Exception), Image.open(path) as image:
-        return image.size  # Whoever reads it tells of what is broken.
+        return image.size  # Reading it reports what is broken.
     return None
 
 
@@ -221,7 +225,7 @@ def find_items(
     """Finds the images of a split of COCO 2017, and its annotation file if it has one.
 
     Raises:
-      UserError: the data are not there, not complete, or the split is not known.
+      UserError: data are missing, or the split is unknown.
     """
     if split not in known_splits(classes):
         raise UserError(
@@ -259,7 +263,7 @@ def _find_annotated(
     Of these, images whose objects do not cover more than `min_area` are left out.
 
     Raises:
-      UserError: images or annotations are not there.
+      UserError: images or annotations are missing.
     """
     found = pairing.find_images(image_dir)
     annotations = load_annotations(path)
@@ -315,7 +319,7 @@ def _note_empty(items: Sequence[Item]) -> None:
     if num_empty:
         print(
             f"{num_empty} of {len(items)} images show no object, and are written as "
-            "background alone. Leave those out of the export that nobody has labeled."
+            "background alone. Leave images that are not labeled yet out of the export."
         )
 
 
@@ -339,10 +343,10 @@ def _default_output(classes: str) -> str:
 
 
 def _find_all(flags: argparse.Namespace) -> dict[str, Found]:
-    """What makes each split that the command line names.
+    """The content of each split that the command line names.
 
     Raises:
-      UserError: flags that do not go together, or as of `find_items`.
+      UserError: flags that do not go together, or as in `find_items`.
     """
     if flags.annotations or not set(flags.split) <= set(_UNLABELED):
         coco_annotations.require_pycocotools()

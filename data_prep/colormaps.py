@@ -1,4 +1,4 @@
-"""Colours that stand for classes: read from a file, or those of a known data set."""
+"""Colormaps, from colours to classes: from a file, or of a known data set."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.files import text_files
 
-# What the publishers' masks show where there is no class of the data set.
+# The publishers' colours for pixels of no class.
 _VOID = {
     "voc": ((224, 224, 192),),
     "ade20k": ((0, 0, 0),),
@@ -93,7 +93,7 @@ class Colormap:
           [height, width], uint8, class ids or ignore labels.
 
         Raises:
-          UserError: a colour that stands for no class; says where it is.
+          UserError: a colour of no class; names its place.
         """
         table = np.array(self.colours)
         known = relabel.number(table[:, :3])
@@ -139,7 +139,7 @@ def load(source: str, spec: DatasetSpec) -> Colormap:
       spec: the classes.
 
     Raises:
-      UserError: no such file or data set, a line that makes no sense, a colour twice.
+      UserError: no such file or data set, a malformed line, or a colour twice.
     """
     if os.path.isfile(source):
         return _read(source, spec)
@@ -153,7 +153,7 @@ def load(source: str, spec: DatasetSpec) -> Colormap:
 
 
 def _of_dataset(known: DatasetSpec, spec: DatasetSpec) -> Colormap:
-    """The palette of a known data set, and what its publisher's masks show besides."""
+    """The palette of a known data set, and its publisher's other colours."""
     colours, ambiguous = {}, []
     for class_id, colour in enumerate(map(tuple, known.palette.tolist())):
         if colour in colours:
@@ -164,12 +164,9 @@ def _of_dataset(known: DatasetSpec, spec: DatasetSpec) -> Colormap:
     for colour in _VOID.get(known.name, ()):
         colours.setdefault(colour, spec.ignore_label)
     if known.name == "camvid":
-        from data_prep import camvid
-
-        for number, class_id in camvid.CLASS_OF_COLOUR.items():
-            ignored = class_id == known.ignore_label
-            colour = (number >> 16, number >> 8 & 255, number & 255)
-            colours.setdefault(colour, spec.ignore_label if ignored else class_id)
+        for class_id, name in enumerate(known.class_names):
+            for colour in CAMVID_COLOURS[name].values():
+                colours.setdefault(colour, class_id)
     return Colormap(
         f"the colormap '{known.name}'",
         tuple((*colour, class_id) for colour, class_id in colours.items()),

@@ -1,4 +1,4 @@
-"""Writes your own images, with masks or without: one split with each call.
+"""Converts your own images, with or without masks: one split per call.
 
     python -m data_prep.folder --images=photos --masks=masks --only_with_masks \\
         --split=labeled --class_names=classes.txt --output_dir=data/mine
@@ -8,20 +8,20 @@
         --split=tagged --class_names=classes.txt --output_dir=data/mine
 
 The mask of photos/a/b.jpg is masks/a/b.png; the image's id is `a/b`. A mask has its
-image's size and is saved without loss (PNG, TIFF, BMP, GIF). Its labels are numbers,
-that is grey values or palette indices: the class ids 0 to N-1, or the ignore label.
-Other labels, and colours, are told what they mean:
+image's size and is lossless (PNG, TIFF, BMP, GIF). Its labels are grey values or
+palette indices: the class ids 0 to N-1, or the ignore label. For other labels, and for
+colours, say what they mean:
 
     --colormap=colours.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
     --colormap=voc            the palette of a known data set
-    --binary                  yes/no masks: 255, or whatever is not 0, becomes 1; of a
-                              JPEG, what is 128 or brighter
+    --binary                  yes/no masks: every value except 0 becomes 1; in a JPEG,
+                              128 and more
     --map 7=road 20-254=ignore -9999=ignore nan=ignore
 
---class_names is a list of names, one a line, that of class 0 (the background, if there
-is one) first; or a known data set. --image_labels is for images without masks: each
-line is an image's id and the classes that it shows, between commas: `a/b,road,car`.
-Train on the result as the data set `folder`.
+--class_names is a file with one name a line, class 0 first (the background, if there is
+one); or a known data set. --image_labels is for images without masks: each line is an
+image's id and its classes, separated by commas: `a/b,road,car`. Train on the result as
+the data set `folder`.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def read(
       item: what to read.
       spec: the classes.
       labels: how the labels in the mask become class ids.
-      max_side: larger images are made smaller.
+      max_side: larger images are shrunk to it.
       image_bits: of images with more than 8 bits.
 
     Raises:
@@ -120,7 +120,7 @@ def _check(flags: argparse.Namespace) -> None:
             "a_mask.png, --image_pattern='{id}.jpg' --mask_pattern='{id}.png' for "
             "a.jpg and a.png."
         )
-        raise UserError(f"Images and masks lie in one folder, {flags.images}. {advice}")
+        raise UserError(f"Images and masks are in one folder, {flags.images}. {advice}")
 
 
 def _image_pattern(flags: argparse.Namespace) -> Pattern:
@@ -132,7 +132,7 @@ def _mask_pattern(flags: argparse.Namespace) -> Pattern:
 
 
 def _shares_folder(flags: argparse.Namespace) -> bool:
-    """Whether images and masks lie in one folder."""
+    """Whether images and masks are in one folder."""
     return bool(flags.masks) and os.path.realpath(flags.masks) == os.path.realpath(
         flags.images
     )
@@ -159,7 +159,7 @@ def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.It
 
 
 def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
-    """What decides the content of the records, besides the items."""
+    """What decides the content of the records, apart from the items."""
     options = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
     if labels.colormap:
         options["colormap"] = [list(colour) for colour in labels.colormap.colours]
@@ -179,7 +179,7 @@ def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
 def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add = arguments.add_argument
     add("--images", required=True, metavar="DIR", help="folder of the images")
-    add("--masks", metavar="DIR", help="folder of their masks, if there are any")
+    add("--masks", metavar="DIR", help="folder of their masks")
     add("--split", required=True, metavar="NAME", help="name of the split to write")
     cli.add_class_flags(arguments, required=True)
     add("--ids", metavar="FILE", help="the images to write, one id a line")
@@ -192,12 +192,16 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     _add_name_flags(arguments)
     add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
     add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
-    add("--image_labels", metavar="FILE", help="classes that images without masks show")
+    add(
+        "--image_labels",
+        metavar="FILE",
+        help="file of the classes that images without masks show",
+    )
     add(
         "--max_side",
         type=number(Count),
         metavar="N",
-        help="make larger images and their masks smaller: N pixels on the longer side",
+        help="shrink larger images and their masks: N pixels on the longer side",
     )
     add(
         "--image_bits",
@@ -217,19 +221,19 @@ def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
         "--image_suffix",
         default="",
         metavar="TEXT",
-        help="what names of images end with, before the dot; not part of their ids",
+        help="end of image names, before the extension, that is not part of the id",
     )
     add(
         "--mask_suffix",
         default="",
         metavar="TEXT",
-        help="the same for masks: _mask if that of a.jpg is a_mask.png",
+        help="the same for masks: _mask if the mask of a.jpg is a_mask.png",
     )
     add(
         "--image_pattern",
         default="",
         metavar="PATTERN",
-        help="what paths of images are like, such as 'img_{id}', instead of a suffix",
+        help="pattern of image paths, such as 'img_{id}', instead of a suffix",
     )
     add(
         "--mask_pattern",

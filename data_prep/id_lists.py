@@ -1,4 +1,4 @@
-"""Reads lists of image ids, in all the ways in which users write them."""
+"""Reads lists of image ids: as ids, file names or paths, of any operating system."""
 
 import collections
 import os
@@ -14,9 +14,9 @@ class Known(NamedTuple):
     """The images that lists may name.
 
     Attributes:
-      folder: where they lie.
+      folder: where they are.
       paths: {id: path} of all its images.
-      pattern: what their paths are like.
+      pattern: of their paths, see `Pattern`.
       kind: what they are, for messages.
     """
 
@@ -30,7 +30,7 @@ class Known(NamedTuple):
         return next((name for name in self._readings(text) if name in self.paths), "")
 
     def _readings(self, text: str) -> Iterator[str]:
-        """What a text may mean: an id, a file's name, one of another system, a path."""
+        """What a text may mean: an id, a file name, or a path."""
         yield from self._ids(text)
         inside = os.path.normpath(text.replace("\\", "/"))
         yield from self._ids(inside)
@@ -60,14 +60,14 @@ def resolve(texts: Sequence[str], source: str, known: Known) -> list[str]:
     """The ids that the texts of a list mean.
 
     Raises:
-      UserError: there is no such image, or one stands twice.
+      UserError: there is no such image, or one is listed twice.
     """
     ids = [known.find(text) for text in texts]
     refuse_missing(
         [text for text, name in zip(texts, ids) if not name],
         f"ids of {source} have no {known.kind} in {known.folder}",
-        f"An id is the path of the {known.kind} below that folder, without its ending, "
-        f"such as '{next(iter(known.paths))}'.",
+        f"An id is the path of the {known.kind} below that folder, without its "
+        f"extension, such as '{next(iter(known.paths))}'.",
     )
     refuse_repeated(ids, source)
     return ids
@@ -86,7 +86,7 @@ def read_plain(path: str) -> list[str]:
 
 
 def refuse_repeated(ids: Sequence[str], source: str) -> None:
-    """Refuses a list in which an id stands twice.
+    """Refuses a list that names an id twice.
 
     Raises:
       UserError: naming the first such id.
@@ -97,10 +97,10 @@ def refuse_repeated(ids: Sequence[str], source: str) -> None:
 
 
 def refuse_missing(missing: Sequence[str], problem: str, advice: str) -> None:
-    """Refuses to go on where files are missing.
+    """Refuses to continue if files are missing.
 
     Raises:
-      UserError: something is missing; says how many and which comes first.
+      UserError: something is missing; says how many, and the first.
     """
     if missing:
         raise UserError(

@@ -14,7 +14,7 @@ _YES_NO = ("0", "1")
 
 
 class _Row(NamedTuple):
-    """A line of the file: an image, and what is said of it."""
+    """A line of the file: an image, and the other fields."""
 
     where: str
     image: str
@@ -22,17 +22,17 @@ class _Row(NamedTuple):
 
 
 def read(path: str, spec: DatasetSpec, known: id_lists.Known) -> dict[str, list[int]]:
-    """Reads a line for each image: its id and the classes that it shows.
+    """Reads a line for each image: its id and its classes.
 
-    Between them are commas, semicolons or tabs. A table with a column for each class,
-    whose heading names the classes and whose rows hold 0 and 1, is read as well.
+    They are separated by commas, semicolons or tabs. A table with a column of 0 and 1
+    for each class, whose heading names the classes, is read too.
 
     Returns:
       {id: class ids}.
 
     Raises:
-      UserError: no such file, an image or a class that is not there, a line without
-        class, an id twice, or 0 and 1 under no heading.
+      UserError: no such file, an unknown image or class, a line without a class, an id
+        twice, or 0 and 1 without a heading.
     """
     rows = _read_rows(path, known)
     heading = None if known.find(rows[0].image) else rows[0]
@@ -137,7 +137,7 @@ def _read_classes(row: _Row, spec: DatasetSpec) -> list[int]:
         texts += [field] if whole else filter(None, map(str.strip, field.split(",")))
     class_ids = [class_names.class_of(text, spec, row.where) for text in texts]
     if len(set(class_ids)) < len(class_ids):
-        raise UserError(f"{row.where}: a class stands there twice.")
+        raise UserError(f"{row.where}: it names a class twice.")
     if spec.ignore_label in class_ids:
         raise UserError(
             f"{row.where}: '{class_names.IGNORE}' is no class that an image shows. "

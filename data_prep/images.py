@@ -22,19 +22,19 @@ def read_example(
     as_stored: bool = False,
     image_bits: Optional[int] = None,
 ) -> Example:
-    """Reads an image as `wss.image_io.reading.read` does.
+    """Reads an image with `wss.image_io.reading.read`.
 
     Args:
       name: the image's name in its data set.
       path: the file.
       mask: [height, width], uint8 class ids, of the upright image.
       class_ids: image-level labels of an image without mask.
-      max_side: if given, larger images and their masks are made smaller, so that the
-        longer side has this many pixels.
-      encoded: the content, if it is in no file; `path` then only says where it is from.
-      mask_png: the mask as a grey PNG, if it is there.
-      as_stored: do not turn the image: its mask is that of the pixels as they lie in
-        the file, as publishers' tools made it.
+      max_side: larger images and their masks are shrunk until the longer side has this
+        many pixels.
+      encoded: the content, if it is not in a file; `path` then only names its origin.
+      mask_png: the mask as a grey PNG, if there is one.
+      as_stored: do not turn the image upright: its mask belongs to the pixels as
+        stored, as publishers' tools made it.
       image_bits: of images with more than 8 bits, see `bit_depth.to_8_bits`.
 
     Raises:

@@ -6,13 +6,13 @@
         --output='splits/{}.txt'
 
 The first draws from a split that is written already, the second from a folder of masks
-(whose values are class ids). The list of ids, one a line, is what --ids of the readers
-takes. Several ratios are nested: 1/16 is part of 1/8; each is rounded up, as in the
-published splits. The same seed draws the same images.
+(whose values are class ids). The list has one id a line, as --ids expects. Several
+ratios are nested: 1/16 is part of 1/8. Counts are rounded up, as in the published
+splits. The same seed draws the same images.
 
-A draw in which a class is missing from the smallest list is thrown away and made anew;
-PseudoSeg took the same care of its 1/16 of VOC. Where 1000 draws find none, images of
-the missing classes are taken first. --min_images asks for more images of each class.
+If a class is missing from the smallest list, the draw is repeated, as PseudoSeg did for
+its 1/16 of VOC. After 1000 draws, images of the missing classes are taken first.
+--min_images sets how many images have to show each class.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Labeled(NamedTuple):
 
 
 def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
-    """Looks at the masks of a written split; images without mask are left aside.
+    """Reads the masks of a written split; images without a mask are skipped.
 
     Args:
       data_dir: folder of the shards.
@@ -97,7 +97,7 @@ def read_masks(
     ignore_label: int,
     pattern: Pattern = ANY,
 ) -> Labeled:
-    """Looks at a folder of masks; every value that occurs is a class.
+    """Reads a folder of masks; every value that occurs is a class.
 
     Args:
       mask_dir: the folder.
@@ -127,15 +127,12 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
     """Writes a list of ids.
 
     Raises:
-      UserError: another list lies there, or the file cannot be written.
+      UserError: there is another list already, or the file cannot be written.
     """
     text = "".join(f"{name}\n" for name in ids)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise UserError(
-            f"{path} cannot be written (it is no regular file). Choose another "
-            "--output."
-        )
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError("it is no regular file")
         if os.path.exists(path) and not overwrite:
             with open(path, encoding="utf-8", errors="replace") as file:
                 if file.read() != text:

@@ -1,4 +1,4 @@
-"""Reads masks of class ids, and refuses what is none."""
+"""Reads masks of class ids, and refuses other images."""
 
 import dataclasses
 from typing import Optional
@@ -24,13 +24,13 @@ _SAVE = "Save it as a grey or palette PNG whose values are class ids, from 0 on"
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """How the labels in masks become class ids: one step after the other.
+    """How the labels in masks become class ids, step by step.
 
     Attributes:
       colormap: the labels are colours, and these are their classes.
       binary: of the two values of a mask the one that is not 0 becomes 1.
       changes: (first, last, new): values first..last become new, all at once. NaN
-        stands for itself.
+        matches NaN.
     """
 
     colormap: Optional[Colormap] = None
@@ -38,7 +38,7 @@ class Labels:
     changes: tuple[tuple[float, float, int], ...] = ()
 
     def keeps(self, value: int) -> bool:
-        """Whether nothing is said about a value."""
+        """Whether a value keeps its meaning."""
         return not (
             self.colormap
             or self.binary
@@ -63,14 +63,14 @@ def read_mask(
       num_classes: number of classes, the background included.
       ignore_label: label of pixels that do not count.
       labels: what the values or colours mean, if not class ids.
-      advice: what can be done about a value that is no class.
+      advice: how to correct a value that is not a class.
 
     Returns:
       [height, width], uint8 class ids.
 
     Raises:
-      UserError: no image, not lossless, no labels that are known, or a value that is
-        neither a class nor the ignore label.
+      UserError: not an image, not lossless, unknown labels, or a value that is neither
+        a class nor the ignore label.
     """
     return read_mask_and_png(path, num_classes, ignore_label, labels, advice)[0]
 
@@ -83,10 +83,10 @@ def read_mask_and_png(
     advice: str = _ADVICE,
     colours: Optional[np.ndarray] = None,
 ) -> tuple[np.ndarray, Optional[bytes]]:
-    """Reads a mask whose file need not be encoded anew.
+    """Reads a mask, and its file if it can go into a record unchanged.
 
     Args:
-      path, num_classes, ignore_label, labels, advice: as of `read_mask`.
+      path, num_classes, ignore_label, labels, advice: see `read_mask`.
       colours: [num_classes, 3], if the publisher's masks show the classes in these.
 
     Returns:
@@ -94,7 +94,7 @@ def read_mask_and_png(
       every decoder finds just these numbers, else None.
 
     Raises:
-      UserError: as of `read_mask`; or a palette with `colours` in another order.
+      UserError: as in `read_mask`; or a palette with `colours` in another order.
     """
     encoded, image = _load(path, binary=labels.binary)
     if labels.colormap:
@@ -124,7 +124,7 @@ def to_class_ids(
     Args:
       mask: [height, width], integers or floats.
       source: the mask's file, for messages.
-      num_classes, ignore_label, labels, advice: as of `read_mask`.
+      num_classes, ignore_label, labels, advice: see `read_mask`.
 
     Returns:
       [height, width], uint8 class ids.
@@ -140,20 +140,20 @@ def to_class_ids(
 
 
 def read_values(path: str, encoded: Optional[bytes] = None) -> np.ndarray:
-    """Reads the numbers that a mask holds, whatever they mean.
+    """Reads the values of a mask, whatever they mean.
 
-    A mask in RGB whose channels are equal is a grey one. Transparency that the numbers
-    show as well is passed over.
+    RGB with equal channels is read as grey. Transparency that the values show too is
+    ignored.
 
     Args:
       path: the file.
-      encoded: the content, if it is in no file; `path` then only says where it is from.
+      encoded: the content, if it is not in a file; `path` then only names its origin.
 
     Returns:
       [height, width], integers.
 
     Raises:
-      UserError: no image, not lossless, not one number for each pixel.
+      UserError: not an image, not lossless, or more than one value per pixel.
     """
     return _whole(_values(_load(path, encoded)[1], path), path)
 
@@ -165,7 +165,7 @@ def read_colours(path: str) -> np.ndarray:
       [height, width, 3], uint8.
 
     Raises:
-      UserError: no image, not lossless, or transparency that the colours do not show.
+      UserError: not an image, not lossless, or transparency that colours do not show.
     """
     return _colours(_load(path)[1], path)
 
@@ -184,12 +184,12 @@ def check_values(
       num_classes: number of classes, the background included.
       ignore_label: label of pixels that do not count.
       source: the mask's file, for the message.
-      advice: what can be done; {value} stands for the value.
+      advice: how to correct it; {value} is replaced by the value.
 
     Raises:
       UserError: naming the source, a wrong value, its pixels and what can be done.
     """
-    # Nearly all masks are right: this takes a tenth of the time of a histogram.
+    # Nearly all masks are right, and this is ten times faster than a histogram.
     if ((mask >= 0) & (mask < num_classes) | (mask == ignore_label)).all():
         return
     values, counts = relabel.histogram(mask)
@@ -213,16 +213,16 @@ def check_values(
 def _load(
     path: str, encoded: Optional[bytes] = None, binary: bool = False
 ) -> tuple[bytes, Image.Image]:
-    """Opens a mask whose numbers or colours are as they were drawn.
+    """Opens a mask, and refuses lossy compression.
 
     Args:
       path: the file.
       encoded: the content, if it is in no file.
-      binary: take a lossy file as well, as a yes/no mask of 0 and 1.
+      binary: accept lossy compression, as a yes/no mask of 0 and 1.
 
     Returns:
-      The file's content and the picture. One that was turned, or whose numbers Pillow
-      scales, is of no format.
+      The file's content and the image. If it was turned, or Pillow scales its values,
+      the image has no format.
     """
     encoded, image = decoding.load(path, "mask", encoded)
     turn = decoding.orientation(image)
@@ -245,7 +245,7 @@ def _load(
 
 
 def _can_stay(encoded: bytes, image: Image.Image) -> bool:
-    """Whether TensorFlow decodes the file to the numbers that PIL has found."""
+    """Whether TensorFlow decodes the file to the same values as PIL."""
     return (
         (image.format, image.mode) == ("PNG", "L")
         and "transparency" not in image.info
@@ -275,7 +275,7 @@ def _values(image: Image.Image, path: str) -> np.ndarray:
 
 
 def _whole(values: np.ndarray, path: str, advice: str = _SAVE) -> np.ndarray:
-    """Makes integers of the values of a mask, where they are such."""
+    """Converts the values of a mask to integers, if they are whole numbers."""
     if values.dtype.kind == "u":
         return values
     if values.dtype.kind == "f":
@@ -306,7 +306,7 @@ def _colours(image: Image.Image, path: str) -> np.ndarray:
 
 
 def _check_alpha(pixels: np.ndarray, path: str) -> None:
-    """Refuses a mask whose labels may lie in the alpha channel, [..., 4]."""
+    """Refuses a mask whose labels may be in the alpha channel, [..., 4]."""
     alpha = pixels[..., 3].astype(np.int64)
     if alpha.min() == alpha.max():
         return
@@ -326,7 +326,7 @@ def _check_palette(
     ignore_label: int,
     path: str,
 ) -> None:
-    """Refuses a palette mask that may as well be a grey one, packed by a program.
+    """Refuses a palette mask that may be a grey mask packed by a program.
 
     Such programs number the values that occur: 0, 2, 5 becomes 0, 1, 2 with a palette
     of these greys. A palette of black and white is a yes/no mask.

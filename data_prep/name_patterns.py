@@ -1,4 +1,4 @@
-"""Proposes patterns for the names of images and masks that do not pair as they are."""
+"""Proposes patterns for names of images and masks that do not pair."""
 
 import collections
 import itertools
@@ -12,12 +12,12 @@ from wss.image_io.patterns import Pattern
 
 # The folder and the word that a name begins with.
 _BEGINNING = re.compile(r"(?:.*/)?[^\W\d_]*")
-# Words, numbers, and what stands between them.
+# Words, numbers, and separators.
 _TOKENS = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
-# Names that masks have and other pictures beside them have not.
+# Words in names of masks, and of images of masks that are not masks.
 _MASK_WORDS = re.compile("label|mask|seg|gt|annot", re.IGNORECASE)
 _NO_MASK_WORDS = re.compile("viz|vis|colo|overlay|preview", re.IGNORECASE)
-# Bounds on the work: names that are looked at, those that give patterns, patterns.
+# Limits: names to look at, names to derive patterns from, patterns.
 _MAX_NAMES = 5000
 _MAX_EXAMPLES = 40
 _MAX_TOKENS = 14
@@ -42,7 +42,7 @@ class Pairs(NamedTuple):
         return [tuple(side[name] for side in sides) for name in chosen]
 
     def flags(self) -> str:
-        """The flags that say so."""
+        """The flags for these patterns."""
         patterns = {"image": self.image_pattern, "mask": self.mask_pattern}
         return " ".join(
             f"--{kind}_pattern='{pattern}'"
@@ -76,7 +76,7 @@ def propose(image_dir: str, mask_dir: str, pairs_now: int = 0) -> str:
         if best and not _fitness(best.mask_pattern):
             # Numbers in names pair some by chance.
             best = best if 4 * len(best.ids) >= len(mask_names) else None
-    else:  # Of folders that lie in each other the inner one is not looked at twice.
+    else:  # If one folder is inside the other, do not look at it twice.
         image_names = _names(image_dir, without=mask_dir)
         mask_names = _names(mask_dir, without=image_dir)
         folders = {*_folders(image_dir), *_folders(mask_dir)}
@@ -104,7 +104,7 @@ def best_pairs(
     """The patterns that pair most images and masks; None where nothing pairs.
 
     Args:
-      image_names: paths below the folder of the images, without ending.
+      image_names: paths below the folder of the images, without extension.
       mask_names: the same of the masks.
       folders: names of the folders above: images of train/ have masks of train/.
     """
@@ -126,7 +126,7 @@ def best_pairs(
 
 
 def pairs_within(names: Sequence[str]) -> Optional[Pairs]:
-    """The same for images and masks in one folder, by the words in their names."""
+    """`best_pairs` for images and masks in one folder, by the words in their names."""
     groups: dict[bool, list[str]] = {True: [], False: []}
     for name in names:
         groups[_fitness(name) > 0].append(name)
@@ -138,7 +138,7 @@ def pairs_within(names: Sequence[str]) -> Optional[Pairs]:
 
 
 def _some_of(names: Sequence[str]) -> list[str]:
-    """As many names as are looked at: the first of each folder and beginning."""
+    """Limits the names: the first ones of each folder and beginning."""
     counts: collections.Counter[str] = collections.Counter()
     ranks = {}
     for name in names:
@@ -149,10 +149,10 @@ def _some_of(names: Sequence[str]) -> list[str]:
 
 
 def _names(folder: str, without: str = "") -> list[str]:
-    """Paths of the images in a folder, without ending; `without` another one in it."""
+    """Paths of the images in a folder, without extension, except those in `without`."""
     inner = os.path.realpath(without) if without else ""
     if inner == os.path.commonpath([inner or os.sep, os.path.realpath(folder)]):
-        inner = ""  # It lies above.
+        inner = ""  # It is above.
     stems = {
         os.path.splitext(os.path.relpath(path, folder).replace(os.sep, "/"))[0]
         for path in discovery.images_below(folder)
@@ -177,7 +177,7 @@ def _sides(names: Sequence[str]) -> list[_Side]:
 
 
 def _patterns(name: str) -> Iterator[str]:
-    """All patterns of which a name is an example."""
+    """All patterns that match a name."""
     folders = name.split("/")
     for place, part in enumerate(folders):
         tokens = _TOKENS.findall(part)[:_MAX_TOKENS]
@@ -197,10 +197,10 @@ def _patterns(name: str) -> Iterator[str]:
 
 
 def _folders(path: str) -> list[str]:
-    """The names of the folders that a path leads through."""
+    """The names of the folders in a path."""
     return [part for part in path.replace(os.sep, "/").split("/") if part.strip(".")]
 
 
 def _fitness(pattern: str) -> int:
-    """How much a pattern sounds like that of masks."""
+    """How much a pattern sounds like one of masks: -1, 0 or 1."""
     return bool(_MASK_WORDS.search(pattern)) - bool(_NO_MASK_WORDS.search(pattern))

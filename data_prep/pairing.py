@@ -13,7 +13,7 @@ from wss.image_io import decoding, discovery
 from wss.image_io.patterns import ANY, Pattern
 
 _CHECKED_PAIRS = 8
-# Of neighbours in a mask, at most this share differ.
+# At most this share of neighbouring pixels differ in a mask.
 _MOST_EDGES = 0.1
 
 
@@ -48,17 +48,17 @@ def choose_images(
     exclude_file: Optional[str] = None,
     not_pattern: Optional[Pattern] = None,
 ) -> Images:
-    """Finds the images to write, and says which files are none.
+    """Finds the images to write, and prints which other files are left out.
 
     Args:
-      folder: where they lie.
-      pattern: what their paths are like.
+      folder: where they are.
+      pattern: of their paths, see `Pattern`.
       ids_file: list of the ids to take; None: all.
       exclude_file: list of ids not to take.
-      not_pattern: what the paths of masks in the same folder are like.
+      not_pattern: of the paths of masks in the same folder.
 
     Raises:
-      UserError: no such folder or list, an id that has no image or stands twice.
+      UserError: no such folder or list, an id without an image, or an id twice.
     """
     found = discovery.scan(folder, pattern=pattern)
     paths, left_out = found.paths, found.left_out
@@ -85,17 +85,17 @@ def with_masks(
     pattern: Pattern = ANY,
     only_with_masks: bool = False,
 ) -> list[Item]:
-    """Pairs images with their masks, and says what has no partner.
+    """Pairs images with their masks, and prints which have no partner.
 
     Args:
       chosen: the images.
-      folder: where the masks lie.
-      pattern: what their paths are like.
+      folder: where the masks are.
+      pattern: of their paths, see `Pattern`.
       only_with_masks: leave out images without mask.
 
     Raises:
-      UserError: no such folder; or images without mask, unless they are left out; or
-        all are without.
+      UserError: no such folder, no mask at all, or images without a mask that are not
+        to be left out.
     """
     images_folder = chosen.known.folder
     paths, left_out = discovery.scan(folder, pattern=pattern)
@@ -125,17 +125,14 @@ def with_masks(
 def _refuse_without_masks(
     missing: Sequence[str], chosen: Images, folder: str, pattern: Pattern
 ) -> None:
-    """Refuses images without mask, and proposes how names may pair."""
+    """Refuses images without a mask, and proposes patterns that pair."""
     expected = os.path.join(folder, pattern.text.replace("{id}", missing[0]))
     if not os.path.splitext(expected)[1]:
         expected += ".png"
     advice = f"Looked for {expected}. "
     advice += name_patterns.propose(
         chosen.known.folder, folder, len(chosen.names) - len(missing)
-    ) or (
-        "If masks are called otherwise, say how with --mask_pattern, such as "
-        "'{id}_mask'."
-    )
+    ) or ("If masks have other names, give --mask_pattern, such as " "'{id}_mask'.")
     if len(missing) < len(chosen.names):
         advice += (
             " With --only_with_masks the others are written; those without can be "
@@ -171,18 +168,18 @@ def without_masks(
 
 
 def check_no_masks(folder: str, names: Sequence[str], paths: Mapping[str, str]) -> None:
-    """Refuses images without masks among which their masks lie.
+    """Refuses unlabeled images with their masks among them.
 
-    The names have to pair, and the pixels of the one but not of the other have to lie
-    in areas of one value. Looks at some pairs.
+    Their names pair, and one of each pair, but not the other, is made of areas of one
+    value. Looks at some pairs.
 
     Args:
-      folder: where they lie.
-      names: ids of the images; paths below the folder, without ending.
+      folder: where they are.
+      names: ids of the images; paths below the folder, without extension.
       paths: {id: path}.
 
     Raises:
-      UserError: there are masks; says with which flags they are taken for such.
+      UserError: there are masks; names the flags that read them.
     """
     pairs = name_patterns.pairs_within(names)
     if not pairs:
@@ -207,9 +204,9 @@ def _advice(
     names: tuple[str, str],
     paths: tuple[str, str],
 ) -> tuple[str, str]:
-    """How to write images and masks of one folder, and how the images alone."""
+    """Flags to write images with masks, and flags to write images alone."""
     image, mask = (name.split("/") for name in names)
-    if image[-1] == mask[-1]:  # They lie in two folders below.
+    if image[-1] == mask[-1]:  # They are in two subfolders.
         while image and mask and image[-1] == mask[-1]:
             image.pop(), mask.pop()
         image, mask = (os.path.join(folder, *parts) for parts in (image, mask))
@@ -224,11 +221,11 @@ def _advice(
 
 
 def _is_flat(path: str) -> bool:
-    """Whether an image shows areas of one value, as masks do."""
+    """Whether an image consists of areas of one value, as masks do."""
     try:
         _, image = decoding.load(path, "image")
     except UserError:
-        return False  # Whoever writes the records tells of it.
+        return False  # Writing the records reports it.
     if binary_masks.lossy_kind(image):
         grey = np.asarray(image.convert("L"))
         return binary_masks.share_unsure(grey) < _MOST_EDGES
@@ -240,12 +237,12 @@ def _is_flat(path: str) -> bool:
 
 
 def root(given: str, inner: Sequence[str], marker: str) -> Optional[str]:
-    """The folder that a data set unpacked to.
+    """The folder of an unpacked data set.
 
     Args:
       given: the folder that the user named, or one above.
-      inner: paths that lead from such a folder to the right one.
-      marker: what lies in the right one.
+      inner: paths from such a folder to the right one.
+      marker: a name that the right one contains.
 
     Returns:
       The folder, or None.
@@ -258,30 +255,30 @@ def root(given: str, inner: Sequence[str], marker: str) -> Optional[str]:
 
 
 def note_size(spec: DatasetSpec, split: str, found: int) -> None:
-    """Says so where a split has another number of images than its publisher's."""
+    """Prints a note if a split has another number of images than published."""
     published = spec.split_sizes.get(split, found)
     if found != published:
-        print(f"{split}: {found} images are there, published are {published}.")
+        print(f"{split}: found {found} images; published are {published}.")
 
 
-def find_images(folder: str, ending: str = "") -> dict[str, str]:
-    """Finds images, {id: path}, and says which other files lie among them.
+def find_images(folder: str, suffix: str = "") -> dict[str, str]:
+    """Finds images, {id: path}, and prints which other files are left out.
 
     Args:
-      folder: where to look; also in folders below.
-      ending: what the names of the images end with, before the dot.
+      folder: where to look, with its subfolders.
+      suffix: what the names of the images end with, before the extension.
 
     Raises:
       UserError: no folder, no image in it, or two with one id.
     """
-    found = discovery.scan(folder, ending)
+    found = discovery.scan(folder, suffix)
     if found.left_out:
         print(discovery.describe_left_out(folder, found.left_out))
     return found.paths
 
 
 def note_lonely(masks: Collection[str], names: Collection[str], folder: str) -> None:
-    """Says so where masks lie in a folder whose images are not there."""
+    """Prints a note if masks have no image."""
     lonely = sorted(set(masks) - set(names))
     if lonely:
         print(

@@ -1,4 +1,4 @@
-"""A publisher's labels -> class ids."""
+"""Labels in masks -> class ids: a publisher's, or those that --map changes."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ from data_prep import class_names
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
-# A label in --map; what stands for "nothing is known" may be negative or no number.
+# A label in --map; "no data" is often negative or not a number.
 _NUMBER = r"nan|-?inf|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 
 
@@ -22,7 +22,7 @@ def look_up(
     source: str,
     show: Callable[[int], str] = "the value {}".format,
 ) -> np.ndarray:
-    """Replaces each value by its class id.
+    """Replaces each value with its class id.
 
     Args:
       values: [height, width], integers.
@@ -52,7 +52,7 @@ def look_up(
 
 
 def number(colours: np.ndarray) -> np.ndarray:
-    """Numbers of colours [..., 3], 0..255: [...], int32."""
+    """Packs colours [..., 3], 0..255, into one number each: [...], int32."""
     red, green, blue = np.moveaxis(np.asarray(colours, np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 
@@ -63,7 +63,7 @@ def colour(number_of: int) -> str:
 
 
 def histogram(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values that occur, in order, and how often."""
+    """The values that occur, in order, and their counts."""
     if mask.dtype in (np.uint8, np.uint16):
         counts = np.bincount(mask.ravel())
         values = np.flatnonzero(counts)
@@ -88,15 +88,15 @@ def parse_changes(
     spec: DatasetSpec,
     before: Sequence[tuple[float, float, int]] = (),
 ) -> tuple[tuple[float, float, int], ...]:
-    """Reads changes of labels, `OLD=NEW` or `FIRST-LAST=NEW`, as of `masks.Labels`.
+    """Reads changes of labels, `OLD=NEW` or `FIRST-LAST=NEW`, for `masks.Labels`.
 
     Args:
       texts: what the user wrote.
       spec: the classes.
-      before: changes of labels that must not have another meaning here.
+      before: changes that already hold, and must not be changed again.
 
     Raises:
-      UserError: a text of another kind, a class that is not there, a label twice.
+      UserError: a malformed text, an unknown class, or a label twice.
     """
     changes = []
     for text in texts:
@@ -109,7 +109,7 @@ def parse_changes(
                 "20-254=ignore, -9999=ignore or nan=ignore."
             )
         if any(_overlap((first, last), change) for change in [*before, *changes]):
-            raise UserError(f"--map {text}: this label has another meaning before.")
+            raise UserError(f"--map {text}: this label already has another meaning.")
         new = class_names.class_of(match[3], spec, f"--map {text}")
         changes.append((first, last, new))
     return tuple(changes)

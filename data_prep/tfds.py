@@ -7,13 +7,13 @@
         --num_classes=34 --split=val --output_dir=data/cityscapes34
 
 --builder is a name of the catalog, https://www.tensorflow.org/datasets/catalog, or the
-folder of a prepared data set; what is not prepared yet is downloaded and prepared.
---image and --mask name its features; where there is only one that fits, it is found
-without. Class names come from the mask's feature, if it has them, or --class_names. Its
-labels have to be class ids, 0 to N-1, or the ignore label, or --offset and --map say
-what they become. Train on the result as the data set `folder`.
+folder of a prepared data set; others are downloaded and prepared. --image and --mask
+name its features; if only one fits, it is found. Class names come from --class_names or
+from the mask's feature. Its labels have to be class ids, 0 to N-1, or the ignore label;
+for others, --offset and --map say what they become. Train on the result as the data set
+`folder`.
 
-Every reading process loads TensorFlow: where memory is short, take fewer --workers.
+Every worker loads TensorFlow: if memory is short, use fewer --workers.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError, first_line
 from wss.settings import Range
 
-# Features that hold an image's name, by name: the first one that is there is taken.
+# Features that may hold an image's name; the first that exists is used.
 _NAMES = ("file_name", "filename", "image/filename", "image_id")
 _CHECKED_BINARIES = 32
 _ADVICE = (
@@ -108,11 +108,11 @@ def _encode(image: np.ndarray, where: str) -> bytes:
 
 
 def prepare(name: str, tfds_dir: Optional[str]) -> Any:
-    """Finds a builder, and downloads and prepares its data if need be.
+    """Finds a builder, and downloads and prepares its data if necessary.
 
     Args:
-      name: of the catalog, with configuration and version if need be, or a folder.
-      tfds_dir: where prepared data sets lie; None: where TensorFlow Datasets has them.
+      name: of the catalog, with optional configuration and version; or a folder.
+      tfds_dir: folder of prepared data sets; None: TensorFlow Datasets' default.
 
     Raises:
       UserError: there is no such data set, or it cannot be prepared.
@@ -189,7 +189,7 @@ def _choose(
 
 
 def find_items(builder: Any, builder_split: str) -> list[Item]:
-    """The examples of a split, in the order in which they lie in its files.
+    """The examples of a split, in the order of its files.
 
     Args:
       builder: of a prepared data set.
@@ -218,7 +218,7 @@ def find_items(builder: Any, builder_split: str) -> list[Item]:
 
 
 def _content(builder: Any, builder_split: str) -> str:
-    """Changes where the files of a split were prepared anew with other content."""
+    """Digest of a split's files, to notice that they were prepared again."""
     paths = map(str, builder.info.splits[builder_split].filepaths)
     return fingerprints.joined(map(fingerprints.of_file, dict.fromkeys(paths)))
 
@@ -252,7 +252,7 @@ def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetS
       names: those of the mask's feature, if it has any.
 
     Raises:
-      UserError: nobody names the classes, or there are too many or too few.
+      UserError: the classes are not named, or too many or too few.
     """
     given = (flags.num_classes, flags.class_names)
     if given != (None, None):
@@ -273,7 +273,7 @@ def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
     Raises:
       UserError: a mistake in --map.
     """
-    first = -flags.offset  # What lies below becomes the ignore label.
+    first = -flags.offset  # Labels below become the ignore label.
     changes = [(0, first - 1, spec.ignore_label)] if first else []
     changes += [(first + i, first + i, i) for i in range(spec.num_classes) if first]
     changes += relabel.parse_changes(flags.map, spec, changes)

@@ -13,15 +13,15 @@ import numpy as np
 
 from wss.errors import UserError, first_line
 
-# Examples that reading passes over rather than begin anew further on.
+# Up to this many examples are skipped by reading them, instead of opening again.
 _FAR = 500
 _READERS = threading.local()
-# What TensorFlow has to take down after Python's own end complains on the console.
+# TensorFlow complains on the console if it has to clean up after Python's end.
 atexit.register(_READERS.__dict__.clear)
 
 
 class Source(NamedTuple):
-    """Where a prepared data set lies, and which of its features count.
+    """A prepared data set, and its features that are read.
 
     Attributes:
       folder: of the version, with its shards.
@@ -72,8 +72,8 @@ class Feature(NamedTuple):
 class Reader:
     """Reads examples by their index; quickly where indices grow in small steps.
 
-    The examples come in the order in which they lie in the data set's files. Images
-    are not decoded, so that passing over some costs little.
+    The examples come in the order of the data set's files. Images are not decoded, so
+    that skipping some costs little.
     """
 
     def __init__(self, source: Source):
@@ -128,7 +128,7 @@ class Reader:
 
 
 def _read_config() -> Any:
-    """One example after the other, in one order, with one thread."""
+    """Reads examples one by one, in a fixed order, with one thread."""
     import tensorflow as tf
 
     options = tf.data.Options()

@@ -6,11 +6,11 @@
 writes the splits to data/voc. Known are the published lists (python -c "import
 data_prep.splits as s; print(s.names('voc'))"), among them `train` (1464), `train_aug`
 (10582), `V_9k` (train_aug without train), `1-8_rest` (train_aug without `1-8`) and
-`val` (1449), and whatever lies in ImageSets/Segmentation. Masks come from
+`val` (1449), and the lists in ImageSets/Segmentation. Masks come from
 SegmentationClass; for images without one there, from SegmentationClassAug/*.png beside
-it or from SBD's cls/*.mat. With --unlabeled the records carry no
-masks, and SBD is not needed. Both folders may also be given by one above them, as the
-archives unpack: --voc_dir=raw --sbd_dir=raw.
+it or from SBD's cls/*.mat. With --unlabeled the records have no
+masks, and SBD is not needed. Both flags also accept a folder above, where the
+archives were unpacked: --voc_dir=raw --sbd_dir=raw.
 """
 
 import os
@@ -58,7 +58,7 @@ def find_items(
     """Finds the files of a split.
 
     Raises:
-      UserError: the data are not there, not complete, or the split is not known.
+      UserError: data are missing, or the split is unknown.
     """
     voc_dir, sbd_dir = _find_roots(voc_dir, sbd_dir)
     names = _names(voc_dir, split)
@@ -69,7 +69,7 @@ def find_items(
     if os.path.exists(_list_path(voc_dir, split)):
         advice += (
             f" The list {_list_path(voc_dir, split)} is of ids: file names without "
-            "folder and ending, one a line."
+            "folder and extension, one a line."
         )
     id_lists.refuse_missing(
         [name for name in names if not os.path.exists(image_paths[name])],
@@ -90,10 +90,10 @@ def find_items(
 
 
 def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str]]:
-    """The folders with JPEGImages and with cls, which may lie below the given ones.
+    """The folders with JPEGImages and with cls, which may be below the given ones.
 
     Raises:
-      UserError: they are not there.
+      UserError: they are missing.
     """
     found = pairing.root(voc_dir, ("VOC2012", "VOCdevkit/VOC2012"), "JPEGImages")
     if found is None:

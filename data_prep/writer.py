@@ -1,10 +1,10 @@
 """The one writer of records: every reader hands its examples to a `Writer`.
 
 A split is a list of items and a function that reads one of them. The writer reads on
-all cores, or on Apache Beam, and shows its split only when it is whole; a run that was
-killed goes on where it stopped. The content of a shard depends on nothing but the
-items. Broken images are all told, and either stop the split or are left out of it and
-noted: every item is accounted for.
+all cores, or on Apache Beam, and publishes a split only when it is complete; a killed
+run resumes where it stopped. The content of a shard depends on the items alone. All
+broken images are reported, and either stop the split or are left out and noted: every
+item is accounted for.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from data_prep.writing.examples import Example
 from wss.data.datasets import manifest as manifests
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.files import atomic
 
 if TYPE_CHECKING:
     from data_prep.writing import shards
@@ -47,11 +48,11 @@ class Writer:
 
     Attributes:
       output_dir: folder of the data set's shards.
-      overwrite: replace a split that is there already. Without it, a split that the
-        same items and options made before is left as it is.
+      overwrite: replace an existing split. Without it, a split that was made from the
+        same items and options is left as it is.
       workers: number of processes; 0: one for each core.
       num_shards: of each split; None: one for every 1000 images.
-      skip_broken: write a split without its broken images, instead of not at all.
+      skip_broken: write a split without its broken images, instead of refusing it.
       runner: name of an Apache Beam runner; empty: this machine's processes.
       runner_options: options of the Beam pipeline, such as "project=mine".
     """
@@ -79,19 +80,19 @@ class Writer:
           split: name of the split, the beginning of its shards' names.
           spec: the data set's classes, for the manifest.
           items: what to write, in the order of the records: tuples of strings and
-            numbers. A field that is the path of a file is watched: once the file
-            changes, what was made of it before is not taken for the same.
-          read: makes the example of an item. It runs in other processes: a function of
-            a module, or a `functools.partial` of one.
-          options: whatever else decides the content (JSON), noted in the manifest.
+            numbers. If a field is the path of a file, a later change of the file is
+            noticed.
+          read: makes the example of an item. It runs in other processes: a function at
+            module level, or a `functools.partial` of one.
+          options: everything else that decides the content (JSON), for the manifest.
 
         Raises:
-          UserError: nothing to write; broken images; the split is there already with
-            other content, or files that it was made from have changed; the folder
-            holds a data set of other classes; or the disk is full.
+          UserError: nothing to write; broken images; the split exists with other
+            content, or its source files have changed; the folder holds a data set of
+            other classes; or the disk is full.
         """
         count = self._check(split, len(items))
-        # Only now: neither mistakes nor the processes that read wait for TensorFlow.
+        # Imported late: neither mistakes nor workers wait for TensorFlow.
         from data_prep.writing import shards
 
         plan = _digest(items, options, count)
@@ -132,7 +133,7 @@ class Writer:
             return min(-(-num_items // _EXAMPLES_PER_SHARD), MAX_SHARDS)
         if not 1 <= self.num_shards <= min(num_items, MAX_SHARDS):
             raise UserError(
-                f"--num_shards must lie between 1 and {min(num_items, MAX_SHARDS)}: "
+                f"--num_shards must be between 1 and {min(num_items, MAX_SHARDS)}: "
                 f"the split '{split}' has {num_items} images."
             )
         return self.num_shards
@@ -144,10 +145,10 @@ class Writer:
         known: Optional[dict[str, Any]],
         items: Sequence[Item],
     ) -> bool:
-        """Whether the same run ended before.
+        """Whether an earlier run already wrote this split.
 
         Raises:
-          UserError: another one did, or from other files, and must not be overwritten.
+          UserError: it did so from other items or files, and overwrite is not set.
         """
         if self.overwrite or parts.can_continue(plan) and not known:
             return False
@@ -170,13 +171,13 @@ class Writer:
     def _refuse_changed(
         self, parts: "shards.Split", items: Sequence[Item], known: dict[str, Any]
     ) -> None:
-        """Refuses to keep records whose images or masks have changed since."""
+        """Refuses to keep records whose source files have changed."""
         sources = known.get("sources")
         if not sources:
             print(
                 f"{parts.name}: an earlier version wrote this split and did not note "
-                "its files, so nobody can tell whether they have changed since. If you "
-                "have edited any, add --overwrite."
+                "its files, so changes since then cannot be noticed. If you have "
+                "edited any, add --overwrite."
             )
             return
         if not parts.have_changed(items, sources, self.workers):
@@ -195,8 +196,8 @@ class Writer:
         items: Sequence[Item],
         read: Callable[[Item], Example],
     ) -> None:
-        """Writes the shards that are not there yet, and tells what is broken."""
-        tell = _Teller()
+        """Writes the missing shards, and reports what is broken."""
+        report = _ProblemPrinter()
         missing, num_kept = [], 0
         for shard in parts.divide(items):
             note = shard.kept(read)
@@ -205,7 +206,7 @@ class Writer:
                 continue
             num_kept += len(shard.items)
             for problem in note["problems"]:
-                tell(problem["reason"])
+                report(problem["reason"])
         if self.runner:
             from data_prep.writing import beam
 
@@ -216,7 +217,7 @@ class Writer:
             )
             for shard in missing:
                 for problem in shard.note()["problems"]:
-                    tell(problem["reason"])
+                    report(problem["reason"])
             return
         results = processes.in_order(
             functools.partial(processes.attempt, read=read),
@@ -226,12 +227,12 @@ class Writer:
         with contextlib.closing(results), tqdm(
             desc=parts.name, unit=" images", total=len(items), initial=num_kept
         ) as progress:
-            results = _watch(results, progress, tell)
+            results = _watch(results, progress, report)
             for shard in missing:
                 shard.write(itertools.islice(results, len(shard.items)))
 
     def _refuse_broken(self, parts: "shards.Split", num_items: int) -> None:
-        """Stops where images are broken that were not to be skipped."""
+        """Refuses broken images, unless they are to be skipped."""
         written, broken, first = 0, 0, []
         for note in parts.notes():
             written += note["examples"]
@@ -255,9 +256,7 @@ class Writer:
     def _note(
         self, spec: DatasetSpec, split: str, entry: Optional[dict[str, Any]]
     ) -> None:
-        """Puts a split into the manifest, or takes it out."""
-        from wss.files import atomic
-
+        """Adds a split to the manifest, or removes it."""
         # Read again: another split may have been written at the same time.
         manifest = _manifest(self.output_dir, spec)
         known = manifest["splits"].pop(split, None)
@@ -268,8 +267,8 @@ class Writer:
             atomic.write_text(manifests.path(self.output_dir), text)
 
 
-class _Teller:
-    """Prints what is broken, above the progress bar; after many, no more."""
+class _ProblemPrinter:
+    """Prints problems above the progress bar, up to a limit."""
 
     def __init__(self):
         self._count = 0
@@ -279,21 +278,21 @@ class _Teller:
         if self._count <= _SHOWN_PROBLEMS:
             tqdm.write(f"broken: {problem}", file=sys.stderr)
         elif self._count == _SHOWN_PROBLEMS + 1:
-            tqdm.write("broken: more, which are told at the end.", file=sys.stderr)
+            tqdm.write("broken: more, see the end.", file=sys.stderr)
 
 
 def _watch(
-    results: Iterable[processes.Result], progress: tqdm, tell: Callable[[str], None]
+    results: Iterable[processes.Result], progress: tqdm, report: Callable[[str], None]
 ) -> Iterator[processes.Result]:
     for result in results:
         if result.problem:
-            tell(result.problem)
+            report(result.problem)
         progress.update()
         yield result
 
 
 def _summary(entry: dict[str, Any], written: str = "") -> str:
-    """What was written, in a line that accounts for every item."""
+    """One line that accounts for every item."""
     return (
         f"{_number(entry['examples'], 'image')}{written} ({entry['with_masks']} with "
         f"masks), {len(entry.get('skipped', ()))} skipped, "
@@ -329,7 +328,7 @@ def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:
 def _digest(
     items: Sequence[Item], options: Optional[dict[str, Any]], num_shards: int
 ) -> str:
-    """A number for all that decides what is written."""
+    """Digest of everything that decides what is written."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(json.dumps(str(item)).encode())

@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclasses.dataclass
 class Split:
-    """A split, what was read of it and what was found. All findings are sentences.
+    """A split and what was found in it, as sentences.
 
     Attributes:
       name: the split.
@@ -34,7 +34,7 @@ class Split:
       problems: what is wrong with the split.
       record_problems: what is wrong with single records, the first ones only.
       num_problems: how many problems there are in all.
-      notes: what may be meant so.
+      notes: what may be intended.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Split:
         return reading.decode(*self._place(index), self.tally.spec.ignore_label)
 
     def describe(self, index: int) -> str:
-        """Where a record lies, by its number in the split."""
+        """Shard and number of a record, by its number in the split."""
         shard, number = self._place(index)
         return f"{shard.name}, record {number}"
 
@@ -109,8 +109,8 @@ def overlaps(splits: Sequence[Split]) -> Iterator[str]:
                 yield (
                     f"{len(indices)} of {test.tally.images} images of '{test.name}' "
                     f"are in '{train.name}' too, the first is "
-                    f"{test.describe(indices[0])}: after a training on "
-                    f"'{train.name}' the evaluation flatters."
+                    f"{test.describe(indices[0])}: after training on "
+                    f"'{train.name}' the evaluation is too optimistic."
                 )
 
 
@@ -169,7 +169,7 @@ def _sha256(path: str) -> str:
 
 
 def _namesakes(split: Split, max_problems: int) -> Iterator[str]:
-    """Records that have the name of another."""
+    """Records with the same name as another."""
     pairs = repeated(split.tally.names)
     for first, other in pairs[:max_problems]:
         name = split.decode(other)["name"].decode(errors="replace")
@@ -182,7 +182,7 @@ def _namesakes(split: Split, max_problems: int) -> Iterator[str]:
 
 
 def _differences(split: Split, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Where the manifest says something else than the records."""
+    """Where manifest and records differ."""
     tally = split.tally
     found = {"examples": tally.images + tally.broken, "shards": len(split.shards)}
     if not tally.broken:

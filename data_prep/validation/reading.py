@@ -61,7 +61,7 @@ class Shard:
 
 
 class Record(NamedTuple):
-    """What is known of a good record.
+    """A good record.
 
     Attributes:
       shard: number of its shard in the split.
@@ -214,17 +214,17 @@ def decode(shard: Shard, number: int, ignore_label: int) -> dict[str, np.ndarray
 
 
 def hide_gpus() -> None:
-    """Keeps TensorFlow away from GPUs, whose memory a training may need."""
+    """Keeps TensorFlow off the GPUs, whose memory a training run may need."""
     try:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
-        pass  # They are in use by this process already.
+        pass  # This process uses them already.
 
 
 def _examine(
     place: dict[str, tf.Tensor], paths: tf.Tensor, names: tf.Tensor, ignore_label: int
 ) -> dict[str, tf.Tensor]:
-    """Reads and decodes one record and counts what it shows."""
+    """Reads and decodes one record, and counts the pixels of its mask."""
     where = tf.strings.join(
         [names[place["shard"]], ", record ", tf.strings.as_string(place["number"])]
     )

@@ -1,4 +1,4 @@
-"""Counts what the records of a split hold, and says what is wrong with them."""
+"""Statistics of the records of a split, and what is wrong with them."""
 
 import array
 import collections
@@ -17,7 +17,7 @@ _DARK = 64
 
 
 class Tally:
-    """The records of one split. Per image it keeps 16 bytes, whatever the images hold.
+    """Statistics of the records of one split. It keeps 16 bytes per image.
 
     Attributes:
       spec: the data set's classes.
@@ -49,7 +49,7 @@ class Tally:
     def add(
         self, result: Union[reading.Record, reading.Broken], shard: str
     ) -> Iterator[str]:
-        """Counts the next record; yields what is wrong with it, in sentences.
+        """Counts the next record; yields its problems, in sentences.
 
         Args:
           result: the record.
@@ -110,7 +110,7 @@ class Tally:
             )
 
     def notes(self) -> Iterator[str]:
-        """What may be meant so, but need not be, in sentences."""
+        """What may be intended, but need not be, in sentences."""
         classes = self.pixels[: self.spec.num_classes]
         seen = np.flatnonzero(classes)
         if len(seen) == 1 and len(classes) > 1:
@@ -143,7 +143,7 @@ class Tally:
             yield f"{copies} images are copies of others in the split."
 
     def choose(self, count: int) -> list[int]:
-        """Chooses records worth a look, by number in the split.
+        """Chooses records for the contact sheet, by number in the split.
 
         First those that show most of a class, the rarest classes first, then records
         from all over the split.
@@ -207,7 +207,7 @@ def listed(words: Iterable[str]) -> str:
 
 
 def repeated(fingerprints: Sequence[int]) -> list[tuple[int, int]]:
-    """Finds what occurs again: (index of the first, index of the other) for each."""
+    """Finds repeated values: (index of the first, index of the other) for each."""
     values = np.array(fingerprints, np.int64)
     order = np.argsort(values, kind="stable")
     values = values[order]
@@ -219,7 +219,7 @@ def repeated(fingerprints: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def shared(some: Sequence[int], others: Sequence[int]) -> np.ndarray:
-    """Indices into `some` of what occurs in `others` too, int64."""
+    """Indices into `some` of values that are also in `others`, int64."""
     values = np.array(some, np.int64)
     return np.flatnonzero(np.isin(values, others) & (values != _NO_FINGERPRINT))
 

@@ -7,22 +7,22 @@ from wss.errors import UserError
 
 
 def run(runner: str, options: Sequence[str], jobs: Sequence[str]) -> None:
-    """Runs jobs on a Beam runner and waits for their end.
+    """Runs jobs on a Beam runner and waits until they end.
 
     Args:
-      runner: Beam's name of it, such as DirectRunner or DataflowRunner.
+      runner: Beam's name, such as DirectRunner or DataflowRunner.
       options: of the pipeline, such as "project=mine".
-      jobs: paths of what `shards.save_job` saved; all machines must see them.
+      jobs: paths from `Shard.save_job`; all machines must see them.
 
     Raises:
-      UserError: Apache Beam is not installed, or knows no such runner.
+      UserError: Apache Beam is not installed, or has no such runner.
     """
     try:
-        import apache_beam as beam  # Optional: one machine does without it.
+        import apache_beam as beam  # Optional: one machine does not need it.
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise UserError(
-            # By itself it would bring a protobuf that TensorFlow does not know.
+            # Alone it would install a protobuf that TensorFlow does not support.
             f"--runner={runner} needs Apache Beam: pip install -e '.[beam]'. Without "
             "--runner all cores of this machine are used."
         ) from error
@@ -36,7 +36,7 @@ def run(runner: str, options: Sequence[str], jobs: Sequence[str]) -> None:
     _ = (
         pipeline
         | beam.Create(list(jobs))
-        | beam.Reshuffle()  # Else the jobs may stay together, on one machine.
+        | beam.Reshuffle()  # Otherwise one machine may get all jobs.
         | beam.Map(shards.run_job)
     )
     pipeline.run().wait_until_finish()

@@ -1,9 +1,8 @@
-"""Reads the items of a split: in this process, or in as many as there are cores.
+"""Reads the items of a split: in this process, or in one process per core.
 
-Whatever becomes of an item is a `Result`, so that one broken file stops nobody. The
-processes are started afresh (no copies of this one, which runs TensorFlow's threads)
-and load what reading needs, not TensorFlow. Their results come in the order of the
-items, and only a few are ever waiting.
+Each item gives a `Result`, even a broken one. Worker processes are spawned, not forked
+(this process runs TensorFlow's threads), and do not load TensorFlow. Their results come
+in the order of the items, and only a few are waiting at any time.
 """
 
 import collections
@@ -29,11 +28,11 @@ from wss.errors import UserError
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-# Processes take half a second to start. What they are to make is worth it if it would
-# take this long here, as is known after the first items: that much of it is made here.
+# Processes take half a second to start. That pays if the rest would take this long
+# here, as estimated from the first items, which are made here.
 _WORTH_SECONDS = 2.0
 _TRIAL_SECONDS = 0.2
-# Items that go to a process together, and such chunks in flight for each process.
+# Items per chunk, and chunks in flight per process.
 _CHUNK = 4
 _CHUNKS_IN_FLIGHT = 3
 # What Windows can wait for.
@@ -41,14 +40,14 @@ _MAX_WORKERS = 61 if sys.platform == "win32" else 1024
 
 
 class Result(NamedTuple):
-    """What became of an item.
+    """The result of reading an item.
 
     Attributes:
       name: the item's name.
       record: the serialized example; empty if the item is broken.
       has_mask: whether the record has a mask.
       problem: what is broken, or empty.
-      sources: of the item's files, as they were before they were read.
+      sources: fingerprint of the item's files before they were read.
     """
 
     name: str
@@ -59,12 +58,12 @@ class Result(NamedTuple):
 
 
 def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
-    """Makes the record of an item; a broken one gives a result as well."""
+    """Makes the record of an item; a broken one gives a result too."""
     sources = fingerprints.of(item)
     name = str(getattr(item, "name", item))
     try:
         with warnings.catch_warnings():
-            # Of decoders, about what they can cope with.
+            # From decoders, about files that they can read.
             warnings.simplefilter("ignore")
             example = read(item)
         return Result(name, serialize(example), example.mask is not None, "", sources)
@@ -84,11 +83,11 @@ def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
 def in_order(
     make: Callable[[Item], Made], items: Sequence[Item], workers: int = 0
 ) -> Iterator[Made]:
-    """Makes something of every item, in parallel where that pays.
+    """Applies a function to every item, in parallel if that pays.
 
     Args:
-      make: a function that can be pickled, and so can what it makes.
-      items: what it is called with.
+      make: a function that can be pickled, as can its results.
+      items: its arguments.
       workers: number of processes; 0: one for each core.
 
     Yields:
@@ -123,9 +122,9 @@ def _in_processes(
         yield from _stream(pool, items, _CHUNKS_IN_FLIGHT * workers)
     except BrokenProcessPool as error:
         raise UserError(
-            "A worker process ended by itself, most likely because the memory is full. "
-            f"Run the same command again with fewer --workers than {workers}; with "
-            "--workers=1 any other cause shows itself."
+            "A worker process died, most likely because the memory is full. Run the "
+            f"same command again with fewer --workers than {workers}; with "
+            "--workers=1 any other cause becomes visible."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -134,7 +133,7 @@ def _in_processes(
 def _stream(
     pool: concurrent.futures.Executor, items: Sequence[Item], in_flight: int
 ) -> Iterator[Any]:
-    """Results in order; never more than `in_flight` chunks are on their way."""
+    """Results in order; at most `in_flight` chunks are in progress."""
     waiting = collections.deque()
     for start in range(0, len(items), _CHUNK):
         with _no_interrupts():
@@ -147,7 +146,7 @@ def _stream(
 
 @contextlib.contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Processes that start here never see Ctrl-C: the one who started them does."""
+    """Blocks Ctrl-C in processes that start here; this process handles it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

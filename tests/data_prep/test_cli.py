@@ -33,7 +33,6 @@ def test_help_shows_an_example(monkeypatch, capsys, module):
         ("cityscapes", ("--split=cps_1-8", "--cityscapes_dir=nowhere")),
         ("ade20k", ("--split=train", "--ade20k_dir=nowhere")),
         ("camvid", ("--split=train", "--camvid_dir=nowhere")),
-        ("shapes", ("--size=1", "--output_dir=nowhere")),
         (
             "folder",
             ("--images=no", "--split=a", "--num_classes=2", "--output_dir=nowhere"),

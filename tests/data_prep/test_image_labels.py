@@ -42,7 +42,7 @@ def test_labels_that_are_understood(tmp_path, text, expected):
     [
         ("a,1,0,1\nb,0,0,1", "may be a table.*'image,background,road,water, deep'"),
         ("a,0,1\nb,0,1", "may be a table with a column of 0 and 1 for each class"),
-        ("a,1,0,1\nb,2", "line 1: a class stands there twice"),
+        ("a,1,0,1\nb,2", "line 1: it names a class twice"),
         ("file,label\na,road", "line 1: 'file' is the id of no image.*remove the line"),
         (
             "file,sky,road\na,1,0",

@@ -194,8 +194,11 @@ def test_slices(monkeypatch, tmp_path, prepared):
             "no feature 'mask'. Name one with --mask: .*below/named .LabeledImage",
         ),
         (("--image=image", "--mask=trimap"), "Add --num_classes=N, or --class_names"),
-        (("--image=image", "--map", "0=1", "0=2"), "another meaning before"),
-        (("--image=image", "--offset=-1", "--map", "2=0"), "another meaning before"),
+        (("--image=image", "--map", "0=1", "0=2"), "already has another meaning"),
+        (
+            ("--image=image", "--offset=-1", "--map", "2=0"),
+            "already has another meaning",
+        ),
         (
             ("--image=image", "--mask=yes_no", "--num_classes=2"),
             "'yes_no' hold only 0 and 255.*--map 255=1",

@@ -327,8 +327,8 @@ def test_what_is_only_noted(monkeypatch, capsys, tmp_path):
         "meant as class 1?",
         "1 images are copies of others in the split.",
         "2 of 3 images of 'val' are in 'train' too, the first is "
-        "val-00000-of-00001.tfrecord, record 0: after a training on 'train' the "
-        "evaluation flatters.",
+        "val-00000-of-00001.tfrecord, record 0: after training on 'train' the "
+        "evaluation is too optimistic.",
         ".extra.partial is an unfinished conversion of the split 'extra': run its "
         "command again, it goes on from there; or remove the folder.",
     ):

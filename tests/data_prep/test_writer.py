@@ -122,8 +122,8 @@ def test_the_number_of_shards_can_be_chosen(tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"num_shards": 0}, "--num_shards must lie between 1 and 5: .* 5 images"),
-        ({"num_shards": 6}, "--num_shards must lie between 1 and 5"),
+        ({"num_shards": 0}, "--num_shards must be between 1 and 5: .* 5 images"),
+        ({"num_shards": 6}, "--num_shards must be between 1 and 5"),
     ],
 )
 def test_numbers_out_of_range(tmp_path, settings, message):

@@ -64,7 +64,7 @@ def test_only_few_results_wait(at_once, tmp_path):
 
 
 def test_a_dead_process_is_told(at_once):
-    with pytest.raises(UserError, match="worker process ended by itself.*--workers=1"):
+    with pytest.raises(UserError, match="worker process died.*--workers=1"):
         list(processes.in_order(readers.die, range(20), workers=2))
 
 
