@@ -94,22 +94,6 @@ class Found(NamedTuple):
     spec: Optional[DatasetSpec]
 
 
-def load_annotations(path: str) -> Annotations:
-    """Reads an annotation file.
-
-    Raises:
-      UserError: there is none, or it cannot be read.
-    """
-    try:
-        return coco_annotations.load(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no {path}. Download annotations_trainval2017.zip from "
-            "https://cocodataset.org/#download and unpack it in --coco_dir; or name "
-            "the file of another tool with --annotations, its images with --images."
-        ) from None
-
-
 def choose_spec(
     annotations: Annotations, classes: Optional[str], output_dir: Optional[str]
 ) -> DatasetSpec:
@@ -266,7 +250,7 @@ def _find_annotated(
       UserError: images or annotations are missing.
     """
     found = pairing.find_images(image_dir)
-    annotations = load_annotations(path)
+    annotations = coco_annotations.load(path)
     spec = choose_spec(annotations, classes, output_dir)
     class_ids = class_ids_of(annotations, spec)
     files, missing = coco_annotations.find_files(annotations, found)

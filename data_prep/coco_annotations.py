@@ -114,8 +114,7 @@ def load(path: str) -> Annotations:
       path: such as instances_train2017.json.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      UserError: it holds something else.
+      UserError: there is no such file, or it holds something else.
     """
     content = _read_json(path)
     try:
@@ -133,7 +132,11 @@ def _read_json(path: str) -> Any:
         with open(path, encoding="utf-8-sig") as file:
             return json.load(file)
     except FileNotFoundError:
-        raise
+        raise UserError(
+            f"There is no {path}. Download annotations_trainval2017.zip from "
+            "https://cocodataset.org/#download and unpack it in --coco_dir; or name "
+            "the file of another tool with --annotations, its images with --images."
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is no JSON file in UTF-8 that holds COCO's instance annotations, "

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import itertools
 import os
 import re
@@ -10,17 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from data_prep.validation import reading
 from data_prep.validation.tally import Tally, listed, repeated, shared
+from data_prep.writing import shards
 from wss.data.datasets import manifest as manifests
 from wss.data.datasets.spec import DatasetSpec
 
 _MANIFEST = manifests.FILE_NAME
 _EVALUATION = re.compile(r"(mini)?(val|test|eval|dev)", re.IGNORECASE)
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclasses.dataclass
@@ -149,23 +147,16 @@ def _missing(files: Sequence["re.Match[str]"]) -> Iterator[str]:
 
 
 def _changed(
-    shards: Sequence[reading.Shard], files: Mapping[str, Mapping[str, Any]]
+    found: Sequence[reading.Shard], files: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     """Which shards are not those that the manifest describes."""
     return [
         f"{shard.name} has another sha256 than {_MANIFEST} says: it is not the file "
         "that was written."
-        for shard in shards
-        if shard.name in files and _sha256(shard.path) != files[shard.name]["sha256"]
+        for shard in found
+        if shard.name in files
+        and shards.measure(shard.path)[1] != files[shard.name]["sha256"]
     ]
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _namesakes(split: Split, max_problems: int) -> Iterator[str]:

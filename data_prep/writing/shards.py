@@ -59,7 +59,7 @@ class Shard(NamedTuple):
                     note["examples"] += 1
                     note["with_masks"] += result.has_mask
             note["sources"] = fingerprints.of_all(sources)._asdict()
-            note["bytes"], note["sha256"] = _measure(temporary)
+            note["bytes"], note["sha256"] = measure(temporary)
             atomic.write_text(_note_path(self.path), json.dumps(note))
             gfile.rename(temporary, self.path, overwrite=True)
         except BaseException:
@@ -311,8 +311,8 @@ def _is_full(error: BaseException) -> bool:
     return error.errno in _FULL
 
 
-def _measure(path: str) -> tuple[int, str]:
-    """Number of bytes of a file and their sha256."""
+def measure(path: str) -> tuple[int, str]:
+    """Size of a file in bytes, and its sha256."""
     size, digest = 0, hashlib.sha256()
     with gfile.GFile(path, "rb") as file:
         block = file.read(_BLOCK)
