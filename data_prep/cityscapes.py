@@ -9,17 +9,16 @@ The first needs leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, unpack
 and gtCoarse.zip. Splits are `train`, `val`, `test` (without masks, which are not
 public), `train_extra` (whose masks are coarse), the published draws from train,
 `cps_1-2` to `cps_1-16` and `u2pl_1-2` to `u2pl_1-16`, and train without a draw, such as
-`cps_1-8_rest`. --annotations=coarse takes the coarse masks of train and val as well;
---unlabeled takes none.
+`cps_1-8_rest`. --annotations=coarse takes the coarse masks of train and val too;
+--unlabeled takes no masks.
 """
 
 import os
 from collections.abc import Collection
 from typing import NamedTuple, Optional
 
-from data_prep import command_line, records, splits
-from data_prep.pictures import images, masks, relabel
-from data_prep.sources import layout
+from data_prep import cli, id_lists, images, masks, pairing, relabel, splits
+from data_prep.writing.examples import Example
 from wss.data import datasets
 from wss.errors import UserError
 from wss.image_io import discovery
@@ -50,7 +49,7 @@ class Item(NamedTuple):
     mask: Optional[str]
 
 
-def read(item: Item) -> records.Example:
+def read(item: Item) -> Example:
     """Reads an image, and its mask as train ids."""
     mask = None
     if item.mask:
@@ -70,7 +69,7 @@ def find_items(
       annotations: "gtFine", "gtCoarse", or None for images without masks.
 
     Raises:
-      UserError: the data are not there, not complete, or the split is not known.
+      UserError: data are missing, or the split is unknown.
     """
     if split not in known_splits():
         raise UserError(
@@ -79,22 +78,22 @@ def find_items(
         )
     part = split if split in _PARTS else "train"
     folder = _folder(cityscapes_dir, "leftImg8bit", part)
-    found = layout.find_images(folder, "_leftImg8bit")
+    found = pairing.find_images(folder, "_leftImg8bit")
     paths = _paths_by_name(found)
     names = list(paths) if split in _PARTS else splits.load("cityscapes", split)
-    images.refuse_missing(
+    id_lists.refuse_missing(
         [name for name in names if name not in paths],
         f"images of the split '{split}' are not in {folder}",
         "Unpack the whole archive.",
     )
-    layout.note_size(SPEC, split, len(names))
+    pairing.note_size(SPEC, split, len(names))
     if annotations is None:
         return [Item(name, found[paths[name]], None) for name in names]
     folder = _folder(cityscapes_dir, annotations, part)
     found_masks = discovery.scan(folder, f"_{annotations}_labelIds").paths
-    layout.note_lonely(found_masks, found, folder)
+    pairing.note_lonely(found_masks, found, folder)
     wanted = [paths[name] for name in names]
-    layout.refuse_without_mask(split, wanted, found_masks, folder)
+    pairing.refuse_without_mask(split, wanted, found_masks, folder)
     return [
         Item(name, found[path], found_masks[path]) for name, path in zip(names, wanted)
     ]
@@ -110,7 +109,7 @@ def _folder(cityscapes_dir: str, package: str, part: str) -> str:
     """The folder with the cities of a part.
 
     Raises:
-      UserError: it is not there.
+      UserError: it is missing.
     """
     folder = os.path.join(cityscapes_dir, package, part)
     if not os.path.isdir(folder):
@@ -126,8 +125,8 @@ def _folder(cityscapes_dir: str, package: str, part: str) -> str:
 def _paths_by_name(found: Collection[str]) -> dict[str, str]:
     """{name: city/id} of images, given as city/id.
 
-    Cityscapes' own ids begin with the city. Data sets in its form may number their
-    frames anew in each city: there, the city belongs to the name.
+    Cityscapes' own ids begin with the city. Data sets in its layout may restart their
+    frame numbers in each city: there the city is part of the name.
     """
     by_name = {os.path.basename(path): path for path in found}
     return by_name if len(by_name) == len(found) else {path: path for path in found}
@@ -141,7 +140,7 @@ def _annotations(split: str, kind: str, unlabeled: bool) -> Optional[str]:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
     arguments.add_argument("--cityscapes_dir", default="raw/cityscapes")
     arguments.add_argument(
@@ -151,7 +150,7 @@ def main() -> None:
         help="kind of masks (default: fine; train_extra has coarse ones only)",
     )
     arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
-    command_line.add_output(
+    cli.add_output(
         arguments, default="data/cityscapes", help="(default: data/cityscapes)"
     )
     flags = arguments.parse_args()
@@ -164,7 +163,7 @@ def main() -> None:
         for split, kind in kinds.items()
     }
     for split, items in work.items():
-        command_line.writer(flags).write_split(
+        cli.writer(flags).write_split(
             split,
             SPEC,
             items,
@@ -174,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -13,8 +13,9 @@ classes, and `C_u`, all of unlabeled2017. The third reads what labeling tools ex
 the file's own classes: background, and its categories in the order of their ids. Train
 on them as the data set `folder`.
 
-Where instances overlap, the one listed later in the annotations lies on top; crowds
-count as their class. Polygons are filled as pycocotools fills them, without needing it.
+Where instances overlap, the one listed later in the annotations is on top; crowds count
+as their class. pycocotools draws the masks: pip install -e '.[coco]'. Unlabeled images
+do without it.
 """
 
 import argparse
@@ -22,18 +23,24 @@ import contextlib
 import functools
 import json
 import os
-import re
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
 
-from data_prep import command_line, folder, records, splits
-from data_prep.pictures import images, polygons
-from data_prep.sources import coco_annotations, layout
-from data_prep.sources.coco_annotations import Annotations
+from data_prep import (
+    class_names,
+    cli,
+    coco_annotations,
+    id_lists,
+    images,
+    pairing,
+    splits,
+)
+from data_prep.coco_annotations import Annotations
 from data_prep.writing import fingerprints
+from data_prep.writing.examples import Example
 from wss.data import datasets
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -49,8 +56,8 @@ _VOC_NAMES = {
     "dining table": "diningtable",
     "tv": "tvmonitor",
 }
-# Images that show less of VOC's classes, in pixels, are left out of C_tr: the usual
-# bound where COCO helps VOC. PseudoSeg's own list (91937 images) was not published.
+# C_tr leaves out images that show fewer pixels of VOC's classes: the usual threshold
+# when COCO is added to VOC. PseudoSeg's own list (91937 images) was not published.
 _MIN_VOC_AREA = 1000
 _UNLABELED = ("unlabeled", "C_u")
 
@@ -59,45 +66,32 @@ class Item(NamedTuple):
     """An image file.
 
     Attributes:
-      name: the file's name without ending.
+      name: the file's name without extension.
       image: the file.
       height, width: as the annotations say, in pixels.
-      objects: where the annotation file describes the image's objects, "class id @
-        start + length" in bytes, and so on; None for an unlabeled image. All of it
-        would be gigabytes.
+      outlines: the image's objects as JSON, [[class id, segmentation], ...]; None for
+        an unlabeled image.
     """
 
     name: str
     image: str
     height: int = 0
     width: int = 0
-    objects: Optional[str] = None
+    outlines: Optional[str] = None
 
 
 class Found(NamedTuple):
-    """What makes a split.
+    """The content of a split.
 
     Attributes:
       items: its images.
       annotations: the file that describes them; None for unlabeled images.
-      spec: its classes; None where the images do not say.
+      spec: its classes; None if unknown, for unlabeled images.
     """
 
     items: Sequence[Item]
     annotations: Optional[str]
     spec: Optional[DatasetSpec]
-
-
-def load_annotations(path: str) -> Annotations:
-    """Reads an annotation file; raises UserError if that cannot be done."""
-    try:
-        return coco_annotations.load(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no {path}. Download annotations_trainval2017.zip from "
-            "https://cocodataset.org/#download and unpack it in --coco_dir; or name "
-            "the file of another tool with --annotations, its images with --images."
-        ) from None
 
 
 def choose_spec(
@@ -108,7 +102,7 @@ def choose_spec(
     Args:
       annotations: of the images.
       classes: "coco", "voc", "own", or None: COCO's, unless the file has others.
-      output_dir: where records of the file's own classes go, if the user says so.
+      output_dir: where records of the file's own classes go; None: the default.
 
     Raises:
       UserError: too many categories of its own, or none.
@@ -120,7 +114,7 @@ def choose_spec(
         return datasets.get(classes)
     names = coco_annotations.own_class_names(annotations)
     print(f"{annotations.path} has the classes {', '.join(names)}.")
-    return folder.describe(output_dir or _default_output(_OWN), names, 255)
+    return class_names.describe(output_dir or _default_output(_OWN), names, 255)
 
 
 def class_ids_of(annotations: Annotations, spec: DatasetSpec) -> list[int]:
@@ -149,7 +143,7 @@ def class_ids_of(annotations: Annotations, spec: DatasetSpec) -> list[int]:
     return coco_annotations.own_class_ids(annotations, spec.class_names)
 
 
-def read(item: Item, annotations: Optional[str]) -> records.Example:
+def read(item: Item, annotations: Optional[str]) -> Example:
     """Reads an image, and draws its mask.
 
     Args:
@@ -159,9 +153,9 @@ def read(item: Item, annotations: Optional[str]) -> records.Example:
     Raises:
       UserError: image or annotations are broken.
     """
-    if item.objects is None:
+    if item.outlines is None:
         return images.read_example(item.name, item.image, as_stored=True)
-    # COCO's masks are of the pixels as they lie in the file; a tool that turned the
+    # COCO's masks are of the pixels as the file stores them; a tool that turned the
     # photo upright says so by its size.
     size = (item.width, item.height)
     stored = _stored_size(item.image) or size
@@ -175,42 +169,35 @@ def read(item: Item, annotations: Optional[str]) -> records.Example:
 
 
 def _stored_size(path: str) -> Optional[tuple[int, int]]:
-    """(width, height) of an image as it lies in the file; None if it is broken."""
+    """(width, height) of an image as the file stores it; None if it is broken."""
     with contextlib.suppress(Exception), Image.open(path) as image:
-        return image.size  # Whoever reads it tells of what is broken.
+        return image.size  # Reading it reports what is broken.
     return None
 
 
 def draw_mask(item: Item, annotations: str) -> np.ndarray:
     """Draws the objects of an image, each over those listed before it.
 
+    Args:
+      item: the image.
+      annotations: the annotation file, for messages.
+
     Returns:
-      [height, width], uint8.
+      [height, width], uint8 class ids.
 
     Raises:
       UserError: an object's outline makes no sense.
     """
-    columns = np.zeros((item.width, item.height), np.uint8)
+    mask = np.zeros((item.height, item.width), np.uint8)
     try:
-        with open(annotations, "rb") as file:
-            for place in item.objects.split():
-                class_id, start, length = map(int, re.split("[@+]", place))
-                file.seek(start)
-                entry = json.loads(file.read(length))
-                outline = entry["segmentation"]
-                if isinstance(outline, list) and _is_number(*outline[:1]):
-                    outline = [outline]  # A polygon by itself, as some tools write it.
-                polygons.draw(columns, outline, class_id)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for class_id, segmentation in json.loads(item.outlines):
+            coco_annotations.draw_outline(mask, segmentation, class_id)
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"An annotation of the image {item.name} in {annotations} cannot be drawn "
-            f"({coco_annotations.in_words(error)})."
+            f"({coco_annotations.in_words(error)}). Correct it, or remove it."
         ) from error
-    return np.ascontiguousarray(columns.T)
-
-
-def _is_number(value: object = None) -> bool:
-    return isinstance(value, (int, float))
+    return mask
 
 
 def find_items(
@@ -222,7 +209,7 @@ def find_items(
     """Finds the images of a split of COCO 2017, and its annotation file if it has one.
 
     Raises:
-      UserError: the data are not there, not complete, or the split is not known.
+      UserError: data are missing, or the split is unknown.
     """
     if split not in known_splits(classes):
         raise UserError(
@@ -238,7 +225,7 @@ def find_items(
             f"https://cocodataset.org/#download and unpack it in {coco_dir}."
         )
     if part == "unlabeled":
-        found = layout.find_images(image_dir)
+        found = pairing.find_images(image_dir)
         spec = datasets.get(classes) if classes in ("coco", "voc") else None
         return Found([Item(name, path) for name, path in found.items()], None, spec)
     path = os.path.join(coco_dir, "annotations", f"instances_{part}2017.json")
@@ -260,15 +247,15 @@ def _find_annotated(
     Of these, images whose objects do not cover more than `min_area` are left out.
 
     Raises:
-      UserError: images or annotations are not there.
+      UserError: images or annotations are missing.
     """
-    found = layout.find_images(image_dir)
-    annotations = load_annotations(path)
+    found = pairing.find_images(image_dir)
+    annotations = coco_annotations.load(path)
     spec = choose_spec(annotations, classes, output_dir)
     class_ids = class_ids_of(annotations, spec)
     files, missing = coco_annotations.find_files(annotations, found)
     if published is None:
-        images.refuse_missing(
+        id_lists.refuse_missing(
             missing,
             f"images that {path} lists are not in {image_dir}",
             "Put them there, or export the annotations of those that are there.",
@@ -277,7 +264,7 @@ def _find_annotated(
         _note_unlisted(sorted(set(found) - set(files)), image_dir, path)
     else:
         names = splits.load("coco", published, whole=list(annotations.sizes))
-        images.refuse_missing(
+        id_lists.refuse_missing(
             [name for name in names if name not in files],
             f"images of the split '{published}' are not in {image_dir} or not in "
             f"{path}",
@@ -291,7 +278,7 @@ def _find_annotated(
             name,
             found[name],
             *annotations.sizes[files[name]],
-            annotations.objects(files[name], class_ids),
+            annotations.outlines(files[name], class_ids),
         )
         for name in names
     ]
@@ -312,11 +299,11 @@ def _with_area(
 
 
 def _note_empty(items: Sequence[Item]) -> None:
-    num_empty = sum(not item.objects for item in items)
+    num_empty = sum(item.outlines == "[]" for item in items)
     if num_empty:
         print(
             f"{num_empty} of {len(items)} images show no object, and are written as "
-            "background alone. Leave those out of the export that nobody has labeled."
+            "background alone. Leave images that are not labeled yet out of the export."
         )
 
 
@@ -340,11 +327,13 @@ def _default_output(classes: str) -> str:
 
 
 def _find_all(flags: argparse.Namespace) -> dict[str, Found]:
-    """What makes each split that the command line names.
+    """The content of each split that the command line names.
 
     Raises:
-      UserError: flags that do not go together, or as of `find_items`.
+      UserError: flags that do not go together, or as in `find_items`.
     """
+    if flags.annotations or not set(flags.split) <= set(_UNLABELED):
+        coco_annotations.require_pycocotools()
     if not flags.annotations and not flags.images:
         return {
             split: find_items(flags.coco_dir, split, flags.classes, flags.output_dir)
@@ -362,7 +351,7 @@ def _find_all(flags: argparse.Namespace) -> dict[str, Found]:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
     arguments.add_argument("--coco_dir", default="raw/coco")
     arguments.add_argument(
@@ -376,7 +365,7 @@ def main() -> None:
         choices=("coco", "voc", _OWN),
         help="whose (default: COCO's; the file's own if it has others)",
     )
-    command_line.add_output(arguments, help="where to write (default: data/<classes>)")
+    cli.add_output(arguments, help="where to write (default: data/<classes>)")
     flags = arguments.parse_args()
     work = _find_all(flags)
     specs = [found.spec for found in work.values() if found.spec]
@@ -387,7 +376,7 @@ def main() -> None:
         if path:
             options["annotations"] = fingerprints.of_file(path)
         output_dir = flags.output_dir or _default_output(classes)
-        command_line.writer(flags, output_dir).write_split(
+        cli.writer(flags, output_dir).write_split(
             split,
             spec,
             items,
@@ -397,4 +386,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -1,4 +1,4 @@
-"""Writes your own images, with masks or without: one split with each call.
+"""Converts your own images, with or without masks: one split per call.
 
     python -m data_prep.folder --images=photos --masks=masks --only_with_masks \\
         --split=labeled --class_names=classes.txt --output_dir=data/mine
@@ -8,36 +8,42 @@
         --split=tagged --class_names=classes.txt --output_dir=data/mine
 
 The mask of photos/a/b.jpg is masks/a/b.png; the image's id is `a/b`. A mask has its
-image's size and is saved without loss (PNG, TIFF, BMP, GIF). Its labels are numbers,
-that is grey values or palette indices: the class ids 0 to N-1, or the ignore label.
-Other labels, and colours, are told what they mean:
+image's size and is lossless (PNG, TIFF, BMP, GIF). Its labels are grey values or
+palette indices: the class ids 0 to N-1, or the ignore label. For other labels, and for
+colours, say what they mean:
 
     --colormap=colours.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
     --colormap=voc            the palette of a known data set
-    --binary                  yes/no masks: 255, or whatever is not 0, becomes 1; of a
-                              JPEG, what is 128 or brighter
+    --binary                  yes/no masks: every value except 0 becomes 1; in a JPEG,
+                              128 and more
     --map 7=road 20-254=ignore -9999=ignore nan=ignore
 
---class_names is a list of names, one a line, that of class 0 (the background, if there
-is one) first; or a known data set. --image_labels is for images without masks: each
-line is an image's id and the classes that it shows, between commas: `a/b,road,car`.
-Train on the result as the data set `folder`.
+--class_names is a file with one name a line, class 0 first (the background, if there is
+one); or a known data set. --image_labels is for images without masks: each line is an
+image's id and its classes, separated by commas: `a/b,road,car`. Train on the result as
+the data set `folder`.
 """
 
 import argparse
 import functools
 import math
 import os
-import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Optional
 
-from data_prep import command_line, records
-from data_prep.pictures import colormaps, images, masks, survey
-from data_prep.sources import class_names as class_names_of
-from data_prep.sources import image_labels, pairing, proposals
+from data_prep import (
+    class_names,
+    cli,
+    colormaps,
+    image_labels,
+    images,
+    masks,
+    name_patterns,
+    pairing,
+    relabel,
+    survey,
+)
+from data_prep.writing.examples import Example
 from wss.cli import number
-from wss.data import datasets
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.image_io import bit_depth
@@ -47,8 +53,6 @@ from wss.settings import Count, Range
 _MASK_FLAGS = (
     *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
 )
-# A label in --map; what stands for "nothing is known" may be negative or no number.
-_NUMBER = r"nan|-?inf|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _ADVICE = (
     "Raise the number of classes, or say what the label means: --map {value}=CLASS or "
     "--map {value}=ignore"
@@ -61,14 +65,14 @@ def read(
     labels: masks.Labels = masks.AS_THEY_ARE,
     max_side: Optional[int] = None,
     image_bits: Optional[int] = None,
-) -> records.Example:
+) -> Example:
     """Reads an image and its mask.
 
     Args:
       item: what to read.
       spec: the classes.
       labels: how the labels in the mask become class ids.
-      max_side: larger images are made smaller.
+      max_side: larger images are shrunk to it.
       image_bits: of images with more than 8 bits.
 
     Raises:
@@ -88,96 +92,6 @@ def read(
         mask_png=mask_png,
         image_bits=image_bits,
     )
-
-
-def make_spec(
-    output_dir: str,
-    num_classes: Optional[int],
-    names: Optional[str],
-    ignore_label: int,
-) -> DatasetSpec:
-    """Describes the classes that the command line names.
-
-    Args:
-      output_dir: where the records go; gives the data set its name.
-      num_classes: number of classes without names; None: `names` are given.
-      names: file of class names, or a known data set.
-      ignore_label: label of pixels that do not count.
-
-    Raises:
-      UserError: too many classes, or too few.
-    """
-    if names and not os.path.exists(names) and names in datasets.names():
-        class_names = datasets.get(names).class_names
-    elif names:
-        class_names = class_names_of.read(names)
-    else:
-        class_names = [f"class_{i}" for i in range(num_classes)]
-    return describe(output_dir, class_names, ignore_label)
-
-
-def describe(
-    output_dir: str, class_names: Sequence[str], ignore_label: int
-) -> DatasetSpec:
-    """The description of a data set in a folder; args and errors as of `make_spec`."""
-    if not 2 <= len(class_names) <= 255:
-        raise UserError(
-            f"{len(class_names)} classes given; 2 to 255 are possible, background "
-            "included."
-        )
-    if not len(class_names) <= ignore_label <= 255:
-        raise UserError(
-            f"The ignore label {ignore_label} must lie between the number of classes "
-            f"({len(class_names)}) and 255."
-        )
-    name = os.path.basename(os.path.abspath(output_dir))
-    return DatasetSpec(name, tuple(class_names), ignore_label=ignore_label)
-
-
-def parse_changes(
-    texts: Sequence[str],
-    spec: DatasetSpec,
-    before: Sequence[tuple[float, float, int]] = (),
-) -> tuple[tuple[float, float, int], ...]:
-    """Reads changes of labels, `OLD=NEW` or `FIRST-LAST=NEW`, as of `masks.Labels`.
-
-    Args:
-      texts: what the user wrote.
-      spec: the classes.
-      before: changes of labels that must not have another meaning here.
-
-    Raises:
-      UserError: a text of another kind, a class that is not there, a label twice.
-    """
-    changes = []
-    for text in texts:
-        match = re.fullmatch(f"({_NUMBER})(?:-({_NUMBER}))?=(.+)", text, re.IGNORECASE)
-        first = _number(match[1]) if match else 1
-        last = _number(match[2] or match[1]) if match else 0
-        if first > last or (math.isnan(first) != math.isnan(last)):
-            raise UserError(
-                f"--map {text}: write OLD=NEW or FIRST-LAST=NEW, such as 7=road, "
-                "20-254=ignore, -9999=ignore or nan=ignore."
-            )
-        if any(_overlap((first, last), change) for change in [*before, *changes]):
-            raise UserError(f"--map {text}: this label has another meaning before.")
-        new = colormaps.class_of(match[3], spec, f"--map {text}")
-        changes.append((first, last, new))
-    return tuple(changes)
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    return (
-        int(text) if math.isfinite(number) and text.lstrip("-").isdecimal() else number
-    )
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two ranges, FIRST and LAST, have a label in common."""
-    if math.isnan(one[0]):
-        return math.isnan(other[0])
-    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _check(flags: argparse.Namespace) -> None:
@@ -201,12 +115,12 @@ def _check(flags: argparse.Namespace) -> None:
         _shares_folder(flags)
         and _mask_pattern(flags).text == _image_pattern(flags).text
     ):
-        advice = proposals.propose(flags.images, flags.masks) or (
+        advice = name_patterns.propose(flags.images, flags.masks) or (
             "Say what the names of masks end with: --mask_suffix=_mask for a.jpg and "
             "a_mask.png, --image_pattern='{id}.jpg' --mask_pattern='{id}.png' for "
             "a.jpg and a.png."
         )
-        raise UserError(f"Images and masks lie in one folder, {flags.images}. {advice}")
+        raise UserError(f"Images and masks are in one folder, {flags.images}. {advice}")
 
 
 def _image_pattern(flags: argparse.Namespace) -> Pattern:
@@ -218,7 +132,7 @@ def _mask_pattern(flags: argparse.Namespace) -> Pattern:
 
 
 def _shares_folder(flags: argparse.Namespace) -> bool:
-    """Whether images and masks lie in one folder."""
+    """Whether images and masks are in one folder."""
     return bool(flags.masks) and os.path.realpath(flags.masks) == os.path.realpath(
         flags.images
     )
@@ -238,14 +152,14 @@ def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.It
         )
     labels = None
     if not (flags.ids or flags.image_suffix or flags.image_pattern):
-        survey.check_no_masks(flags.images, chosen.names, chosen.known.paths)
+        pairing.check_no_masks(flags.images, chosen.names, chosen.known.paths)
     if flags.image_labels:
         labels = image_labels.read(flags.image_labels, spec, chosen.known)
     return pairing.without_masks(chosen, labels)
 
 
 def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
-    """What decides the content of the records, besides the items."""
+    """What decides the content of the records, apart from the items."""
     options = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
     if labels.colormap:
         options["colormap"] = [list(colour) for colour in labels.colormap.colours]
@@ -265,24 +179,9 @@ def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
 def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add = arguments.add_argument
     add("--images", required=True, metavar="DIR", help="folder of the images")
-    add("--masks", metavar="DIR", help="folder of their masks, if there are any")
+    add("--masks", metavar="DIR", help="folder of their masks")
     add("--split", required=True, metavar="NAME", help="name of the split to write")
-    classes = arguments.add_mutually_exclusive_group(required=True)
-    names_help = "the classes' names, one a line; or a known data set, whose they are"
-    classes.add_argument(
-        "--num_classes",
-        type=command_line.num_classes,
-        metavar="N",
-        help="with background",
-    )
-    classes.add_argument("--class_names", metavar="FILE|NAME", help=names_help)
-    add(
-        "--ignore_label",
-        type=command_line.ignore_label,
-        default=255,
-        metavar="N",
-        help="(default: 255)",
-    )
+    cli.add_class_flags(arguments, required=True)
     add("--ids", metavar="FILE", help="the images to write, one id a line")
     add("--exclude", metavar="FILE", help="images not to write, one id a line")
     add(
@@ -294,18 +193,15 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
     add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
     add(
-        "--map",
-        nargs="+",
-        default=[],
-        metavar="OLD=NEW",
-        help="labels in masks that are other classes, or 'ignore'",
+        "--image_labels",
+        metavar="FILE",
+        help="file of the classes that images without masks show",
     )
-    add("--image_labels", metavar="FILE", help="classes that images without masks show")
     add(
         "--max_side",
         type=number(Count),
         metavar="N",
-        help="make larger images and their masks smaller: N pixels on the longer side",
+        help="shrink larger images and their masks: N pixels on the longer side",
     )
     add(
         "--image_bits",
@@ -325,19 +221,19 @@ def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
         "--image_suffix",
         default="",
         metavar="TEXT",
-        help="what names of images end with, before the dot; not part of their ids",
+        help="end of image names, before the extension, that is not part of the id",
     )
     add(
         "--mask_suffix",
         default="",
         metavar="TEXT",
-        help="the same for masks: _mask if that of a.jpg is a_mask.png",
+        help="the same for masks: _mask if the mask of a.jpg is a_mask.png",
     )
     add(
         "--image_pattern",
         default="",
         metavar="PATTERN",
-        help="what paths of images are like, such as 'img_{id}', instead of a suffix",
+        help="pattern of image paths, such as 'img_{id}', instead of a suffix",
     )
     add(
         "--mask_pattern",
@@ -348,21 +244,23 @@ def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     _add_flags(arguments)
-    command_line.add_output(arguments, required=True, help="where to write")
+    cli.add_output(arguments, required=True, help="where to write")
     flags = arguments.parse_args()
     _check(flags)
-    spec = make_spec(
+    spec = class_names.make_spec(
         flags.output_dir, flags.num_classes, flags.class_names, flags.ignore_label
     )
     colormap = colormaps.load(flags.colormap, spec) if flags.colormap else None
-    labels = masks.Labels(colormap, flags.binary, parse_changes(flags.map, spec))
+    labels = masks.Labels(
+        colormap, flags.binary, relabel.parse_changes(flags.map, spec)
+    )
     items = _find_items(flags, spec)
     if flags.masks:
         mask_paths = [item.mask for item in items]
         survey.check_binaries(mask_paths, spec.ignore_label, labels)
-    writer = command_line.writer(flags)
+    writer = cli.writer(flags)
     found = survey.decide(
         items,
         labels,
@@ -388,4 +286,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

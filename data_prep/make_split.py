@@ -6,13 +6,13 @@
         --output='splits/{}.txt'
 
 The first draws from a split that is written already, the second from a folder of masks
-(whose values are class ids). The list of ids, one a line, is what --ids of the readers
-takes. Several ratios are nested: 1/16 is part of 1/8; each is rounded up, as in the
-published splits. The same seed draws the same images.
+(whose values are class ids). The list has one id a line, as --ids expects. Several
+ratios are nested: 1/16 is part of 1/8. Counts are rounded up, as in the published
+splits. The same seed draws the same images.
 
-A draw in which a class is missing from the smallest list is thrown away and made anew;
-PseudoSeg took the same care of its 1/16 of VOC. Where 1000 draws find none, images of
-the missing classes are taken first. --min_images asks for more images of each class.
+If a class is missing from the smallest list, the draw is repeated, as PseudoSeg did for
+its 1/16 of VOC. After 1000 draws, images of the missing classes are taken first.
+--min_images sets how many images have to show each class.
 """
 
 import argparse
@@ -27,11 +27,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from data_prep import command_line
-from data_prep.checking import reading
-from data_prep.pictures import masks
-from data_prep.sources import lists
+from data_prep import cli, id_lists, masks
 from data_prep.splits import balanced
+from data_prep.validation import reading
 from wss.cli import number
 from wss.data import tfrecords
 from wss.data.datasets import manifest as manifests
@@ -57,7 +55,7 @@ class Labeled(NamedTuple):
 
 
 def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
-    """Looks at the masks of a written split; images without mask are left aside.
+    """Reads the masks of a written split; images without a mask are skipped.
 
     Args:
       data_dir: folder of the shards.
@@ -69,7 +67,7 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
     """
     spec = reading.find_spec(data_dir, dataset, manifests.read(data_dir))
     paths = tfrecords.find_shards(data_dir, split)
-    found = reading.walk(paths)
+    found = reading.open_shards(paths)
     advice = f"Look at it: python -m data_prep.verify --data_dir={data_dir}"
     for shard in found:
         if shard.problem:
@@ -78,7 +76,7 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
     for record in tqdm(
         reading.examine(found, spec.ignore_label),
         desc=split,
-        total=sum(len(shard.offsets) for shard in found),
+        total=sum(map(len, found)),
         unit=" images",
         leave=False,
     ):
@@ -99,7 +97,7 @@ def read_masks(
     ignore_label: int,
     pattern: Pattern = ANY,
 ) -> Labeled:
-    """Looks at a folder of masks; every value that occurs is a class.
+    """Reads a folder of masks; every value that occurs is a class.
 
     Args:
       mask_dir: the folder.
@@ -111,8 +109,8 @@ def read_masks(
       UserError: no masks, or not those of the list.
     """
     found = discovery.scan(mask_dir, pattern=pattern).paths
-    known = lists.Known(mask_dir, found, pattern, "mask")
-    ids = lists.read_ids(ids_file, known) if ids_file else list(found)
+    known = id_lists.Known(mask_dir, found, pattern, "mask")
+    ids = id_lists.read_ids(ids_file, known) if ids_file else list(found)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         paths = [found[name] for name in ids]
         results = threads.map(lambda path: np.unique(masks.read_values(path)), paths)
@@ -129,15 +127,12 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
     """Writes a list of ids.
 
     Raises:
-      UserError: another list lies there, or the file cannot be written.
+      UserError: there is another list already, or the file cannot be written.
     """
     text = "".join(f"{name}\n" for name in ids)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise UserError(
-            f"{path} cannot be written (it is no regular file). Choose another "
-            "--output."
-        )
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError("it is no regular file")
         if os.path.exists(path) and not overwrite:
             with open(path, encoding="utf-8", errors="replace") as file:
                 if file.read() != text:
@@ -177,16 +172,14 @@ def _ratio(text: str) -> fractions.Fraction:
 
 
 def _parse() -> argparse.Namespace:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     source = arguments.add_mutually_exclusive_group(required=True)
     source.add_argument("--data_dir", help="folder of shards; also give --split")
     source.add_argument("--masks", help="folder of masks; --ids names some of them")
     arguments.add_argument("--split", help="the written split to draw from")
     arguments.add_argument("--dataset", help="its classes (default: dataset.json's)")
     arguments.add_argument("--ids", help="file: the masks to draw from, one id a line")
-    arguments.add_argument(
-        "--ignore_label", type=command_line.ignore_label, default=255, help="in --masks"
-    )
+    cli.add_ignore_label(arguments)
     arguments.add_argument(
         "--mask_suffix", default="", help="after the id in the masks' names: _mask"
     )
@@ -257,4 +250,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, resumable=False)
+    cli.run(main, resumable=False)

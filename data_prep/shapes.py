@@ -4,10 +4,9 @@
 
 writes the splits `train` (all training images), `1-4`, `1-8`, `1-16` and `1-32` (nested
 subsets of it, balanced so that every class occurs) and `val`. The class of an object
-decides its shape, its texture and about its hue. But objects hide each other, lines
-and blobs lie between them, and every picture stands in a light of its own: a few labels
-show few lights, images without labels show the others. Every pixel follows from the
-seed.
+decides its shape, its texture and roughly its hue. Objects hide each other, lines and
+blobs are in between, and each image has its own lighting: few labels cover few
+lightings, unlabeled images cover the rest. The seed determines every pixel.
 """
 
 import colorsys
@@ -21,12 +20,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_prep import command_line, records
+from data_prep import cli
 from data_prep.splits import balanced
-from data_prep.writing import runners
+from data_prep.writer import Writer
+from data_prep.writing import processes
+from data_prep.writing.examples import Example
 from wss.cli import number
 from wss.data import datasets
-from wss.errors import UserError
 from wss.settings import Count, Natural, Range
 
 SPEC = datasets.get("shapes")
@@ -40,17 +40,17 @@ _JPEG_QUALITY = 92
 
 @dataclasses.dataclass(frozen=True)
 class Difficulty:
-    """What makes the pictures hard. Ranges are inclusive; lengths are shares of `size`.
+    """What makes the images hard. Ranges are inclusive; lengths are shares of `size`.
 
     Attributes:
       size: height and width of an image, in pixels.
-      kinds: how many classes of objects there are to choose from in a picture.
+      kinds: how many classes of objects an image may show.
       objects: how many objects are drawn.
       radius: of an object.
       stretch: largest ratio of an object's width and height.
       visible: every object shows at least this share of itself.
       dullness: share of their colour that backgrounds lose.
-      distractors: how many blobs of no class, and how many lines, lie behind the
+      distractors: how many blobs of no class, and how many lines, are behind the
         objects.
       blob_radius: of a distractor blob.
       contrast: smallest distance of an object's second colour from its main one, and
@@ -81,39 +81,6 @@ class Difficulty:
     light: float = 0.12
     exposure: float = 0.6
     noise: float = 8.0
-
-    def check(self) -> None:
-        """Refuses what cannot be drawn.
-
-        Raises:
-          UserError: naming the first such value.
-        """
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            values = value if isinstance(value, Sequence) else [value]
-            if not all(low <= v <= high for v in values) or values[0] > values[-1]:
-                order = ", the smaller number first" if len(values) > 1 else ""
-                raise UserError(f"--{name} must lie between {low} and {high}{order}.")
-
-
-_LIMITS = {
-    "size": (8, 4096),
-    "kinds": (1, SPEC.num_classes - 1),
-    "objects": (1, 100),
-    "radius": (0, 1),
-    "stretch": (1, 10),
-    "visible": (0, 1),
-    "dullness": (0, 1),
-    "distractors": (0, 1000),
-    "blob_radius": (0, 1),
-    # From the middle of RGB there is no colour farther away than 220.
-    "contrast": (0, 200),
-    "texture_truth": (0, 1),
-    "hue_truth": (0, 1),
-    "light": (0, 10),
-    "exposure": (0, 10),
-    "noise": (0, 255),
-}
 
 
 # --- Shapes: where |x|, |y| <= 1 or so, is a point inside? One function a class.
@@ -167,7 +134,7 @@ _TEXTURES = (_dots, _checks, _stripes, _grain)
 def draw(
     seed: int, index: int, difficulty: Difficulty
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one picture, a function of its arguments only.
+    """Draws one image, a function of its arguments only.
 
     Returns:
       image: [size, size, 3], uint8.
@@ -296,7 +263,7 @@ def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray
 
 
 def write(
-    writer: records.Writer,
+    writer: Writer,
     num_images: int,
     num_val: int,
     seed: int = 0,
@@ -305,17 +272,16 @@ def write(
     """Writes all splits.
 
     Raises:
-      UserError: a setting that cannot be drawn, or a split is there already.
+      UserError: a split is there already.
     """
-    difficulty.check()
     splits: dict[str, Sequence[int]] = {
         "train": range(num_images),
         "val": range(_FIRST_VAL, _FIRST_VAL + num_val),
     }
     options = {"seed": seed, "num_images": num_images, **dataclasses.asdict(difficulty)}
-    # A picture is drawn again wherever it is needed: all of them together fill memory.
+    # Images are drawn again when needed: all of them together would fill the memory.
     of_picture = {"seed": seed, "difficulty": difficulty}
-    shown = runners.in_order(
+    shown = processes.in_order(
         functools.partial(_shown_classes, **of_picture),
         splits["train"],
         writer.workers,
@@ -335,27 +301,23 @@ def write(
         )
 
 
-def read(index: int, seed: int, difficulty: Difficulty) -> records.Example:
-    """Draws a picture and encodes it."""
+def read(index: int, seed: int, difficulty: Difficulty) -> Example:
+    """Draws an image and encodes it."""
     image, mask = draw(seed, index, difficulty)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     height, width = mask.shape
-    return records.Example(
-        f"{index:07d}", buffer.getvalue(), "jpeg", height, width, mask
-    )
+    return Example(f"{index:07d}", buffer.getvalue(), "jpeg", height, width, mask)
 
 
 def _shown_classes(index: int, seed: int, difficulty: Difficulty) -> np.ndarray:
-    """Which classes but the background a picture shows: [classes - 1], bool."""
+    """Which classes, except the background, an image shows: [classes - 1], bool."""
     return np.isin(range(1, SPEC.num_classes), draw(seed, index, difficulty)[1])
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
-    command_line.add_output(
-        arguments, default="data/shapes", help="(default: data/shapes)"
-    )
+    arguments = cli.parser(__name__, __doc__)
+    cli.add_output(arguments, default="data/shapes", help="(default: data/shapes)")
     arguments.add_argument(
         "--num_images", type=number(_NumImages), default=2048, help="for training"
     )
@@ -363,26 +325,9 @@ def main() -> None:
         "--num_val", type=number(Count), default=256, help="for evaluation"
     )
     arguments.add_argument("--seed", type=number(Natural), default=0)
-    for field in dataclasses.fields(Difficulty):
-        value = field.default
-        pair = isinstance(value, tuple)
-        arguments.add_argument(
-            f"--{field.name}",
-            type=type(value[0] if pair else value),
-            nargs=2 if pair else None,
-            default=value,
-            help=f"see Difficulty.{field.name} (default: {value})",
-        )
     flags = arguments.parse_args()
-    names = (field.name for field in dataclasses.fields(Difficulty))
-    write(
-        command_line.writer(flags),
-        flags.num_images,
-        flags.num_val,
-        flags.seed,
-        Difficulty(**{name: getattr(flags, name) for name in names}),
-    )
+    write(cli.writer(flags), flags.num_images, flags.num_val, flags.seed)
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

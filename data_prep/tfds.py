@@ -7,34 +7,34 @@
         --num_classes=34 --split=val --output_dir=data/cityscapes34
 
 --builder is a name of the catalog, https://www.tensorflow.org/datasets/catalog, or the
-folder of a prepared data set; what is not prepared yet is downloaded and prepared.
---image and --mask name its features; where there is only one that fits, it is found
-without. Class names come from the mask's feature, if it has them, or --class_names. Its
-labels have to be class ids, 0 to N-1, or the ignore label, or --offset and --map say
-what they become. Train on the result as the data set `folder`.
+folder of a prepared data set; others are downloaded and prepared. --image and --mask
+name its features; if only one fits, it is found. Class names come from --class_names or
+from the mask's feature. Its labels have to be class ids, 0 to N-1, or the ignore label;
+for others, --offset and --map say what they become. Train on the result as the data set
+`folder`.
 
-Every reading process loads TensorFlow: where memory is short, take fewer --workers.
+Every worker loads TensorFlow: if memory is short, use fewer --workers.
 """
 
 import argparse
+import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple, Optional, Union
 
 import numpy as np
 
-from data_prep import command_line, folder, records
-from data_prep.pictures import images, masks
-from data_prep.sources import tfds_source
-from data_prep.sources.tfds_source import Feature, Source
+from data_prep import class_names, cli, images, masks, relabel, survey, tfds_reader
+from data_prep.tfds_reader import Feature, Source
 from data_prep.writing import examples, fingerprints
+from data_prep.writing.examples import Example
 from wss.cli import number
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError, first_line
 from wss.settings import Range
 
-# Features that hold an image's name, by name: the first one that is there is taken.
+# Features that may hold an image's name; the first that exists is used.
 _NAMES = ("file_name", "filename", "image/filename", "image_id")
 _CHECKED_BINARIES = 32
 _ADVICE = (
@@ -53,7 +53,7 @@ class Item(NamedTuple):
 
 def read(
     item: Item, source: Source, spec: DatasetSpec, labels: masks.Labels
-) -> records.Example:
+) -> Example:
     """Reads an example.
 
     Args:
@@ -66,7 +66,7 @@ def read(
       UserError: its image or mask is broken.
     """
     where = f"{item.part}[{item.index}] of {source.folder}"
-    features = tfds_source.reader_of(source).example(item.part, item.index)
+    features = tfds_reader.reader_of(source).example(item.part, item.index)
     name = item.name
     if source.name:
         text = features[source.name]
@@ -108,16 +108,16 @@ def _encode(image: np.ndarray, where: str) -> bytes:
 
 
 def prepare(name: str, tfds_dir: Optional[str]) -> Any:
-    """Finds a builder, and downloads and prepares its data if need be.
+    """Finds a builder, and downloads and prepares its data if necessary.
 
     Args:
-      name: of the catalog, with configuration and version if need be, or a folder.
-      tfds_dir: where prepared data sets lie; None: where TensorFlow Datasets has them.
+      name: of the catalog, with optional configuration and version; or a folder.
+      tfds_dir: folder of prepared data sets; None: TensorFlow Datasets' default.
 
     Raises:
       UserError: there is no such data set, or it cannot be prepared.
     """
-    tfds = tfds_source.load()
+    tfds = tfds_reader.load()
     try:
         if os.path.exists(os.path.join(name, "dataset_info.json")):
             return tfds.builder_from_directory(name)
@@ -154,10 +154,10 @@ def find_source(
     Raises:
       UserError: there is no such feature, or several may be meant.
     """
-    features = tfds_source.features_of(builder)
+    features = tfds_reader.features_of(builder)
     images_of = [name for name, feature in features.items() if feature.fits_image()]
     masks_of = [name for name, feature in features.items() if feature.fits_mask()]
-    labeled = tfds_source.load().features.LabeledImage
+    labeled = tfds_reader.load().features.LabeledImage
     sure = [name for name in masks_of if isinstance(features[name].connector, labeled)]
     return Source(
         folder=str(builder.data_path),
@@ -189,7 +189,7 @@ def _choose(
 
 
 def find_items(builder: Any, builder_split: str) -> list[Item]:
-    """The examples of a split, in the order in which they lie in its files.
+    """The examples of a split, in the order of its files.
 
     Args:
       builder: of a prepared data set.
@@ -200,7 +200,7 @@ def find_items(builder: Any, builder_split: str) -> list[Item]:
     """
     infos = builder.info.splits
     try:
-        instruction = tfds_source.load().core.ReadInstruction.from_spec(builder_split)
+        instruction = tfds_reader.load().core.ReadInstruction.from_spec(builder_split)
         parts = [
             (part.splitname, slice(part.from_, part.to))
             for part in instruction.to_absolute(infos)
@@ -218,7 +218,7 @@ def find_items(builder: Any, builder_split: str) -> list[Item]:
 
 
 def _content(builder: Any, builder_split: str) -> str:
-    """Changes where the files of a split were prepared anew with other content."""
+    """Digest of a split's files, to notice that they were prepared again."""
     paths = map(str, builder.info.splits[builder_split].filepaths)
     return fingerprints.joined(map(fingerprints.of_file, dict.fromkeys(paths)))
 
@@ -226,27 +226,22 @@ def _content(builder: Any, builder_split: str) -> str:
 def check_binaries(
     items: Sequence[Item], source: Source, spec: DatasetSpec, labels: masks.Labels
 ) -> None:
-    """Refuses yes/no masks of 0 and 255 whose 255 is ignored, as `masks` has it.
+    """`survey.refuse_binaries` for the first masks.
 
     Raises:
-      UserError: the first masks hold nothing else.
+      UserError: they are 0 and 255.
     """
-    if not source.mask or spec.ignore_label != 255 or not labels.keeps(255):
-        return
-    seen = set()
-    reader = tfds_source.reader_of(source)
-    for item in items[:_CHECKED_BINARIES]:
-        try:
-            value = reader.example(item.part, item.index)[source.mask]
-            seen.update(np.unique(_values(value, item.name)).tolist())
-        except UserError:
-            continue  # Whoever writes the records tells of all broken masks.
-    if 255 in seen and seen <= {0, 255}:
-        raise UserError(
-            f"The masks of '{source.mask}' hold only 0 and 255: yes/no masks, whose "
-            "255 would be ignored and nothing learned. Add --map 255=1; or --map "
-            "255=ignore if that is meant."
-        )
+
+    def values() -> Iterator[np.ndarray]:
+        reader = tfds_reader.reader_of(source)
+        for item in items[:_CHECKED_BINARIES]:
+            with contextlib.suppress(UserError):  # Writing the records reports it.
+                value = reader.example(item.part, item.index)[source.mask]
+                yield np.unique(_values(value, item.name))
+
+    if source.mask:
+        where, advice = f"of '{source.mask}'", "--map 255=1"
+        survey.refuse_binaries(values(), where, spec.ignore_label, labels, advice)
 
 
 def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetSpec:
@@ -257,17 +252,19 @@ def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetS
       names: those of the mask's feature, if it has any.
 
     Raises:
-      UserError: nobody names the classes, or there are too many or too few.
+      UserError: the classes are not named, or too many or too few.
     """
     given = (flags.num_classes, flags.class_names)
     if given != (None, None):
-        return folder.make_spec(flags.output_dir, *given, flags.ignore_label)
+        return class_names.make_spec(flags.output_dir, *given, flags.ignore_label)
     if names is None:
         raise UserError(
             "The data set does not say which classes its masks have. Add "
             "--num_classes=N, or --class_names with a list of their names."
         )
-    return folder.describe(flags.output_dir, names[-flags.offset :], flags.ignore_label)
+    return class_names.describe(
+        flags.output_dir, names[-flags.offset :], flags.ignore_label
+    )
 
 
 def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
@@ -276,10 +273,10 @@ def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
     Raises:
       UserError: a mistake in --map.
     """
-    first = -flags.offset  # What lies below becomes the ignore label.
+    first = -flags.offset  # Labels below become the ignore label.
     changes = [(0, first - 1, spec.ignore_label)] if first else []
     changes += [(first + i, first + i, i) for i in range(spec.num_classes) if first]
-    changes += folder.parse_changes(flags.map, spec, changes)
+    changes += relabel.parse_changes(flags.map, spec, changes)
     return masks.Labels(changes=tuple(changes))
 
 
@@ -292,25 +289,7 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--unlabeled", action="store_true", help="write no masks")
     add("--split", metavar="NAME", help="split to write (default: --builder_split)")
     add("--tfds_dir", metavar="DIR", help="(default: ~/tensorflow_datasets)")
-    classes = arguments.add_mutually_exclusive_group()
-    classes.add_argument(
-        "--num_classes",
-        type=command_line.num_classes,
-        metavar="N",
-        help="background included",
-    )
-    classes.add_argument(
-        "--class_names",
-        metavar="FILE|NAME",
-        help="the classes' names, one a line; or a known data set, whose they are",
-    )
-    add(
-        "--ignore_label",
-        type=command_line.ignore_label,
-        default=255,
-        metavar="N",
-        help="(default: 255)",
-    )
+    cli.add_class_flags(arguments)
     add(
         "--offset",
         type=number(Annotated[int, Range(low=-255, high=0)]),
@@ -318,28 +297,21 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         metavar="N",
         help="-1: labels 1, 2, ... are the classes 0, 1, ..., and 0 is ignored",
     )
-    add(
-        "--map",
-        nargs="+",
-        default=[],
-        metavar="OLD=NEW",
-        help="labels that are other classes, or 'ignore'",
-    )
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     _add_flags(arguments)
-    command_line.add_output(arguments, required=True, help="where to write")
+    cli.add_output(arguments, required=True, help="where to write")
     flags = arguments.parse_args()
     builder = prepare(flags.builder, flags.tfds_dir)
     source = find_source(builder, flags.image, flags.mask, flags.unlabeled)
     items = find_items(builder, flags.builder_split)
-    mask = tfds_source.features_of(builder).get(source.mask)
+    mask = tfds_reader.features_of(builder).get(source.mask)
     spec = make_spec(flags, getattr(mask and mask.connector, "names", None))
     labels = make_labels(flags, spec)
     check_binaries(items, source, spec, labels)
-    command_line.writer(flags).write_split(
+    cli.writer(flags).write_split(
         flags.split or flags.builder_split,
         spec,
         items,
@@ -355,4 +327,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -1,15 +1,15 @@
-"""Reads back every record of a data set, counts what it shows, names what is wrong.
+"""Reads back every record of a data set, prints statistics, and names what is wrong.
 
     python -m data_prep.verify --data_dir=data/mine
     python -m data_prep.verify --data_dir=data/voc --dataset=voc --split train val
 
 prints for each split its images, the classes of its masks and its problems, by shard
-and record (numbered from 0); a note tells what may be meant so. A damaged record hides
-no other. At the end it draws a contact sheet, images with their masks over them: look
-at it. The classes are those of the folder's dataset.json; for shards that another
+and record (numbered from 0), and notes about what may be intended. A damaged record
+hides no other. At the end it draws a contact sheet, images with their masks over them:
+look at it. The classes are those of the folder's dataset.json; for shards that another
 program wrote, --dataset names them.
 
-Exit status: 0 all is well, 1 something is wrong with the data, 2 with the command.
+Exit status: 0 without a problem, 1 if the data have one, 2 if the command has one.
 """
 
 import errno
@@ -22,9 +22,9 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
-from data_prep import command_line
-from data_prep.checking import checks, reading
-from data_prep.checking.tally import Tally
+from data_prep import cli
+from data_prep.validation import checks, reading
+from data_prep.validation.tally import Tally
 from wss.cli import number
 from wss.data.datasets import manifest as manifests
 from wss.data.datasets.spec import DatasetSpec
@@ -116,7 +116,7 @@ def _class_table(tally: Tally) -> list[str]:
 
 
 def unfinished(data_dir: str) -> list[str]:
-    """Notes about what conversions that were stopped have left in the folder."""
+    """Notes about unfinished conversions in the folder."""
     names = gfile.listdir(data_dir) if gfile.isdir(data_dir) else []
     found = filter(None, map(_UNFINISHED.fullmatch, names))
     return [
@@ -181,7 +181,7 @@ def _example(example: Mapping[str, np.ndarray]) -> figures.Example:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     arguments.add_argument("--data_dir", required=True, help="folder of the shards")
     arguments.add_argument("--split", nargs="+", help="splits to read (default: all)")
     arguments.add_argument(
@@ -224,4 +224,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, resumable=False)
+    cli.run(main, resumable=False)

@@ -6,22 +6,21 @@
 writes the splits to data/voc. Known are the published lists (python -c "import
 data_prep.splits as s; print(s.names('voc'))"), among them `train` (1464), `train_aug`
 (10582), `V_9k` (train_aug without train), `1-8_rest` (train_aug without `1-8`) and
-`val` (1449), and whatever lies in ImageSets/Segmentation. Masks come from
+`val` (1449), and the lists in ImageSets/Segmentation. Masks come from
 SegmentationClass; for images without one there, from SegmentationClassAug/*.png beside
-it or from SBD's cls/*.mat (which needs scipy). With --unlabeled the records carry no
-masks, and SBD is not needed. Both folders may also be given by one above them, as the
-archives unpack: --voc_dir=raw --sbd_dir=raw.
+it or from SBD's cls/*.mat. With --unlabeled the records have no
+masks, and SBD is not needed. Both flags also accept a folder above, where the
+archives were unpacked: --voc_dir=raw --sbd_dir=raw.
 """
 
-import importlib.util
 import os
 from typing import NamedTuple, Optional
 
 import numpy as np
+from scipy import io
 
-from data_prep import command_line, records, splits
-from data_prep.pictures import images, masks
-from data_prep.sources import layout
+from data_prep import cli, id_lists, images, masks, pairing, splits
+from data_prep.writing.examples import Example
 from wss.data import datasets
 from wss.errors import UserError
 
@@ -39,7 +38,7 @@ class Item(NamedTuple):
     mask: Optional[str]
 
 
-def read(item: Item) -> records.Example:
+def read(item: Item) -> Example:
     """Reads an image and its mask, PNG or .mat."""
     mask = mask_png = None
     if item.mask and item.mask.endswith(".mat"):
@@ -59,7 +58,7 @@ def find_items(
     """Finds the files of a split.
 
     Raises:
-      UserError: the data are not there, not complete, or the split is not known.
+      UserError: data are missing, or the split is unknown.
     """
     voc_dir, sbd_dir = _find_roots(voc_dir, sbd_dir)
     names = _names(voc_dir, split)
@@ -70,9 +69,9 @@ def find_items(
     if os.path.exists(_list_path(voc_dir, split)):
         advice += (
             f" The list {_list_path(voc_dir, split)} is of ids: file names without "
-            "folder and ending, one a line."
+            "folder and extension, one a line."
         )
-    images.refuse_missing(
+    id_lists.refuse_missing(
         [name for name in names if not os.path.exists(image_paths[name])],
         f"images of the split '{split}' are not in {voc_dir}/JPEGImages",
         advice,
@@ -80,29 +79,23 @@ def find_items(
     if unlabeled:
         return [Item(name, image_paths[name], None) for name in names]
     mask_paths = {name: _find_mask(voc_dir, sbd_dir, name) for name in names}
-    images.refuse_missing(
+    id_lists.refuse_missing(
         [name for name in names if not mask_paths[name]],
         f"images of the split '{split}' have no mask",
         f"Download SBD's benchmark.tgz from {_SBD}, unpack it and give its folder "
         "benchmark_RELEASE/dataset as --sbd_dir; or put PNG masks in "
         f"{voc_dir}/{_AUGMENTED}; or add --unlabeled.",
     )
-    from_sbd = [path for path in mask_paths.values() if path.endswith(".mat")]
-    if from_sbd and not importlib.util.find_spec("scipy"):
-        raise UserError(
-            f"Reading {from_sbd[0]} needs scipy: pip install scipy. Or give the masks "
-            f"as PNG in {voc_dir}/{_AUGMENTED}."
-        )
     return [Item(name, image_paths[name], mask_paths[name]) for name in names]
 
 
 def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str]]:
-    """The folders with JPEGImages and with cls, which may lie below the given ones.
+    """The folders with JPEGImages and with cls, which may be below the given ones.
 
     Raises:
-      UserError: they are not there.
+      UserError: they are missing.
     """
-    found = layout.root(voc_dir, ("VOC2012", "VOCdevkit/VOC2012"), "JPEGImages")
+    found = pairing.root(voc_dir, ("VOC2012", "VOCdevkit/VOC2012"), "JPEGImages")
     if found is None:
         raise UserError(
             f"There is no {voc_dir}/JPEGImages. Download VOCtrainval_11-May-2012.tar "
@@ -111,7 +104,7 @@ def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str
         )
     if sbd_dir is None:
         return found, None
-    found_sbd = layout.root(sbd_dir, ("dataset", "benchmark_RELEASE/dataset"), "cls")
+    found_sbd = pairing.root(sbd_dir, ("dataset", "benchmark_RELEASE/dataset"), "cls")
     if found_sbd is None:
         raise UserError(
             f"There is no {sbd_dir}/cls. Download benchmark.tgz from {_SBD}, unpack it "
@@ -122,7 +115,9 @@ def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str
 
 def _names(voc_dir: str, split: str) -> list[str]:
     own = _list_path(voc_dir, split)
-    return images.read_ids(own) if os.path.exists(own) else splits.load("voc", split)
+    return (
+        id_lists.read_plain(own) if os.path.exists(own) else splits.load("voc", split)
+    )
 
 
 def _list_path(voc_dir: str, split: str) -> str:
@@ -143,8 +138,6 @@ def _find_mask(voc_dir: str, sbd_dir: Optional[str], name: str) -> Optional[str]
 
 def _read_sbd(path: str) -> np.ndarray:
     """Reads a mask of SBD: [height, width], uint8."""
-    from scipy import io  # Optional: only these files need it.
-
     try:
         mask = np.asarray(io.loadmat(path)["GTcls"]["Segmentation"][0, 0])
         if mask.ndim != 2 or mask.dtype.kind not in "iu":
@@ -158,19 +151,19 @@ def _read_sbd(path: str) -> np.ndarray:
 
 
 def main() -> None:
-    arguments = command_line.parser(__name__, __doc__)
+    arguments = cli.parser(__name__, __doc__)
     arguments.add_argument("--split", nargs="+", required=True, help="names of splits")
     arguments.add_argument("--voc_dir", default="raw/VOCdevkit/VOC2012")
     arguments.add_argument("--sbd_dir", help=".../benchmark_RELEASE/dataset")
     arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
-    command_line.add_output(arguments, default="data/voc", help="(default: data/voc)")
+    cli.add_output(arguments, default="data/voc", help="(default: data/voc)")
     flags = arguments.parse_args()
     work = {
         split: find_items(flags.voc_dir, flags.sbd_dir, split, flags.unlabeled)
         for split in flags.split
     }
     for split, items in work.items():
-        command_line.writer(flags).write_split(
+        cli.writer(flags).write_split(
             split,
             SPEC,
             items,
@@ -180,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

@@ -13,7 +13,8 @@ import sys
 import pytest
 import tensorflow as tf
 
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from tests.trained import TINY
 from tests.training.pair import run_pair
 from wss import agreement, config, runs, train
@@ -32,9 +33,7 @@ SETTINGS = [
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("shapes")
-    shapes.write(
-        records.Writer(str(path)), 32, 2, difficulty=shapes.Difficulty(size=33)
-    )
+    shapes.write(Writer(str(path)), 32, 2, difficulty=shapes.Difficulty(size=33))
     return str(path)
 
 

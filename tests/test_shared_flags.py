@@ -28,8 +28,8 @@ def commands():
         f"{path.parent.name}.{path.stem}"
         for room in ("wss", "data_prep")
         for path in (ROOT / room).glob("*.py")
-        if re.search(r"make_parser\(|(cli|command_line)\.parser\(", path.read_text())
-        and path.stem not in ("cli", "command_line")
+        if re.search(r"make_parser\(|cli\.parser\(", path.read_text())
+        and path.stem != "cli"
     )
 
 

@@ -6,7 +6,8 @@ import pkgutil
 
 import data_prep
 import wss
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from tests.parity import cases
 from tests.parity.common import Golden
 from wss import train
@@ -29,7 +30,7 @@ def test_a_golden():
 def test_two_steps_of_pseudoseg(tmp_path):
     data_dir, model_dir = tmp_path / "data", tmp_path / "run"
     difficulty = shapes.Difficulty(size=32)
-    shapes.write(records.Writer(str(data_dir)), 64, 2, difficulty=difficulty)
+    shapes.write(Writer(str(data_dir)), 64, 2, difficulty=difficulty)
     status = train.main(
         [
             "--gin_file=gin_configs/shapes.gin",

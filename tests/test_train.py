@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from wss import config, eval, runs, train
 from wss.experiment import Experiment
 
@@ -28,7 +29,7 @@ TINY = [
 def data_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("shapes")
     difficulty = shapes.Difficulty(size=33)
-    shapes.write(records.Writer(str(path)), 32, 2, difficulty=difficulty)
+    shapes.write(Writer(str(path)), 32, 2, difficulty=difficulty)
     return path
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from benchmarks import training_overhead
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 
 
 def test_a_cost_is_spread_over_the_steps_up_to_the_next():
@@ -17,7 +18,7 @@ def test_a_cost_is_spread_over_the_steps_up_to_the_next():
 
 def test_every_part_is_measured(tmp_path, capsys):
     difficulty = shapes.Difficulty(size=33)
-    shapes.write(records.Writer(str(tmp_path)), 32, 1, difficulty=difficulty)
+    shapes.write(Writer(str(tmp_path)), 32, 1, difficulty=difficulty)
     bindings = [f"DATA_DIR = '{tmp_path}'", "CROP_SIZE = 33", "BATCH_SIZE = 2"]
     flags = ["--interval=1", "--repeats=2", f"--output={tmp_path}/found.json"]
     training_overhead.main(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from tests import trained
 from wss import eval, vis
 from wss.errors import UserError
@@ -22,7 +23,7 @@ def runs(tmp_path_factory):
     """The folder of a supervised training and one of PseudoSeg."""
     folder = tmp_path_factory.mktemp("trained")
     data_dir = str(folder / "data")
-    shapes.write(records.Writer(data_dir), 32, 6, difficulty=shapes.Difficulty(size=32))
+    shapes.write(Writer(data_dir), 32, 6, difficulty=shapes.Difficulty(size=32))
     trained.make(folder / "supervised", data_dir=data_dir)
     trained.make(folder / "pseudoseg", data_dir=data_dir, gin_file="shapes.gin")
     return folder

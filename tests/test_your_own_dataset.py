@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.pictures import colormaps
+from data_prep import colormaps
 from tests.data_prep import trees
 from wss import config, experiment, train  # noqa: F401  (what gin files configure)
 from wss.data.datasets.spec import DatasetSpec

@@ -35,7 +35,7 @@ from gin import config_parser
 
 import gin_configs
 from wss import settings
-from wss.errors import UserError
+from wss.errors import UserError, first_line
 from wss.files import text_files
 
 # With it `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory,
@@ -76,7 +76,7 @@ def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     try:
         gin.finalize()
     except ValueError as error:
-        raise UserError(_first_line(error)) from error
+        raise UserError(first_line(error)) from error
 
 
 def text() -> str:
@@ -379,12 +379,12 @@ def _explain_syntax(error: SyntaxError) -> str:
         return f"{token} is not a value. {hint}"
     if "Unable to parse value" in error.msg:
         return f"The value cannot be read. {hint}"
-    return _first_line(error)
+    return first_line(error)
 
 
 def _explain(error: Exception) -> str:
     """gin's first line and the closest known name."""
-    message = _first_line(error)
+    message = first_line(error)
     quoted = message.split("'")[1::2]
     if message.startswith("No configurable matching"):
         known = [
@@ -414,11 +414,6 @@ def _closest(
     by_key = {key(candidate): candidate for candidate in known}
     matches = difflib.get_close_matches(key(name), by_key, n=1)
     return f" Did you mean {by_key[matches[0]]}?" if matches else ""
-
-
-def _first_line(error: Exception) -> str:
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return (message or type(error).__name__).strip().splitlines()[0].strip()
 
 
 def crop_size(

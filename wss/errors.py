@@ -39,7 +39,9 @@ class Stopped(BaseException):
 
 def first_line(error: Exception) -> str:
     """What an error of TensorFlow or Python says, without names of operations."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # A SyntaxError's text repeats the place.
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    line = (text.strip() or type(error).__name__).splitlines()[0].strip()
     return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]( name:.*)?", "", line)
 
 

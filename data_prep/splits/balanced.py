@@ -1,4 +1,4 @@
-"""Draws images so that no class is left out of a small labeled set."""
+"""Draws small labeled sets in which every class occurs."""
 
 from collections.abc import Sequence
 from typing import Optional
@@ -21,7 +21,7 @@ def balanced_order(
     Args:
       shown: [images, classes], bool, which image shows which class.
       count: how many images to order; without it, all.
-      at_least: once each class is shown by so many, the others follow as they come.
+      at_least: once N images show each class, the rest follow in the given order.
 
     Returns:
       Indices of the images.
@@ -64,7 +64,7 @@ def draw(
       counts: sizes of the sets; the smaller ones are subsets of the larger ones.
       class_names: [classes], for messages.
       at_least: how many images of the smallest set have to show each class, or all
-        there are. Classes that no image shows are left aside.
+        there are. Classes that no image shows are skipped.
       seed: decides the draw.
 
     Returns:

@@ -1,1 +1,1 @@
-"""From examples to shards: on all cores or on Beam, resumable."""
+"""Examples -> shards, on all cores or on Apache Beam, resumable."""

@@ -1,7 +1,7 @@
-"""What readers make of an image, and how that becomes the bytes of a record.
+"""Examples, and how they become the bytes of records.
 
-A record is a `tf.train.Example`. It is put together here from its parts, because the
-processes that read images are many, and none of them has to load TensorFlow for this.
+A record is a `tf.train.Example`. Its bytes are assembled here so that the workers, of
+which there are many, need not load TensorFlow.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Example:
     """One image, with what is known about it.
 
     Attributes:
-      name: the image's name in its data set, without folder and ending.
+      name: the image's name in its data set, without folder and extension.
       image: the encoded file.
       format: "jpeg" or "png".
       height: in pixels.
@@ -53,7 +53,7 @@ class Example:
 
 
 def serialize(example: Example) -> bytes:
-    """Makes the record of an example; equal examples make equal bytes.
+    """Serializes an example; equal examples give equal bytes.
 
     Returns:
       A serialized `tf.train.Example`.
@@ -97,8 +97,8 @@ def encode_png(pixels: np.ndarray) -> bytes:
 def encode_mask(mask: np.ndarray) -> bytes:
     """Encodes [height, width] uint8 class ids as a grey PNG.
 
-    Much faster than PIL, and no larger: what differs from the line above are the
-    outlines of objects, and all the rest are runs of zeros.
+    Much faster than PIL, and no larger: only outlines of objects differ from the line
+    above, the rest is runs of zeros.
     """
     height, width = mask.shape
     lines = np.empty((height, 1 + width), np.uint8)

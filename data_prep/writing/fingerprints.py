@@ -1,4 +1,4 @@
-"""Notices that files from which records were made have changed since."""
+"""Fingerprints of source files, to notice that they have changed."""
 
 import contextlib
 import hashlib
@@ -12,11 +12,11 @@ _DIGITS = 16
 
 
 class Fingerprint(NamedTuple):
-    """What is known of files.
+    """Fingerprint of files.
 
     Attributes:
-      state: of their sizes and dates: quickly read, but a copy has another one.
-      content: of all that they hold.
+      state: of their sizes and dates; quick to read, but different for a copy.
+      content: of their bytes.
     """
 
     state: str
@@ -37,7 +37,7 @@ def of_all(fingerprints: Iterable[Fingerprint]) -> Fingerprint:
 def state(item: Any) -> str:
     """`Fingerprint.state` of an item.
 
-    The date of the last change of the inode is part of it: no program sets that back.
+    It includes the inode's change time, which no program can set back.
     """
     stats = [os.stat(path) for path in paths(item)]
     return joined(repr((s.st_size, s.st_mtime_ns, s.st_ctime_ns)) for s in stats)
@@ -58,13 +58,13 @@ def paths(item: Any) -> Iterator[str]:
 
 
 def of_file(path: str) -> str:
-    """The sha256 of what a file holds; empty where it cannot be read."""
+    """The sha256 of a file; empty if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
-    except OSError:  # Whoever reads it tells of it.
+    except OSError:  # Reading it reports the reason.
         return ""
     return digest.hexdigest()
 

@@ -1,9 +1,9 @@
-"""The files of a split on their way: hidden, whole, in their place.
+"""Writes the shards of a split: hidden first, then published.
 
-Shards are written in a hidden folder beside their place, each under a temporary name,
-with a note of what it holds. When all of them are whole they move to their place, so
-that nobody ever sees half a split. What a stopped run has left is used again as long as
-the files that it was made from have not changed.
+Shards are written to a hidden folder beside their final place, each under a temporary
+name and with a note about its content. When all are complete they move to their final
+place, so that half a split is never visible. What a stopped run left is reused if its
+source files have not changed.
 """
 
 import contextlib
@@ -19,10 +19,11 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import tensorflow as tf
 
-from data_prep.writing import fingerprints, runners
+from data_prep.writing import fingerprints, processes
 from data_prep.writing.examples import Example
-from data_prep.writing.runners import Result, attempt
+from data_prep.writing.processes import Result, attempt
 from wss.errors import UserError
+from wss.files import atomic
 
 gfile = tf.io.gfile
 
@@ -35,14 +36,14 @@ class Shard(NamedTuple):
 
     Attributes:
       path: the file.
-      items: what it is made of, in the order of its records.
+      items: its content, in the order of its records.
     """
 
     path: str
     items: Sequence[Any]
 
     def write(self, results: Iterable[Result]) -> None:
-        """Writes the shard, whole or not at all, and before it its note."""
+        """Writes the note and then the shard, whole or not at all."""
         temporary = _temporary(self.path)
         note = {"examples": 0, "with_masks": 0, "problems": []}
         sources = []
@@ -58,8 +59,8 @@ class Shard(NamedTuple):
                     note["examples"] += 1
                     note["with_masks"] += result.has_mask
             note["sources"] = fingerprints.of_all(sources)._asdict()
-            note["bytes"], note["sha256"] = _measure(temporary)
-            _write_json(_note_path(self.path), note)
+            note["bytes"], note["sha256"] = measure(temporary)
+            atomic.write_text(_note_path(self.path), json.dumps(note))
             gfile.rename(temporary, self.path, overwrite=True)
         except BaseException:
             with contextlib.suppress(tf.errors.OpError):
@@ -71,11 +72,11 @@ class Shard(NamedTuple):
         return _read_json(_note_path(self.path))
 
     def kept(self, read: Callable[[Any], Example]) -> Optional[dict[str, Any]]:
-        """The note of what an earlier run wrote, if this one would write the same.
+        """The note of an earlier run, if this one would write the same shard.
 
         Returns:
-          None where the shard has to be written: it is not there, files that it was
-          made from have changed, or an item that was broken no longer is.
+          None if the shard has to be written: it is missing, its source files have
+          changed, or an item that was broken no longer is.
         """
         if not (gfile.exists(self.path) and gfile.exists(_note_path(self.path))):
             return None
@@ -91,7 +92,7 @@ class Shard(NamedTuple):
         return note
 
     def save_job(self, read: Callable[[Any], Example]) -> str:
-        """Saves all that `run_job` needs; returns the path."""
+        """Saves what `run_job` needs; returns the path."""
         path = f"{self.path}.job"
         with gfile.GFile(path, "wb") as file:
             file.write(pickle.dumps((self, read)))
@@ -99,7 +100,7 @@ class Shard(NamedTuple):
 
 
 class Split:
-    """The shards of one split, from the hidden folder where they are written on."""
+    """The shards of one split, in the hidden folder and after it."""
 
     def __init__(self, output_dir: str, split: str, count: int):
         self._output_dir = output_dir
@@ -110,7 +111,7 @@ class Split:
         self._whole = os.path.join(self._hidden, "whole.json")
 
     def old(self) -> list[str]:
-        """Shards of the split that lie in their place, of whatever run."""
+        """Published shards of the split, of any run."""
         if not gfile.isdir(self._output_dir):
             return []
         shard = re.compile(re.escape(self.name) + r"-\d{5}-of-\d{5}\.tfrecord")
@@ -118,7 +119,7 @@ class Split:
         return [os.path.join(self._output_dir, name) for name in found]
 
     def can_continue(self, plan: str) -> bool:
-        """Whether a run with the same plan was stopped after all shards were whole."""
+        """Whether a run with the same plan stopped after all shards were complete."""
         return self._has_plan(plan) and self.are_whole()
 
     def are_whole(self) -> bool:
@@ -127,10 +128,10 @@ class Split:
 
     @contextlib.contextmanager
     def begin(self, plan: str) -> Iterator[None]:
-        """Makes the hidden folder, or keeps what a run with the same plan left.
+        """Makes the hidden folder, or keeps that of a run with the same plan.
 
         Raises:
-          UserError: no folder can be made there, or another run is at work.
+          UserError: the folder cannot be made, or another run is writing.
         """
         try:
             gfile.makedirs(self._hidden)
@@ -152,11 +153,11 @@ class Split:
             if not self._has_plan(plan):
                 for name in gfile.listdir(self._hidden):
                     gfile.remove(os.path.join(self._hidden, name))
-                _write_json(self._plan, {"plan": plan})
+                atomic.write_text(self._plan, json.dumps({"plan": plan}))
             yield
 
     def divide(self, items: Sequence[Any]) -> list[Shard]:
-        """Shares the items out to the shards, as evenly as can be."""
+        """Distributes the items over the shards, as evenly as possible."""
         count = len(self._names)
         bounds = [len(items) * i // count for i in range(count + 1)]
         return [
@@ -167,10 +168,10 @@ class Split:
     def have_changed(
         self, items: Sequence[Any], sources: dict[str, str], workers: int = 0
     ) -> bool:
-        """Whether the items' files are others than those that the shards came from.
+        """Whether the items' files have changed since the shards were written.
 
         Args:
-          items: as of `divide`.
+          items: see `divide`.
           sources: as `publish` gave them.
           workers: number of processes that read; 0: one for each core.
         """
@@ -181,11 +182,11 @@ class Split:
 
         if joined([fingerprints.state(item) for item in items]) == sources["state"]:
             return False
-        contents = runners.in_order(fingerprints.content, items, workers)
+        contents = processes.in_order(fingerprints.content, items, workers)
         return joined(list(contents)) != sources["content"]
 
     def notes(self) -> Iterator[dict[str, Any]]:
-        """What the shards hold, one after the other."""
+        """The notes of the shards, in order."""
         for name in self._names:
             yield _read_json(_note_path(os.path.join(self._hidden, name)))
 
@@ -199,10 +200,10 @@ class Split:
         return path
 
     def finish(self) -> None:
-        """Removes the old split; from here on a stopped run has only to move shards."""
+        """Removes the old split; from here on only moving shards is left."""
         for path in self.old():
             gfile.remove(path)
-        _write_json(self._whole, {})
+        atomic.write_text(self._whole, json.dumps({}))
 
     def publish(self) -> dict[str, Any]:
         """Moves the shards to their place; returns the split's part of the manifest."""
@@ -237,7 +238,7 @@ class Split:
         if gfile.exists(self._plan):
             if not self._has_plan(plan):
                 return
-            # First of all: what is left of the rest must not pass for the whole.
+            # First, so that a partly removed folder does not pass for a complete one.
             gfile.remove(self._plan)
         with contextlib.suppress(tf.errors.NotFoundError):
             gfile.rmtree(self._hidden)
@@ -247,7 +248,7 @@ class Split:
 
 
 def run_job(path: str) -> None:
-    """Writes the shard of a job, on whatever machine."""
+    """Writes the shard of a job, on any machine."""
     with gfile.GFile(path, "rb") as file:
         shard, read = pickle.loads(file.read())
     shard.write(attempt(item, read) for item in shard.items)
@@ -255,10 +256,10 @@ def run_job(path: str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(output_dir: str) -> Iterator[None]:
-    """Says in a sentence that a disk is full, or that a folder cannot be written to.
+    """Turns a full disk, or a folder without write access, into a sentence.
 
     Raises:
-      UserError: instead of the error that the file system gave.
+      UserError: instead of the file system's error.
     """
     try:
         yield
@@ -277,24 +278,15 @@ def disk_errors(output_dir: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[bool]:
-    """Keeps others from a folder, where the system can; yields whether it succeeded.
-
-    Whatever ends this process opens the lock.
-    """
+    """Locks a folder, if the system can; yields whether no other run holds it."""
     try:
-        import fcntl
-
         handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):  # Windows; a folder that is in no file system.
+    except OSError:  # Windows; or a folder in a bucket.
         yield True
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_alone = os.path.isdir(folder)  # Unless who had it has just removed it.
-    except OSError as error:
-        is_alone = not isinstance(error, BlockingIOError)  # Others: cannot be locked.
-    try:
-        yield is_alone
+        # Who held it may just have removed it.
+        yield atomic.try_lock(handle) is not False and os.path.isdir(folder)
     finally:
         os.close(handle)
 
@@ -304,7 +296,7 @@ def _note_path(path: str) -> str:
 
 
 def _temporary(path: str) -> str:
-    """A name beside `path` that nobody else has, should work be started twice."""
+    """A unique name beside `path`, in case a job runs twice."""
     return f"{path}.{uuid.uuid4().hex}.tmp"
 
 
@@ -313,22 +305,14 @@ def _read_json(path: str) -> dict[str, Any]:
         return json.load(file)
 
 
-def _write_json(path: str, content: dict[str, Any]) -> None:
-    """Writes a file whole or not at all."""
-    temporary = _temporary(path)
-    with gfile.GFile(temporary, "w") as file:
-        file.write(json.dumps(content))
-    gfile.rename(temporary, path, overwrite=True)
-
-
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, tf.errors.OpError):
         return isinstance(error, tf.errors.ResourceExhaustedError)
     return error.errno in _FULL
 
 
-def _measure(path: str) -> tuple[int, str]:
-    """Number of bytes of a file and their sha256."""
+def measure(path: str) -> tuple[int, str]:
+    """Size of a file in bytes, and its sha256."""
     size, digest = 0, hashlib.sha256()
     with gfile.GFile(path, "rb") as file:
         block = file.read(_BLOCK)

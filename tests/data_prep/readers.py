@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep import command_line, records
+from data_prep import cli
+from data_prep.writer import Writer
+from data_prep.writing.examples import Example, encode_png
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
@@ -31,12 +33,12 @@ class Item(NamedTuple):
     path: str
 
 
-def read(item: str, with_mask: bool = True) -> records.Example:
+def read(item: str, with_mask: bool = True) -> Example:
     """A picture in the grey of the item's first letter."""
     pixels = np.full((HEIGHT, WIDTH, 3), ord(item[0]), np.uint8)
-    return records.Example(
+    return Example(
         item,
-        records.encode_png(pixels),
+        encode_png(pixels),
         "png",
         HEIGHT,
         WIDTH,
@@ -44,17 +46,17 @@ def read(item: str, with_mask: bool = True) -> records.Example:
     )
 
 
-def read_file(item: Item) -> records.Example:
+def read_file(item: Item) -> Example:
     """A picture in the grey of the file's first letter; `!` in a file breaks it."""
     with open(item.path, encoding="utf-8") as file:
         text = file.read()
     if "!" in text:
         raise UserError(f"The file {item.path} is broken.")
     example = read(text)
-    return records.Example(item.name, *list(vars(example).values())[1:])
+    return Example(item.name, *list(vars(example).values())[1:])
 
 
-def read_slowly(number: int, pids: str) -> records.Example:
+def read_slowly(number: int, pids: str) -> Example:
     """Takes its time, and leaves the number of its process."""
     open(os.path.join(pids, str(os.getpid())), "w").close()
     time.sleep(float(os.environ.get("READ_SECONDS", "0.01")))
@@ -80,7 +82,7 @@ def touch(number: int, folder: str) -> int:
 def main() -> None:
     folder = sys.argv[1]
     os.makedirs(f"{folder}.pids", exist_ok=True)
-    records.Writer(folder, num_shards=8, workers=2).write_split(
+    Writer(folder, num_shards=8, workers=2).write_split(
         "train",
         SPEC,
         range(NUM_SLOW),
@@ -89,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    cli.run(main)

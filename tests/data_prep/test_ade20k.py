@@ -39,7 +39,7 @@ def test_zero_is_ignored_and_the_classes_follow(monkeypatch, capsys, tree, given
             assert example["label"].tolist() == [[255, 0, 1], [149, 255, 12]]
     spec = datasets.get("ade20k", str(out))
     assert [spec.class_names[i] for i in (0, 12, 149)] == ["wall", "person", "flag"]
-    assert "val: 2 images are there, published are 2000." in capsys.readouterr().out
+    assert "val: found 2 images; published are 2000." in capsys.readouterr().out
 
 
 def test_masks_without_image(monkeypatch, capsys, tree):

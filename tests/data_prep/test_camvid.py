@@ -85,7 +85,7 @@ def test_colours_become_the_classes_of_the_benchmark(monkeypatch, capsys, tree):
         assert trees.names(out, split) == names
         for example in trees.decode(out, split):
             assert example["label"].ravel().tolist() == expected
-    assert "val: 2 images are there, published are 101." in capsys.readouterr().out
+    assert "val: found 2 images; published are 101." in capsys.readouterr().out
 
 
 def test_segnets_edition(monkeypatch, capsys, tmp_path):

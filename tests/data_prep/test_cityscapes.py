@@ -57,7 +57,7 @@ def test_label_ids_become_train_ids(monkeypatch, capsys, tree):
         np.testing.assert_array_equal(example["label"], expected)
     assert datasets.get("cityscapes", str(out)).num_classes == 19
     printed = capsys.readouterr().out
-    assert "train: 2 images are there, published are 2975." in printed
+    assert "train: found 2 images; published are 2975." in printed
 
 
 @pytest.fixture

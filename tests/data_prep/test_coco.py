@@ -1,14 +1,13 @@
 """COCO in its publisher's layout: masks, classes, splits, what is missing."""
 
+import importlib.util
 import json
 import os
-import tracemalloc
 
 import numpy as np
 import pytest
 
-from data_prep import coco, splits
-from data_prep.sources import coco_annotations
+from data_prep import coco, coco_annotations, splits
 from tests.data_prep import trees
 from wss.data import datasets
 from wss.errors import UserError
@@ -147,7 +146,9 @@ def test_missing_or_other_annotations(monkeypatch, tree):
     with pytest.raises(UserError, match="annotations_trainval2017.zip"):
         run(monkeypatch, tree, "--split", "train")
     path.write_text("not json")
-    with pytest.raises(UserError, match="is no JSON file .*Fetch or export it again"):
+    with pytest.raises(
+        UserError, match="is no JSON file .*Download or export it again"
+    ):
         run(monkeypatch, tree, "--split", "train")
     path.unlink()
     os.mkfifo(path)
@@ -271,61 +272,41 @@ def test_compressed_crowds_and_empty_outlines(monkeypatch, tree):
     assert second[-1, -1] == 58
 
 
-def draw(tmp_path, *entries, height=4, width=4):
-    """Draws the mask of an image with these objects, all of class 3."""
-    path = tmp_path / "a.json"
-    text, places = "", []
-    for entry in entries:
-        entry = json.dumps(entry)
-        places.append(f"3@{len(text)}+{len(entry)}")
-        text += entry + ","
-    path.write_text(text)
-    item = coco.Item("7", "7.jpg", height, width, " ".join(places))
-    return coco.draw_mask(item, str(path))
+def draw(*objects, height=4, width=4):
+    """Draws the mask of an image with these objects, each (class id, segmentation)."""
+    item = coco.Item("7", "7.jpg", height, width, json.dumps(objects))
+    return coco.draw_mask(item, "a.json")
+
+
+def test_later_objects_are_drawn_over_earlier_ones():
+    upper, left = [[0, 0, 4, 0, 4, 2, 0, 2]], [[0, 0, 1, 0, 1, 4, 0, 4]]
+    mask = draw((3, upper), (5, left), (4, []))
+    assert mask.tolist() == [[5, 3, 3, 3]] * 2 + [[5, 0, 0, 0]] * 2
+    assert mask.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
-    "segmentation", [{"counts": [1, 2], "size": [4, 4]}, None, [[1, 2, 3]], "x"]
+    "segmentation", [{"counts": [1, 2], "size": [4, 4]}, {}, None, [[1, 2, 3]], "x"]
 )
-def test_annotations_that_cannot_be_drawn(tmp_path, segmentation):
-    with pytest.raises(UserError, match="image 7 in .*a.json cannot be drawn"):
-        draw(tmp_path, {"segmentation": segmentation})
-    with pytest.raises(UserError, match="'segmentation'"):
-        draw(tmp_path, {"bbox": [1, 2, 3, 4]})
+def test_annotations_that_cannot_be_drawn(segmentation):
+    with pytest.raises(UserError, match="image 7 in a.json cannot be drawn .*Correct"):
+        draw((3, segmentation))
 
 
-def test_annotations_that_changed_or_went(tmp_path):
-    mask = draw(
-        tmp_path, {"segmentation": [[0, 0, 2, 0, 2, 4, 0, 4]]}, {"segmentation": []}
-    )
-    assert mask.tolist() == [[3, 3, 0, 0]] * 4 and mask.dtype == np.uint8
-    item = coco.Item("7", "7.jpg", 4, 4, "3@2+5")
-    with pytest.raises(UserError, match="image 7 in .*a.json cannot be drawn"):
-        coco.draw_mask(item, str(tmp_path / "a.json"))
-    with pytest.raises(UserError, match="image 7 in .*b.json cannot be drawn"):
-        coco.draw_mask(item, str(tmp_path / "b.json"))
+def test_without_pycocotools(monkeypatch, tree):
+    """Only what has annotations needs it, and says so before it reads anything."""
+    find_spec = importlib.util.find_spec
 
+    def find_all_but_pycocotools(name, *args):
+        return None if name == "pycocotools" else find_spec(name, *args)
 
-def test_memory_does_not_hold_the_outlines(tmp_path):
-    outline = np.round(np.random.default_rng(0).uniform(0, 500, 4000), 2).tolist()
-    entry = {"category_id": 1, "segmentation": [outline], "area": 5.0}
-    content = {
-        "images": [
-            {"id": i, "file_name": f"{i}.jpg", "height": 500, "width": 500}
-            for i in range(300)
-        ],
-        "annotations": [{"image_id": i, **entry} for i in range(300)],
-        "categories": [{"id": 1, "name": "person"}],
-    }
-    path = tmp_path / "instances.json"
-    path.write_text(json.dumps(content))
-    assert path.stat().st_size > 8e6
-    coco_annotations.load.cache_clear()
-    tracemalloc.start()
-    annotations = coco.load_annotations(str(path))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 6e6
-    (place,) = annotations.objects("299", [7]).split()
-    assert place.startswith("7@") and annotations.area("299", [7]) == 5
-    assert not annotations.objects("299", [-1]) and annotations.area("299", [-1]) == 0
+    monkeypatch.setattr(importlib.util, "find_spec", find_all_but_pycocotools)
+    for flags in (
+        ("--split", "unlabeled", "train"),
+        ("--split=x", "--images=none", "--annotations=none.json"),
+    ):
+        with pytest.raises(UserError, match=r"pip install -e '\.\[coco\]'"):
+            run(monkeypatch, tree, *flags)
+    assert not (tree[0] / "data").exists()
+    out = run(monkeypatch, tree, "--split", "unlabeled") / "coco"
+    assert trees.names(out, "unlabeled") == ["000000000007"]

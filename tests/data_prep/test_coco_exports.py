@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import coco
-from data_prep.sources import coco_annotations
+from data_prep import coco, coco_annotations
 from tests.data_prep import trees
 from wss.data import datasets
 from wss.errors import UserError

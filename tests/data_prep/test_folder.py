@@ -69,7 +69,7 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
             "3 images have no mask in masks/sub.*Looked for masks/sub/a.png. Add "
             "--image_pattern='sub/{id}', if .* pairs 1 of 1 files in masks/sub",
         ),
-        (("--ignore_label=2",), "ignore label 2 must lie between"),
+        (("--ignore_label=2",), "ignore label 2 must be between"),
         (
             ("--masks=masks", "--num_classes=2"),
             "3 of 3 images.*a.png holds the value 2 in 16 pixels.*--map 2=ignore",
@@ -88,7 +88,7 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (("--mask_suffix=_m",), "--mask_suffix is about masks"),
         (("--colormap=voc", "--binary", "--masks=masks"), "--binary does not go with"),
         (("--colormap=nothing", "--masks=masks"), "no colormap 'nothing'"),
-        (("--masks=images",), "lie in one folder, images.*--mask_suffix=_mask"),
+        (("--masks=images",), "are in one folder, images.*--mask_suffix=_mask"),
         (("--masks=masks", "--map", "1:2"), "--map 1:2: write OLD=NEW"),
         (("--masks=masks", "--map", "9" * 400 + "=1", "inf=2"), "inf=2: .* another"),
         (("--masks=masks", "--map", "9-1=2"), "--map 9-1=2: write OLD=NEW"),
@@ -101,7 +101,7 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         ),
         (
             ("--masks=masks", "--map", "1=2", "0-3=1"),
-            "0-3=1: .* another meaning before",
+            "0-3=1: .* already has another meaning",
         ),
     ],
 )

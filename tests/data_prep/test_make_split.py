@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import command_line, make_split, records, splits
+from data_prep import cli, make_split, splits
+from data_prep.writing.examples import Example, encode_png, serialize
 from tests.data_prep import trees
 
 SIZE = (2, 4)
@@ -17,8 +18,8 @@ SIZE = (2, 4)
 
 def record(name, *classes, mask=True):
     label = np.resize(classes, SIZE).astype(np.uint8) if mask else None
-    image = records.encode_png(np.zeros((*SIZE, 3), np.uint8))
-    return records.serialize(records.Example(name, image, "png", *SIZE, label))
+    image = encode_png(np.zeros((*SIZE, 3), np.uint8))
+    return serialize(Example(name, image, "png", *SIZE, label))
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def run(monkeypatch, capsys, folder, *flags):
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["make_split", *flags])
     with pytest.raises(SystemExit) as exit_info:
-        command_line.run(make_split.main)
+        cli.run(make_split.main)
     printed = capsys.readouterr()
     return exit_info.value.code, printed.out, printed.err
 
@@ -241,7 +242,7 @@ def test_bad_records(monkeypatch, capsys, tmp_path, written, message):
     with open(tmp_path / "train.tfrecord", "ab") as file:
         file.write(b"torn")
     _, _, error = run(monkeypatch, capsys, tmp_path, *flags)
-    assert "cut off here. Look at it: python -m data_prep.verify" in error
+    assert "is damaged. Look at it: python -m data_prep.verify" in error
 
 
 def test_help_shows_an_example(monkeypatch, capsys, tmp_path):

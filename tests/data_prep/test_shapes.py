@@ -1,15 +1,13 @@
 """The synthetic pictures: classes, occlusion, repeatability, splits."""
 
 import collections
-import dataclasses
 
 import numpy as np
-import pytest
 
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from tests.data_prep import trees
 from wss.data import datasets
-from wss.errors import UserError
 
 SMALL = shapes.Difficulty(size=32)
 
@@ -55,9 +53,7 @@ def test_every_shape_fits_its_frame():
 
 def test_splits_are_nested_and_repeat(tmp_path):
     for folder in ("one", "two"):
-        shapes.write(
-            records.Writer(str(tmp_path / folder)), 64, 5, seed=1, difficulty=SMALL
-        )
+        shapes.write(Writer(str(tmp_path / folder)), 64, 5, seed=1, difficulty=SMALL)
     assert trees.contents(tmp_path / "one") == trees.contents(tmp_path / "two")
     out = tmp_path / "one"
     names = {s: trees.names(out, s) for s in ("train", "1-4", "1-8", "1-16", "1-32")}
@@ -72,29 +68,3 @@ def test_splits_are_nested_and_repeat(tmp_path):
         val[2]["label"], shapes.draw(1, shapes._FIRST_VAL + 2, SMALL)[1]
     )
     assert datasets.get("shapes", str(out)).num_classes == 5
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"size": -3}, "--size must lie between 8 and 4096."),
-        ({"kinds": (0, 9)}, "--kinds must lie between 1 and 4, the smaller number"),
-        ({"objects": (3, 1)}, "--objects must .*, the smaller number first"),
-        ({"contrast": 1000.0}, "--contrast must lie between 0 and 200"),
-        ({"noise": float("nan")}, "--noise must lie between 0 and 255"),
-    ],
-)
-def test_settings_that_cannot_be_drawn(tmp_path, settings, message):
-    with pytest.raises(UserError, match=message):
-        shapes.write(
-            records.Writer(str(tmp_path)),
-            32,
-            5,
-            difficulty=shapes.Difficulty(**settings),
-        )
-
-
-def test_every_setting_has_limits():
-    fields = {field.name for field in dataclasses.fields(shapes.Difficulty)}
-    assert set(shapes._LIMITS) == fields
-    shapes.Difficulty().check()

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from data_prep import tfds
-from data_prep.sources import tfds_source
+from data_prep import tfds, tfds_reader
 from tests.data_prep import trees
 from wss.data import datasets
 from wss.errors import UserError
@@ -195,8 +194,11 @@ def test_slices(monkeypatch, tmp_path, prepared):
             "no feature 'mask'. Name one with --mask: .*below/named .LabeledImage",
         ),
         (("--image=image", "--mask=trimap"), "Add --num_classes=N, or --class_names"),
-        (("--image=image", "--map", "0=1", "0=2"), "another meaning before"),
-        (("--image=image", "--offset=-1", "--map", "2=0"), "another meaning before"),
+        (("--image=image", "--map", "0=1", "0=2"), "already has another meaning"),
+        (
+            ("--image=image", "--offset=-1", "--map", "2=0"),
+            "already has another meaning",
+        ),
         (
             ("--image=image", "--mask=yes_no", "--num_classes=2"),
             "'yes_no' hold only 0 and 255.*--map 255=1",
@@ -259,10 +261,10 @@ def test_data_that_were_prepared_anew(monkeypatch, tmp_path, prepared, capsys):
 
 @pytest.mark.parametrize("far", [0, 2, 500])
 def test_examples_in_any_order(monkeypatch, prepared, far):
-    monkeypatch.setattr(tfds_source, "_FAR", far)
+    monkeypatch.setattr(tfds_reader, "_FAR", far)
     folder = str(prepared / "tiny_pets" / "1.2.0")
-    source = tfds_source.Source(folder, "image", None, "number")
-    reader = tfds_source.Reader(source)
+    source = tfds_reader.Source(folder, "image", None, "number")
+    reader = tfds_reader.Reader(source)
     in_order = [reader.example("train", i)["number"] for i in range(COUNT)]
     assert sorted(in_order) == list(range(COUNT))
     for index in (10, 0, 3, 4, 4, 9, 2):

@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data_prep import command_line, records, verify
-from data_prep.checking import reading
+from data_prep import cli, verify
+from data_prep.validation import reading
+from data_prep.writer import Writer
+from data_prep.writing.examples import Example, encode_png, serialize
 from tests.data_prep import trees
-from wss.data import datasets, keys
+from wss.data import datasets, keys, tfrecords
 from wss.data.datasets import manifest
 from wss.data.datasets.spec import DatasetSpec
 
@@ -24,9 +26,9 @@ def example(name, mask=MASK, seed=None, **replaced):
     """A record of a random 4 x 2 image, with features replaced or (None) left out."""
     seed = sum(name.encode()) if seed is None else seed
     pixels = np.random.default_rng(seed).integers(0, 256, (2, 4, 3), np.uint8)
-    image = records.encode_png(pixels)
+    image = encode_png(pixels)
     record = tf.train.Example.FromString(
-        records.serialize(records.Example(name, image, "png", 2, 4, mask))
+        serialize(Example(name, image, "png", 2, 4, mask))
     )
     for key, value in replaced.items():
         key = getattr(keys, key)
@@ -66,7 +68,7 @@ def run(monkeypatch, capsys, folder, *flags):
     """Runs the command; returns its exit status, its lines and those of errors."""
     monkeypatch.setattr("sys.argv", ["verify", f"--data_dir={folder}", *flags])
     with pytest.raises(SystemExit) as exit_info:
-        command_line.run(verify.main)
+        cli.run(verify.main)
     printed = capsys.readouterr()
     lines = [line.strip() for line in printed.out.splitlines()]
     return exit_info.value.code, lines, printed.err
@@ -77,7 +79,7 @@ def findings(lines, kind):
 
 
 def test_a_data_set_as_the_writer_makes_it(monkeypatch, capsys, tmp_path):
-    writer = records.Writer(str(tmp_path), workers=1, num_shards=2)
+    writer = Writer(str(tmp_path), workers=1, num_shards=2)
     for split, items in {"train": ["a", "bb", "ccc"], "val": ["dddd", "eeeee"]}.items():
         writer.write_split(split, SPEC, items, _read)
     capsys.readouterr()
@@ -107,14 +109,14 @@ def _read(name):
     mask = np.zeros(pixels.shape[:2], np.uint8)
     mask[:, :3] = [[0, 1, 0], [0, 1, 255]]
     mask[:, 3:] = [[0], [1]]
-    return records.Example(name, records.encode_png(pixels), "png", *mask.shape, mask)
+    return Example(name, encode_png(pixels), "png", *mask.shape, mask)
 
 
 def test_every_broken_record_is_named_and_the_others_are_read(
     monkeypatch, capsys, tmp_path
 ):
-    small = records.encode_png(np.zeros((2, 2), np.uint8))
-    colours = records.encode_png(np.zeros((2, 4, 3), np.uint8))
+    small = encode_png(np.zeros((2, 2), np.uint8))
+    colours = encode_png(np.zeros((2, 4, 3), np.uint8))
     broken = {
         "good": example("good"),
         "no example": b"\xff\xff\xff\x07abc",
@@ -175,7 +177,7 @@ def test_damaged_files_are_read_as_far_as_can_be(monkeypatch, capsys, tmp_path):
     )
     paths = trees.shards(tmp_path, "train")
     checksum, length, torn = (bytearray(path.read_bytes()) for path in paths[:3])
-    offsets = [reading.walk([str(path)])[0].offsets for path in paths]
+    offsets = [tfrecords.find_frames(str(path)).offsets for path in paths]
     checksum[offsets[0][1] + 40] ^= 1  # A bit of record 1's data.
     length[offsets[1][2]] ^= 1  # A bit of record 2's length.
     for path, content in zip(paths, (checksum, length, torn[:-5])):
@@ -184,14 +186,21 @@ def test_damaged_files_are_read_as_far_as_can_be(monkeypatch, capsys, tmp_path):
     status, lines, _ = run(monkeypatch, capsys, tmp_path)
     assert status == 1
     assert lines[2].startswith("train: 12 images in 4 shards")
-    assert lines[2].endswith("1 broken records")
+    assert lines[2].endswith("2 broken records")
+    after = tfrecords.find_frames(str(paths[1])).end
+    rest = (
+        ", so the rest of this shard cannot be read: it is cut off, or the length of "
+        "the record before is damaged."
+    )
     assert findings(lines, "problem") == [
-        f"{paths[1].name}, record 2 (byte {offsets[1][2]}): its length is damaged, so "
-        "what follows in this shard cannot be found.",
-        f"{paths[2].name}, record 3 (byte {offsets[2][3]}): the file is cut off here.",
-        "There are 13 examples, but dataset.json says 16.",
-        f"{paths[0].name}, record 1: the record does not fit its checksum, its bytes "
-        "have changed.",
+        f"{paths[1].name}, record 3 (byte {after}): no whole record is here{rest}",
+        f"{paths[2].name}, record 3 (byte {offsets[2][3]}): no whole record is here"
+        f"{rest}",
+        "There are 14 examples, but dataset.json says 16.",
+        f"{paths[0].name}, record 1: the record does not match its checksums, so its "
+        "bytes have changed.",
+        f"{paths[1].name}, record 2: the record does not match its checksums, so its "
+        "bytes have changed.",
     ]
 
 
@@ -201,7 +210,9 @@ def test_what_is_no_record_file(monkeypatch, capsys, tmp_path):
     status, lines, _ = run(monkeypatch, capsys, tmp_path, "--dataset=voc")
     assert status == 1
     assert findings(lines, "problem") == [
-        "train-00001-of-00002.tfrecord, record 0 (byte 0): the file is cut off here.",
+        "train-00001-of-00002.tfrecord, record 0 (byte 0): no whole record is here, "
+        "so the rest of this shard cannot be read: it is cut off, or the length of "
+        "the record before is damaged.",
         "There is no record.",
     ]
 
@@ -316,8 +327,8 @@ def test_what_is_only_noted(monkeypatch, capsys, tmp_path):
         "meant as class 1?",
         "1 images are copies of others in the split.",
         "2 of 3 images of 'val' are in 'train' too, the first is "
-        "val-00000-of-00001.tfrecord, record 0: after a training on 'train' the "
-        "evaluation flatters.",
+        "val-00000-of-00001.tfrecord, record 0: after training on 'train' the "
+        "evaluation is too optimistic.",
         ".extra.partial is an unfinished conversion of the split 'extra': run its "
         "command again, it goes on from there; or remove the folder.",
     ):
@@ -326,9 +337,7 @@ def test_what_is_only_noted(monkeypatch, capsys, tmp_path):
 
 
 def test_images_that_are_nearly_black(monkeypatch, capsys, tmp_path):
-    dark = [
-        records.encode_png(np.full((2, 4, 3), value, np.uint8)) for value in (3, 10)
-    ]
+    dark = [encode_png(np.full((2, 4, 3), value, np.uint8)) for value in (3, 10)]
     dark = [example(str(i), ENCODED=image) for i, image in enumerate(dark)]
     write(tmp_path, "train", [*dark, example("bright")])
     describe(tmp_path, train=3)

@@ -120,17 +120,6 @@ def test_broken_sbd_masks(tree, content, message):
         voc.read(item)
 
 
-def test_sbd_masks_without_scipy(monkeypatch, tree):
-    voc_dir, names = tree
-    folder = voc_dir.parents[1] / "dataset" / "cls"
-    folder.mkdir(parents=True)
-    for name in names:
-        (folder / f"{name}.mat").touch()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=f"{names[5]}.mat needs scipy: pip install sc"):
-        run(monkeypatch, tree, "--split", "mine", f"--sbd_dir={folder.parent}")
-
-
 @pytest.mark.parametrize("above", [0, 1, 2])
 def test_the_archive_as_it_unpacks(tree, above):
     voc_dir, names = tree

@@ -1,5 +1,6 @@
 """Small files: whole, on the disk, and one writer at a time."""
 
+import errno
 import os
 import threading
 
@@ -79,3 +80,29 @@ def test_what_is_no_file_is_not_opened(tmp_path):
         atomic.refuse_special(str(tmp_path / "pipe.txt"), "list")
     atomic.refuse_special(str(tmp_path / "missing"))
     atomic.refuse_special(__file__)
+
+
+def test_a_lock_that_does_not_wait(tmp_path):
+    def opened(path):
+        return os.open(path, os.O_RDONLY)
+
+    first, second = opened(tmp_path), opened(tmp_path)
+    assert atomic.try_lock(first) is True
+    assert atomic.try_lock(second) is False
+    os.close(first)
+    assert atomic.try_lock(second) is True
+    os.close(second)
+
+
+@pytest.mark.parametrize("has_fcntl", [True, False])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, has_fcntl):
+    def flock(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if has_fcntl:
+        monkeypatch.setattr(atomic.fcntl, "flock", flock)
+    else:
+        monkeypatch.setattr(atomic, "fcntl", None)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    assert atomic.try_lock(descriptor) is None
+    os.close(descriptor)

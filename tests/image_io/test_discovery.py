@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from data_prep.pictures import images
+from data_prep import images
 from tests.data_prep import trees
 from wss.errors import UserError
 from wss.files import outputs

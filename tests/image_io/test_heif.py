@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.pictures import masks
+from data_prep import masks
 from tests.data_prep import trees
 from wss.errors import UserError
 from wss.image_io import decoding, discovery, heif, reading

@@ -9,7 +9,8 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from tests.trained import TINY
 from wss import eval, export, predict, train, vis
 from wss.data import datasets
@@ -21,7 +22,7 @@ SHORT = ["BATCH_SIZE = 2", "TRAIN_STEPS = 2", "CHECKPOINT_INTERVAL = 1"]
 
 
 def write_data(folder, seed=0):
-    writer = records.Writer(str(folder), overwrite=True)
+    writer = Writer(str(folder), overwrite=True)
     with contextlib.redirect_stdout(None):
         difficulty = shapes.Difficulty(size=33)
         shapes.write(writer, 32, 2, seed=seed, difficulty=difficulty)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import records, shapes
+from data_prep import shapes
+from data_prep.writer import Writer
 from tests import trained as folders
 from wss import runs
 from wss.errors import UserError
@@ -21,7 +22,7 @@ def run(tmp_path_factory):
     """Of PseudoSeg, opened."""
     folder = tmp_path_factory.mktemp("trained")
     data_dir = str(folder / "data")
-    writer = records.Writer(data_dir)
+    writer = Writer(data_dir)
     shapes.write(writer, 32, IMAGES, difficulty=shapes.Difficulty(size=40))
     folders.make(folder / "run", data_dir=data_dir, gin_file="shapes.gin")
     (run,) = run_results.open_all({"one": str(folder / "run")}, "latest")

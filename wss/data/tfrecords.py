@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 import struct
-from typing import List, Tuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -95,7 +95,7 @@ class Records:
         paths = find_shards(data_dir, split, dataset)
         with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
             frames = list(threads.map(_walk, paths))
-        counts = [len(lengths) for _, lengths in frames]
+        counts = [len(shard.lengths) for shard in frames]
         if not sum(counts):
             raise UserError(f"The shards of split {split} in {data_dir} are empty.")
         self._size = sum(counts)
@@ -103,8 +103,12 @@ class Records:
             self._paths = tf.constant(paths)
             self._shard = tf.constant(np.repeat(np.arange(len(paths)), counts))
             self._number = tf.constant(np.concatenate([np.arange(n) for n in counts]))
-            self._offset = tf.constant(np.concatenate([at for at, _ in frames]))
-            self._length = tf.constant(np.concatenate([size for _, size in frames]))
+            self._offset = tf.constant(
+                np.concatenate([shard.offsets for shard in frames])
+            )
+            self._length = tf.constant(
+                np.concatenate([shard.lengths for shard in frames])
+            )
 
     def __len__(self) -> int:
         return self._size
@@ -195,8 +199,29 @@ def _no_shards(data_dir: str, split: str, dataset: str) -> str:
     )
 
 
-def _walk(path: str) -> Tuple[np.ndarray, np.ndarray]:
-    """Offsets and lengths of a shard's records, int64, from the length headers."""
+class Frames(NamedTuple):
+    """Where the records of a shard are, as its length headers say.
+
+    Attributes:
+      offsets: [records], int64, the byte where each begins.
+      lengths: [records], int64, bytes of each one's data.
+      end: the byte after the last one.
+      size: of the file, in bytes; larger than `end` if something is damaged.
+    """
+
+    offsets: np.ndarray
+    lengths: np.ndarray
+    end: int
+    size: int
+
+
+def find_frames(path: str) -> Frames:
+    """Finds the records of a shard, without reading them.
+
+    Raises:
+      UserError: the shard is no regular file.
+      OSError: it cannot be opened.
+    """
     offsets, lengths = [], []
     size = tf.io.gfile.stat(path).length
     position = 0
@@ -206,14 +231,24 @@ def _walk(path: str) -> Tuple[np.ndarray, np.ndarray]:
             header = file.read(_HEADER_BYTES)
             length = struct.unpack("<Q", header[:8])[0] if len(header) > 8 else size
             if position + length + _FRAME_BYTES > size:
-                raise UserError(
-                    f"{path} is cut off or no TFRecord file: its record "
-                    f"{len(lengths)} does not end within the file. Write it again."
-                )
+                break
             offsets.append(position)
             lengths.append(length)
             position += length + _FRAME_BYTES
-    return np.array(offsets, np.int64), np.array(lengths, np.int64)
+    return Frames(
+        np.array(offsets, np.int64), np.array(lengths, np.int64), position, size
+    )
+
+
+def _walk(path: str) -> Frames:
+    """`find_frames` of a shard that has to be whole."""
+    frames = find_frames(path)
+    if frames.end != frames.size:
+        raise UserError(
+            f"{path} is cut off or no TFRecord file: its record "
+            f"{len(frames.lengths)} does not end within the file. Write it again."
+        )
+    return frames
 
 
 def open_unbuffered(path: str):

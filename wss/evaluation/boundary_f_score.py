@@ -1,4 +1,4 @@
-"""How well the boundaries of a prediction follow those of the label.
+"""Boundary F-score: how well predicted boundaries follow those of the label.
 
 Csurka et al., "What is a good evaluation measure for semantic segmentation?" (BMVC
 2013): for each class of an image, the F-score of the boundary pixels that have one of
@@ -9,6 +9,7 @@ import math
 from typing import Optional
 
 import numpy as np
+from scipy import spatial
 
 TOLERANCE = 0.0075
 
@@ -117,17 +118,8 @@ def near(targets: np.ndarray, points: np.ndarray, tolerance: float) -> np.ndarra
     >>> print(near(targets, points, tolerance=1.0))
     [ True False]
     """
-    reach, (height, width) = int(tolerance), targets.shape
-    # How many targets lie to the left, so that a difference tells of a part of a row.
-    counts = np.zeros([height + 2 * reach, width + 1], np.int32)
-    np.cumsum(targets, axis=1, out=counts[reach : reach + height, 1:])
-    rows, columns = np.nonzero(points)
-    found = np.zeros(len(rows), bool)
-    for shift in sorted(range(-reach, reach + 1), key=abs):
-        (left,) = np.nonzero(~found)  # The nearest rows find most.
-        extent = int(math.sqrt(tolerance**2 - shift**2))
-        first = np.maximum(columns[left] - extent, 0)
-        last = np.minimum(columns[left] + extent + 1, width)
-        row = rows[left] + reach + shift
-        found[left] = counts[row, last] > counts[row, first]
-    return found
+    # The tree's own bound is exclusive, and only keeps the search short.
+    distances, _ = spatial.cKDTree(np.argwhere(targets)).query(
+        np.argwhere(points), distance_upper_bound=tolerance + 1
+    )
+    return distances <= tolerance

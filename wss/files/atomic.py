@@ -5,6 +5,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Optional
 
 from wss.errors import UserError
 
@@ -56,6 +57,26 @@ def keep(path: str) -> None:
             raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> Optional[bool]:
+    """Locks an open file or folder until it is closed, without waiting.
+
+    Whatever ends a process opens its locks.
+
+    Returns:
+      True if it is locked now, False if another process holds it, None where the system
+      or the file system knows no locks.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 @contextlib.contextmanager

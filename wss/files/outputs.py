@@ -18,11 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from wss.errors import UserError, reason
 from wss.files import atomic
 
-try:
-    import fcntl
-except ImportError:  # No POSIX system.
-    fcntl = None
-
 LIST = ".wss_written.jsonl"
 _UNFINISHED = ".unfinished-"
 # Files that operating systems create.
@@ -126,7 +121,7 @@ class OutputFolder:
         handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                _lock(handle)
+                atomic.try_lock(handle)
                 file.write(content)
                 file.flush()
                 os.chmod(temporary, 0o666 & ~_umask())
@@ -165,7 +160,7 @@ class OutputFolder:
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.path) as folder:
             handle = os.open(folder, os.O_RDONLY)
             try:
-                _lock(handle)
+                atomic.try_lock(handle)
                 yield folder
             finally:
                 os.close(handle)
@@ -284,17 +279,6 @@ def _digest(path: str) -> str:
     return digest.hexdigest()
 
 
-def _lock(handle: int) -> bool:
-    """Holds a file or folder until it is closed; False where it cannot be held."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # Another process holds it, or the file system has no locks.
-        return False
-    return True
-
-
 def _is_left(path: str) -> bool:
     """Whether the process that made something unfinished is gone."""
     try:
@@ -302,7 +286,7 @@ def _is_left(path: str) -> bool:
     except OSError:
         return False
     try:
-        return _lock(handle)
+        return bool(atomic.try_lock(handle))
     finally:
         os.close(handle)
 

@@ -13,11 +13,6 @@ from wss.errors import UserError, reason
 from wss.files import atomic
 from wss.training import checkpoints
 
-try:
-    import fcntl
-except ImportError:  # No POSIX system.
-    fcntl = None
-
 
 @contextlib.contextmanager
 def explained_memory(experiment: Any, evaluates: bool = False) -> Iterator[None]:
@@ -116,13 +111,16 @@ def sole_training(folder: str) -> Iterator[None]:
     """
     is_new = not tf.io.gfile.isdir(folder)
     make_folder(folder)
-    if fcntl is None or not os.path.isdir(folder):
+    if not os.path.isdir(folder):
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # Of a file system without locks.
-            _lock(descriptor, folder)
+        if atomic.try_lock(descriptor) is False:
+            raise UserError(
+                f"Another training is running in {folder}. Wait for its end, or name "
+                "another --model_dir."
+            )
         yield
     except UserError:
         if is_new:
@@ -131,16 +129,6 @@ def sole_training(folder: str) -> Iterator[None]:
         raise
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            f"Another training is running in {folder}. Wait for its end, or name "
-            "another --model_dir."
-        ) from error
 
 
 def _not_writable(folder: str, error: Exception) -> UserError:

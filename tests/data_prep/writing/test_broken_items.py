@@ -6,7 +6,8 @@ import os
 import pytest
 import tensorflow as tf
 
-from data_prep import records
+from data_prep import writer
+from data_prep.writer import Writer
 from data_prep.writing import shards
 from tests.data_prep import readers, trees
 from wss.errors import UserError
@@ -36,7 +37,7 @@ def repair(item, text=""):
 
 
 def write(folder, items, reader=readers.read_file, **settings):
-    writer = records.Writer(str(folder), num_shards=5, **settings)
+    writer = Writer(str(folder), num_shards=5, **settings)
     writer.write_split("train", readers.SPEC, items, reader)
 
 
@@ -148,11 +149,11 @@ def test_nothing_but_broken_images(tmp_path, items):
 
 
 def test_after_many_problems_no_more_are_shown(tmp_path, items, monkeypatch, capsys):
-    monkeypatch.setattr(records, "_SHOWN_PROBLEMS", 2)
+    monkeypatch.setattr(writer, "_SHOWN_PROBLEMS", 2)
     refused(tmp_path / "out", items)
     printed = capsys.readouterr().err
     assert printed.count("is broken.\n") == 2
-    assert printed.count("broken: more, which are told at the end.\n") == 1
+    assert printed.count("broken: more, see the end.\n") == 1
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
@@ -160,14 +161,14 @@ def test_a_full_disk(tmp_path, items, monkeypatch):
     out = tmp_path / "out"
     places = []
 
-    def full_from_the_third_on(path):
+    def full_from_the_fourth_on(path):
         places.append(f"{path}.{len(places)}.tmp")
-        if len(places) >= 8:
+        if len(places) >= 4:
             os.symlink("/dev/full", places[-1])
         return places[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "_temporary", full_from_the_third_on)
+        patch.setattr(shards, "_temporary", full_from_the_fourth_on)
         message = refused(out, items, skip_broken=True)
     assert message == (
         f"The disk of {out} is full. Nothing half-written is left; make room and run "
@@ -176,7 +177,7 @@ def test_a_full_disk(tmp_path, items, monkeypatch):
     assert os.listdir(out) == [".train.partial"]
     left = os.listdir(out / ".train.partial")
     assert len([name for name in left if name.endswith(".tfrecord")]) == 3
-    assert not [name for name in left if name.endswith("tfrecord.7.tmp")]
+    assert not [name for name in left if name.endswith("tfrecord.3.tmp")]
     write(out, items, skip_broken=True)
     assert trees.names(out, "train") == list("abefgij")
 

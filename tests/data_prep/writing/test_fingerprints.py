@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from data_prep import records
+from data_prep.writer import Writer
 from data_prep.writing import fingerprints, shards
 from tests.data_prep import readers, trees
 from wss.errors import UserError
@@ -21,7 +21,7 @@ def items(tmp_path):
 
 
 def write(folder, items, **settings):
-    writer = records.Writer(str(folder), num_shards=2, **settings)
+    writer = Writer(str(folder), num_shards=2, **settings)
     writer.write_split("train", readers.SPEC, items, readers.read_file)
 
 

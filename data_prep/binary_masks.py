@@ -1,0 +1,90 @@
+"""Yes/no masks: 0 and another value; or black and white that are not exact."""
+
+from typing import Optional
+
+import numpy as np
+from PIL import Image
+
+from data_prep import relabel
+from wss.errors import UserError
+from wss.image_io import decoding
+
+# Formats, and compressions of TIFF files, that may change values.
+_LOSSY = {
+    **dict.fromkeys((*decoding.JPEG, "jpeg", "tiff_jpeg"), "JPEG"),
+    **dict.fromkeys(("WEBP", "webp"), "WebP"),
+    **{"HEIF": "HEIC", "AVIF": "AVIF"},
+}
+
+# In a yes/no mask with lossy compression, pixels this bright are yes. Along edges
+# some pixels are between; if many are, it is another kind of image.
+YES = 128
+_MAX_UNSURE = 0.25
+# Black and white have equal channels; compression changes them by this much, in few
+# pixels.
+_MAX_COLOUR, _MAX_COLOURED = 64, 0.002
+
+
+def brightest_of_lossy(path: str) -> Optional[int]:
+    """The largest grey value of a mask whose compression may change values; else None.
+
+    Raises:
+      UserError: the file is no image.
+    """
+    header = decoding.peek(path)
+    if header is not None and not lossy_kind(header[1]):
+        return None
+    _, image = decoding.load(path, "mask")
+    return image.convert("L").getextrema()[1] if lossy_kind(image) else None
+
+
+def lossy_kind(image: Image.Image) -> Optional[str]:
+    """The lossy compression of an image; None if it is lossless."""
+    return _LOSSY.get(image.format) or _LOSSY.get(image.info.get("compression"))
+
+
+def share_unsure(grey: np.ndarray) -> float:
+    """Share of grey values, 0..255, that are neither dark nor bright."""
+    return float(np.mean((grey >= YES // 2) & (grey < YES + YES // 2)))
+
+
+def thresholded(image: Image.Image, path: str) -> Image.Image:
+    """Turns a mask whose black and white are not exact into one of 0 and 1.
+
+    Raises:
+      UserError: it shows colours or many greys.
+    """
+    pixels = np.asarray(image.convert("RGB")).astype(np.int16)
+    coloured = np.ptp(pixels, axis=-1) > _MAX_COLOUR
+    if np.mean(coloured) > _MAX_COLOURED:
+        colour = " ".join(map(str, pixels[coloured][0].tolist()))
+        raise UserError(
+            f"The mask {path} is no yes/no mask: it shows colours ({colour}), which "
+            "its compression has changed. Save it as PNG, from its source, and say "
+            "what its colours mean (--colormap)."
+        )
+    grey = np.asarray(image.convert("L"))
+    unsure = share_unsure(grey)
+    if unsure > _MAX_UNSURE:
+        raise UserError(
+            f"The mask {path} is no yes/no mask: {unsure:.0%} of its pixels are "
+            "neither dark nor bright. Save it as PNG, from its source."
+        )
+    return Image.fromarray((grey >= YES).astype(np.uint8))
+
+
+def from_values(mask: np.ndarray, path: str) -> np.ndarray:
+    """Turns the two values of a mask into 0 and 1, uint8.
+
+    Raises:
+      UserError: it has more than two values.
+    """
+    values = relabel.histogram(mask)[0]
+    if (values != 0).sum() > 1:
+        raise UserError(
+            f"The mask {path} holds {len(values)} values ({values[0]} to "
+            f"{values[-1]}): it is no yes/no mask, and --binary does not fit. Save it "
+            "without smoothed edges; or say with --map, in place of --binary, what "
+            "each value means."
+        )
+    return (mask != 0).astype(np.uint8)

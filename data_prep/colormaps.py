@@ -1,0 +1,205 @@
+"""Colormaps, from colours to classes: from a file, or of a known data set."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from data_prep import class_names, relabel
+from wss.data import datasets
+from wss.data.datasets.spec import DatasetSpec
+from wss.errors import UserError
+from wss.files import text_files
+
+# The publishers' colours for pixels of no class.
+_VOID = {
+    "voc": ((224, 224, 192),),
+    "ade20k": ((0, 0, 0),),
+    "camvid": ((0, 0, 0),),
+    "cityscapes": (
+        *((0, 0, 0), (111, 74, 0), (81, 0, 81), (250, 170, 160), (230, 150, 140)),
+        *((180, 165, 180), (150, 100, 100), (150, 120, 90), (0, 0, 90), (0, 0, 110)),
+    ),
+}
+
+
+# CamVid's 32 labels by class of the benchmark, and the colours of its masks.
+CAMVID_COLOURS = {
+    "sky": {"Sky": (128, 128, 128)},
+    "building": {
+        "Bridge": (0, 128, 64),
+        "Building": (128, 0, 0),
+        "Wall": (64, 192, 0),
+        "Tunnel": (64, 0, 64),
+        "Archway": (192, 0, 128),
+    },
+    "pole": {"Column_Pole": (192, 192, 128), "TrafficCone": (0, 0, 64)},
+    "road": {
+        "Road": (128, 64, 128),
+        "LaneMkgsDriv": (128, 0, 192),
+        "LaneMkgsNonDriv": (192, 0, 64),
+    },
+    "pavement": {
+        "Sidewalk": (0, 0, 192),
+        "ParkingBlock": (64, 192, 128),
+        "RoadShoulder": (128, 128, 192),
+    },
+    "tree": {"Tree": (128, 128, 0), "VegetationMisc": (192, 192, 0)},
+    "sign": {
+        "SignSymbol": (192, 128, 128),
+        "Misc_Text": (128, 128, 64),
+        "TrafficLight": (0, 64, 64),
+    },
+    "fence": {"Fence": (64, 64, 128)},
+    "car": {
+        "Car": (64, 0, 128),
+        "SUVPickupTruck": (64, 128, 192),
+        "Truck_Bus": (192, 128, 192),
+        "Train": (192, 64, 128),
+        "OtherMoving": (128, 64, 64),
+    },
+    "pedestrian": {
+        "Pedestrian": (64, 64, 0),
+        "Child": (192, 128, 64),
+        "CartLuggagePram": (64, 0, 192),
+        "Animal": (64, 128, 64),
+    },
+    "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Colormap:
+    """Which class a colour stands for.
+
+    Attributes:
+      source: where it comes from, for messages.
+      colours: (red, green, blue), 0..255, class id or ignore label; each colour once.
+      ambiguous: colours of several classes, which masks must not show.
+    """
+
+    source: str
+    colours: tuple[tuple[int, int, int, int], ...]
+    ambiguous: tuple[tuple[int, int, int], ...] = ()
+
+    def class_ids(self, pixels: np.ndarray, path: str) -> np.ndarray:
+        """Looks up the colours of a mask.
+
+        Args:
+          pixels: [height, width, 3], uint8.
+          path: the mask's file, for the message.
+
+        Returns:
+          [height, width], uint8, class ids or ignore labels.
+
+        Raises:
+          UserError: a colour of no class; names its place.
+        """
+        table = np.array(self.colours)
+        known = relabel.number(table[:, :3])
+        order = np.argsort(known)
+        numbers = relabel.number(pixels)
+        place = order[
+            np.searchsorted(known, numbers, sorter=order).clip(max=len(known) - 1)
+        ]
+        wrong = known[place] != numbers
+        if wrong.any():
+            self._refuse(pixels, wrong, path)
+        return table[:, 3].astype(np.uint8)[place]
+
+    def _refuse(self, pixels: np.ndarray, wrong: np.ndarray, path: str) -> None:
+        row, column = np.argwhere(wrong)[0].tolist()
+        colour = tuple(pixels[row, column].tolist())
+        if colour in self.ambiguous:
+            raise UserError(
+                f"The mask {path} shows the colour {_text(colour)} at column {column}, "
+                f"row {row}, which {self.source} gives to several classes. Use masks "
+                "of class ids."
+            )
+        count = int(wrong.sum())
+        others = len(np.unique(relabel.number(pixels[wrong]))) - 1
+        and_others = f" and {others} more" if others else ""
+        raise UserError(
+            f"The mask {path} shows the colour {_text(colour)} at column {column}, row "
+            f"{row}{and_others}, in {count} pixels in all, which {self.source} does "
+            "not name. A file given as --colormap names it in a line such as "
+            f"'{_text(colour)} {class_names.IGNORE}'; or, if smoothed edges have mixed "
+            "colours, save the mask without smoothing."
+        )
+
+
+def load(source: str, spec: DatasetSpec) -> Colormap:
+    """Reads a colormap.
+
+    Args:
+      source: a text file; or the name of a known data set, whose palette is taken. Each
+        line of a file is `R G B class`: three numbers 0..255 and the name or the id of
+        a class, or "ignore". Commas may stand between them; lines that begin with # are
+        comments. A class may have several colours.
+      spec: the classes.
+
+    Raises:
+      UserError: no such file or data set, a malformed line, or a colour twice.
+    """
+    if os.path.isfile(source):
+        return _read(source, spec)
+    known = [name for name in datasets.names() if name != datasets.FOLDER]
+    if source not in known:
+        raise UserError(
+            f"There is no colormap '{source}': it is no file, nor one of the known "
+            f"data sets ({', '.join(known)})."
+        )
+    return _of_dataset(datasets.get(source), spec)
+
+
+def _of_dataset(known: DatasetSpec, spec: DatasetSpec) -> Colormap:
+    """The palette of a known data set, and its publisher's other colours."""
+    colours, ambiguous = {}, []
+    for class_id, colour in enumerate(map(tuple, known.palette.tolist())):
+        if colour in colours:
+            ambiguous.append(colour)
+        colours[colour] = class_id
+    for colour in ambiguous:
+        colours.pop(colour, None)
+    for colour in _VOID.get(known.name, ()):
+        colours.setdefault(colour, spec.ignore_label)
+    if known.name == "camvid":
+        for class_id, name in enumerate(known.class_names):
+            for colour in CAMVID_COLOURS[name].values():
+                colours.setdefault(colour, class_id)
+    return Colormap(
+        f"the colormap '{known.name}'",
+        tuple((*colour, class_id) for colour, class_id in colours.items()),
+        tuple(ambiguous),
+    )
+
+
+def _read(path: str, spec: DatasetSpec) -> Colormap:
+    colours = {}
+    for number, line in text_files.read_lines(path):
+        if text_files.is_comment(line):
+            continue
+        where = f"{path}, line {number}"
+        fields = line.replace(",", " ").split(maxsplit=3)
+        if len(fields) < 4 or not all(_is_channel(field) for field in fields[:3]):
+            raise UserError(
+                f"{where}: '{line}' is not 'R G B class', three numbers 0 to 255 and "
+                "the name or the id of a class."
+            )
+        colour = tuple(map(int, fields[:3]))
+        class_id = class_names.class_of(fields[3], spec, where)
+        if colours.setdefault(colour, class_id) != class_id:
+            raise UserError(
+                f"{where}: the colour {_text(colour)} stands for another class above."
+            )
+    if not colours:
+        raise UserError(f"The colormap {path} names no colour.")
+    return Colormap(path, tuple((*colour, i) for colour, i in colours.items()))
+
+
+def _is_channel(field: str) -> bool:
+    return field.isdecimal() and int(field) <= 255
+
+
+def _text(colour: tuple[int, int, int]) -> str:
+    return "{} {} {}".format(*colour)

@@ -1,0 +1,302 @@
+"""Finds images in folders and pairs them with masks or image-level labels, by id."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from data_prep import binary_masks, id_lists, name_patterns
+from wss.data.datasets.spec import DatasetSpec
+from wss.errors import UserError
+from wss.image_io import decoding, discovery
+from wss.image_io.patterns import ANY, Pattern
+
+_CHECKED_PAIRS = 8
+# At most this share of neighbouring pixels differ in a mask.
+_MOST_EDGES = 0.1
+
+
+class Item(NamedTuple):
+    """An image and, if it has them, its mask or its image-level labels."""
+
+    name: str
+    image: str
+    mask: Optional[str] = None
+    class_ids: Sequence[int] = ()
+
+
+# --- Folders of a user's own.
+
+
+class Images(NamedTuple):
+    """Images that were chosen from a folder.
+
+    Attributes:
+      known: all images in it.
+      names: the ids of the chosen ones, in order.
+    """
+
+    known: id_lists.Known
+    names: Sequence[str]
+
+
+def choose_images(
+    folder: str,
+    pattern: Pattern = ANY,
+    ids_file: Optional[str] = None,
+    exclude_file: Optional[str] = None,
+    not_pattern: Optional[Pattern] = None,
+) -> Images:
+    """Finds the images to write, and prints which other files are left out.
+
+    Args:
+      folder: where they are.
+      pattern: of their paths, see `Pattern`.
+      ids_file: list of the ids to take; None: all.
+      exclude_file: list of ids not to take.
+      not_pattern: of the paths of masks in the same folder.
+
+    Raises:
+      UserError: no such folder or list, an id without an image, or an id twice.
+    """
+    found = discovery.scan(folder, pattern=pattern)
+    paths, left_out = found.paths, found.left_out
+    if not_pattern:
+
+        def is_mask(path: str) -> bool:
+            return not_pattern.id_of(os.path.relpath(path, folder)) is not None
+
+        paths = {name: path for name, path in paths.items() if not is_mask(path)}
+        left_out = [path for path in left_out if not is_mask(path)]
+    if left_out:
+        print(discovery.describe_left_out(folder, left_out))
+    known = id_lists.Known(folder, paths, pattern)
+    names = id_lists.read_ids(ids_file, known) if ids_file else list(paths)
+    if exclude_file:
+        excluded = set(id_lists.read_ids(exclude_file, known))
+        names = [name for name in names if name not in excluded]
+    return Images(known, names)
+
+
+def with_masks(
+    chosen: Images,
+    folder: str,
+    pattern: Pattern = ANY,
+    only_with_masks: bool = False,
+) -> list[Item]:
+    """Pairs images with their masks, and prints which have no partner.
+
+    Args:
+      chosen: the images.
+      folder: where the masks are.
+      pattern: of their paths, see `Pattern`.
+      only_with_masks: leave out images without mask.
+
+    Raises:
+      UserError: no such folder, no mask at all, or images without a mask that are not
+        to be left out.
+    """
+    images_folder = chosen.known.folder
+    paths, left_out = discovery.scan(folder, pattern=pattern)
+    if left_out and not pattern.is_special and folder != images_folder:
+        print(discovery.describe_left_out(folder, left_out))
+    lonely = sorted(set(paths) - set(chosen.known.paths))
+    if lonely:
+        print(
+            f"{folder}: {len(lonely)} masks left out, which have no image in "
+            f"{images_folder}; the first is '{lonely[0]}'."
+        )
+    missing = [name for name in chosen.names if name not in paths]
+    if missing and not (only_with_masks and len(missing) < len(chosen.names)):
+        _refuse_without_masks(missing, chosen, folder, pattern)
+    if missing:
+        print(
+            f"{images_folder}: {len(missing)} of {len(chosen.names)} images left out, "
+            f"which have no mask; the first is '{missing[0]}'."
+        )
+    return [
+        Item(name, chosen.known.paths[name], paths[name])
+        for name in chosen.names
+        if name in paths
+    ]
+
+
+def _refuse_without_masks(
+    missing: Sequence[str], chosen: Images, folder: str, pattern: Pattern
+) -> None:
+    """Refuses images without a mask, and proposes patterns that pair."""
+    expected = os.path.join(folder, pattern.text.replace("{id}", missing[0]))
+    if not os.path.splitext(expected)[1]:
+        expected += ".png"
+    advice = f"Looked for {expected}. "
+    advice += name_patterns.propose(
+        chosen.known.folder, folder, len(chosen.names) - len(missing)
+    ) or ("If masks have other names, give --mask_pattern, such as " "'{id}_mask'.")
+    if len(missing) < len(chosen.names):
+        advice += (
+            " With --only_with_masks the others are written; those without can be "
+            "another split, without --masks."
+        )
+    id_lists.refuse_missing(missing, f"images have no mask in {folder}", advice)
+
+
+def without_masks(
+    chosen: Images, labels: Optional[Mapping[str, Sequence[int]]] = None
+) -> list[Item]:
+    """Items without masks.
+
+    Args:
+      chosen: the images.
+      labels: image-level labels, class ids by the image's id.
+
+    Raises:
+      UserError: labels are given, but not for all images.
+    """
+    if labels is None:
+        return [Item(name, chosen.known.paths[name], None) for name in chosen.names]
+    id_lists.refuse_missing(
+        [name for name in chosen.names if name not in labels],
+        "images have no image-level labels",
+        "Add a line for each, or name the images that have labels in a list and give "
+        "it as --ids.",
+    )
+    return [
+        Item(name, chosen.known.paths[name], None, tuple(labels[name]))
+        for name in chosen.names
+    ]
+
+
+def check_no_masks(folder: str, names: Sequence[str], paths: Mapping[str, str]) -> None:
+    """Refuses unlabeled images with their masks among them.
+
+    Their names pair, and one of each pair, but not the other, is made of areas of one
+    value. Looks at some pairs.
+
+    Args:
+      folder: where they are.
+      names: ids of the images; paths below the folder, without extension.
+      paths: {id: path}.
+
+    Raises:
+      UserError: there are masks; names the flags that read them.
+    """
+    pairs = name_patterns.pairs_within(names)
+    if not pairs:
+        return
+    examples = pairs.names(names, _CHECKED_PAIRS)
+    if not all(_is_flat(paths[mask]) for _, mask in examples) or all(
+        _is_flat(paths[image]) for image, _ in examples
+    ):
+        return
+    image, mask = (paths[name] for name in examples[0])
+    both, alone = _advice(folder, pairs, examples[0], (image, mask))
+    raise UserError(
+        f"{folder} holds masks beside its images: {len(pairs.ids)} pairs such as "
+        f"{image} and {mask}. To write both, {both}; to write the images alone, "
+        f"{alone}. If all are images, add --image_pattern='{{id}}'."
+    )
+
+
+def _advice(
+    folder: str,
+    pairs: name_patterns.Pairs,
+    names: tuple[str, str],
+    paths: tuple[str, str],
+) -> tuple[str, str]:
+    """Flags to write images with masks, and flags to write images alone."""
+    image, mask = (name.split("/") for name in names)
+    if image[-1] == mask[-1]:  # They are in two subfolders.
+        while image and mask and image[-1] == mask[-1]:
+            image.pop(), mask.pop()
+        image, mask = (os.path.join(folder, *parts) for parts in (image, mask))
+        return f"give --images={image} --masks={mask}", f"give --images={image}"
+    both = f"add --masks={folder} {pairs.flags()}"
+    endings = [os.path.splitext(path)[1] for path in paths]
+    if Pattern(pairs.image_pattern).is_special:
+        return both, f"add --image_pattern='{pairs.image_pattern}'"
+    if endings[0] != endings[1]:
+        return both, f"add --image_pattern='{pairs.image_pattern}{endings[0]}'"
+    return both, "move the masks to another folder"
+
+
+def _is_flat(path: str) -> bool:
+    """Whether an image consists of areas of one value, as masks do."""
+    try:
+        _, image = decoding.load(path, "image")
+    except UserError:
+        return False  # Writing the records reports it.
+    if binary_masks.lossy_kind(image):
+        grey = np.asarray(image.convert("L"))
+        return binary_masks.share_unsure(grey) < _MOST_EDGES
+    pixels = np.asarray(image)
+    return np.mean(pixels[:, 1:] != pixels[:, :-1]) < _MOST_EDGES
+
+
+# --- Folders as publishers' archives unpack them.
+
+
+def root(given: str, inner: Sequence[str], marker: str) -> Optional[str]:
+    """The folder of an unpacked data set.
+
+    Args:
+      given: the folder that the user named, or one above.
+      inner: paths from such a folder to the right one.
+      marker: a name that the right one contains.
+
+    Returns:
+      The folder, or None.
+    """
+    candidates = [given, *(os.path.join(given, path) for path in inner)]
+    for folder in candidates:
+        if os.path.exists(os.path.join(folder, marker)):
+            return folder
+    return None
+
+
+def note_size(spec: DatasetSpec, split: str, found: int) -> None:
+    """Prints a note if a split has another number of images than published."""
+    published = spec.split_sizes.get(split, found)
+    if found != published:
+        print(f"{split}: found {found} images; published are {published}.")
+
+
+def find_images(folder: str, suffix: str = "") -> dict[str, str]:
+    """Finds images, {id: path}, and prints which other files are left out.
+
+    Args:
+      folder: where to look, with its subfolders.
+      suffix: what the names of the images end with, before the extension.
+
+    Raises:
+      UserError: no folder, no image in it, or two with one id.
+    """
+    found = discovery.scan(folder, suffix)
+    if found.left_out:
+        print(discovery.describe_left_out(folder, found.left_out))
+    return found.paths
+
+
+def note_lonely(masks: Collection[str], names: Collection[str], folder: str) -> None:
+    """Prints a note if masks have no image."""
+    lonely = sorted(set(masks) - set(names))
+    if lonely:
+        print(
+            f"{folder}: {len(lonely)} masks have no image and are left out; the first "
+            f"is '{lonely[0]}'."
+        )
+
+
+def refuse_without_mask(
+    split: str, names: Collection[str], masks: Collection[str], folder: str
+) -> None:
+    """Refuses a split that has images without a mask.
+
+    Raises:
+      UserError: there are such; names the first.
+    """
+    id_lists.refuse_missing(
+        [name for name in names if name not in masks],
+        f"images of the split '{split}' have no mask in {folder}",
+        "Unpack the whole archive, or add --unlabeled.",
+    )

@@ -1,1 +1,0 @@
-"""Image and mask files: decoding, colours to classes, polygons to masks."""

@@ -1,1 +1,0 @@
-"""Where the examples of a data set come from: folders, lists, builders."""
