@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from wss import panels
-from wss.methods.base import Panel
+from wss.methods.base import ImageSummary
 
 PALETTE = np.array([[0, 0, 0], [255, 0, 0]], np.uint8)
 
@@ -16,9 +16,9 @@ def test_render(run):
     def render():
         return panels.render(
             {
-                "label": Panel("label", tf.constant([[[0, 1, 255, 7]]])),
-                "mask": Panel("mask", tf.constant([[[0.0, 1.0]]])),
-                "image": Panel("rgb", tf.constant([[[[-3.0, 99.6, 300.0]]]])),
+                "label": ImageSummary("label", tf.constant([[[0, 1, 255, 7]]])),
+                "mask": ImageSummary("mask", tf.constant([[[0.0, 1.0]]])),
+                "image": ImageSummary("rgb", tf.constant([[[[-3.0, 99.6, 300.0]]]])),
             },
             PALETTE,
         )
@@ -35,4 +35,4 @@ def test_render(run):
 
 def test_an_unknown_kind_is_named():
     with pytest.raises(ValueError, match="'sound'"):
-        panels.render({"a": Panel("sound", tf.zeros([1, 2, 2]))}, PALETTE)
+        panels.render({"a": ImageSummary("sound", tf.zeros([1, 2, 2]))}, PALETTE)

@@ -5,13 +5,15 @@ from typing import Dict, Mapping
 import numpy as np
 import tensorflow as tf
 
-from wss.methods.step_output import Panel
+from wss.methods.base import ImageSummary
 
 # Pixels without a class: light, so that they differ from the usual black background.
 IGNORED_COLOUR = (224, 224, 192)
 
 
-def render(panels: Mapping[str, Panel], palette: np.ndarray) -> Dict[str, tf.Tensor]:
+def render(
+    panels: Mapping[str, ImageSummary], palette: np.ndarray
+) -> Dict[str, tf.Tensor]:
     """Colours panels.
 
     Args:
@@ -33,7 +35,7 @@ def colour_labels(labels: tf.Tensor, palette: np.ndarray) -> tf.Tensor:
     return tf.gather(colours, tf.where(is_class, labels, classes))
 
 
-def _render(panel: Panel, palette: np.ndarray) -> tf.Tensor:
+def _render(panel: ImageSummary, palette: np.ndarray) -> tf.Tensor:
     if panel.kind == "label":
         return colour_labels(panel.tensor, palette)
     if panel.kind == "mask":

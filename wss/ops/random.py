@@ -7,7 +7,7 @@ import tensorflow as tf
 _BITS = 23
 
 
-def uniform(shape: Sequence[int], seeds: tf.Tensor) -> tf.Tensor:
+def per_example_uniform(shape: Sequence[int], seeds: tf.Tensor) -> tf.Tensor:
     """Draws for each example of a batch, whichever batch it is in.
 
     The default generator depends on the device; and XLA makes a float of other bits
