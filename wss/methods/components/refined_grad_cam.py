@@ -19,7 +19,16 @@ from wss.ops.resize import resize_bilinear
 class RefinedGradCam:
     """Grad-CAM of a network's image classifier, refined by self-attention.
 
-    It owns no variables: those of `attention` belong to the method.
+    A method that uses it keeps `attention` as an attribute of its own: there training
+    and checkpoints find the variables.
+
+    >>> model = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
+    >>> grad_cam = RefinedGradCam(model, strides=(15, 16))
+    >>> grad_cam.build()
+    >>> end_points = model.backbone(tf.zeros([1, 33, 33, 3]))
+    >>> maps, logits = grad_cam.compute_upsampled(end_points, None, tf.ones([1, 9, 9]))
+    >>> print(maps.shape, logits.shape)
+    (1, 9, 9, 3) (1, 9, 9, 3)
     """
 
     def __init__(self, model: DeepLabV3Plus, strides: Sequence[int]):
