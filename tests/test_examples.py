@@ -24,7 +24,7 @@ MODULES = [
     "wss.data.datasets.spec",
     "wss.ops.losses",
     "wss.ops.metrics",
-    "wss.methods.components.mixing",
+    "wss.methods.components.cutmix",
     "wss.models.deeplab",
     "wss.evaluation.predictor",
     "wss.methods.components.self_attention",

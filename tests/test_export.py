@@ -345,7 +345,7 @@ def test_the_teacher_is_exported(tmp_path):
     student = trained.make(model_dir)
     method = tf.Module()
     method.model, method.teacher = student, tf.Module()
-    method.teacher.model = student.twin()
+    method.teacher.model = student.clone()
     tf.train.Checkpoint(
         model=student, method=method, step=tf.Variable(9, dtype=tf.int64)
     ).write(str(model_dir / "ckpt-9"))

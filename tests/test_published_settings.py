@@ -46,7 +46,7 @@ NAMES = {
     "head_multiplier": "gradient_multipliers.last_layer_multiplier",
     "bias_multiplier": "gradient_multipliers.bias_multiplier",
     "weight_decay": "TrainingStep.weight_decay",
-    "sync_batch_norm": "TrainingStep.synchronized",
+    "sync_batch_norm": "TrainingStep.cross_replica_statistics",
     "batch_norm_decay": "DeepLabV3Plus.batch_norm_decay",
     "backbone_batch_norm_decay": "DeepLabV3Plus.backbone_batch_norm_decay",
     "supervised_loss": "Method.supervised_loss",

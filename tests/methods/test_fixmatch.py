@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.training import tiny
 from wss.methods import fixmatch
-from wss.methods.fixmatch import FixMatch, Target
+from wss.methods.fixmatch import FixMatch
 from wss.methods.unimatch import UniMatch
 from wss.models.batch_norm import collect_batch_statistics
 from wss.ops import losses
@@ -30,21 +30,14 @@ def run(method, batch, wrap=lambda f: f):
     def step(batch):
         with collect_batch_statistics():
             step = tf.constant(0, tf.int64)
-            output = tiny.merged(method.step(batch, step, 0.0, 0, method.counts(batch)))
+            output = tiny.merged(
+                method.compute_losses(
+                    batch, step, 0.0, 0, method.loss_normalizers(batch)
+                )
+            )
         return output.losses, output.monitors
 
     return wrap(step)(batch)
-
-
-def test_loss_counts_sure_pixels_over_all_valid_ones():
-    logits = tf.constant([[[[2.0, 0.0], [0.0, 1.0], [0.0, 0.0]]]])
-    target = Target(
-        label=tf.constant([[[0, 0, 1]]]),
-        confidence=tf.constant([[[0.95, 0.94, 0.99]]]),
-        valid=tf.constant([[[1.0, 1.0, 0.0]]]),
-    )
-    loss = fixmatch.unsupervised_loss(logits, target, threshold=0.95)
-    np.testing.assert_allclose(loss, np.log(1 + np.exp(-2.0)) / 2, rtol=1e-6)
 
 
 @METHODS
@@ -167,7 +160,7 @@ def test_two_replicas_give_the_losses_of_one(method, two_cpus):
         tiny.make_method, method, threshold=0.26, box_probability=0.0
     )
     for strategy in (tiny.one_device(), two_cpus):
-        step = tiny.make_step(strategy, make, synchronized=True)
+        step = tiny.make_step(strategy, make, cross_replica_statistics=True)
         curves.append(tiny.train(step, batches, strategy)[0])
     for name, value in curves[0].items():
         if name.startswith("losses/"):

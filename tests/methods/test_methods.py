@@ -56,9 +56,11 @@ def make_batch(seed=0, step=0):
 
 def run(method, batch, step=0, seed=0):
     with collect_batch_statistics():
-        counts = method.counts(batch)
+        counts = method.loss_normalizers(batch)
         step = tf.constant(step, tf.int64)
-        return tiny.merged(method.step(batch, step, step / 30000, seed, counts))
+        return tiny.merged(
+            method.compute_losses(batch, step, step / 30000, seed, counts)
+        )
 
 
 def test_supervised_has_one_loss_and_needs_no_unlabeled_images():
@@ -125,7 +127,7 @@ def test_what_pseudoseg_sees_is_what_it_trains_with(options):
         gin.bind_parameter("SelfAttention.version", 1)
     method, unlabeled = make(**options), make_batch()["unlabeled"]
     unlabeled["image_labels"] = tf.constant([[1.0, 0.0, 1.0]] * BATCH)
-    panels = run(method, {**make_batch(), "unlabeled": unlabeled}).panels
+    panels = run(method, {**make_batch(), "unlabeled": unlabeled}).images
     seen = method.class_scores(
         unlabeled["weak"], unlabeled["valid"], unlabeled["image_labels"]
     )
@@ -174,8 +176,8 @@ def test_the_step_compiles_with_xla(method):
         np.testing.assert_allclose(value, eager[name], rtol=2e-3)
 
 
-def test_panels_are_small_and_of_known_kinds():
-    panels = run(make(), make_batch()).panels
+def test_image_summaries_are_small_and_of_known_kinds():
+    panels = run(make(), make_batch()).images
     assert {panel.kind for panel in panels.values()} == {"rgb", "label", "mask"}
     assert all(p.tensor.shape[0] == base.SHOWN_IMAGES for p in panels.values())
 

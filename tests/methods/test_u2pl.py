@@ -58,12 +58,16 @@ def make_batches(steps, batch=2):
 def run(method, batch, step=1):
     with collect_batch_statistics():
         step = tf.constant(step, tf.int64)
-        return tiny.merged(method.step(batch, step, step / 20, 0, method.counts(batch)))
+        return tiny.merged(
+            method.compute_losses(
+                batch, step, step / 20, 0, method.loss_normalizers(batch)
+            )
+        )
 
 
 def update(method, output, step=1):
-    kept = {name: value[tf.newaxis] for name, value in output.kept.items()}
-    method.after_update(tf.constant(step, tf.int64), kept)
+    kept = {name: value[tf.newaxis] for name, value in output.aux.items()}
+    method.on_update_end(tf.constant(step, tf.int64), kept)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,7 @@ def test_the_labels_alone_teach_in_the_warm_up(batch):
     assert set(warm.losses) == set(learning.losses) == LOSSES
     assert warm.losses["supervised"] == learning.losses["supervised"] > 0
     assert warm.losses["unsupervised"] == 0 < learning.losses["unsupervised"]
-    assert not np.any(warm.kept["present"])
+    assert not np.any(warm.aux["present"])
     update(method, learning, step=2)
     assert run(method, batch, step=1).losses["contrastive"] == 0
     assert run(method, batch, step=2).losses["contrastive"] > 0
@@ -86,7 +90,7 @@ def test_the_labels_alone_teach_in_the_warm_up(batch):
 def test_banks_get_the_teachers_rows_behind_the_step(batch):
     method = make()
     output = run(method, batch)
-    counts = np.sum(output.kept["present"], axis=1)
+    counts = np.sum(output.aux["present"], axis=1)
     assert np.sum(counts) > 0 and np.max(counts) <= BANKS["new_keys"]
     assert not np.any(method.contrast.bank.sizes)
     update(method, output)
@@ -94,8 +98,8 @@ def test_banks_get_the_teachers_rows_behind_the_step(batch):
     ages = tf.tile(tf.range(BANKS["new_keys"], dtype=tf.int64)[tf.newaxis], [4, 1])
     rows = method.contrast.bank.take(ages).numpy()
     for c in range(tiny.CLASSES):
-        present = output.kept["present"][c].numpy() > 0
-        expected = output.kept["keys"][c].numpy()[present]
+        present = output.aux["present"][c].numpy() > 0
+        expected = output.aux["keys"][c].numpy()[present]
         np.testing.assert_array_equal(rows[c, : len(expected)], expected)
 
 
@@ -132,7 +136,7 @@ def test_choices(batch, options):
     output = run(make(**options), batch)
     assert all(np.isfinite(loss) for loss in output.losses.values())
     assert output.losses["unsupervised"] > 0
-    hidden = np.mean(output.panels["unlabeled/pseudo_label"].tensor == 255)
+    hidden = np.mean(output.images["unlabeled/pseudo_label"].tensor == 255)
     padding = 1.0 - np.mean(batch["unlabeled"]["valid"])
     if options["mixing"] == "cutout":
         assert hidden > padding + 0.2
@@ -236,7 +240,7 @@ def test_replicas_divide_by_what_all_of_them_counted(two_cpus):
     batches, curves = make_batches(3, batch=4), []
     for strategy in (tiny.one_device(), two_cpus):
         step = tiny.make_step(
-            strategy, functools.partial(make, **options), synchronized=True
+            strategy, functools.partial(make, **options), cross_replica_statistics=True
         )
         curves.append(tiny.train(step, batches, strategy)[0])
     single, pair = (found["losses/unsupervised"] for found in curves)

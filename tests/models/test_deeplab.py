@@ -196,7 +196,7 @@ def test_two_replicas_agree_with_one(two_cpus):
 
 def test_a_twin_has_variables_of_its_own():
     model = small_model(output_stride=8, batch_norm_decay=0.9)
-    twin = model.twin()
+    twin = model.clone()
     ours, theirs = named_variables(model), named_variables(twin)
     assert {n: v.shape for n, v in ours.items()} == {
         n: v.shape for n, v in theirs.items()

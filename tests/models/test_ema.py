@@ -29,7 +29,7 @@ def test_follows(statistics_decay, statistics):
         variable.assign(tf.fill(variable.shape, 3.0))
     for variable in average.variables:
         variable.assign(tf.fill(variable.shape, 1.0))
-    ema.follow(average, model, 0.75, statistics_decay)
+    ema.update(average, model, 0.75, statistics_decay)
     for variable in average.variables:
         value = 1.5 if variable.trainable else statistics
         np.testing.assert_allclose(variable, tf.fill(variable.shape, value))
@@ -44,7 +44,7 @@ def test_follows_on_every_replica(two_cpus):
     @tf.function
     def follow(decay):
         arguments = (average, model, decay)
-        two_cpus.run(ema.follow, args=arguments)
+        two_cpus.run(ema.update, args=arguments)
 
     follow(tf.constant(0.75))
     for kernel in two_cpus.experimental_local_results(average.layer.convolution.kernel):

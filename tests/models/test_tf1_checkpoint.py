@@ -139,7 +139,7 @@ def test_our_own_checkpoints(tmp_path):
 def test_the_average_beside_a_network(tmp_path):
     method = tf.Module()
     method.model, method.teacher = small_model(), tf.Module()
-    method.teacher.model = method.model.twin()
+    method.teacher.model = method.model.clone()
     networks = {False: method.model, True: method.teacher.model}
     saver = tf.train.Checkpoint(model=method.model, method=method)
     path = saver.save(str(tmp_path / "ckpt"))

@@ -304,7 +304,7 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
         use_attention=flags["use_attention"],
     )
     if flags["use_attention"]:
-        method.attention = networks.attention
+        method.grad_cam.attention = networks.attention
     with mock.patch.object(
         refined_grad_cam, "class_activation_maps", maps
     ), mock.patch.object(pseudoseg, "fuse", fuse), mock.patch.object(
@@ -313,7 +313,11 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
         tape.watch(networks.inputs)
         step = tf.constant(0, tf.int64)
         batch = _batch(networks.inputs)
-        output = tiny.merged(method.step(batch, step, progress=0.0, seed=0, counts={}))
+        output = tiny.merged(
+            method.compute_losses(
+                batch, step, progress=0.0, seed=0, loss_normalizers={}
+            )
+        )
         total = tf.add_n(list(output.losses.values()))
     gin.clear_config()
     gradients = tape.gradient(total, networks.inputs)

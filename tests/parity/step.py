@@ -39,8 +39,8 @@ PYRAMID_KEEP, PRELOGITS_KEEP = 0.9, 0.5
 GRADIENT_NOISE_FACTOR = 2.0
 
 
-def dropout_masks(golden: Golden) -> Dict[pseudoseg.Draw, tf.Tensor]:
-    """What the golden run's dropout multiplied by, for each of our draws.
+def dropout_masks(golden: Golden) -> Dict[pseudoseg.RngStream, tf.Tensor]:
+    """What the golden run's dropout multiplied by, for each of our streams.
 
     A file stores the masks of 0 and 1 as `dropmask__<call>_<scope>`, numbered in the
     order of the original's construction: with image-level labels the classifier of the
@@ -59,13 +59,16 @@ def dropout_masks(golden: Golden) -> Dict[pseudoseg.Draw, tf.Tensor]:
         keep = PRELOGITS_KEEP if pooled else PYRAMID_KEEP
         keep = golden.meta.get(key.replace("dropmask__", "keep_prob__"), keep)
         (classifier if pooled else pyramid).append(mask / keep)
-    draws = pseudoseg.Draw
+    streams = pseudoseg.RngStream
     masks = dict(
-        zip((draws.WEAK_DROPOUT, draws.STRONG_DROPOUT, draws.LABELED_DROPOUT), pyramid)
+        zip(
+            (streams.WEAK_DROPOUT, streams.STRONG_DROPOUT, streams.LABELED_DROPOUT),
+            pyramid,
+        )
     )
-    of_classifier = [draws.LABELED_CLASSIFIER_DROPOUT]
+    of_classifier = [streams.LABELED_CLASSIFIER_DROPOUT]
     if len(classifier) > 1:
-        of_classifier.insert(0, draws.IMAGE_LABEL_CLASSIFIER_DROPOUT)
+        of_classifier.insert(0, streams.IMAGE_LABEL_CLASSIFIER_DROPOUT)
     return {**masks, **dict(zip(of_classifier, classifier))}
 
 
@@ -79,7 +82,7 @@ class _Recorder:
         self,
         method: pseudoseg.PseudoSeg,
         optimizer: Momentum,
-        masks: Mapping[pseudoseg.Draw, tf.Tensor],
+        masks: Mapping[pseudoseg.RngStream, tf.Tensor],
     ):
         self._masks = masks
         self.calls: Dict[str, list] = {}
@@ -108,13 +111,13 @@ class _Recorder:
             mock.patch.object(
                 pseudoseg,
                 "draw_seeds",
-                lambda seed, images, purpose: self._masks.get(purpose),
+                lambda seed, images, stream: self._masks.get(stream),
             ),
             mock.patch.object(heads, "dropout_mask", lambda shape, keep, mask: mask),
             mock.patch.object(model, "dropout_mask", lambda mask: mask),
             self._wrap(model, "segment"),
             self._wrap(model, "classify"),
-            self._wrap(self._method, "_attend"),
+            self._wrap(self._method.grad_cam, "compute"),
             self._wrap(pseudoseg, "fuse"),
             mock.patch.object(self._optimizer, "apply", self._record_gradients),
         ]
@@ -331,7 +334,7 @@ def _compare_losses(golden: Golden, losses) -> List[Check]:
 def _tensors(recorder: _Recorder) -> Dict[str, tf.Tensor]:
     """What networks and fusion gave, by the golden's names."""
     calls = recorder.calls
-    (maps_weak, attention_weak), (maps_labeled, attention_labeled) = calls["_attend"]
+    (maps_weak, attention_weak), (maps_labeled, attention_labeled) = calls["compute"]
     pseudo_label = calls["fuse"][0]
     tensors = {
         "logits_weak": calls["segment"][0],

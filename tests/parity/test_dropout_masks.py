@@ -9,8 +9,7 @@ import tensorflow as tf
 from tests.parity import step
 from tests.parity.common import Golden
 from tests.training import tiny
-from wss.methods import pseudoseg
-from wss.methods.pseudoseg import Draw
+from wss.methods.pseudoseg import RngStream
 from wss.training.optimizers import Momentum
 
 
@@ -34,16 +33,16 @@ def test_masks_come_in_the_order_of_the_original(tmp_path, separator):
     }
     found = step.dropout_masks(write(tmp_path / "golden.npz", masks))
     expected = [
-        Draw.WEAK_DROPOUT,
-        Draw.STRONG_DROPOUT,
-        Draw.LABELED_DROPOUT,
-        Draw.LABELED_CLASSIFIER_DROPOUT,
+        RngStream.WEAK_DROPOUT,
+        RngStream.STRONG_DROPOUT,
+        RngStream.LABELED_DROPOUT,
+        RngStream.LABELED_CLASSIFIER_DROPOUT,
     ]
     assert set(found) == set(expected)
-    for number, draw in enumerate(expected):
+    for number, stream in enumerate(expected):
         mask = next(m for name, m in masks.items() if name[0] == str(number))
         keep = 0.9 if number < 3 else 0.5
-        np.testing.assert_allclose(found[draw], mask / keep, rtol=1e-6)
+        np.testing.assert_allclose(found[stream], mask / keep, rtol=1e-6)
 
 
 def test_with_image_level_labels_the_classifier_comes_first(tmp_path):
@@ -52,10 +51,10 @@ def test_with_image_level_labels_the_classifier_comes_first(tmp_path):
     golden = write(tmp_path / "golden.npz", masks, **{"keep_prob__0_prelogits": 0.25})
     found = step.dropout_masks(golden)
     np.testing.assert_allclose(
-        found[Draw.IMAGE_LABEL_CLASSIFIER_DROPOUT], masks["0_prelogits"] / 0.25
+        found[RngStream.IMAGE_LABEL_CLASSIFIER_DROPOUT], masks["0_prelogits"] / 0.25
     )
     np.testing.assert_allclose(
-        found[Draw.LABELED_CLASSIFIER_DROPOUT], masks["4_prelogits"] / 0.5
+        found[RngStream.LABELED_CLASSIFIER_DROPOUT], masks["4_prelogits"] / 0.5
     )
 
 
@@ -73,13 +72,15 @@ def test_a_step_multiplies_by_the_masks():
     def logits(masks):
         optimizer = Momentum({})
         with step._Recorder(method, optimizer, masks) as recorder:
-            tiny.merged(method.step(batch, tf.constant(0, tf.int64), 0.0, 0, {}))
+            tiny.merged(
+                method.compute_losses(batch, tf.constant(0, tf.int64), 0.0, 0, {})
+            )
         return recorder.calls["segment"]
 
-    plain = logits({Draw.LABELED_CLASSIFIER_DROPOUT: ones})
-    dropped = logits({pseudoseg.Draw.STRONG_DROPOUT: zeros})
+    plain = logits({RngStream.LABELED_CLASSIFIER_DROPOUT: ones})
+    dropped = logits({RngStream.STRONG_DROPOUT: zeros})
     weak, strong, labeled = (np.array_equal(a, b) for a, b in zip(plain, dropped))
     assert weak and labeled and not strong
-    halved = logits({pseudoseg.Draw.STRONG_DROPOUT: zeros + 0.5})
+    halved = logits({RngStream.STRONG_DROPOUT: zeros + 0.5})
     assert not np.array_equal(halved[1], plain[1])
     assert not np.array_equal(halved[1], dropped[1])

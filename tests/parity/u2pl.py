@@ -59,7 +59,7 @@ def _check_unsupervised(golden: Golden) -> List[Check]:
     )
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss, reliable, threshold = reliability.unsupervised_loss(
+        loss, reliable, threshold = reliability.reliability_weighted_cross_entropy(
             logits,
             pseudo_label,
             entropy,

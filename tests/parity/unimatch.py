@@ -7,8 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from tests.parity.common import LOSS_TOLERANCE, Check, Golden
-from wss.methods.components import mixing
-from wss.methods.fixmatch import make_target, pasted, unsupervised_loss
+from wss.methods.components import cutmix
+from wss.methods.components.consistency import (
+    confidence_masked_cross_entropy,
+    make_target,
+    pasted,
+)
 from wss.ops import losses
 
 IGNORE_LABEL = 255
@@ -28,7 +32,7 @@ def check(golden: Golden) -> List[Check]:
         elif match := re.fullmatch(r"out_ohem_(\d+)_(.+)", key):
             checks.append(_check_ohem(golden, *match.groups(), logits, labels))
     for i, box in enumerate(boxes, 1):
-        images = mixing.paste(box, _channels_last(golden[f"in_img_u_s{i}"]))
+        images = cutmix.paste(box, _channels_last(golden[f"in_img_u_s{i}"]))
         key = f"out_img{i}"
         checks.append(golden.compare(key, tf.transpose(images, [0, 3, 1, 2]), 0.0))
     return checks
@@ -52,7 +56,7 @@ def _check_losses(
             )
         }
         for name, learned in zip(("u_s1", "u_s2", "u_w_fp"), targets):
-            found[f"loss_{name}"] = unsupervised_loss(
+            found[f"loss_{name}"] = confidence_masked_cross_entropy(
                 logits[f"pred_{name}"], learned, float(threshold)
             )
         strong = 0.25 * (found["loss_u_s1"] + found["loss_u_s2"])

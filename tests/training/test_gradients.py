@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from wss.methods.step_output import StepOutput
+from wss.methods.base import StepOutput
 from wss.models.recompute import recomputed
 from wss.ops import weights
 from wss.training import determinism
@@ -26,28 +26,28 @@ class Cubic(tf.Module):
         }
         self.regularized_variables = [self.weights["a"], self.weights["c"]]
 
-    def counts(self, batch):
+    def loss_normalizers(self, batch):
         return {}
 
-    def after_update(self, step, kept):
-        assert list(kept) == ["x"]
+    def on_update_end(self, global_step, aux):
+        assert list(aux) == ["x"]
 
     def losses(self, batch):
         a, b, _ = self.weights.values()
         x = tf.reduce_mean(batch)
         square = a**2
-        yield StepOutput(losses={"first": x * a * square}, kept={"x": x})
+        yield StepOutput(losses={"first": x * a * square}, aux={"x": x})
         with tf.name_scope("second"):
             yield StepOutput(losses={"second": (square + x) * b})
 
 
 class OneByOne(Cubic):
-    def step(self, batch, step, progress, seed, counts):
+    def compute_losses(self, batch, global_step, progress, seed, loss_normalizers):
         yield from self.losses(batch)
 
 
 class Together(Cubic):
-    def step(self, batch, step, progress, seed, counts):
+    def compute_losses(self, batch, global_step, progress, seed, loss_normalizers):
         first, second = self.losses(batch)
         first.add(second)
         return first

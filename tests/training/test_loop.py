@@ -285,9 +285,11 @@ def test_another_model_in_the_same_directory_is_a_user_error(tmp_path):
 
 def test_masks_without_a_class_are_warned_of(tmp_path, capsys, monkeypatch):
     class AllIgnored(toy.ToyMethod):
-        def step(self, batch, step, progress, seed, counts):
-            output = super().step(batch, step, progress, seed, counts)
-            seen = tf.cast(step >= 4, tf.float32)
+        def compute_losses(self, batch, global_step, progress, seed, loss_normalizers):
+            output = super().compute_losses(
+                batch, global_step, progress, seed, loss_normalizers
+            )
+            seen = tf.cast(global_step >= 4, tf.float32)
             output.losses["supervised"] = seen * output.losses["regression"]
             return output
 

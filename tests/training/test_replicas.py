@@ -44,7 +44,7 @@ def assert_same(first, second):
 
 
 def test_two_replicas_give_the_numbers_of_one(batches, single, two_cpus):
-    step = tiny.make_step(two_cpus, synchronized=True)
+    step = tiny.make_step(two_cpus, cross_replica_statistics=True)
     assert_same(single, tiny.train(step, batches, two_cpus))
 
 
@@ -115,18 +115,18 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             )
 
-        def counts(self, batch):
+        def loss_normalizers(self, batch):
             return {"pixels": tf.reduce_sum(batch["counted"])}
 
-        def after_update(self, step, kept):
+        def on_update_end(self, global_step, aux):
             context = tf.distribute.get_replica_context()
-            self.seen.assign(context.all_gather(kept["loss"], axis=0))
+            self.seen.assign(context.all_gather(aux["loss"], axis=0))
 
-        def step(self, batch, step, progress, seed, counts):
+        def compute_losses(self, batch, global_step, progress, seed, loss_normalizers):
             total = tf.reduce_sum(self.weight * batch["loss"] * batch["counted"])
-            loss = tf.math.divide_no_nan(total, counts["pixels"])
-            kept = {"loss": tf.reduce_sum(batch["loss"])}
-            return StepOutput(losses={"mean": loss}, kept=kept)
+            loss = tf.math.divide_no_nan(total, loss_normalizers["pixels"])
+            aux = {"loss": tf.reduce_sum(batch["loss"])}
+            return StepOutput(losses={"mean": loss}, aux=aux)
 
     with two_cpus.scope():
         method = Method()

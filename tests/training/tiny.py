@@ -13,8 +13,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from wss.methods.base import StepOutput, outputs
 from wss.methods.pseudoseg import PseudoSeg
-from wss.methods.step_output import StepOutput, outputs
 from wss.models import backbone, tf1_checkpoint
 from wss.models.batch_norm import BatchNorm, collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus
@@ -187,7 +187,7 @@ def train(step, batches, strategy=None):
 def main(folder: str) -> None:
     strategy = distribution.get_strategy()
     output = f"{folder}/{strategy.cluster_resolver.task_id}.npz"
-    step = make_step(strategy, synchronized=True)
+    step = make_step(strategy, cross_replica_statistics=True)
     curves, changes = train(step, make_batches(), strategy)
     np.savez(output, chief=distribution.is_chief(strategy), **curves, **changes)
 

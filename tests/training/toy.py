@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from wss.methods.step_output import StepOutput
+from wss.methods.base import StepOutput
 
 
 class ToyMethod(tf.Module):
@@ -30,24 +30,24 @@ class ToyMethod(tf.Module):
 
     other_variables = ()
 
-    def counts(self, batch):
+    def loss_normalizers(self, batch):
         return {}
 
-    def after_update(self, step, kept):
-        assert not kept
+    def on_update_end(self, global_step, aux):
+        assert not aux
 
-    def step(self, batch, step, progress, seed, counts):
-        noise = tf.random.stateless_normal([], [seed, tf.cast(step, tf.int32)])
+    def compute_losses(self, batch, global_step, progress, seed, loss_normalizers):
+        noise = tf.random.stateless_normal([], [seed, tf.cast(global_step, tf.int32)])
         x, y = batch
         error = tf.linalg.matvec(x, self.model.weights) + self.model.biases - y
         loss = tf.reduce_mean(error**2) + 0.01 * noise * self.model.biases
         if self._poison_step is not None:
-            loss *= tf.where(step == self._poison_step, float("nan"), 1.0)
+            loss *= tf.where(global_step == self._poison_step, float("nan"), 1.0)
         return StepOutput(
             losses={"regression": loss, "other": 0.5 * loss},
             monitors={"error": tf.reduce_mean(error)},
             histograms={"error": error},
-            panels={"constant": tf.zeros([1, 4, 4, 3], tf.uint8)},
+            images={"constant": tf.zeros([1, 4, 4, 3], tf.uint8)},
         )
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from wss.data.datasets.spec import DatasetSpec
-from wss.methods.base import Panel
+from wss.methods.base import ImageSummary
 from wss.visualization import label_colors
 from wss.visualization.label_colors import IGNORED_COLOR, RIGHT_COLOR, WRONG_COLOR
 
@@ -18,9 +18,9 @@ def test_render(run):
     def render():
         return label_colors.render(
             {
-                "label": Panel("label", tf.constant([[[0, 1, 255, 7]]])),
-                "mask": Panel("mask", tf.constant([[[0.0, 1.0]]])),
-                "image": Panel("rgb", tf.constant([[[[-3.0, 99.6, 300.0]]]])),
+                "label": ImageSummary("label", tf.constant([[[0, 1, 255, 7]]])),
+                "mask": ImageSummary("mask", tf.constant([[[0.0, 1.0]]])),
+                "image": ImageSummary("rgb", tf.constant([[[[-3.0, 99.6, 300.0]]]])),
             },
             PALETTE,
         )
@@ -37,7 +37,7 @@ def test_render(run):
 
 def test_an_unknown_kind_is_named():
     with pytest.raises(ValueError, match="'sound'"):
-        label_colors.render({"a": Panel("sound", tf.zeros([1, 2, 2]))}, PALETTE)
+        label_colors.render({"a": ImageSummary("sound", tf.zeros([1, 2, 2]))}, PALETTE)
 
 
 def test_errors_of_counted_pixels():

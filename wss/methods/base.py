@@ -1,54 +1,116 @@
-"""What the training loop asks of a learning method.
+"""What the training loop asks of a learning method, and what a method returns.
 
-A method is one file: a class that turns a batch into named losses. Nothing else has to
-be edited to add one; `docs/add_a_method.md` walks through an example.
+A method is one file: a class that turns a batch into named losses. Adding one edits no
+other file; `docs/add_a_method.md` walks through an example.
 """
 
 import abc
-from typing import Callable, Dict, List, Mapping
+import dataclasses
+import inspect
+from typing import Callable, Dict, Iterator, List, Mapping, Union
 
 import gin
 import tensorflow as tf
 
-from wss.methods.step_output import Outputs, Panel, StepOutput
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops import losses
+from wss.ops.distributed import Ratio
 
 Batch = Mapping[str, Mapping[str, tf.Tensor]]
 
-# How many images of a batch the summaries show.
+# Number of images of a batch in the summaries.
 SHOWN_IMAGES = 2
-# What the original calls the end point of the block before the last.
+# The original's name of the end point before the last block.
 AUXILIARY_STRIDE = 15
 
-__all__ = [
-    "SHOWN_IMAGES",
-    "Batch",
-    "Method",
-    "Panel",
-    "StepOutput",
-    "draw_seeds",
-    "segmentation_panels",
-]
+
+@dataclasses.dataclass(frozen=True)
+class ImageSummary:
+    """Images for TensorBoard.
+
+    Attributes:
+      kind: "rgb" for [images, height, width, 3] in 0..255, "label" for class ids
+        [images, height, width], "mask" for [images, height, width] in 0..1.
+      tensor: the images.
+    """
+
+    kind: str
+    tensor: tf.Tensor
+
+
+@dataclasses.dataclass
+class StepOutput:
+    """What a method returns for one part of the batch.
+
+    Attributes:
+      losses: scalars by name, float32. Training minimises their sum plus the weight
+        decay, averaged over the parts.
+      monitors: scalars by name, for curves. They are averaged over the parts; of a
+        `Ratio` the sums are added up first.
+      histograms: tensors by name, for distributions.
+      images: image summaries by name.
+      aux: tensors by name, of static shapes, for `Method.on_update_end`.
+    """
+
+    losses: Dict[str, tf.Tensor]
+    monitors: Dict[str, Union[tf.Tensor, Ratio]] = dataclasses.field(
+        default_factory=dict
+    )
+    histograms: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    images: Dict[str, ImageSummary] = dataclasses.field(default_factory=dict)
+    aux: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+
+    def show(self, name: str, kind: str, images: tf.Tensor) -> None:
+        """Adds an image summary of the first `SHOWN_IMAGES` images.
+
+        Args:
+          name: of the summary.
+          kind: see `ImageSummary`; or "scores" for [images, height, width, classes],
+            shown as the most probable class.
+          images: one image per example of the batch.
+        """
+        images = images[:SHOWN_IMAGES]
+        if kind == "scores":
+            kind, images = "label", tf.argmax(images, -1, tf.int32)
+        self.images[name] = ImageSummary(kind, images)
+
+    def add(self, other: "StepOutput") -> None:
+        """Adds everything of another output to this one.
+
+        Raises:
+          ValueError: both have a loss of the same name.
+        """
+        for name in self.losses.keys() & other.losses.keys():
+            raise ValueError(f"A step gave two losses called '{name}'.")
+        for field in dataclasses.fields(self):
+            getattr(self, field.name).update(getattr(other, field.name))
+
+
+Outputs = Union[StepOutput, Iterator[StepOutput]]
+
+
+def outputs(returned: Outputs) -> Iterator[StepOutput]:
+    """Iterates over what `Method.compute_losses` returned."""
+    return returned if inspect.isgenerator(returned) else iter([returned])
 
 
 @gin.configurable(allowlist=["supervised_loss"])
 class Method(tf.Module):
-    """A way to learn a model from a batch of labeled (and unlabeled) images."""
+    """A way to train a model on a batch of labeled (and unlabeled) images."""
 
-    # Whether batches carry "unlabeled" images beside the "labeled" ones.
+    # Whether batches have "unlabeled" images besides the "labeled" ones.
     uses_unlabeled = False
-    # Whether they pass through the network together; for the announced memory.
+    # Whether both go through the network in one pass; for the memory estimate.
     passes_together = True
-    # How many strong views of them: "strong", "strong_2" and so on.
+    # Number of strong views of each unlabeled image: "strong", "strong_2" and so on.
     strong_views = 1
-    # Whether it mixes the unlabeled images of a replica with one another.
+    # Whether it mixes the unlabeled images of a replica (CutMix, ClassMix).
     mixes_images = False
     # Whether it keeps a moving average of the network, `self.teacher.model`.
     has_teacher = False
-    # Whether the network's classifier of whole images learns something.
+    # Whether it trains the image classifier.
     trains_classifier = False
 
     def __init__(
@@ -57,12 +119,12 @@ class Method(tf.Module):
         ignore_label: int,
         supervised_loss: Callable[..., tf.Tensor] = losses.softmax_cross_entropy,
     ):
-        """Takes the model to train.
+        """Creates the method.
 
         Args:
-          model: the network, with its variables.
-          ignore_label: label of pixels without truth.
-          supervised_loss: of the labeled images, for every method. Called as
+          model: the network to train, with its variables.
+          ignore_label: label of pixels without ground truth.
+          supervised_loss: loss of the labeled images, for every method. Called as
             `supervised_loss(logits, labels, ignore_label=..., step=..., count=...)`;
             `softmax_cross_entropy` (which takes class weights) or
             `ohem_cross_entropy`.
@@ -74,75 +136,79 @@ class Method(tf.Module):
         self.auxiliary = None
 
     def build(self) -> None:
-        """Creates the method's own variables; called under the strategy's scope."""
+        """Creates the method's own variables; called in the strategy's scope."""
 
-    def counts(self, batch: Batch) -> Dict[str, tf.Tensor]:
-        """What the losses divide by, as far as the batch alone decides it.
+    def loss_normalizers(self, batch: Batch) -> Dict[str, tf.Tensor]:
+        """The divisors of the losses that depend on the batch alone.
 
         Args:
-          batch: as for `step`.
+          batch: see `compute_losses`.
 
         Returns:
-          Scalars by name, float32. `step` gets their mean over all parts of the global
-          batch: divided by it, the mean of the parts' losses is the loss of the whole.
+          Scalars by name, float32. `compute_losses` gets their mean over all parts of
+          the global batch: then the mean of the parts' losses is the loss of the global
+          batch.
         """
         labels = batch["labeled"]["label"]
         return {"labeled": losses.count_labeled(labels, self.ignore_label)}
 
     @abc.abstractmethod
-    def step(
+    def compute_losses(
         self,
         batch: Batch,
-        step: tf.Tensor,
+        global_step: tf.Tensor,
         progress: tf.Tensor,
         seed: int,
-        counts: Mapping[str, tf.Tensor],
+        loss_normalizers: Mapping[str, tf.Tensor],
     ) -> Outputs:
         """Computes the losses of one part of the batch.
 
-        A method whose losses come from several passes may be a generator that yields an
-        output with the losses of each. They are differentiated at once, so that what a
-        pass keeps for its way back is gone when the next pass begins. No gradient of
-        later losses reaches the tensors of earlier passes.
+        A method with several passes may be a generator that yields an output after each
+        pass. Its losses are differentiated at once, which frees the activations of a
+        pass before the next one begins. No gradient of later losses reaches the tensors
+        of earlier passes.
 
         Args:
           batch: {"labeled": {...}, "unlabeled": {...}}, see `data.input_pipeline`.
-          step: the training step, int64 scalar.
-          progress: share of the training that is done, 0..1, float32 scalar.
-          seed: the run's seed; every draw is a function of seed, the example's place in
-            the stream, and purpose.
-          counts: the mean of `counts` over the parts. A loss without an entry divides
-            by `distributed.mean_count`.
+          global_step: the training step, int64 scalar.
+          progress: finished share of the training, 0..1, float32 scalar.
+          seed: the run's seed. Each random number depends only on the seed, the
+            example's position in the stream, and the random stream.
+          loss_normalizers: the mean of `loss_normalizers` over the parts. A loss
+            without an entry divides by `distributed.mean_count`.
         """
 
-    def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:
-        """Changes what the method has beside the weights, behind their update.
+    def on_update_end(
+        self, global_step: tf.Tensor, aux: Mapping[str, tf.Tensor]
+    ) -> None:
+        """Called after the optimizer update (EMA, memory bank).
 
-        Called on every replica, once a step.
+        Called once per step on every replica.
 
         Args:
-          step: as for `step`.
-          kept: what `step` kept, of all portions of this replica's images: each tensor
-            has the portions in front, [portions, ...].
+          global_step: see `compute_losses`.
+          aux: `StepOutput.aux` of all micro-batches of this replica, stacked: each
+            tensor is [micro-batches, ...].
         """
-        del step, kept  # Nothing is to be done, in most methods.
+        del global_step, aux  # Most methods do nothing here.
 
     def class_scores(
         self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
     ) -> Dict[str, tf.Tensor]:
-        """What else than its prediction the method sees in images, to be looked at.
+        """Class scores besides the prediction, to visualize.
 
-        In inference mode, so that what an image gives does not depend on others.
+        Computed in inference mode, so that an image's scores do not depend on the other
+        images of the batch.
 
         Args:
           images: [batch, height, width, 3], float32, in 0..255.
           valid: [batch, height, width], float32, 0 in the padding.
-          image_labels: [batch, classes - 1], float32, 1 for what the images show. A
-            method that has them in training may use them.
+          image_labels: [batch, classes - 1], float32, 1 for the classes in the image.
+            Only for methods that have image-level labels in training.
 
         Returns:
-          By the name to show, scores of the classes in 0..1, [batch, h, w, classes],
-          float32. Most methods have none.
+          Scores in 0..1 by title, each [batch, h, w, classes], float32. Most methods
+          have none.
         """
         del images, valid, image_labels
         return {}
@@ -151,27 +217,27 @@ class Method(tf.Module):
         self,
         logits: tf.Tensor,
         labeled: Mapping[str, tf.Tensor],
-        step: tf.Tensor,
-        counts: Mapping[str, tf.Tensor],
+        global_step: tf.Tensor,
+        loss_normalizers: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
-        """The loss of the labeled images, scalar float32.
+        """The supervised loss, scalar float32.
 
         Args:
           logits: [batch, h, w, classes], float32.
-          labeled: that part of the batch.
-          step: as for `step`.
-          counts: as for `step`.
+          labeled: the labeled part of the batch.
+          global_step: see `compute_losses`.
+          loss_normalizers: see `compute_losses`.
         """
         return self.supervised_loss(
             logits,
             labeled["label"],
             ignore_label=self.ignore_label,
-            step=step,
-            count=counts.get("labeled"),
+            step=global_step,
+            count=loss_normalizers.get("labeled"),
         )
 
     def build_auxiliary_head(self) -> None:
-        """Creates a second head, which sees an earlier end point of the backbone."""
+        """Creates a second head on an earlier end point of the backbone."""
         self.auxiliary = self.model.create_auxiliary_head("auxiliary", AUXILIARY_STRIDE)
 
     def auxiliary_loss(
@@ -179,32 +245,32 @@ class Method(tf.Module):
         end_points: EndPoints,
         dropout_seeds: tf.Tensor,
         labeled: Mapping[str, tf.Tensor],
-        step: tf.Tensor,
-        counts: Mapping[str, tf.Tensor],
+        global_step: tf.Tensor,
+        loss_normalizers: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
-        """The labeled images' loss of the second head, scalar float32.
+        """The supervised loss of the second head, scalar float32.
 
         Args:
-          end_points: of the backbone, the labeled images first. Batch norm sees all
-            images, the loss the labeled ones.
-          dropout_seeds: int32 [batch, 2], one for each image.
-          labeled, step, counts: as for `labeled_loss`.
+          end_points: of the backbone, the labeled images first. The head's batch norm
+            sees all images, the loss only the labeled ones.
+          dropout_seeds: [images, 2], int32.
+          labeled, global_step, loss_normalizers: see `labeled_loss`.
         """
         end_point = self.model.end_point(end_points, AUXILIARY_STRIDE)
         logits = self.auxiliary(end_point, dropout_seeds)
         return self.labeled_loss(
-            logits[: labeled["image"].shape[0]], labeled, step, counts
+            logits[: labeled["image"].shape[0]], labeled, global_step, loss_normalizers
         )
 
     @property
     def regularized_variables(self) -> List[tf.Variable]:
-        """The variables that weight decay shrinks: kernels, not depthwise ones."""
+        """The variables with weight decay: all kernels but the depthwise ones."""
         auxiliary = [] if self.auxiliary is None else kernels(self.auxiliary)
         return self.model.regularized_variables + auxiliary
 
     @property
     def other_variables(self) -> List[tf.Variable]:
-        """What training goes on from beside the layers' variables."""
+        """State that training needs besides the variables of the layers."""
         return []
 
     @property
@@ -216,38 +282,43 @@ class Method(tf.Module):
 
 
 def kernels(module: tf.Module) -> List[tf.Variable]:
-    """Kernels of all but the depthwise convolutions of a module."""
+    """The kernels of a module's convolutions, without the depthwise ones."""
     named = named_variables(module)
     return [named[name] for name in sorted(named) if name.endswith("/weights")]
 
 
-def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], purpose: int) -> tf.Tensor:
-    """The seeds of one random draw for each image, whichever replica it is on.
+def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], stream: int) -> tf.Tensor:
+    """One seed per image, the same on whichever replica the image is.
 
     Args:
       seed: the run's.
-      images: a part of the batch, with the "position" of each in the stream, [batch].
-      purpose: tells this draw from the others of the step.
+      images: a part of the batch; "position", [batch], is each image's position in the
+        stream of examples.
+      stream: number of the random stream; each use of a step has its own.
 
     Returns:
-      int32 [batch, 2].
+      [batch, 2], int32.
     """
     # The default generator depends on the device, and on whether XLA compiles.
     key = tf.random.experimental.stateless_fold_in(
-        tf.constant([seed, purpose], tf.int32), 0, alg="philox"
+        tf.constant([seed, stream], tf.int32), 0, alg="philox"
     )
     positions = tf.cast(images["position"], tf.int32)
     return tf.stack([tf.fill(tf.shape(positions), key[0]), positions], axis=1)
 
 
-def segmentation_panels(
-    batch: Mapping[str, tf.Tensor], logits: tf.Tensor
-) -> Dict[str, Panel]:
-    """Image, label and prediction of the first labeled images."""
-    return {
-        "labeled/image": Panel("rgb", batch["image"][:SHOWN_IMAGES]),
-        "labeled/label": Panel("label", batch["label"][:SHOWN_IMAGES]),
-        "labeled/prediction": Panel(
-            "label", tf.argmax(logits[:SHOWN_IMAGES], -1, tf.int32)
-        ),
-    }
+def supervised_output(
+    loss: tf.Tensor, labeled: Mapping[str, tf.Tensor], logits: tf.Tensor
+) -> StepOutput:
+    """The supervised loss, with images, labels and predictions to look at.
+
+    Args:
+      loss: scalar, float32.
+      labeled: the labeled part of the batch.
+      logits: [batch, h, w, classes], float32.
+    """
+    output = StepOutput(losses={"supervised": loss})
+    output.show("labeled/image", "rgb", labeled["image"])
+    output.show("labeled/label", "label", labeled["label"])
+    output.show("labeled/prediction", "scores", logits)
+    return output

@@ -1,4 +1,4 @@
-"""The supervised baseline: the labeled images alone."""
+"""The supervised baseline: only the labeled images."""
 
 import enum
 from typing import Mapping
@@ -11,14 +11,14 @@ from wss.methods.base import (
     Method,
     StepOutput,
     draw_seeds,
-    segmentation_panels,
+    supervised_output,
 )
 from wss.models.deeplab import DeepLabV3Plus
 from wss.settings import NonNegative
 
 
-class Draw(enum.IntEnum):
-    """What the random draws of a step are for."""
+class RngStream(enum.IntEnum):
+    """The random streams of a step."""
 
     LABELED_DROPOUT = 0
     AUXILIARY_DROPOUT = 1
@@ -26,7 +26,7 @@ class Draw(enum.IntEnum):
 
 @gin.configurable(denylist=["model", "ignore_label"])
 class Supervised(Method):
-    """The labeled images' loss alone; an auxiliary one if asked for."""
+    """The supervised loss, and optionally an auxiliary one."""
 
     def __init__(
         self,
@@ -39,40 +39,40 @@ class Supervised(Method):
 
         Args:
           model: the network to train.
-          ignore_label: label of pixels without truth.
-          auxiliary_weight: factor of the loss of a second head, which sees an earlier
-            end point of the backbone; 0 for no such head.
+          ignore_label: label of pixels without ground truth.
+          auxiliary_weight: factor of the loss of a second head on an earlier end point
+            of the backbone; 0 for no such head.
         """
         super().__init__(model, ignore_label)
         self.auxiliary_weight = auxiliary_weight
 
     def build(self) -> None:
-        """Creates the second head, if there is one."""
+        """Creates the second head, if `auxiliary_weight` is not 0."""
         if self.auxiliary_weight:
             self.build_auxiliary_head()
 
-    def step(
+    def compute_losses(
         self,
         batch: Batch,
-        step: tf.Tensor,
+        global_step: tf.Tensor,
         progress: tf.Tensor,
         seed: int,
-        counts: Mapping[str, tf.Tensor],
+        loss_normalizers: Mapping[str, tf.Tensor],
     ) -> StepOutput:
-        """See `Method.step`."""
+        """See `Method.compute_losses`."""
         labeled = batch["labeled"]
         end_points = self.model.backbone(labeled["image"], training=True)
         logits = self.model.segment(
             end_points,
             training=True,
-            dropout_seeds=draw_seeds(seed, labeled, Draw.LABELED_DROPOUT),
+            dropout_seeds=draw_seeds(seed, labeled, RngStream.LABELED_DROPOUT),
         )
-        output = StepOutput(
-            losses={"supervised": self.labeled_loss(logits, labeled, step, counts)},
-            panels=segmentation_panels(labeled, logits),
-        )
+        loss = self.labeled_loss(logits, labeled, global_step, loss_normalizers)
+        output = supervised_output(loss, labeled, logits)
         if self.auxiliary is not None:
-            seeds = draw_seeds(seed, labeled, Draw.AUXILIARY_DROPOUT)
-            loss = self.auxiliary_loss(end_points, seeds, labeled, step, counts)
+            seeds = draw_seeds(seed, labeled, RngStream.AUXILIARY_DROPOUT)
+            loss = self.auxiliary_loss(
+                end_points, seeds, labeled, global_step, loss_normalizers
+            )
             output.losses["auxiliary"] = self.auxiliary_weight * loss
         return output

@@ -1,4 +1,4 @@
-"""U2PL: a teacher's sure pixels are pseudo labels, its unsure ones negatives.
+"""U2PL: the teacher's reliable pixels are pseudo labels, the others negatives.
 
 Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
 al., CVPR 2022) and `train_semi.py` of its published code.
@@ -12,24 +12,21 @@ import tensorflow as tf
 
 from wss.errors import UserError
 from wss.methods.base import (
-    SHOWN_IMAGES,
     Batch,
     Method,
-    Panel,
     StepOutput,
     draw_seeds,
     kernels,
-    segmentation_panels,
+    supervised_output,
 )
-from wss.methods.components import memory_bank, reliability
-from wss.methods.components import mixing as mixes
+from wss.methods.components import cutmix, memory_bank, reliability
 from wss.models import ema
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops import distributed, metrics
 from wss.ops.distributed import Ratio
-from wss.ops.random import uniform
+from wss.ops.random import per_example_uniform
 from wss.ops.resize import resize_bilinear, resize_nearest
 from wss.settings import Count, NonNegative, Percent, Share
 
@@ -39,10 +36,10 @@ MIXINGS = ("cutmix", "classmix", "cutout", "none")
 TEACHER_STATISTICS = ("average", "own")
 
 
-class Draw(enum.IntEnum):
-    """What the random draws of a step are for."""
+class RngStream(enum.IntEnum):
+    """The random streams of a step."""
 
-    LABELED = 0  # The student's dropout, and so on.
+    LABELED = 0  # Dropout of the student, then of the teacher.
     UNLABELED = 1
     TEACHER_LABELED = 2
     TEACHER_UNLABELED = 3
@@ -61,12 +58,13 @@ class Prediction(NamedTuple):
 
 
 class View(NamedTuple):
-    """The mixed unlabeled images, with what they show.
+    """The mixed unlabeled images and their labels.
 
     Attributes:
       images: [batch, height, width, 3], float32, 0..255.
-      label: [batch, height, width], int32, the teacher's; ignored in the padding.
-      truth: [batch, height, width], int32, for the monitors only.
+      label: [batch, height, width], int32, the teacher's pseudo label; ignored in the
+        padding.
+      truth: [batch, height, width], int32, only for the monitors.
       valid: [batch, height, width], float32, 0 in the padding.
     """
 
@@ -77,7 +75,7 @@ class View(NamedTuple):
 
 
 class Network(tf.Module):
-    """A network with a head of representations beside its logits."""
+    """A network with logits and a head for representations."""
 
     def __init__(self, model: DeepLabV3Plus, depth: int):
         super().__init__()
@@ -93,7 +91,7 @@ class Network(tf.Module):
     def read(
         self, end_points: EndPoints, training: bool, dropout_seeds: Optional[tf.Tensor]
     ) -> Prediction:
-        """What the backbone's end points show."""
+        """The prediction from the backbone's end points."""
         fused = self.model.fuse(end_points, training, dropout_seeds)
         return Prediction(
             self.model.read_logits(fused, training, dropout_seeds),
@@ -103,11 +101,11 @@ class Network(tf.Module):
 
 @gin.configurable(denylist=["model", "ignore_label"])
 class U2PL(Method):
-    """Supervised, unsupervised and contrastive loss; an auxiliary one if asked for."""
+    """Supervised, unsupervised and contrastive loss; optionally an auxiliary one."""
 
     uses_unlabeled = True
     has_teacher = True
-    # Its variables have the names of the student's, whom alone the optimizer trains.
+    # Its variables have the names of the student's; the optimizer trains the student.
     _TF_MODULE_IGNORED_PROPERTIES = Method._TF_MODULE_IGNORED_PROPERTIES | {"teacher"}
 
     def __init__(
@@ -128,24 +126,25 @@ class U2PL(Method):
 
         Args:
           model: the network to train.
-          ignore_label: label of pixels without truth.
-          warm_up_steps: so many steps, at least one, the labels alone teach, and the
-            teacher is the student.
-          mixing: "cutmix", "classmix", "cutout" or "none": what is done to the
+          ignore_label: label of pixels without ground truth.
+          warm_up_steps: number of supervised-only steps, at least one; the teacher
+            equals the student until then.
+          mixing: "cutmix", "classmix", "cutout" or "none": augmentation of the
             unlabeled images that the student sees.
-          mixing_probability: how many steps mix.
-          unreliable_percent: of the pixels that are unreliable at the beginning; of as
-            many, the surest, come anchors and positives.
+          mixing_probability: share of the steps with mixing.
+          unreliable_percent: percentage of the pixels that are unreliable at the start
+            of the training; it falls linearly to 0. Anchors and positives come from as
+            many pixels of the lowest entropy.
           contrastive_weight: factor of the contrastive loss.
-          teacher_decay: largest share that the teacher keeps of itself in a step.
-          teacher_statistics: "average": the teacher averages the student's batch-norm
-            statistics too, and uses these; "own": it measures the batch, as the
-            published code does.
-          auxiliary_weight: factor of the labeled images' loss of a second head, which
-            sees an earlier end point of the student's backbone; 0 for no such head.
+          teacher_decay: largest decay of the EMA update.
+          teacher_statistics: "average": the teacher uses the moving averages of the
+            student's batch-norm statistics; "own": it uses the statistics of the batch,
+            as the published code does.
+          auxiliary_weight: factor of the supervised loss of a second head on an earlier
+            end point of the student's backbone; 0 for no such head.
 
         Raises:
-          UserError: a choice that is not offered.
+          UserError: unknown `mixing` or `teacher_statistics`.
         """
         super().__init__(model, ignore_label)
         _check_choice("mixing", mixing, MIXINGS)
@@ -159,34 +158,34 @@ class U2PL(Method):
         self.teacher_measures = teacher_statistics == "own"
         self.auxiliary_weight = auxiliary_weight
         self.mixes_images = mixing in ("cutmix", "classmix") and mixing_probability > 0
-        self.hole = mean_pixel(model.variant)  # What CutOut shows.
+        self.hole = mean_pixel(model.variant)  # Colour of what CutOut removes.
 
     def build(self) -> None:
         """Creates every variable."""
         self.contrast = memory_bank.Contrast(self.model.num_classes)
         self.student = Network(self.model, self.contrast.depth)
-        self.teacher = Network(self.model.twin(), self.contrast.depth)
+        self.teacher = Network(self.model.clone(), self.contrast.depth)
         if self.auxiliary_weight:
             self.build_auxiliary_head()
 
-    def step(
+    def compute_losses(
         self,
         batch: Batch,
-        step: tf.Tensor,
+        global_step: tf.Tensor,
         progress: tf.Tensor,
         seed: int,
-        counts: Mapping[str, tf.Tensor],
+        loss_normalizers: Mapping[str, tf.Tensor],
     ) -> StepOutput:
-        """See `Method.step`."""
+        """See `Method.compute_losses`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
         view = self._mix(unlabeled, self._pseudo_label(unlabeled), seed)
         images = tf.concat([labeled["image"], view.images], 0)
-        dropout_seeds = _draw_seeds(seed, batch, Draw.LABELED, Draw.UNLABELED)
+        dropout_seeds = _draw_seeds(seed, batch, RngStream.LABELED, RngStream.UNLABELED)
         end_points = self.model.backbone(images, training=True)
         student = self.student.read(end_points, True, dropout_seeds)
         if self.teacher_measures:
             dropout_seeds = _draw_seeds(
-                seed, batch, Draw.TEACHER_LABELED, Draw.TEACHER_UNLABELED
+                seed, batch, RngStream.TEACHER_LABELED, RngStream.TEACHER_UNLABELED
             )
             teacher = self.teacher(images, True, dropout_seeds)
         else:
@@ -194,34 +193,36 @@ class U2PL(Method):
         teacher = Prediction(*map(tf.stop_gradient, teacher))
 
         logits = student.logits[: labeled["image"].shape[0]]
-        output = StepOutput(
-            losses={"supervised": self.labeled_loss(logits, labeled, step, counts)},
-            panels=segmentation_panels(labeled, logits),
-        )
+        loss = self.labeled_loss(logits, labeled, global_step, loss_normalizers)
+        output = supervised_output(loss, labeled, logits)
         if self.auxiliary is not None:
             dropout_seeds = _draw_seeds(
-                seed, batch, Draw.AUXILIARY_LABELED, Draw.AUXILIARY_UNLABELED
+                seed, batch, RngStream.AUXILIARY_LABELED, RngStream.AUXILIARY_UNLABELED
             )
-            loss = self.auxiliary_loss(end_points, dropout_seeds, labeled, step, counts)
+            loss = self.auxiliary_loss(
+                end_points, dropout_seeds, labeled, global_step, loss_normalizers
+            )
             output.losses["auxiliary"] = self.auxiliary_weight * loss
-        learns = tf.cast(step >= self.warm_up_steps, tf.float32)
+        learns = tf.cast(global_step >= self.warm_up_steps, tf.float32)
         self._learn_unlabeled(
             batch, view, student, teacher, learns, progress, seed, output
         )
         return output
 
-    def after_update(self, step: tf.Tensor, kept: Mapping[str, tf.Tensor]) -> None:
-        """The teacher follows the student; the banks get the keys of all parts."""
-        decay = ema.decay_at(step, self.warm_up_steps, self.teacher_decay)
+    def on_update_end(
+        self, global_step: tf.Tensor, aux: Mapping[str, tf.Tensor]
+    ) -> None:
+        """EMA update of the teacher; pushes the keys of all parts to the banks."""
+        decay = ema.decay_at(global_step, self.warm_up_steps, self.teacher_decay)
         statistics_decay = None
         if self.teacher_measures:
             statistics_decay = tf.cast(decay > 0, tf.float32)
-        ema.follow(self.teacher, self.student, decay, statistics_decay)
-        self.contrast.push(**distributed.gather(dict(kept)))
+        ema.update(self.teacher, self.student, decay, statistics_decay)
+        self.contrast.push(**distributed.gather(dict(aux)))
 
     @property
     def regularized_variables(self) -> List[tf.Variable]:
-        """See `Method.regularized_variables`; those of the new head too."""
+        """See `Method.regularized_variables`; with the representation head."""
         return super().regularized_variables + kernels(self.student.head)
 
     @property
@@ -232,7 +233,7 @@ class U2PL(Method):
         return [*teacher.values(), bank.rows, bank.pushed]
 
     def _pseudo_label(self, unlabeled: Images) -> tf.Tensor:
-        """The teacher's classes of the weak view, ignored in the padding."""
+        """The teacher's classes for the weak view, ignored in the padding."""
         images = unlabeled["weak"]
         logits = self.teacher.model(images, training=False)
         logits = resize_bilinear(logits, tuple(images.shape[1:3]))
@@ -243,16 +244,18 @@ class U2PL(Method):
         view = View(unlabeled["weak"], label, unlabeled["label"], unlabeled["valid"])
         if self.mixing == "none":
             return view
-        seeds = draw_seeds(seed, unlabeled, Draw.MIXED_PARTS)
+        seeds = draw_seeds(seed, unlabeled, RngStream.MIXED_PARTS)
         if self.mixing == "classmix":
-            parts = ~mixes.draw_half_classes(seeds, label, self.model.num_classes)
+            parts = ~cutmix.draw_half_classes(seeds, label, self.model.num_classes)
         else:
-            parts = mixes.draw_half_boxes(seeds, tuple(label.shape[1:]))
-        # One draw for all, as in the published code.
-        whether = uniform([], draw_seeds(seed, unlabeled, Draw.WHETHER_MIXED)[:1])
-        parts &= whether < self.mixing_probability
+            parts = cutmix.draw_half_boxes(seeds, tuple(label.shape[1:]))
+        # One random number for all images, as in the published code.
+        number = per_example_uniform(
+            [], draw_seeds(seed, unlabeled, RngStream.WHETHER_MIXED)[:1]
+        )
+        parts &= number < self.mixing_probability
         if self.mixing != "cutout":
-            return View(*(mixes.paste(parts, part) for part in view))
+            return View(*(cutmix.paste(parts, part) for part in view))
         images = tf.where(parts[..., tf.newaxis], self.hole, view.images)
         return view._replace(
             images=images, label=tf.where(parts, self.ignore_label, label)
@@ -269,7 +272,7 @@ class U2PL(Method):
         seed: int,
         output: StepOutput,
     ) -> None:
-        """Adds the losses that begin after the warm-up, and what the banks get.
+        """Adds the losses of the unlabeled images, and the keys for the banks.
 
         `learns` is 0 in the warm-up and 1 after it.
         """
@@ -278,24 +281,26 @@ class U2PL(Method):
         count, size = truth.shape[0], tuple(truth.shape[1:])
         logits = resize_bilinear(teacher.logits[count:], size)
         entropy = reliability.entropy(tf.nn.softmax(logits))
-        unsupervised, reliable, threshold = reliability.unsupervised_loss(
-            resize_bilinear(student.logits[count:], size),
-            view.label,
-            entropy,
-            view.valid,
-            100.0 - percent,
-            self.ignore_label,
+        unsupervised, reliable, threshold = (
+            reliability.reliability_weighted_cross_entropy(
+                resize_bilinear(student.logits[count:], size),
+                view.label,
+                entropy,
+                view.valid,
+                100.0 - percent,
+                self.ignore_label,
+            )
         )
         output.losses["unsupervised"] = learns * unsupervised
         known = view.label != self.ignore_label
         low = known & (entropy <= reliability.percentile(entropy, known, percent))
         high = known & (entropy >= threshold)
-        seeds = draw_seeds(seed, batch["unlabeled"], Draw.CONTRAST)
-        contrast, kept = self._contrast(
+        seeds = draw_seeds(seed, batch["unlabeled"], RngStream.CONTRAST)
+        contrast, aux = self._contrast(
             truth, view.label, low, high, student, teacher, seeds[0]
         )
         output.losses["contrastive"] = learns * self.contrastive_weight * contrast
-        output.kept = {**kept, "present": learns * kept["present"]}
+        output.aux = {**aux, "present": learns * aux["present"]}
         output.histograms["entropy"] = entropy
         predictions = student.logits[count:]
         self._monitor(batch["unlabeled"], view, reliable, predictions, output)
@@ -342,7 +347,7 @@ class U2PL(Method):
         logits: tf.Tensor,
         output: StepOutput,
     ) -> None:
-        """How good and how sure the pseudo labels are; panels to look at."""
+        """Adds accuracy and share of the reliable pixels, and images."""
         size = tuple(logits.shape[1:3])
         counted = tf.cast(reliable, tf.float32)
         known = tf.cast(view.label != self.ignore_label, tf.float32)
@@ -362,21 +367,21 @@ class U2PL(Method):
         output.monitors["reliable_share"] = Ratio(learned, tf.reduce_sum(known))
         output.monitors["mask_ratio"] = tf.reduce_mean(counted)
         output.monitors["bank_fill"] = self.contrast.fill
-        shown = slice(0, SHOWN_IMAGES)
-        predicted = tf.argmax(logits[shown], -1, tf.int32)
         for name, kind, images in (
             ("weak", "rgb", unlabeled["weak"]),
             ("mixed", "rgb", view.images),
             ("label", "label", view.truth),
             ("pseudo_label", "label", view.label),
             ("reliable", "mask", counted),
-            ("prediction", "label", predicted),
+            ("prediction", "scores", logits),
         ):
-            output.panels[f"unlabeled/{name}"] = Panel(kind, images[shown])
+            output.show(f"unlabeled/{name}", kind, images)
 
 
-def _draw_seeds(seed: int, batch: Batch, labeled: Draw, unlabeled: Draw) -> tf.Tensor:
-    """`draw_seeds` of the labeled and then the unlabeled images."""
+def _draw_seeds(
+    seed: int, batch: Batch, labeled: RngStream, unlabeled: RngStream
+) -> tf.Tensor:
+    """`draw_seeds` of the labeled images, then of the unlabeled ones."""
     return tf.concat(
         [
             draw_seeds(seed, batch["labeled"], labeled),

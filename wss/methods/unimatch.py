@@ -1,4 +1,4 @@
-"""UniMatch: FixMatch with two strong views and one of perturbed features.
+"""UniMatch: FixMatch with two strong views and a view of perturbed features.
 
 Source: "Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segmentation"
 (Yang et al., CVPR 2023) and `unimatch.py` of its published code.
@@ -10,22 +10,21 @@ from typing import Iterator, Mapping
 import gin
 import tensorflow as tf
 
-from wss.methods.base import Batch, StepOutput, draw_seeds, segmentation_panels
-from wss.methods.components import mixing
-from wss.methods.fixmatch import (
-    FixMatch,
-    Images,
+from wss.methods.base import Batch, StepOutput, draw_seeds, supervised_output
+from wss.methods.components import cutmix
+from wss.methods.components.consistency import (
+    confidence_masked_cross_entropy,
     make_target,
     pasted,
-    unsupervised_loss,
 )
+from wss.methods.fixmatch import FixMatch, Images
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints, dropout_mask
 from wss.settings import Share
 
 
-class Draw(enum.IntEnum):
-    """What the random draws of a step are for."""
+class RngStream(enum.IntEnum):
+    """The random streams of a step."""
 
     LABELED_DROPOUT = 0
     WEAK_DROPOUT = 1
@@ -62,48 +61,50 @@ class UniMatch(FixMatch):
 
         Args:
           model: the network to train.
-          ignore_label: label of pixels without truth.
+          ignore_label: label of pixels without ground truth.
           threshold: least confidence of a pixel that the other views learn.
-          box_probability: as for `FixMatch`, of each strong view.
-          perturbs_labeled: decode perturbed features of the labeled images too, as the
-            published code does. No loss sees them; the decoder's batch norm does.
+          box_probability: see `FixMatch`; for each strong view.
+          perturbs_labeled: perturb and decode the features of the labeled images too,
+            as the published code does. They have no loss, but the decoder's batch norm
+            sees them.
         """
         super().__init__(
             model, ignore_label, threshold=threshold, box_probability=box_probability
         )
         self.perturbs_labeled = perturbs_labeled
 
-    def step(
+    def compute_losses(
         self,
         batch: Batch,
-        step: tf.Tensor,
+        global_step: tf.Tensor,
         progress: tf.Tensor,
         seed: int,
-        counts: Mapping[str, tf.Tensor],
+        loss_normalizers: Mapping[str, tf.Tensor],
     ) -> Iterator[StepOutput]:
-        """See `Method.step`."""
+        """See `Method.compute_losses`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
         logits, weak_logits, perturbed_logits = self._see_weak_and_perturbed(
             labeled, unlabeled, seed
         )
         target = make_target(weak_logits, unlabeled["valid"])
-        supervised = self.labeled_loss(logits, labeled, step, counts)
-        features = unsupervised_loss(perturbed_logits, target, self.threshold)
-        yield StepOutput(
-            losses={"supervised": 0.5 * supervised, "features": 0.25 * features},
-            panels=segmentation_panels(labeled, logits),
+        supervised = self.labeled_loss(logits, labeled, global_step, loss_normalizers)
+        features = confidence_masked_cross_entropy(
+            perturbed_logits, target, self.threshold
         )
+        output = supervised_output(0.5 * supervised, labeled, logits)
+        output.losses["features"] = 0.25 * features
+        yield output
         boxes = [
-            self.draw_boxes(unlabeled, seed, purpose)
-            for purpose in (Draw.BOX, Draw.BOX_2)
+            self.draw_boxes(unlabeled, seed, stream)
+            for stream in (RngStream.BOX, RngStream.BOX_2)
         ]
         strong = [
-            mixing.paste(box, unlabeled[name])
+            cutmix.paste(box, unlabeled[name])
             for box, name in zip(boxes, ("strong", "strong_2"))
         ]
         strong_logits = self._see_strong(strong, unlabeled, seed)
         strong_losses = [
-            unsupervised_loss(view, pasted(box, target), self.threshold)
+            confidence_masked_cross_entropy(view, pasted(box, target), self.threshold)
             for view, box in zip(strong_logits, boxes)
         ]
         output = StepOutput(
@@ -116,22 +117,23 @@ class UniMatch(FixMatch):
         yield output
 
     def _see_weak_and_perturbed(self, labeled: Images, unlabeled: Images, seed: int):
-        """Logits of labeled images and, at the images' size, of weak views, twice.
+        """Logits of labeled images, weak views and their perturbed features.
 
-        One pass through the backbone for labeled and weak, one through the decoder for
-        these and for perturbed features.
+        Labeled images and weak views go through the backbone as one batch; they and the
+        perturbed features go through the decoder as one batch. The logits of the last
+        two are upsampled.
         """
         count = labeled["image"].shape[0]
         images = tf.concat([labeled["image"], unlabeled["weak"]], 0)
         end_points = self.model.backbone(images, training=True)
         dropout_seeds = [
-            draw_seeds(seed, labeled, Draw.LABELED_DROPOUT),
-            draw_seeds(seed, unlabeled, Draw.WEAK_DROPOUT),
+            draw_seeds(seed, labeled, RngStream.LABELED_DROPOUT),
+            draw_seeds(seed, unlabeled, RngStream.WEAK_DROPOUT),
         ]
         if self.perturbs_labeled:
-            seeds = draw_seeds(seed, labeled, Draw.PERTURBED_LABELED_DROPOUT)
+            seeds = draw_seeds(seed, labeled, RngStream.PERTURBED_LABELED_DROPOUT)
             dropout_seeds.append(seeds)
-        dropout_seeds.append(draw_seeds(seed, unlabeled, Draw.PERTURBED_DROPOUT))
+        dropout_seeds.append(draw_seeds(seed, unlabeled, RngStream.PERTURBED_DROPOUT))
         perturbed = self._perturb(end_points, labeled, unlabeled, seed)
         end_points = {
             name: tf.concat([end_points[name], perturbed[name]], 0)
@@ -147,16 +149,19 @@ class UniMatch(FixMatch):
     def _perturb(
         self, end_points: EndPoints, labeled: Images, unlabeled: Images, seed: int
     ) -> EndPoints:
-        """What the decoder reads, without half of its channels; another half each."""
-        purposes = {
+        """The decoder's inputs without a random half of the channels of each image."""
+        streams = {
             self.model.low_level_end_point: (
-                Draw.LABELED_LOW_LEVEL_CHANNELS,
-                Draw.LOW_LEVEL_CHANNELS,
+                RngStream.LABELED_LOW_LEVEL_CHANNELS,
+                RngStream.LOW_LEVEL_CHANNELS,
             ),
-            self.model.features_end_point: (Draw.LABELED_CHANNELS, Draw.CHANNELS),
+            self.model.features_end_point: (
+                RngStream.LABELED_CHANNELS,
+                RngStream.CHANNELS,
+            ),
         }
         perturbed = {}
-        for name, (of_labeled, of_unlabeled) in purposes.items():
+        for name, (of_labeled, of_unlabeled) in streams.items():
             features = end_points[name]
             seeds = draw_seeds(seed, unlabeled, of_unlabeled)
             if self.perturbs_labeled:
@@ -170,9 +175,9 @@ class UniMatch(FixMatch):
         return perturbed
 
     def _see_strong(self, views: list, unlabeled: Images, seed: int) -> list:
-        """Logits of both strong views at the images' size, from one pass."""
-        purposes = (Draw.STRONG_DROPOUT, Draw.STRONG_2_DROPOUT)
-        dropout_seeds = [draw_seeds(seed, unlabeled, purpose) for purpose in purposes]
+        """Upsampled logits of the two strong views, from one pass."""
+        streams = (RngStream.STRONG_DROPOUT, RngStream.STRONG_2_DROPOUT)
+        dropout_seeds = [draw_seeds(seed, unlabeled, stream) for stream in streams]
         images = tf.concat(views, 0)
         end_points = self.model.backbone(images, training=True)
         logits = self.model.segment(end_points, True, tf.concat(dropout_seeds, 0))

@@ -113,7 +113,7 @@ class DeepLabV3Plus(tf.keras.Model):
             )
         super().__init__(autocast=False)  # Images stay float32 up to preprocessing.
         # Given explicitly, what gin binds does not come in twice.
-        self._create_twin = functools.partial(
+        self._create_clone = functools.partial(
             DeepLabV3Plus,
             num_classes,
             variant=variant,
@@ -159,13 +159,13 @@ class DeepLabV3Plus(tf.keras.Model):
             style=self._style,
         )
 
-    def twin(self) -> "DeepLabV3Plus":
+    def clone(self) -> "DeepLabV3Plus":
         """A network of the same architecture with variables of its own."""
-        return self._create_twin()
+        return self._create_clone()
 
     def get_config(self) -> Dict[str, Any]:
         """What rebuilds the network, as JSON can have it."""
-        keywords = self._create_twin.keywords
+        keywords = self._create_clone.keywords
         return {
             "num_classes": self.num_classes,
             "precision": self.dtype_policy.name,

@@ -1,4 +1,4 @@
-"""The moving average of a network: the teacher of U2PL and UniMatch V2.
+"""EMA of a network: the teacher of U2PL and UniMatch V2.
 
 Source: the teacher's update in `train_semi.py` of U2PL's published code.
 """
@@ -13,47 +13,47 @@ from wss.models import tf1_checkpoint
 def decay_at(
     step: Union[int, tf.Tensor], start_step: int = 0, limit: float = 0.99
 ) -> tf.Tensor:
-    """The share of the old average that a step keeps, scalar float32.
+    """The decay of a step, scalar float32.
 
     Args:
-      step: number of the step, from 0.
-      start_step: up to this step the average is the network itself.
-      limit: largest share.
+      step: the training step, from 0.
+      start_step: until this step the decay is 0: the average equals the network.
+      limit: largest decay.
     """
     taken = tf.cast(tf.maximum(step - start_step, 0), tf.float32)
     return tf.minimum(1.0 - 1.0 / (taken + 1.0), limit)
 
 
 def copy(average: tf.Module, model: tf.Module) -> None:
-    """Gives the average every value of the network."""
+    """Copies all values of the network to the average."""
     for old, new in _pairs(average, model):
         old.assign(new)
 
 
-def follow(
+def update(
     average: tf.Module,
     model: tf.Module,
     decay: Union[float, tf.Tensor],
     statistics_decay: Optional[Union[float, tf.Tensor]] = None,
 ) -> None:
-    """Moves the average a little towards the network; called in replica context.
+    """average <- decay * average + (1 - decay) * model, in replica context.
 
     Args:
-      average: a network of the same variables.
+      average: a network with the same variables.
       model: the network that is trained.
-      decay: what the average keeps of itself, 0..1, equal on all replicas.
-      statistics_decay: what the moving averages of batch norm keep of themselves, the
-        same unless given.
+      decay: 0..1, equal on all replicas.
+      statistics_decay: decay of the moving averages of batch norm; the default is
+        `decay`.
     """
     pairs = _pairs(average, model)
     decays = [decay, decay if statistics_decay is None else statistics_decay]
 
-    def update(strategy: tf.distribute.Strategy, decays: Sequence[Any]) -> None:
+    def update_all(strategy: tf.distribute.Strategy, decays: Sequence[Any]) -> None:
         for old, new in pairs:
             share = decays[0] if new.trainable else decays[1]
             strategy.extended.update(old, _move, args=(new, share), group=False)
 
-    tf.distribute.get_replica_context().merge_call(update, args=(decays,))
+    tf.distribute.get_replica_context().merge_call(update_all, args=(decays,))
 
 
 def _move(old: tf.Variable, new: tf.Variable, decay: tf.Tensor) -> tf.Operation:
@@ -64,5 +64,7 @@ def _pairs(average: tf.Module, model: tf.Module) -> list:
     averages = tf1_checkpoint.named_variables(average)
     current = tf1_checkpoint.named_variables(model)
     if averages.keys() != current.keys():
-        raise ValueError("The average is of another network.")
+        raise ValueError(
+            "The average belongs to another network: its variables have other names."
+        )
     return [(averages[name], current[name]) for name in sorted(current)]

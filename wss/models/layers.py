@@ -43,7 +43,9 @@ def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tens
       keep: share that is kept.
       seeds: int32 [batch, 2], a seed for each example.
     """
-    return tf.cast(random.uniform(shape[1:], seeds) < keep, tf.float32) / keep
+    return (
+        tf.cast(random.per_example_uniform(shape[1:], seeds) < keep, tf.float32) / keep
+    )
 
 
 def _read(kernel: tf.Variable, inputs: tf.Tensor) -> tf.Tensor:

@@ -1,9 +1,9 @@
-"""What a replica knows of the others.
+"""Values that replicas compute together.
 
-The global batch of a step is divided into parts: each replica takes some of the images,
-and with gradient accumulation takes them in several portions. A part computes its
-losses and gradients by itself; training takes the mean over the parts. The few values
-that have to be those of the whole batch come from here.
+The global batch of a step is divided into parts: one per replica or, with gradient
+accumulation, several micro-batches per replica. Each part computes its own losses and
+gradients; training averages them. This module gives the few values that depend on all
+parts.
 """
 
 import contextlib
@@ -14,18 +14,18 @@ import tensorflow as tf
 
 
 class Ratio(NamedTuple):
-    """Sums of a part of the batch, divided once those of all parts are added.
+    """Sums over a part of the batch; divided after adding those of all parts.
 
     Attributes:
       total: scalar, or a vector with an entry for each class, float32.
-      count: what to divide it by, of the same shape.
+      count: the divisor, of the same shape.
     """
 
     total: tf.Tensor
     count: tf.Tensor
 
     def result(self) -> tf.Tensor:
-        """total / count, scalar float32: the mean over the entries that count."""
+        """total / count, scalar float32: the mean over the entries with a count."""
         counted = tf.cast(self.count > 0, tf.float32)
         ratios = tf.math.divide_no_nan(self.total, self.count)
         return tf.math.divide_no_nan(tf.reduce_sum(ratios), tf.reduce_sum(counted))
@@ -34,7 +34,7 @@ class Ratio(NamedTuple):
 def mean(values: Any) -> Any:
     """The mean over the replicas of each tensor of a structure, with gradients.
 
-    All replicas have to call it, in the same order.
+    All replicas must call it, in the same order.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1 or not tf.nest.flatten(values):
@@ -43,9 +43,9 @@ def mean(values: Any) -> Any:
 
 
 def gather(values: Any) -> Any:
-    """Of each tensor [parts, ...] of a structure those of all replicas, joined.
+    """Concatenates each tensor [parts, ...] of a structure over the replicas.
 
-    All replicas have to call it, in the same order.
+    All replicas must call it, in the same order.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
@@ -65,7 +65,7 @@ _mode = _Mode()
 
 @contextlib.contextmanager
 def synchronized(enabled: bool) -> Iterator[None]:
-    """Inside, `batch_mean` reaches over all replicas, if `enabled`."""
+    """Context in which `batch_mean` averages over all replicas, if `enabled`."""
     outer, _mode.synchronized = _mode.synchronized, enabled
     try:
         yield
@@ -75,7 +75,7 @@ def synchronized(enabled: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shared_counts(enabled: bool) -> Iterator[None]:
-    """Inside, `mean_count` reaches over all replicas, if `enabled`."""
+    """Context in which `mean_count` averages over all replicas, if `enabled`."""
     outer, _mode.shares_counts = _mode.shares_counts, enabled
     try:
         yield
@@ -88,22 +88,23 @@ def _several() -> bool:
 
 
 def is_synchronized() -> bool:
-    """Whether what is measured on the batch has to be measured on all replicas'."""
+    """Whether batch statistics are those of all replicas together."""
     return _mode.synchronized and _several()
 
 
 def batch_mean(values: Any) -> Any:
-    """The mean over the batch of what was measured on this replica's part of it.
+    """The mean over the batch of a value measured on this replica's part.
 
-    The original's batch is that of one replica: so it is here, unless `synchronized`.
+    As in the original the batch is that of one replica; inside of `synchronized` it is
+    that of all replicas.
     """
     return mean(values) if is_synchronized() else values
 
 
 def mean_count(count: tf.Tensor) -> tf.Tensor:
-    """The mean over the replicas of how many pixels a loss counted, scalar.
+    """The mean over the replicas of the number of pixels in a loss, scalar.
 
-    Divided by it, the mean of the replicas' losses is the loss of the global batch.
-    It is this replica's own count outside of `shared_counts`.
+    If each replica divides by it, the mean of the replicas' losses is the loss of the
+    global batch. Outside of `shared_counts` it is this replica's own count.
     """
     return mean(count) if _mode.shares_counts and _several() else count

@@ -1,9 +1,9 @@
 """Losses, each a float32 scalar, with the original's rules of normalisation.
 
-A loss divides by the number of the pixels that count. Training takes the mean over the
-parts of the global batch (`ops.distributed`); for that to be the mean over the batch's
-pixels, a loss divides by the parts' mean count: `count` where that is known before the
-step (`Method.counts`), else `distributed.mean_count`.
+A loss divides by its number of pixels. Training averages over the parts of the global
+batch (`ops.distributed`). For that to be the mean over all pixels of the batch, a loss
+divides by the mean count of the parts: `count` if that is known before the step
+(`Method.loss_normalizers`), else `distributed.mean_count`.
 
 Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_wss.py`
 of googleinterns/wss.
@@ -47,8 +47,8 @@ def softmax_cross_entropy(
 
     Args:
       logits: [batch, h, w, classes], float32.
-      labels: [batch, height, width], int32; `ignore_label` where there is no truth.
-      ignore_label: label that counts nowhere.
+      labels: [batch, height, width], int32; `ignore_label` without ground truth.
+      ignore_label: label of pixels to ignore.
       class_weights: factor of each class's pixels. The mean still divides by the number
         of pixels, not by the sum of their weights.
       upsample_logits: compare at the resolution of the labels; otherwise the labels are
@@ -138,12 +138,12 @@ def ohem_cross_entropy(
     Args:
       logits: [batch, h, w, classes], float32; compared at the size of the labels.
       labels: [batch, height, width], int32.
-      ignore_label: label that counts nowhere.
-      threshold: pixels whose class gets at most this probability are hard.
-      min_kept: at least so many pixels of this replica's images are kept, the hardest;
-        all where there are fewer.
-      step, count: not used; they are there for every supervised loss. The hard pixels
-        are counted here.
+      ignore_label: label of pixels to ignore.
+      threshold: pixels are hard if their class has at most this probability.
+      min_kept: least number of pixels that are kept of this replica's images, the
+        hardest; all if there are fewer.
+      step, count: not used; every supervised loss has them. The hard pixels are counted
+        here.
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.

@@ -1,4 +1,4 @@
-"""Random numbers that are the same on every device, and whether XLA compiles or not."""
+"""Random numbers that are the same on every device, with and without XLA."""
 
 from typing import Sequence
 
@@ -7,15 +7,15 @@ import tensorflow as tf
 _BITS = 23
 
 
-def uniform(shape: Sequence[int], seeds: tf.Tensor) -> tf.Tensor:
-    """Draws for each example of a batch, whichever batch it is in.
+def per_example_uniform(shape: Sequence[int], seeds: tf.Tensor) -> tf.Tensor:
+    """Uniform random numbers for each example, which depend on its seed alone.
 
-    The default generator depends on the device; and XLA makes a float of other bits
-    than TensorFlow, which takes the last 23.
+    TensorFlow's default generator depends on the device, and XLA makes floats from
+    other bits than TensorFlow. Here they are the last 23 bits, as in TensorFlow.
 
     Args:
-      shape: of one example's draws, static.
-      seeds: int32 [batch, 2], a seed for each example.
+      shape: shape of one example's numbers, static.
+      seeds: [batch, 2], int32, one seed per example.
 
     Returns:
       [batch, *shape], float32, at least 0 and less than 1.

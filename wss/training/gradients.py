@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Mapping, Tuple, Union
 
 import tensorflow as tf
 
-from wss.methods.step_output import Outputs, StepOutput, outputs
+from wss.methods.base import Outputs, StepOutput, outputs
 from wss.ops import weights
 
 Tensors = Dict[str, tf.Tensor]
@@ -23,7 +23,7 @@ def differentiate(
     use the same values of the variables.
 
     Args:
-      compute: gives an output or yields several, as `Method.step`.
+      compute: gives an output or yields several, as `Method.compute_losses`.
       variables: by name.
       factor: of the losses' sum.
 
@@ -76,12 +76,12 @@ def in_portions(
 
     Returns:
       The mean of what the portions give; "histograms" and "images" of the first, and
-      "kept" of each, [portions, ...].
+      "aux" of each, [portions, ...].
     """
     if portions == 1:
         results = compute(batch, counts)
-        kept = {name: value[tf.newaxis] for name, value in results.pop("kept").items()}
-        return {**results, "kept": kept}
+        kept = {name: value[tf.newaxis] for name, value in results.pop("aux").items()}
+        return {**results, "aux": kept}
     counts = {name: count / portions for name, count in counts.items()}
     batch = tf.nest.map_structure(
         lambda x: tf.reshape(x, [portions, x.shape[0] // portions, *x.shape[1:]]),
@@ -91,7 +91,7 @@ def in_portions(
     shown = {kind: results.pop(kind) for kind in ("histograms", "images")}
     kept = {
         name: tf.repeat(value[tf.newaxis], portions, axis=0)
-        for name, value in results.pop("kept").items()
+        for name, value in results.pop("aux").items()
     }
 
     def add(index: tf.Tensor, results: Any, kept: Tensors) -> Tuple[Any, ...]:
@@ -101,7 +101,7 @@ def in_portions(
             for kind in results
         }
         kept = {
-            name: _replace(values, index, more["kept"][name])
+            name: _replace(values, index, more["aux"][name])
             for name, values in kept.items()
         }
         return index + 1, results, kept
@@ -110,7 +110,7 @@ def in_portions(
         lambda index, *_: index < portions, add, (1, results, kept)
     )
     means = tf.nest.map_structure(lambda x: x / portions, results)
-    return {**means, **shown, "kept": kept}
+    return {**means, **shown, "aux": kept}
 
 
 def _replace(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:

@@ -18,7 +18,7 @@ from wss.training.loss_scale import LossScale
 Tensors = Dict[str, tf.Tensor]
 
 
-@gin.configurable(allowlist=["weight_decay", "synchronized", "jit_compile"])
+@gin.configurable(allowlist=["weight_decay", "cross_replica_statistics", "jit_compile"])
 class TrainingStep:
     """Takes steps as the original does.
 
@@ -38,7 +38,7 @@ class TrainingStep:
         seed: int = 0,
         weight_decay: NonNegative = 4e-5,
         accumulation_steps: int = 1,
-        synchronized: bool = False,
+        cross_replica_statistics: bool = False,
         jit_compile: bool = False,
         scales_loss: bool = False,
         collect_statistics: Callable[[], ContextManager] = contextlib.nullcontext,
@@ -47,11 +47,7 @@ class TrainingStep:
         """Creates the optimizer's variables; call it in the strategy's scope.
 
         Args:
-          method: what to train (`wss.methods.base.Method`): `step(batch, step,
-            progress, seed, counts)` gives losses, monitors, histograms and panels,
-            `counts(batch)` what the losses divide by, `after_update(step, kept)` comes
-            behind the update, `regularized_variables` are those that weight decay
-            shrinks. Its variables exist.
+          method: what to train, a `wss.methods.base.Method` whose variables exist.
           variables: the method's variables by TF1 name.
           strategy: which devices train.
           total_steps: length of the training, for the learning rate and the method's
@@ -60,26 +56,29 @@ class TrainingStep:
           weight_decay: factor of half the sum of the regularized variables' squares.
           accumulation_steps: portions into which each replica divides its images; their
             gradients are added up before the weights change.
-          synchronized: batch norm, and whatever else measures the batch, measures that
-            of all replicas, not each its own. (What losses divide by is always counted
-            over all replicas.)
+          cross_replica_statistics: batch norm, and whatever else measures the batch,
+            measures the images of all replicas together. (The divisors of the losses
+            are always counted over all replicas.)
           jit_compile: compile with XLA. A TPU always does.
           scales_loss: scale the loss for float16 (`LossScale`).
           collect_statistics: context in which batch norm only notes its statistics; it
             gives an object with `sums` and `apply`, which updates the moving averages.
-          render: turns a step's panels into images [count, height, width, 3], uint8.
+          render: turns a step's image summaries into images [count, height, width, 3],
+            uint8.
 
         Raises:
           UserError: settings that do not go together.
         """
-        _check_settings(strategy, accumulation_steps, synchronized, jit_compile)
+        _check_settings(
+            strategy, accumulation_steps, cross_replica_statistics, jit_compile
+        )
         self._method = method
         self._strategy = strategy
         self._total_steps = total_steps
         self._seed = seed
         self._weight_decay = weight_decay
         self._accumulation_steps = accumulation_steps
-        self._synchronized = synchronized
+        self._cross_replica_statistics = cross_replica_statistics
         self._collect_statistics = collect_statistics
         self._render = render
         self._variables = dict(variables)
@@ -247,7 +246,7 @@ class TrainingStep:
         scale: Optional[tf.Tensor] = None,
     ) -> Dict[str, Any]:
         """Computes and updates; what is not of one part alone is here."""
-        counts = distributed.mean(self._method.counts(batch))
+        counts = distributed.mean(self._method.loss_normalizers(batch))
         results = in_portions(
             lambda batch, counts: self._compute(batch, step, counts, scale),
             batch,
@@ -265,7 +264,7 @@ class TrainingStep:
             # seen to use the new ones in such a pass.
             with tf.control_dependencies(_tensors(results)):
                 self._statistics.apply(statistics, finite)
-        self._method.after_update(step, results.pop("kept"))
+        self._method.on_update_end(step, results.pop("aux"))
         return results
 
     def _compute(
@@ -280,11 +279,15 @@ class TrainingStep:
         if scale is not None:
             factor *= scale
         progress = tf.cast(step, tf.float32) / self._total_steps
-        with distributed.synchronized(self._synchronized), distributed.shared_counts(
+        with distributed.synchronized(
+            self._cross_replica_statistics
+        ), distributed.shared_counts(
             self._shares_counts
         ), self._collect_statistics() as statistics:
             output, gradients = differentiate(
-                lambda: self._method.step(batch, step, progress, self._seed, counts),
+                lambda: self._method.compute_losses(
+                    batch, step, progress, self._seed, counts
+                ),
                 self._trainable,
                 factor,
             )
@@ -301,8 +304,8 @@ class TrainingStep:
             "statistics": [] if statistics is None else statistics.sums,
             "monitors": dict(output.monitors),
             "histograms": dict(output.histograms),
-            "images": self._render(output.panels),
-            "kept": dict(output.kept),
+            "images": self._render(output.images),
+            "aux": dict(output.aux),
         }
 
     def _reduce(self, gradients: Tensors, scale: Optional[tf.Tensor]) -> Tensors:
@@ -365,10 +368,10 @@ def _entries(monitors: Mapping[str, Union[tf.Tensor, Ratio]]) -> Tensors:
 def _check_settings(
     strategy: tf.distribute.Strategy,
     accumulation_steps: int,
-    synchronized: bool,
+    cross_replica_statistics: bool,
     jit_compile: bool,
 ) -> None:
-    if accumulation_steps > 1 and synchronized:
+    if accumulation_steps > 1 and cross_replica_statistics:
         raise UserError(
             f"ACCUMULATION_STEPS = {accumulation_steps} and SYNC_BATCH_NORM = True: "
             "portions that are computed one after the other can not share batch norm's "

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from wss.data.datasets.spec import DatasetSpec
-from wss.methods.step_output import Panel
+from wss.methods.base import ImageSummary
 
 # Pixels without a class: light, in contrast to the usual black background.
 IGNORED_COLOR = (224, 224, 192)
@@ -56,7 +56,9 @@ def heat_map(values: np.ndarray) -> np.ndarray:
     return matplotlib.colormaps["viridis"](values, bytes=True)[..., :3]
 
 
-def render(panels: Mapping[str, Panel], palette: np.ndarray) -> Dict[str, tf.Tensor]:
+def render(
+    panels: Mapping[str, ImageSummary], palette: np.ndarray
+) -> Dict[str, tf.Tensor]:
     """Converts the panels of a step to images for TensorBoard.
 
     Args:
@@ -72,7 +74,7 @@ def render(panels: Mapping[str, Panel], palette: np.ndarray) -> Dict[str, tf.Ten
     return {name: _render(panel, palette) for name, panel in panels.items()}
 
 
-def _render(panel: Panel, palette: np.ndarray) -> tf.Tensor:
+def _render(panel: ImageSummary, palette: np.ndarray) -> tf.Tensor:
     if panel.kind == "label":
         return color_labels(panel.tensor, palette)
     if panel.kind == "mask":

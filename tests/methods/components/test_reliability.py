@@ -40,14 +40,14 @@ def test_the_unsure_do_not_count_and_all_ignored_is_zero():
     pseudo_label = tf.constant([[[0, 1], [1, 255]]])
     entropy = tf.constant([[[0.1, 0.9], [0.2, 0.0]]])
     valid = tf.ones([1, 2, 2])
-    loss, reliable, _ = reliability.unsupervised_loss(
+    loss, reliable, _ = reliability.reliability_weighted_cross_entropy(
         logits, pseudo_label, entropy, valid, 80.0, ignore_label=255
     )
     assert reliable.numpy().tolist() == [[[True, False], [True, False]]]
     mean = np.mean([np.log(1 + np.exp(-2)), np.log(1 + np.exp(-5))])
     np.testing.assert_allclose(loss, 4 / 2 * mean, rtol=1e-5)
     ignored = tf.fill([1, 2, 2], 255)
-    loss, _, _ = reliability.unsupervised_loss(
+    loss, _, _ = reliability.reliability_weighted_cross_entropy(
         logits, ignored, entropy, valid, 80.0, ignore_label=255
     )
     assert loss == 0
@@ -59,7 +59,7 @@ def test_the_weight_counts_what_cutout_removed_and_not_the_padding():
     valid = tf.constant(pixels >= 24, tf.float32)
     # Without a hole 1.25 and a bit, as at the start of the published code's training.
     for unknown, reliable_pixels in ((40, 48), (24, 60)):
-        loss, reliable, _ = reliability.unsupervised_loss(
+        loss, reliable, _ = reliability.reliability_weighted_cross_entropy(
             tf.zeros([1, 10, 10, 2]),
             tf.constant(np.where(pixels < unknown, 255, 1), tf.int32),
             tf.constant(pixels, tf.float32),

@@ -17,7 +17,7 @@ from wss.settings import Positive, Share
 
 @dataclasses.dataclass(frozen=True)
 class PseudoLabel:
-    """What the strong view is to learn.
+    """The target of the strong view.
 
     Attributes:
       probabilities: [batch, h, w, classes], float32; one-hot where hard.
@@ -33,7 +33,7 @@ class PseudoLabel:
 def normalize_logits(
     decoder: tf.Tensor, attention: tf.Tensor, over: str
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Brings both logits to a common scale, so that neither softmax drowns the other.
+    """Brings both logits to a common scale, so that neither softmax dominates.
 
     Args:
       decoder: [batch, h, w, classes], float32.
@@ -94,19 +94,19 @@ def fuse(
     soft: bool = True,
     threshold: Share = 0.0,
 ) -> PseudoLabel:
-    """Fuses the decoder's and the attention's prediction for the weak view.
+    """Fuses the predictions of decoder and attention for the weak view.
 
     Args:
       decoder_logits: [batch, h, w, classes], float32.
       attention_logits: [batch, h, w, classes], float32, at the same resolution; None
-        where the decoder alone is to teach.
-      temperature: of the sharpening of soft labels; 1 keeps them as they are.
+        to use the decoder alone.
+      temperature: of the sharpening of soft labels; 1 for none.
       source: the "average" of both, or the "attention" alone.
-      decoder_weight: share of the decoder in the average, the paper's gamma.
-      normalize_over: "batch", "pixel" or "none": over what the logits' norm is taken
-        (`normalize_logits`); acts on the average only.
-      soft: learn the distribution; otherwise its most probable class.
-      threshold: only pixels whose largest probability reaches it are learned.
+      decoder_weight: weight of the decoder in the average, the paper's gamma.
+      normalize_over: "batch", "pixel" or "none": normalization of the logits, see
+        `normalize_logits`; only for the average.
+      soft: the target is the distribution; otherwise its most probable class.
+      threshold: least confidence of a pixel that is learned.
 
     Returns:
       The pseudo label; no gradient flows back.
@@ -115,8 +115,8 @@ def fuse(
       UserError: `source` or `normalize_over` is unknown, or `temperature` is not
         positive.
 
-    >>> decoder = tf.constant([[[[4.0, 0.0]]]])  # Sure of the first class.
-    >>> attention = tf.constant([[[[0.0, 1.0]]]])  # Leans to the second.
+    >>> decoder = tf.constant([[[[4.0, 0.0]]]])  # Confident: the first class.
+    >>> attention = tf.constant([[[[0.0, 1.0]]]])  # Rather the second class.
     >>> label = fuse(decoder, attention, temperature=0.5, normalize_over="none")
     >>> print(label.average.numpy().round(2), label.probabilities.numpy().round(2))
     [[[[0.63 0.37]]]] [[[[0.74 0.26]]]]

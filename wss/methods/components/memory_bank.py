@@ -1,12 +1,12 @@
-"""U2PL's contrastive loss: unreliable pixels are negatives of what they are not.
+"""U2PL's contrastive loss: unreliable pixels are negatives of unlikely classes.
 
-Pixels are rows of flat tensors: [pixels, ...] stands for the labeled and then the
-unlabeled images of a part of the batch, at the resolution of the representations.
+[pixels, ...] are the pixels of the labeled images, then those of the unlabeled ones, of
+a part of the batch, at the resolution of the representations.
 
 Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
 al., CVPR 2022), section 3.3, and `compute_contra_memobank_loss` of its published code.
-That code pairs anchors and prototypes by their place among the classes that occur and
-queues by class id; here all three go by class id.
+That code indexes anchors and prototypes by the classes that occur in the batch, but the
+banks by class id; here all three are indexed by class id.
 """
 
 from typing import Annotated, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple
@@ -15,19 +15,19 @@ import gin
 import tensorflow as tf
 
 from wss.errors import UserError
-from wss.ops.random import uniform
+from wss.ops.random import per_example_uniform
 from wss.settings import Count, Range
 
 NEGATIVE_RULES = ("paper", "official")
 
 
 class Roles(NamedTuple):
-    """Which pixels play which role for each class, each [pixels, classes], bool.
+    """The roles of the pixels for each class, each [pixels, classes], bool.
 
     Attributes:
-      reliable: show the class, and the teacher is sure; their mean is the positive.
-      anchors: those of `reliable` to which the teacher gives the class some chance.
-      negatives: probably do not show the class, but look a little like it.
+      reliable: have the class as label, with low entropy; their mean is the positive.
+      anchors: those of `reliable` with a minimum probability of the class.
+      negatives: probably do not have the class, but are similar to it.
     """
 
     reliable: tf.Tensor
@@ -47,24 +47,24 @@ def assign_roles(
     min_probability: float = 0.3,
     negative_rule: str = "paper",
 ) -> Roles:
-    """Says which pixels are anchors, positives and negatives of which class.
+    """Selects the anchors, positives and negatives of each class.
 
-    A labeled pixel is a negative of a class that it does not show, but that the teacher
-    ranks among the first `low_rank`; an unreliable unlabeled one of the classes from
-    `low_rank` up to `high_rank`, which are neither likely nor hopeless.
+    A labeled pixel is a negative of its `low_rank` most probable classes, without its
+    own. An unreliable unlabeled pixel is a negative of the classes of rank `low_rank`
+    up to `high_rank`, which are neither likely nor unlikely.
 
     Args:
-      one_hot: [pixels, classes], float32, of the label or the pseudo label; all 0 where
-        it is ignored.
+      one_hot: [pixels, classes], float32, of the label or pseudo label; all 0 where it
+        is ignored.
       low_entropy: [pixels], bool, labeled or reliable.
       high_entropy: [pixels], bool, labeled or unreliable.
       probabilities: [pixels, classes], float32, of the teacher.
-      num_labeled: how many of the pixels, the first, are labeled.
+      num_labeled: number of labeled pixels; they come first.
       low_rank: see above; ranks begin at 0.
       high_rank: see above.
-      min_probability: what the teacher has to give an anchor's class.
-      negative_rule: "paper" for the above, "official" for what the published code does:
-        a negative must carry the class's own label too, which no labeled pixel can.
+      min_probability: anchors have a larger probability of their class.
+      negative_rule: "paper" for the above; "official" for the published code, where a
+        negative also has the class as pseudo label, and labeled pixels are none.
     """
     pixels, classes = one_hot.shape
     labeled = (tf.range(pixels) < num_labeled)[:, tf.newaxis]
@@ -73,7 +73,7 @@ def assign_roles(
     anchors = reliable & (probabilities > min_probability)
 
     order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
-    rank = tf.argsort(order)  # Of each class, among the pixel's.
+    rank = tf.argsort(order)  # Of each class of a pixel.
     ranked = tf.where(
         labeled, rank < low_rank, (rank >= low_rank) & (rank < min(high_rank, classes))
     )
@@ -83,18 +83,18 @@ def assign_roles(
 
 
 class MemoryBank(tf.Module):
-    """For each class the last representations that were negatives of it.
+    """The latest negatives of each class, as representations.
 
-    The classes' ring buffers lie one behind the other in one variable. Every replica
-    keeps a copy, and all push the keys of all.
+    One variable holds the ring buffers of all classes. Every replica has a copy and
+    pushes the keys of all replicas.
     """
 
     def __init__(self, capacities: Sequence[int], depth: int):
         """Creates empty banks.
 
         Args:
-          capacities: rows of each class.
-          depth: of a representation.
+          capacities: number of rows of each class.
+          depth: of the representations.
         """
         super().__init__()
         self.capacities = tuple(capacities)
@@ -103,35 +103,35 @@ class MemoryBank(tf.Module):
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
-        # The last row takes what is to be kept nowhere.
+        # Keys that are not stored are written to the last row.
         self.rows = tf.Variable(
             tf.zeros([sum(capacities) + 1, depth]), name="rows", **own_copy
         )
-        # How many rows each class has got so far.
+        # Number of rows that were pushed so far, per class.
         self.pushed = tf.Variable(
             tf.zeros([len(capacities)], tf.int64), name="pushed", **own_copy
         )
 
     @property
     def sizes(self) -> tf.Tensor:
-        """Filled rows of each class, [classes], int64."""
+        """Number of filled rows of each class, [classes], int64."""
         return tf.minimum(self.pushed.read_value(), self._capacities)
 
     def push(self, keys: tf.Tensor, present: tf.Tensor) -> None:
-        """Adds rows behind the last; the oldest of a full bank go.
+        """Appends rows; in a full bank they replace the oldest ones.
 
         Args:
-          keys: [classes, keys, depth], float32, in the order in which they come.
-          present: [classes, keys], bool, which of them are any.
+          keys: [classes, keys, depth], float32, in order.
+          present: [classes, keys], bool, False for keys to skip.
         """
         place = tf.cumsum(tf.cast(present, tf.int64), axis=1)
         count = place[:, -1]
-        # What would be pushed out by the last of these keys never gets in.
+        # Keys that later ones of the same call would replace are skipped.
         kept = present & (place > (count - self._capacities)[:, tf.newaxis])
         rows = self._row(self.pushed.read_value()[:, tf.newaxis] + place - 1)
         rows = tf.where(kept, rows, sum(self.capacities))
-        # In place: a variable that several replicas have offers assignment as a whole
-        # only, and the banks are large.
+        # In place, as the banks are large: a variable with a copy per replica can only
+        # be assigned as a whole.
         tf.raw_ops.ResourceScatterNdUpdate(
             ref=self.rows.handle,
             indices=tf.reshape(rows, [-1, 1]),
@@ -140,9 +140,9 @@ class MemoryBank(tf.Module):
         self.pushed.assign_add(count)
 
     def take(self, ages: tf.Tensor) -> tf.Tensor:
-        """Rows by their age: [classes, ..., depth] for `ages`, [classes, ...], int64.
+        """Gathers rows: [classes, ..., depth] for `ages` [classes, ...], int64.
 
-        0 is the oldest row of the class. Where a bank is empty the rows are 0.
+        Age 0 is the oldest row of the class. The rows of an empty bank are 0.
         """
         first = tf.maximum(self.pushed.read_value() - self._capacities, 0)
         shape = [-1] + [1] * (ages.shape.rank - 1)
@@ -153,7 +153,7 @@ class MemoryBank(tf.Module):
         return tf.constant(self.capacities, tf.int64)
 
     def _row(self, numbers: tf.Tensor) -> tf.Tensor:
-        """Where the n-th key of each class lies; n [classes, ...], int64."""
+        """The row of the n-th key of each class; n [classes, ...], int64."""
         shape = [-1] + [1] * (numbers.shape.rank - 1)
         starts = tf.cumsum(self._capacities, exclusive=True)
         capacities = tf.reshape(self._capacities, shape)
@@ -161,14 +161,14 @@ class MemoryBank(tf.Module):
 
 
 def draw_members(members: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    """Draws pixels of each class, with replacement.
+    """Samples pixels of each class, with replacement.
 
     Args:
-      members: [pixels, classes], bool, from which to draw.
+      members: [pixels, classes], bool, the pixels of each class.
       uniforms: [classes, draws], float32 in [0, 1).
 
     Returns:
-      [classes, draws], int32, pixels; any where a class has none.
+      [classes, draws], int32, pixels; arbitrary for a class without members.
     """
     counts = tf.cumsum(tf.transpose(tf.cast(members, tf.int32)), axis=1)
     total = tf.cast(counts[:, -1:], tf.float32)
@@ -180,16 +180,17 @@ def draw_members(members: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
 def select_keys(
     members: tf.Tensor, priorities: tf.Tensor, count: int
 ) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Up to `count` pixels of each class, in their order.
+    """Selects up to `count` pixels of each class, in order.
 
     Args:
       members: [pixels, classes], bool.
-      priorities: [pixels], float32 in [0, 1); where a class has more than `count`,
-        those of the largest priority are taken.
-      count: how many.
+      priorities: [pixels], float32 in [0, 1); of more than `count` members those with
+        the largest priorities are selected.
+      count: largest number of pixels per class.
 
     Returns:
-      [classes, count], int32, pixels; [classes, count], bool, which of them are any.
+      [classes, count], int32, pixels; [classes, count], bool, False for entries that
+      are no members.
     """
     count = min(count, members.shape[0])
     scores = tf.where(tf.transpose(members), 1.0 + priorities, 0.0)
@@ -213,23 +214,23 @@ def contrastive_loss(
     present: tf.Tensor,
     temperature: float = 0.5,
 ) -> tf.Tensor:
-    """Anchors shall be nearer to their class's positive than to its negatives.
+    """InfoNCE: pulls anchors to their class's positive, away from its negatives.
 
     Args:
       anchors: [classes, anchors, depth], float32, of the student.
       positives: [classes, depth].
       negatives: [classes, anchors, negatives, depth].
-      usable: [classes], bool: has anchors and negatives.
-      present: [classes], bool: has reliable pixels.
+      usable: [classes], bool, True for a class with anchors and negatives.
+      present: [classes], bool, True for a class with reliable pixels.
       temperature: divides the cosines.
 
     Returns:
-      Scalar, float32: the mean over the classes that are present, where those that are
-      not usable count 0; 0 unless two classes are present.
+      Scalar, float32: the mean over the present classes, where a class that is not
+      usable counts as 0. It is 0 if fewer than two classes are present.
     """
     anchors = anchors * _inverse_length(anchors)
     positives = positives * _inverse_length(positives)
-    # Scaled behind the product: a copy of all negatives would take as much memory.
+    # Normalized after the product, which avoids a copy of all negatives.
     own = tf.einsum("cqd,cd->cq", anchors, positives)[..., tf.newaxis]
     others = tf.einsum("cqd,cqkd->cqk", anchors, negatives)
     others *= _inverse_length(negatives)[..., 0]
@@ -242,14 +243,14 @@ def contrastive_loss(
 
 
 def _inverse_length(vectors: tf.Tensor) -> tf.Tensor:
-    """1 / |vectors|, [..., 1]; the limit is that of PyTorch's cosine similarity."""
+    """1 / |vectors|, [..., 1], bounded as in PyTorch's cosine similarity."""
     squares = tf.reduce_sum(vectors**2, -1, keepdims=True)
     return tf.math.rsqrt(tf.maximum(squares, 1e-16))
 
 
 @gin.configurable(denylist=["num_classes"])
 class Contrast(tf.Module):
-    """The contrastive loss of a step, and the memory banks that outlast it."""
+    """The contrastive loss and its memory banks."""
 
     def __init__(
         self,
@@ -270,20 +271,20 @@ class Contrast(tf.Module):
         Args:
           num_classes: number of classes.
           depth: of the representations.
-          negative_rule: "paper", or "official": what the published code does
-            (`assign_roles`).
-          low_rank: an unsure pixel is no negative of its so many likeliest classes;
-            unless given a seventh of the classes, 1 to 3.
-          high_rank: nor of the classes behind its so many likeliest.
-          queries: anchors of each class in a step.
-          negatives: of each anchor.
-          new_keys: at most so many pixels of each class enter the banks from a part of
-            the batch.
-          bank_capacity: rows of a class's bank.
-          first_bank_capacity: rows of class 0's, the background or the road.
+          negative_rule: "paper", or "official" for that of the published code, see
+            `assign_roles`.
+          low_rank: an unreliable pixel is no negative of its `low_rank` most probable
+            classes. The default is a seventh of the classes, 1 to 3.
+          high_rank: nor of the classes after its `high_rank` most probable ones.
+          queries: number of anchors of each class in a step.
+          negatives: number of negatives of each anchor.
+          new_keys: largest number of pixels of each class that a part of the batch adds
+            to the banks.
+          bank_capacity: number of rows of a class's bank.
+          first_bank_capacity: number of rows of class 0's bank (background or road).
 
         Raises:
-          UserError: unknown negative rule.
+          UserError: unknown `negative_rule`.
         """
         super().__init__()
         if negative_rule not in NEGATIVE_RULES:
@@ -303,7 +304,7 @@ class Contrast(tf.Module):
 
     @property
     def fill(self) -> tf.Tensor:
-        """Filled share of the banks, scalar float32, the mean over the classes."""
+        """Filled share of the banks, mean over the classes, scalar float32."""
         capacities = tf.constant(self.bank.capacities, tf.float32)
         return tf.reduce_mean(tf.cast(self.bank.sizes, tf.float32) / capacities)
 
@@ -318,21 +319,21 @@ class Contrast(tf.Module):
         num_labeled: int,
         seed: tf.Tensor,
     ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
-        """The loss of a part of the batch, and what the banks are to get from it.
+        """Computes the loss of a part of the batch, and its keys for the banks.
 
         Args:
-          labels: [pixels], int32, of label or pseudo label; -1 where it is ignored.
-          low_entropy: [pixels], bool, as for `assign_roles`.
-          high_entropy: [pixels], bool, as for `assign_roles`.
-          probabilities: [pixels, classes], float32, as for `assign_roles`.
-          student: [pixels, depth], float32, its representations.
-          teacher: [pixels, depth], float32, its representations.
-          num_labeled: how many of the pixels, the first, are labeled.
-          seed: [2], int32, of all draws.
+          labels: [pixels], int32, label or pseudo label; -1 where it is ignored.
+          low_entropy: [pixels], bool, see `assign_roles`.
+          high_entropy: [pixels], bool, see `assign_roles`.
+          probabilities: [pixels, classes], float32, see `assign_roles`.
+          student: [pixels, depth], float32, representations of the student.
+          teacher: [pixels, depth], float32, representations of the teacher.
+          num_labeled: number of labeled pixels; they come first.
+          seed: [2], int32.
 
         Returns:
           Scalar, float32; "keys" [classes, keys, depth], float32, and "present"
-          [classes, keys], float32, 1 for those that are any.
+          [classes, keys], float32, 0 for keys to skip.
         """
         low_rank, high_rank = self._ranks
         roles = assign_roles(
@@ -360,7 +361,7 @@ class Contrast(tf.Module):
         return loss, {"keys": keys, "present": tf.cast(present, tf.float32)}
 
     def push(self, keys: tf.Tensor, present: tf.Tensor) -> None:
-        """Fills the banks with what `compute` gave for all parts, [parts, ...] each."""
+        """Pushes the keys that `compute` returned for all parts, [parts, ...] each."""
         classes = self._num_classes
         self.bank.push(
             tf.reshape(tf.transpose(keys, [1, 0, 2, 3]), [classes, -1, self.depth]),
@@ -376,4 +377,4 @@ class Contrast(tf.Module):
 def _uniform(shape: Sequence[int], seed: tf.Tensor, number: int) -> tf.Tensor:
     # The default generator depends on the device.
     seed = tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
-    return uniform(shape, seed[tf.newaxis])[0]
+    return per_example_uniform(shape, seed[tf.newaxis])[0]

@@ -1,14 +1,124 @@
-"""Grad-CAM: where the image classifier looks for each class.
+"""Refined Grad-CAM: where the image classifier looks, spread to similar pixels.
 
-Source: `compute_cam_v2` in core/train_utils_core.py of googleinterns/wss, after
-Selvaraju et al., "Grad-CAM" (ICCV 2017).
+Sources: `compute_cam_v2` in core/train_utils_core.py of googleinterns/wss, after
+Selvaraju et al., "Grad-CAM" (ICCV 2017); section 3.2 of "PseudoSeg" (Zou et al., ICLR
+2021).
 """
 
-from typing import Callable, Optional
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
+from wss.methods.components.self_attention import SelfAttention
+from wss.models.deeplab import DeepLabV3Plus
+from wss.models.layers import EndPoints
 from wss.ops.distributed import batch_mean
+from wss.ops.resize import resize_bilinear
+
+
+class RefinedGradCam:
+    """Grad-CAM of a network's image classifier, refined by self-attention.
+
+    A method that uses it keeps `attention` as an attribute of its own: there training
+    and checkpoints find the variables.
+
+    >>> model = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
+    >>> grad_cam = RefinedGradCam(model, strides=(15, 16))
+    >>> grad_cam.build()
+    >>> end_points = model.backbone(tf.zeros([1, 33, 33, 3]))
+    >>> maps, logits = grad_cam.compute_upsampled(end_points, None, tf.ones([1, 9, 9]))
+    >>> print(maps.shape, logits.shape)
+    (1, 9, 9, 3) (1, 9, 9, 3)
+    """
+
+    def __init__(self, model: DeepLabV3Plus, strides: Sequence[int]):
+        """Creates the attention.
+
+        Args:
+          model: the network.
+          strides: names of the end points that form the hypercolumn, as for
+            `DeepLabV3Plus.end_point`. Grad-CAM is computed at the largest.
+        """
+        self.model = model
+        # As in the original the deepest comes first in the concatenation.
+        self.strides = sorted(strides, reverse=True)
+        self.attention = SelfAttention(model.num_classes)
+
+    def build(self) -> None:
+        """Creates the attention's variables."""
+        side = 2 * self.model.output_stride + 1
+        hypercolumn = self._hypercolumn(
+            self.model.backbone(tf.zeros([1, side, side, 3]))
+        )
+        depth = sum(end_point.shape[-1] for end_point in hypercolumn)
+        self.attention.build(depth, self.model.num_classes - 1)
+
+    def compute(
+        self,
+        end_points: EndPoints,
+        image_labels: tf.Tensor,
+        valid: tf.Tensor,
+        dropout_mask: Optional[tf.Tensor] = None,
+        training: bool = True,
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Computes the maps and refines them into logits.
+
+        Args:
+          end_points: of the backbone.
+          image_labels: [batch, classes - 1], float32, 1 for the classes in the image.
+          valid: [batch, height, width], float32, see `SelfAttention`.
+          dropout_mask: of the classifier, see `class_activation_maps`.
+          training: batch norm uses the statistics of the batch.
+
+        Returns:
+          Maps [batch, h, w, classes - 1], float32 in 0..1, and logits [batch, h, w,
+          classes], float32, at the resolution of the deepest end point.
+        """
+        hypercolumn = self._hypercolumn(end_points)
+        features = hypercolumn[0]
+        if features is self.model.features(end_points):
+            maps = class_activation_maps(
+                features, self.model.classifier_kernel, image_labels, dropout_mask
+            )
+        else:
+            image_logits = self.model.classify(end_points, dropout_mask)
+            maps = gradient_class_activation_maps(
+                features,
+                lambda c: tf.gradients(image_logits[:, c], features)[0],
+                image_labels,
+            )
+        return maps, self.attention(hypercolumn, maps, valid, training)
+
+    def compute_upsampled(
+        self,
+        end_points: EndPoints,
+        image_labels: Optional[tf.Tensor],
+        valid: tf.Tensor,
+        training: bool = True,
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        """`compute`, with the background's map and at the size of `valid`.
+
+        Args:
+          end_points: of the backbone.
+          image_labels: see `compute`; None for the classes that the classifier finds
+            (probability of at least 0.5).
+          valid: [batch, h, w], float32, see `SelfAttention`.
+          training: see `compute`.
+
+        Returns:
+          Maps in 0..1, background first, and logits, each [batch, h, w, classes],
+          float32.
+        """
+        if image_labels is None:
+            image_logits = self.model.classify(end_points)
+            image_labels = tf.cast(tf.sigmoid(image_logits) >= 0.5, tf.float32)
+        maps, logits = self.compute(end_points, image_labels, valid, training=training)
+        size = tuple(valid.shape[1:3])
+        maps = resize_bilinear(with_background(maps), size)
+        return maps, resize_bilinear(logits, size)
+
+    def _hypercolumn(self, end_points: EndPoints) -> List[tf.Tensor]:
+        return [self.model.end_point(end_points, stride) for stride in self.strides]
 
 
 def class_activation_maps(

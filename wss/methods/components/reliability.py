@@ -1,4 +1,4 @@
-"""Reliable and unreliable pixels: U2PL's split by the entropy of the teacher.
+"""Reliable and unreliable pixels: U2PL's split by the teacher's entropy.
 
 Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
 al., CVPR 2022), section 3.2, and `compute_unsupervised_loss` of its published code.
@@ -24,11 +24,11 @@ def entropy(probabilities: tf.Tensor) -> tf.Tensor:
 
 
 def unreliable_percent(progress: Scalar, start: float = 20.0) -> tf.Tensor:
-    """alpha_t: the percentage of the pixels that counts as unreliable, float32.
+    """alpha_t: the percentage of unreliable pixels, float32.
 
     Args:
-      progress: share of the training that is done, 0..1.
-      start: the percentage at the beginning; it falls linearly to 0.
+      progress: finished share of the training, 0..1.
+      start: the percentage at the start; it falls linearly to 0.
 
     >>> print(f"{unreliable_percent(0.25):.1f}")
     15.0
@@ -37,16 +37,15 @@ def unreliable_percent(progress: Scalar, start: float = 20.0) -> tf.Tensor:
 
 
 def percentile(values: tf.Tensor, counted: tf.Tensor, percent: Scalar) -> tf.Tensor:
-    """The percentile of the values that count, interpolated linearly; scalar.
+    """The percentile of the selected values, interpolated linearly; scalar.
 
     Args:
       values: float32, of any shape.
-      counted: bool, of the same shape.
+      counted: bool, of the same shape, True for the selected values.
       percent: 0..100.
 
     Returns:
-      What `np.percentile(values[counted], percent)` gives; infinity where nothing
-      counts.
+      `np.percentile(values[counted], percent)`; infinity if nothing is selected.
 
     >>> values = tf.constant([3.0, 1.0, 99.0, 2.0])
     >>> print(percentile(values, values < 50.0, 75.0).numpy())
@@ -54,17 +53,17 @@ def percentile(values: tf.Tensor, counted: tf.Tensor, percent: Scalar) -> tf.Ten
     """
     ordered = tf.sort(tf.reshape(tf.where(counted, values, float("inf")), [-1]))
     last = tf.reduce_sum(tf.cast(counted, tf.int32)) - 1
-    # A float32 does not tell one of a million pixels from the next.
+    # float32 is too coarse for positions among millions of pixels.
     place = tf.cast(percent, tf.float64) / 100.0 * tf.cast(last, tf.float64)
     below = tf.clip_by_value(tf.cast(tf.floor(place), tf.int32), 0, tf.maximum(last, 0))
     above = tf.clip_by_value(below + 1, 0, tf.maximum(last, 0))
     share = tf.cast(place - tf.cast(below, tf.float64), values.dtype)
     low, high = tf.gather(ordered, below), tf.gather(ordered, above)
-    # Infinity minus infinity would be no number.
+    # Infinity minus infinity would be NaN.
     return low + tf.where(above > below, share * (high - low), 0.0)
 
 
-def unsupervised_loss(
+def reliability_weighted_cross_entropy(
     logits: tf.Tensor,
     pseudo_label: tf.Tensor,
     teacher_entropy: tf.Tensor,
@@ -72,7 +71,7 @@ def unsupervised_loss(
     percent: Scalar,
     ignore_label: int,
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Cross entropy of the pixels that the teacher is sure of, weighted by their share.
+    """Cross entropy of the reliable pixels, weighted by the inverse of their share.
 
     The mean over the reliable pixels is multiplied by valid pixels / reliable pixels.
 
@@ -80,19 +79,19 @@ def unsupervised_loss(
       logits: [batch, height, width, classes], float32, of the student.
       pseudo_label: [batch, height, width], int32.
       teacher_entropy: [batch, height, width], float32, of the teacher on the same view.
-      valid: [batch, height, width], float32, 0 in the padding. What CutOut removed is
-        there, though its label is ignored.
+      valid: [batch, height, width], float32, 0 in the padding. Pixels that CutOut
+        removed are valid, though their label is ignored.
       percent: pixels of lower entropy than this percentile are reliable.
-      ignore_label: pseudo label that counts nowhere.
+      ignore_label: pseudo label of pixels to ignore.
 
     Returns:
       The loss, scalar; the reliable pixels [batch, height, width], bool; the entropy
       that separates them from the others, scalar.
 
     >>> logits, pseudo_label = tf.zeros([1, 1, 4, 2]), tf.zeros([1, 1, 4], tf.int32)
-    >>> unsure = tf.constant([[[0.1, 0.2, 0.3, 0.6]]])
-    >>> loss, reliable, threshold = unsupervised_loss(
-    ...     logits, pseudo_label, unsure, tf.ones([1, 1, 4]), 50.0, ignore_label=255
+    >>> entropies = tf.constant([[[0.1, 0.2, 0.3, 0.6]]])
+    >>> loss, reliable, threshold = reliability_weighted_cross_entropy(
+    ...     logits, pseudo_label, entropies, tf.ones([1, 1, 4]), 50.0, ignore_label=255
     ... )
     >>> print(f"{loss:.4f} {threshold:.2f}", reliable.numpy().ravel())
     1.3863 0.25 [ True  True False False]

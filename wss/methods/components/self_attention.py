@@ -1,7 +1,7 @@
 """Self-attention over hypercolumn features refines the class activation maps.
 
-Pixels that look alike share their class evidence; a 1x1 convolution then turns the
-evidence into logits that the decoder's can be averaged with.
+Pixels with similar features share their activation maps; a 1x1 convolution turns the
+result into logits, which fusion averages with the decoder's.
 
 Source: `compute_self_att_v2` and `compute_cam` (v1) in core/train_utils_core.py of
 googleinterns/wss.
@@ -19,7 +19,7 @@ from wss.models.batch_norm import BatchNorm
 from wss.ops.resize import resize_bilinear, resize_nearest
 from wss.settings import Count, Decay
 
-# Takes a masked-out key from the softmax. With float32 logits nothing is left of it.
+# Added to the scores of masked-out keys; their float32 softmax is 0.
 MASKED = -1e9
 
 
@@ -52,11 +52,11 @@ class SelfAttention(tf.Module):
         Args:
           num_classes: number of classes, background included.
           attention_dim: channels of keys and queries.
-          version: 2 adds the maps to what attention gathers (so evidence lies in 0..2
-            and the background gets 2 - max) and normalises with batch norm; 1 does
+          version: 2 adds the maps to the output of the attention (so scores are in 0..2
+            and the background is 2 - max) and normalises with batch norm; 1 does
             neither (background 1 - max, plain convolution with biases).
-          key_downsampling: keys and values on a grid coarser by this factor, after
-            Linformer (arXiv:2006.04768): memory grows with 1 / factor^2.
+          key_downsampling: factor by which the grid of keys and values is coarser,
+            after Linformer (arXiv:2006.04768). Memory falls with its square.
           downsample_method: "nearest" or "bilinear", for keys and values.
           batch_norm_decay: of the pixel normalisation's moving averages.
 
@@ -113,13 +113,14 @@ class SelfAttention(tf.Module):
         """Refines maps into logits.
 
         Args:
-          end_points: feature maps [batch, *, *, *] of the backbone, coarsest first; no
-            gradient flows back into them.
-          maps: [batch, h, w, values], class activation maps. The background's score
-            is added here, also where (as with logits) `maps` had one already.
-          valid: [batch, height, width], 0 in the padding and in what CutOut removed:
-            nothing attends there.
-          training: normalise with the batch's statistics. The original always does.
+          end_points: feature maps [batch, *, *, *] of the backbone, deepest first; no
+            gradient flows back to them.
+          maps: [batch, h, w, values], class activation maps. The background is added
+            here, even if `maps` already has one.
+          valid: [batch, height, width], 0 in the padding and where CutOut removed
+            pixels; these are masked out.
+          training: batch norm uses the statistics of the batch, as the original always
+            does.
 
         Returns:
           Logits [batch, h, w, classes], float32.

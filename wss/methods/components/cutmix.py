@@ -1,16 +1,16 @@
-"""Mixing the images of a batch: parts that show another image (CutMix, ClassMix).
+"""CutMix and ClassMix: parts of an image show the next image of the batch.
 
-Source of FixMatch's rectangle: `obtain_cutmix_box` of LiheYoung/UniMatch; of U2PL's
-parts: `generate_cutout_mask` and `generate_class_mask` of its published code.
+Sources: `obtain_cutmix_box` of LiheYoung/UniMatch (the boxes of FixMatch and UniMatch);
+`generate_cutout_mask` and `generate_class_mask` of U2PL's published code.
 """
 
 from typing import Tuple
 
 import tensorflow as tf
 
-from wss.ops.random import uniform
+from wss.ops.random import per_example_uniform
 
-# Rectangles to draw until one lies inside the image; the smallest fits one time in ten.
+# Attempts to draw a rectangle inside the image; at worst one in ten succeeds.
 _TRIES = 64
 
 
@@ -23,14 +23,14 @@ def draw_boxes(
     max_area: float = 0.4,
     max_aspect: float = 1 / 0.3,
 ) -> tf.Tensor:
-    """A rectangle at a random place of each image, or none.
+    """Draws a random rectangle in each image, or none.
 
     Args:
       seeds: [batch, 2], int32.
       size: height and width of the images.
-      probability: how many images get one.
-      min_area: smallest share of the image that it covers.
-      max_area: largest.
+      probability: share of the images with a rectangle.
+      min_area: smallest area, as a share of the image.
+      max_area: largest area, as a share of the image.
       max_aspect: height / width is drawn from 1 / max_aspect to max_aspect.
 
     Returns:
@@ -41,7 +41,7 @@ def draw_boxes(
     (2, 9, 9) bool
     """
     height, width = size
-    draws = uniform([2 + 3 * _TRIES], seeds)
+    draws = per_example_uniform([2 + 3 * _TRIES], seeds)
     is_drawn = draws[:, 0] < probability
     area = (min_area + draws[:, 1:2] * (max_area - min_area)) * height * width
     aspect, top, left = tf.split(draws[:, 2:], 3, axis=1)
@@ -60,7 +60,7 @@ def draw_boxes(
 
 
 def draw_half_boxes(seeds: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
-    """A rectangle of half the area at a random place of each image.
+    """Draws a random rectangle of half the area in each image.
 
     Args:
       seeds: [batch, 2], int32.
@@ -74,7 +74,7 @@ def draw_half_boxes(seeds: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
     0.5
     """
     height, width = size
-    widths, top, left = tf.unstack(uniform([3], seeds), axis=1)
+    widths, top, left = tf.unstack(per_example_uniform([3], seeds), axis=1)
     narrowest = width // 2 + 1
     widths = narrowest + tf.floor(widths * (width - narrowest))
     heights = tf.round(height * width / 2 / widths)
@@ -87,11 +87,11 @@ def draw_half_boxes(seeds: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
 def draw_half_classes(
     seeds: tf.Tensor, labels: tf.Tensor, num_classes: int
 ) -> tf.Tensor:
-    """The pixels of half of the classes of each image, rounded down.
+    """Selects the pixels of half of the classes in each image, rounded down.
 
     Args:
       seeds: [batch, 2], int32.
-      labels: [batch, height, width], int32; what is no class belongs to none.
+      labels: [batch, height, width], int32; other values belong to no class.
       num_classes: number of classes.
 
     Returns:
@@ -104,7 +104,7 @@ def draw_half_classes(
     """
     shows = labels[..., tf.newaxis] == tf.range(num_classes)
     present = tf.reduce_any(shows, [1, 2])
-    scores = tf.where(present, 1.0 + uniform([num_classes], seeds), 0.0)
+    scores = tf.where(present, 1.0 + per_example_uniform([num_classes], seeds), 0.0)
     place = tf.argsort(tf.argsort(scores, direction="DESCENDING"))
     half = tf.reduce_sum(tf.cast(present, tf.int32), 1, keepdims=True) // 2
     chosen = place < half
@@ -112,7 +112,7 @@ def draw_half_classes(
 
 
 def paste(parts: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Shows in a part of each image what the next image of the batch has there.
+    """Replaces a part of each image by that of the next image of the batch.
 
     Args:
       parts: [batch, height, width], bool.
@@ -129,6 +129,6 @@ def paste(parts: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
 
 
 def _between(length: int, starts: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
-    """[batch, length], bool: the places from each start up to its end, excluded."""
+    """[batch, length], bool: True from each start to its end (exclusive)."""
     places = tf.range(length, dtype=tf.float32)
     return (places >= starts[:, tf.newaxis]) & (places < ends[:, tf.newaxis])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from wss.methods.components import mixing
+from wss.methods.components import cutmix
 
 
 def seeds_of(count):
@@ -13,7 +13,7 @@ def seeds_of(count):
 
 @pytest.fixture(scope="module")
 def boxes():
-    return mixing.draw_boxes(seeds_of(200), (60, 90), probability=0.75).numpy()
+    return cutmix.draw_boxes(seeds_of(200), (60, 90), probability=0.75).numpy()
 
 
 def test_boxes_are_rectangles_of_the_area_that_was_asked_for(boxes):
@@ -38,7 +38,7 @@ def test_boxes_lie_anywhere(boxes):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_boxes_are_the_same_compiled_and_in_any_batch(jit_compile, boxes):
     draw = tf.function(
-        lambda seeds: mixing.draw_boxes(seeds, (60, 90), probability=0.75),
+        lambda seeds: cutmix.draw_boxes(seeds, (60, 90), probability=0.75),
         jit_compile=jit_compile,
     )
     np.testing.assert_array_equal(draw(seeds_of(200)[40:43]), boxes[40:43])
@@ -48,15 +48,15 @@ def test_paste_shows_the_next_image():
     boxes = tf.constant([[[True, False]], [[False, False]], [[True, True]]])
     labels = tf.constant([[[1, 1]], [[2, 2]], [[3, 3]]])
     expected = [[[2, 1]], [[2, 2]], [[1, 1]]]
-    assert mixing.paste(boxes, labels).numpy().tolist() == expected
+    assert cutmix.paste(boxes, labels).numpy().tolist() == expected
     images = tf.tile(labels[..., tf.newaxis], [1, 1, 1, 3])
-    pasted = mixing.paste(boxes, images).numpy()
+    pasted = cutmix.paste(boxes, images).numpy()
     assert all(pasted[..., c].tolist() == expected for c in range(3))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_rectangles_cover_half_the_image_anywhere(jit_compile):
-    draw = tf.function(mixing.draw_half_boxes, jit_compile=jit_compile)
+    draw = tf.function(cutmix.draw_half_boxes, jit_compile=jit_compile)
     size = (31, 40)
     boxes = draw(seeds_of(20), size).numpy()
     for box in boxes:
@@ -69,7 +69,7 @@ def test_rectangles_cover_half_the_image_anywhere(jit_compile):
 
 
 def test_rectangles_reach_every_edge():
-    boxes = mixing.draw_half_boxes(seeds_of(60), (9, 12)).numpy()
+    boxes = cutmix.draw_half_boxes(seeds_of(60), (9, 12)).numpy()
     for edge in (boxes[:, 0], boxes[:, -1], boxes[:, :, 0], boxes[:, :, -1]):
         assert 0.1 < np.mean(np.any(edge, 1)) < 0.95
 
@@ -77,7 +77,7 @@ def test_rectangles_reach_every_edge():
 def test_half_of_the_classes():
     labels = np.full([60, 4, 5], 255, np.int32)
     labels[:, :3] = np.arange(15).reshape(3, 5) % 5  # 5 of 7 classes.
-    parts = mixing.draw_half_classes(seeds_of(60), tf.constant(labels), 7).numpy()
+    parts = cutmix.draw_half_classes(seeds_of(60), tf.constant(labels), 7).numpy()
     assert not np.any(parts[:, 3])
     chosen = [frozenset(image[part]) for image, part in zip(labels, parts)]
     assert {len(classes) for classes in chosen} == {2}

@@ -1,1 +1,0 @@
-"""What lies in shards: read back, counted, judged, shown."""
