@@ -16,10 +16,10 @@ from wss.training import checkpoints
 # The toy's training, with a checkpoint behind each step, slow enough to be met in it.
 TOY = """
 import sys
-from tests.training import test_loop
+from tests.training import toy
 from wss import cli
 steps = int(sys.argv[2])
-trainer, _ = test_loop.make(
+train = lambda: toy.train(
     sys.argv[1],
     total_steps=steps,
     schedule_steps=steps,
@@ -29,7 +29,7 @@ trainer, _ = test_loop.make(
     evaluate=lambda step: step == 300,
     eval_interval=300,
 )
-sys.exit(cli.run(trainer.train, resumable=True))
+sys.exit(cli.run(train, resumable=True))
 """
 
 
