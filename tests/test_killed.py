@@ -47,6 +47,10 @@ def test_a_killed_run_gives_the_numbers_of_an_undisturbed_one(tmp_path):
     assert killed.differences(alone, stopped) == []
 
 
+def wait_for_a_step(process):
+    assert any(line.startswith("step") for line in process.stdout)
+
+
 def take_hang_ups():
     """For a child: the tests themselves may run under nohup, which ignores them."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -64,8 +68,7 @@ def test_a_signal_ends_a_run_behind_a_step_that_is_saved(tmp_path, number, statu
         text=True,
         preexec_fn=take_hang_ups,
     )
-    line = process.stdout.readline()
-    assert line.startswith("step")
+    wait_for_a_step(process)
     process.send_signal(number)
     try:
         _, errors = process.communicate(timeout=60)
@@ -102,7 +105,7 @@ def test_nohup_lets_a_run_go_on(tmp_path):
     process = subprocess.Popen(
         ["nohup", *command(tmp_path, 20)], stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline().startswith("step")
+    wait_for_a_step(process)
     process.send_signal(signal.SIGHUP)
     process.stdout.read()
     assert process.wait(60) == 0

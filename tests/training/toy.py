@@ -168,6 +168,7 @@ def train(
         made, begin_batches or batches(strategy), evaluate
     ) as mocks:
         rest = types.SimpleNamespace(**mocks)
+        rest.run_card.describe.return_value = "method   ToyMethod"
         for name, function in {
             "load": rest.starting_point.load,
             "describe": rest.run_folder.describe,

@@ -40,8 +40,6 @@ class Method(tf.Module):
 
     # Whether batches carry "unlabeled" images beside the "labeled" ones.
     uses_unlabeled = False
-    # Whether they pass through the network together; for the announced memory.
-    passes_together = True
     # How many strong views of them: "strong", "strong_2" and so on.
     strong_views = 1
     # Whether it mixes the unlabeled images of a replica with one another.

@@ -48,7 +48,6 @@ class PseudoSeg(Method):
     """Four losses: supervised, classifier, attention and consistency."""
 
     uses_unlabeled = True
-    passes_together = False
     trains_classifier = True
 
     def __init__(

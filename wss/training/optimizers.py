@@ -23,6 +23,11 @@ class Momentum(tf.Module):
     Args:
       variables: trainable variables by name.
       momentum: share of the accumulator that a step keeps.
+
+    >>> weight = tf.Variable(1.0)
+    >>> Momentum({"w": weight}).apply({"w": tf.constant(2.0)}, tf.constant(0.5))
+    >>> print(weight.numpy())
+    0.0
     """
 
     def __init__(
@@ -108,6 +113,9 @@ def gradient_multipliers(
 
     Returns:
       Factor by name, for the names whose factor is not 1.
+
+    >>> print(gradient_multipliers(["logits/weights", "logits/biases"]))
+    {'logits/biases': 2.0}
     """
     multipliers = {}
     for name in names:
@@ -234,6 +242,11 @@ class LossScale(tf.Module):
     Args:
       initial: factor of the first step.
       growth_steps: length of the series.
+
+    >>> scale = LossScale(initial=4.0)
+    >>> scale.update(finite=tf.constant(False))
+    >>> print(scale.value.numpy())
+    2.0
     """
 
     def __init__(
