@@ -94,7 +94,7 @@ def plan(flags: argparse.Namespace) -> list[Training]:
         f"TRAIN_STEPS = {flags.steps}",
         f"EVAL_INTERVAL = {math.ceil(flags.steps / _EVALUATIONS)}",
         f"CHECKPOINT_INTERVAL = {max(1, flags.steps // 4)}",
-        "Trainer.keep_checkpoints = 1",
+        "run_training.keep_checkpoints = 1",
         *flags.gin_bindings,
     ]
     return [

@@ -24,7 +24,7 @@ def make_evaluation(
     """A function that evaluates an image, or only predicts it."""
     import tensorflow as tf
 
-    from wss import cost
+    from benchmarks import cost
     from wss.evaluation.predictor import Predictor
     from wss.models.deeplab import DeepLabV3Plus, mean_pixel
     from wss.ops import metrics
@@ -43,7 +43,7 @@ def make_evaluation(
             confusion.update(label, labels)
         return labels.numpy()
 
-    operations = cost.of_forward_pass(model, tuple(crop)).operations
+    operations = cost.of_forward_pass(model, tuple(crop))
     run.facts = {"gigaflops": operations / 1e9}
     return run
 

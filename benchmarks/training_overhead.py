@@ -21,70 +21,52 @@ from unittest import mock
 
 Seconds = dict[str, list[float]]
 
-# Methods of the trainer, by what they write.
-_PARTS = {
-    "_log": "curves",
-    "_draw": "histograms, pictures",
-    "_save": "checkpoint",
-}
-_INTERVALS = {
-    "curves": "log_interval",
-    "histograms, pictures": "image_interval",
-    "checkpoint": "checkpoint_interval",
-}
+# What the loop does beside the steps.
+_PARTS = ("curves", "histograms, pictures", "checkpoint")
 
 
 @contextlib.contextmanager
-def measured(interval: int) -> Iterator[tuple[Seconds, list[Any]]]:
-    """Within this context, a trainer writes everything every `interval` steps, timed.
+def measured(interval: int) -> Iterator[tuple[Seconds, dict[str, int]]]:
+    """Within this context, a run does everything every `interval` steps, timed.
 
     Yields:
-      Seconds by part, including "step"; a list with the trainer, once it has run.
+      Seconds by part, including "step"; the configured intervals by part, once it has
+      run.
     """
-    from wss.training import loop
+    from wss.training import checkpoints, loop, summaries
 
-    seconds: Seconds = {name: [] for name in ("step", *_PARTS.values())}
-    trainers: list[Any] = []
-    steps_end: list[float] = []
+    seconds: Seconds = {name: [] for name in ("step", *_PARTS)}
+    intervals: dict[str, int] = {}
+    schedule_class = loop.Schedule
 
-    def timed(attribute: str, part: str) -> Any:
-        original = getattr(loop.Trainer, attribute)
+    def timed(owner: Any, attribute: str, part: str, divisor: int = 1) -> Any:
+        original = getattr(owner, attribute)
 
-        def call(self: Any, *arguments: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             start = time.perf_counter()
-            result = original(self, *arguments)
-            seconds[part].append(time.perf_counter() - start)
+            result = original(*arguments)
+            seconds[part].append((time.perf_counter() - start) / divisor)
             return result
 
-        return mock.patch.object(loop.Trainer, attribute, call)
+        return mock.patch.object(owner, attribute, call)
 
-    handle = loop.Trainer._handle_events
+    def often(total_steps: int, **settings: int) -> Any:
+        configured = (settings["log"], settings["images"], settings["checkpoint"])
+        intervals.update(zip(_PARTS, configured))
+        for name in ("log", "images", "checkpoint"):
+            settings[name] = interval
+        return schedule_class(total_steps, **{**settings, "steps_per_loop": interval})
 
-    def handle_events(self: Any, step: int, *arguments: Any, **options: Any) -> None:
-        if steps_end:
-            seconds["step"].append((time.perf_counter() - steps_end[-1]) / interval)
-        handle(self, step, *arguments, **options)
-        # The first call starts threads and builds graphs for writing.
-        steps_end.append(time.perf_counter())
-        trainers[:] = [self]
-
-    def is_due(self: Any, step: int, _: int) -> bool:
-        return step % interval == 0
-
-    def steps_to_next(self: Any, step: int) -> int:
-        return interval - step % interval
-
-    replaced = {
-        "_handle_events": handle_events,
-        "_is_due": is_due,
-        "_steps_to_next_event": steps_to_next,
-    }
     with contextlib.ExitStack() as stack:
-        for attribute, part in _PARTS.items():
-            stack.enter_context(timed(attribute, part))
-        for attribute, function in replaced.items():
-            stack.enter_context(mock.patch.object(loop.Trainer, attribute, function))
-        yield seconds, trainers
+        for patch in (
+            mock.patch.object(loop, "Schedule", often),
+            timed(loop, "_take_steps", "step", interval),
+            timed(summaries.Progress, "log", "curves"),
+            timed(summaries.Progress, "draw", "histograms, pictures"),
+            timed(checkpoints.Checkpoints, "save", "checkpoint"),
+        ):
+            stack.enter_context(patch)
+        yield seconds, intervals
 
 
 def shares(
@@ -125,11 +107,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     config.load([flags.gin_file], [*flags.gin_bindings, f"TRAIN_STEPS = {steps}"])
     with tempfile.TemporaryDirectory() as model_dir, measured(flags.interval) as found:
         runs.run("train", model_dir)
-    seconds, (trainer,) = found
+    seconds, intervals = found
     seconds = {part: times[-flags.repeats :] for part, times in seconds.items()}
-    intervals = {
-        part: getattr(trainer, attribute) for part, attribute in _INTERVALS.items()
-    }
     lines = shares(seconds, intervals)
     print(f"a step: {statistics.median(seconds['step']):.3f} s")
     print(f"{'':22}{'seconds':>10}{'every':>8}{'share':>8}")

@@ -14,7 +14,6 @@ the rate of one large float32 matrix product, divided by the time of the step.
 """
 
 import argparse
-import functools
 import importlib
 import itertools
 import os
@@ -48,16 +47,14 @@ def make_step(
     import tensorflow as tf
 
     imported = time.perf_counter()
-    from wss import cost
+    from benchmarks import cost
     from wss.data.datasets.spec import pascal_palette
     from wss.models import tf1_checkpoint
-    from wss.models.batch_norm import collect_batch_statistics
     from wss.models.deeplab import DeepLabV3Plus
-    from wss.training import determinism
+    from wss.training import distribution
     from wss.training.train_step import TrainingStep
-    from wss.visualization import label_colors
 
-    determinism.configure()
+    distribution.configure_determinism()
     tf.keras.mixed_precision.set_global_policy(precision)
     strategy = _strategy(replicas)
     with strategy.scope():
@@ -73,25 +70,27 @@ def make_step(
             total_steps=10**6,
             accumulation_steps=accumulation_steps,
             jit_compile=jit_compile,
-            collect_statistics=collect_batch_statistics,
             scales_loss=precision == "mixed_float16",
-            render=functools.partial(
-                label_colors.render, palette=pascal_palette(classes)
-            ),
+            palette=pascal_palette(classes),
         )
     iterator = _repeated(make_batch(batch // replicas, crop, classes), strategy)
     built = time.perf_counter()
-    graph = training_step.prepare(iterator)
+    training_step.run(iterator, tf.constant(0))
+
+    traced = time.perf_counter()
+    number = tf.TensorSpec([], tf.int32)
+    graph = training_step.run.get_concrete_function(iterator, number).graph
+    operations = cost.of_round(graph, accumulation_steps - 1)
 
     def run():
         results = training_step.run(iterator, tf.constant(1))
         return results["losses"]["total"].numpy()
 
     run.facts = {
-        "gigaflops": cost.of_graph(graph, accumulation_steps - 1).operations / 1e9,
+        "gigaflops": operations / 1e9,
         "import_seconds": imported - start,
         "build_seconds": built - imported,
-        "trace_seconds": time.perf_counter() - built,
+        "trace_seconds": traced - built,
     }
     return run
 

@@ -150,8 +150,8 @@ def main() -> int:
         "TRAIN_STEPS = 100",
         "CHECKPOINT_INTERVAL = 2",
         "EVAL_INTERVAL = 10",
-        "Trainer.log_interval = 5",
-        "Trainer.image_interval = 10",
+        "run_training.log_interval = 5",
+        "run_training.image_interval = 10",
         *options.gin_bindings,
     ]
     train = [*module, "wss.train", f"--gin_file={options.gin_file}"]

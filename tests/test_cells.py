@@ -9,11 +9,12 @@ import math
 
 import gin
 import pytest
-import tensorflow as tf
 
 from docs import make_configuration
 from tests.data import records
 from wss import config, runs
+from wss.experiment import build_method, distributed_batches
+from wss.training.train_step import build_training_step
 
 SMALL = [
     "CROP_SIZE = 33",
@@ -71,11 +72,10 @@ def test_a_step(name, data_dir, tmp_path):
         else None
     )
     experiment = runs._create(str(tmp_path), None, own)
-    experiment.check_training()
-    method = experiment._build_method()
-    step = experiment._build_training_step(method)
-    batches = iter(experiment._distributed_batches(0))
-    losses = step.run(batches, tf.constant(1))["losses"]
+    runs.check_training(experiment)
+    step = build_training_step(experiment, build_method(experiment))
+    batches = iter(distributed_batches(experiment, 0))
+    losses = step.run_once(next(batches))["losses"]
     step.check_finite()
     assert float(losses["supervised"]) > 0
     assert all(math.isfinite(float(value)) for value in losses.values())

@@ -6,7 +6,7 @@ import gin
 import pytest
 import tensorflow as tf
 
-import wss.experiment  # noqa: F401  What its gin files configure.
+import wss.runs  # noqa: F401  What gin files configure.
 from wss import config
 from wss.errors import UserError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wss import config, config_changes, experiment  # noqa: F401  (for gin files)
+from wss import config, config_changes, runs  # noqa: F401  (for gin files)
 
 
 def text(*bindings):
@@ -32,8 +32,7 @@ def text(*bindings):
         ("DATA_DIR = 'elsewhere'", []),
         ("CHECKPOINT_INTERVAL = 1", []),
         ("EVAL_INTERVAL = 1", []),
-        ("Trainer.log_interval = 1", []),
-        ("InputClock.stall_seconds = 1.0", []),
+        ("run_training.log_interval = 1", []),
     ],
 )
 def test_one_setting(binding, changes):

@@ -9,8 +9,8 @@ import tensorflow as tf
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import evaluator, results
-from wss.evaluation.evaluator import restore_model
 from wss.evaluation.predictor import Predictor
+from wss.evaluation.restoring import restore_network
 from wss.models.deeplab import DeepLabV3Plus
 from wss.training import diagnostics
 
@@ -120,11 +120,11 @@ def test_restoring_another_network_is_a_user_error(tmp_path):
         str(tmp_path / "ckpt")
     )
     other = network(5)
-    assert restore_model(other, path) == 7
+    assert restore_network(other, path) == 7
     for value, expected in zip(other.get_weights(), model.get_weights()):
         np.testing.assert_array_equal(value, expected)
     with pytest.raises(UserError, match="such as logits/semantic/"):
-        restore_model(network(6), path)
+        restore_network(network(6), path)
 
 
 def test_larger_images_are_shrunk_and_counted(tmp_path, capsys):

@@ -33,7 +33,7 @@ MODULES = [
     "wss.methods.components.reliability",
     "wss.ops.resize",
     "wss.evaluation.segmenter",
-    "wss.training.schedules",
+    "wss.training.optimizers",
 ]
 # Helpers of their neighbours: what they do fits their one line.
 WITHOUT = {"divide_or_zero", "count_labeled", "Scores", "PseudoLabel"}

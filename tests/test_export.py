@@ -24,6 +24,7 @@ from tests.data import records
 from wss import config, export, exporters, runs
 from wss.errors import UserError
 from wss.evaluation import segmenter
+from wss.experiment import build_method
 from wss.exporters import base, comparison, saved_model
 from wss.exporters.base import Format
 from wss.files.outputs import LIST, OutputFolder
@@ -335,7 +336,7 @@ def test_a_training_begins_with_the_tf1_checkpoint(exported, model, tmp_path):
     ]
     config.load(["supervised/shapes.gin"], bindings)
     experiment = runs._create(str(tmp_path), None)
-    method = experiment._build_method()
+    method = build_method(experiment)
     starting_point.load(experiment, method)
     assert_same_values(method.model, model.network)
 

@@ -16,10 +16,10 @@ from wss.training import checkpoints
 # The toy's training, with a checkpoint behind each step, slow enough to be met in it.
 TOY = """
 import sys
-from tests.training import test_loop
+from tests.training import toy
 from wss import cli
 steps = int(sys.argv[2])
-trainer, _ = test_loop.make(
+train = lambda: toy.train(
     sys.argv[1],
     total_steps=steps,
     schedule_steps=steps,
@@ -29,7 +29,7 @@ trainer, _ = test_loop.make(
     evaluate=lambda step: step == 300,
     eval_interval=300,
 )
-sys.exit(cli.run(trainer.train, resumable=True))
+sys.exit(cli.run(train, resumable=True))
 """
 
 
@@ -45,6 +45,10 @@ def test_a_killed_run_gives_the_numbers_of_an_undisturbed_one(tmp_path):
     )
     assert kills.times == 4
     assert killed.differences(alone, stopped) == []
+
+
+def wait_for_a_step(process):
+    assert any(line.startswith("step") for line in process.stdout)
 
 
 def take_hang_ups():
@@ -64,8 +68,7 @@ def test_a_signal_ends_a_run_behind_a_step_that_is_saved(tmp_path, number, statu
         text=True,
         preexec_fn=take_hang_ups,
     )
-    line = process.stdout.readline()
-    assert line.startswith("step")
+    wait_for_a_step(process)
     process.send_signal(number)
     try:
         _, errors = process.communicate(timeout=60)
@@ -102,7 +105,7 @@ def test_nohup_lets_a_run_go_on(tmp_path):
     process = subprocess.Popen(
         ["nohup", *command(tmp_path, 20)], stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline().startswith("step")
+    wait_for_a_step(process)
     process.send_signal(signal.SIGHUP)
     process.stdout.read()
     assert process.wait(60) == 0

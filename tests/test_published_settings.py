@@ -20,6 +20,7 @@ from data_prep import splits
 from docs import make_configuration
 from wss import config
 from wss.data import augmentations, datasets
+from wss.evaluation.evaluator import build_predictor
 from wss.evaluation.predictor import Predictor
 from wss.experiment import Experiment
 from wss.models import tf1_checkpoint
@@ -124,7 +125,7 @@ def test_nothing_stands_against_a_training(row, tmp_path):
     config.load([f"{row['file']}.gin"])
     spec = datasets.get("voc")  # A folder's comes with its data.
     experiment = Experiment(str(tmp_path), get_strategy(), spec=spec)
-    assert isinstance(experiment.predictor(None), Predictor)
+    assert isinstance(build_predictor(experiment, None), Predictor)
     if experiment.method.uses_unlabeled:
         for name in resolved("training_batches.strong_augmentation"):
             augmentations.get(name)
@@ -145,7 +146,7 @@ def test_the_steps_are_those_of_the_published_loaders(row):
     steps = rounded(batches)
     config.load([f"{row['file']}.gin"])
     assert resolved("Experiment.train_steps") == steps * passes
-    interval = resolved("Trainer.eval_interval")
+    interval = resolved("run_training.eval_interval")
     assert interval * int(row["evaluations"]) == steps * passes
     # On VOC the labels alone teach in the first pass; on Cityscapes in no pass, which
     # is a step here.

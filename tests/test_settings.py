@@ -98,8 +98,8 @@ def test_wrong_values_are_refused_by_name(name):
         ("color_jitter.hue = 1.5", "it has to be a number from 0 to 1."),
         ("training_batches.min_scale = 0", "it has to be a number from 0.01 to 100."),
         ("DeepLabV3Plus.batch_norm_decay = 1", "a number above 0, below 1, or None."),
-        ("Trainer.steps_per_loop = 0", "it has to be a whole number above 0."),
-        ("Trainer.keep_checkpoints = 0", "it has to be a whole number above 0."),
+        ("run_training.steps_per_loop = 0", "it has to be a whole number above 0."),
+        ("run_training.keep_checkpoints = 0", "it has to be a whole number above 0."),
         ("learning_rate.policy = 'cosine'", "it has to be 'poly' or 'step'."),
         ("SelfAttention.version = True", "it has to be 1 or 2."),
         ("Experiment.output_stride = 12", "it has to be 8, 16 or 32."),
@@ -130,7 +130,7 @@ def test_the_message_says_what_it_has_to_be(binding, message):
         "training_batches.strong_augmentation = 'cutout'",
         "softmax_cross_entropy.class_weights = [0, 1.5]",
         "Experiment.method = @FixMatch",
-        "Trainer.eval_interval = 0",
+        "run_training.eval_interval = 0",
     ],
 )
 def test_right_values(binding):
@@ -200,7 +200,7 @@ def test_limits_that_are_other_settings():
     [
         ("learning_rate.total_steps = 4", "learning_rate.total_steps"),
         ("cutout.size = (3, 3)", "cutout.size"),
-        ("Trainer.model_dir = 'x'", "Trainer.model_dir"),
+        ("run_training.evaluates = False", "run_training.evaluates"),
     ],
 )
 def test_what_follows_from_other_settings_is_none(binding, name):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from data_prep import shapes
 from data_prep.writer import Writer
 from wss import config, eval, runs, train
-from wss.experiment import Experiment
+from wss.training import loop
 
 TINY = [
     "CROP_SIZE = 33",
@@ -171,7 +171,7 @@ def test_mistakes_are_found_before_the_network_is_built(
     data_dir, tmp_path, monkeypatch
 ):
     built = []
-    monkeypatch.setattr(Experiment, "_build_method", lambda self: built.append(1))
+    monkeypatch.setattr(loop, "build_method", lambda experiment: built.append(1))
     for binding in (
         "DeepLabV3Plus.multi_grid = (1, 2, 4)",
         "softmax_cross_entropy.class_weights = (1, 2)",

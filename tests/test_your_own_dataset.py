@@ -13,7 +13,7 @@ from PIL import Image
 
 from data_prep import colormaps
 from tests.data_prep import trees
-from wss import config, experiment, train  # noqa: F401  (what gin files configure)
+from wss import config, runs, train  # noqa: F401  (what gin files configure)
 from wss.data.datasets.spec import DatasetSpec
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "your_own_dataset.md"

@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from wss import config, runs
+from wss.experiment import build_method
 from wss.training.run_folder import CLASSES_FILE
 
 TINY = [
@@ -27,7 +28,7 @@ def make(
     os.makedirs(model_dir, exist_ok=True)
     config.load([gin_file], [*TINY, f"DATA_DIR = '{data_dir}'", *bindings])
     experiment = runs._create(str(model_dir), None)
-    method = experiment._build_method()
+    method = build_method(experiment)
     model = method.model
     for layer in (model.semantic_logits, model.classifier):
         layer.kernel.assign(sharpness * layer.kernel)

@@ -14,12 +14,11 @@ from wss import config
 from wss.errors import UserError
 from wss.files import stored_files
 
-# What of a training may be changed on the way: no step depends on it.
+# Settings that may change on resume: no step depends on them.
 _WITHOUT_EFFECT = {
-    "Trainer",
+    "run_training",
     "Evaluator",
     "Predictor",
-    "InputClock",
     "Experiment.data_dir",
     "training_batches.max_broken_records",
     "training_batches.data_service",
@@ -36,7 +35,7 @@ def check(model_dir: str) -> None:
     """Finds out what would have the last steps learn other than the first.
 
     Args:
-      model_dir: folder of a training that is to go on as gin is configured now.
+      model_dir: folder of a run that is to go on as gin is configured now.
 
     Raises:
       UserError: it was begun with another configuration, or config.gin is damaged.
@@ -70,10 +69,10 @@ def find(
     free: Collection[str] = _WITHOUT_EFFECT,
     places: Tuple[str, str] = ("there", "here"),
 ) -> List[str]:
-    """Finds what decides the numbers of a training and is not the same in both.
+    """Finds what decides the numbers of a run and is not the same in both.
 
     Args:
-      old: a configuration, as of `text`.
+      old: a configuration, see `config.text`.
       new: another one.
       free: settings, or functions with all of theirs, that may differ.
       places: what to call the two.
@@ -98,7 +97,7 @@ def find(
 
 
 class _Reference(NamedTuple):
-    """What stands behind % or @ in a configuration."""
+    """What follows % or @ in a configuration."""
 
     sign: str
     name: str

@@ -125,12 +125,15 @@ def _predictions(model_dir: str) -> List[list]:
     import tensorflow as tf
 
     from wss import runs
+    from wss.evaluation.evaluator import build_predictor
+    from wss.evaluation.restoring import restored_network
+    from wss.experiment import evaluation_batches
     from wss.visualization.label_colors import color_labels
 
     trained = runs.open_trained(model_dir)
-    predictor = trained.predictor(trained.restored_model()[0])
+    predictor = build_predictor(trained, restored_network(trained)[0])
     rows = []
-    for batch in trained.evaluation_batches().take(SHOWN_IMAGES):
+    for batch in evaluation_batches(trained).take(SHOWN_IMAGES):
         labels = predictor.labels(batch["image"][0])[tf.newaxis]
         rows.append(
             (

@@ -9,7 +9,7 @@ As papers report it with multi-scale testing:
     python -m wss.eval --model_dir=runs/voc_1-16 --flip \\
         --scales 0.5 0.75 1.0 1.25 1.5 1.75
 
-Beside a training with --mode=train, which may start later:
+Beside a run with --mode=train, which may start later:
 
     python -m wss.eval --model_dir=runs/voc_1-16 --continuous
 """
@@ -29,17 +29,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     def command() -> None:
         # TensorFlow takes seconds to import: late, so that --help answers at once.
         from wss import runs
-        from wss.evaluation import following
-        from wss.experiment import Experiment
-
-        def open_trained() -> Experiment:
-            bindings = [*_protocol(options), *options.gin_bindings]
-            return runs.open_trained(options.model_dir, bindings, options.tpu)
+        from wss.evaluation import following, restoring
 
         if options.continuous:
-            following.follow(open_trained, options.model_dir, options.timeout)
+            following.wait_for_first(options.model_dir, options.timeout)
+        bindings = [*_protocol(options), *options.gin_bindings]
+        experiment = runs.open_trained(options.model_dir, bindings, options.tpu)
+        if options.continuous:
+            following.follow(experiment, options.timeout)
         else:
-            open_trained().evaluate(options.checkpoint)
+            restoring.evaluate_checkpoint(experiment, options.checkpoint)
 
     return cli.run(command, options.verbosity)
 
@@ -57,14 +56,14 @@ def _protocol(options: argparse.Namespace) -> List[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.make_parser("wss.eval", __doc__)
     parser.add_argument(
-        "--model_dir", required=True, metavar="DIR", help="folder of the training"
+        "--model_dir", required=True, metavar="DIR", help="folder of the run"
     )
     cli.add_checkpoint_flag(parser)
     _add_protocol(parser)
     parser.add_argument(
         "--continuous",
         action="store_true",
-        help="evaluate each new checkpoint until the training's last",
+        help="evaluate each new checkpoint until the run's last",
     )
     parser.add_argument(
         "--timeout",

@@ -1,57 +1,32 @@
-"""An experiment: a data set, a network, a method and a schedule, put together.
+"""What a run is to do: data, network, method and schedule, described and checked.
 
-The only place where all rooms meet. What can be wrong in a configuration is found here
-before the network is built.
+An `Experiment` only describes. What is built from it (the network, the method, the
+batches) comes from the functions below it; `wss.training.loop` trains it.
 """
 
 import dataclasses
 import functools
-from typing import (
-    Annotated,
-    Any,
-    Callable,
-    List,
-    Literal,
-    Mapping,
-    Optional,
-    Tuple,
-    Type,
-)
+from typing import Annotated, List, Literal, Optional, Type
 
 import gin
 import tensorflow as tf
 
 from wss import config
-from wss.data import datasets, input_pipeline, parsing
+from wss.data import datasets, input_pipeline
 from wss.errors import UserError, first_line
-from wss.evaluation.evaluator import Evaluator, restore_method, restore_model
-from wss.evaluation.predictor import Predictor
 from wss.methods.base import Method
 from wss.methods.pseudoseg import PseudoSeg
-from wss.models import tf1_checkpoint
 from wss.models.backbone import check_multi_grid
-from wss.models.batch_norm import collect_batch_statistics
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
 from wss.ops import losses
 from wss.settings import Count, Natural, Range, Size
-from wss.training import (
-    checkpoints,
-    determinism,
-    diagnostics,
-    run_card,
-    run_folder,
-    starting_point,
-)
-from wss.training.loop import Trainer
-from wss.training.train_step import TrainingStep
-from wss.visualization import label_colors
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
-    """One training with its evaluation.
+    """What a run trains and evaluates, and where it writes.
 
     Creating one looks up what the configuration names and raises a UserError for an
     unknown data set or backbone, or a crop that does not fit. Nothing big is built.
@@ -73,16 +48,16 @@ class Experiment:
         larger ones are shrunk to it or taken by windows, see `Predictor`.
       batch_size: labeled images in a step, over all replicas; as many unlabeled ones
         come with them.
-      accumulation_steps: portions into which each replica divides its images of a
-        step, so that a large batch fits on a small device.
+      accumulation_steps: micro-batches into which each replica divides its images of
+        a step, so that a large batch fits on a small device.
       precision: "float32", "mixed_bfloat16" or "mixed_float16".
-      train_steps: length of the training.
+      train_steps: number of steps.
       init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
       initialize_last_layer: take the layers that give the classes' logits from it too.
       seed: decides every random draw.
       deterministic: choose kernels that give the same numbers in every run, see
-        `wss.training.determinism`.
-      spec: the classes; looked up, with the data's help, unless given.
+        `distribution.configure_determinism`.
+      spec: the classes; by default those of the data set.
     """
 
     model_dir: str
@@ -109,55 +84,38 @@ class Experiment:
 
     def __post_init__(self):
         if self.spec is None:
-            self.spec = datasets.get(self.dataset, self.data_dir)
+            self._settle(spec=datasets.get(self.dataset, self.data_dir))
         if self.spec.num_classes < 2:
             raise UserError(
                 f"The data set {self.spec.name} has one class only, "
                 f"{self.spec.class_names[0]}: there is nothing to tell apart. Write it "
                 "again with two classes or more."
             )
-        self._padding_value = mean_pixel(self.model_variant)
+        mean_pixel(self.model_variant)  # Refuses an unknown backbone.
         network = gin.get_bindings(DeepLabV3Plus)
         check_multi_grid(self.model_variant, network.get("multi_grid"))
-        self._operations = None  # Of a step; known behind the first.
-        self.crop_size = config.crop_size(
-            "CROP_SIZE", self.crop_size, self.output_stride
-        )
-        self.eval_crop_size = config.crop_size(
-            "EVAL_CROP_SIZE", self.eval_crop_size, self.output_stride
+        stride = self.output_stride
+        self._settle(
+            crop_size=config.crop_size("CROP_SIZE", self.crop_size, stride),
+            eval_crop_size=config.crop_size(
+                "EVAL_CROP_SIZE", self.eval_crop_size, stride
+            ),
         )
 
-    def check_evaluation(self) -> None:
-        """Finds what can be wrong with an evaluation, without building a network.
-
-        Raises:
-          UserError: missing shards, images without masks, a protocol that makes no
-            sense or that the method can not be measured by, other classes or images
-            than the folder's checkpoints were trained and evaluated on.
-        """
-        self.count_images("EVAL_SPLIT", self.eval_split, needs_masks=True)
-        self._build_evaluator({"model": None})  # Reads no image.
-        run_folder.check_evaluation(self)
+    def _settle(self, **values: object) -> None:
+        """Fills in what follows from the rest; afterwards nothing changes."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def check_training(self) -> None:
         """Finds what can be wrong with a training, without building a network.
 
         Raises:
           UserError: missing shards, a labeled split without masks, a batch that does
-            not divide over the replicas, a missing checkpoint, an unknown augmentation,
-            class weights of another number of classes, a folder with checkpoints of
-            other settings, classes or images.
+            not divide over the replicas, an unknown augmentation, class weights of
+            another number of classes.
         """
-        replicas = self.strategy.num_replicas_in_sync
-        parts = replicas * self.accumulation_steps
-        if self.batch_size % parts:
-            portions = ""
-            if self.accumulation_steps > 1:
-                portions = f" and ACCUMULATION_STEPS = {self.accumulation_steps}"
-            raise UserError(
-                f"BATCH_SIZE = {self.batch_size} does not divide over {replicas} "
-                f"replicas{portions}. Choose a multiple of {parts}."
-            )
+        self._check_batch_size()
         self.count_images("LABELED_SPLIT", self.labeled_split, needs_masks=True)
         if self.method.uses_unlabeled:
             if self.unlabeled_split is None:
@@ -168,129 +126,16 @@ class Experiment:
             self.count_images(
                 "UNLABELED_SPLIT", self.unlabeled_split, needs_masks=False
             )
-        run_folder.check_training(self)
-        starting_point.check(self)
         self._check_loss()
-        self._training_batches(start_step=0)  # Builds the graph, reads nothing.
+        training_batches(self, start_step=0)  # Builds the graph, reads nothing.
 
-    def train(
-        self, evaluates: bool, profile_steps: Optional[Tuple[int, int]] = None
-    ) -> None:
-        """Trains, from the last checkpoint if there is one, and evaluates on the way.
-
-        Args:
-          evaluates: evaluate on the way and at the end.
-          profile_steps: steps between which TensorFlow's profiler runs.
+    def check_evaluation(self) -> None:
+        """Finds images to evaluate on that are missing or have no masks.
 
         Raises:
-          UserError: broken data, a loss that is not finite, a full disk.
-          Stopped: a signal came; the state is saved.
+          UserError: there are such.
         """
-        method = self._build_method()
-        evaluator = self._build_evaluator(method.evaluated_networks)
-
-        def begin(step: int) -> None:
-            if step == 0:
-                starting_point.load(self, method)
-            # Nothing can be refused any more, and nothing has been written yet.
-            run_folder.describe(self)
-            if evaluates:
-                evaluator.forget_after(step)
-
-        def started(graph: tf.Graph) -> None:
-            self._operations = run_card.show_start(self, graph, trainer)
-
-        def evaluate(step: int) -> bool:
-            if not evaluator.has_evaluated(step):
-                evaluator.evaluate(step, print_table=step == self.train_steps)
-            return evaluator.best_step() == step
-
-        trainer = Trainer(
-            self._build_training_step(method),
-            self._distributed_batches,
-            self.model_dir,
-            total_steps=self.train_steps,
-            images_per_step=self.batch_size * (1 + method.uses_unlabeled),
-            items={"model": method.model, "method": method},
-            begin=begin,
-            started=started,
-            evaluate=evaluate if evaluates else None,
-            save_batch=functools.partial(diagnostics.save_batch, self),
-            input_errors=parsing.user_errors,
-            class_names=self.spec.class_names,
-            profile_steps=profile_steps,
-        )
-        print(run_card.describe(self, method), flush=True)
-        with parsing.user_errors(), diagnostics.explained_memory(self):
-            trainer.train()
-        run_folder.describe(self)  # It may have been emptied on the way.
-        run_card.write_record(self, self.train_steps, self._operations)
-
-    def evaluate(self, checkpoint: str = "latest") -> None:
-        """Evaluates a checkpoint of this experiment; errors as of `restored_model`."""
-        self._find_checkpoint(checkpoint)  # Before anything big is built.
-        self.repeated_evaluation()(checkpoint)
-
-    def repeated_evaluation(self) -> Callable[[str], int]:
-        """A function that evaluates a checkpoint (a path, "latest", ...): its step.
-
-        It builds the networks once, for any number of checkpoints.
-        """
-        networks = {"model": self._build_model()}
-        if self.method.has_teacher:
-            networks = {"teacher": networks["model"], "student": self._build_model()}
-        evaluator = self._build_evaluator(networks)
-
-        def restore(path: str) -> Tuple[int, str]:
-            for name, network in networks.items():
-                step = restore_model(network, path, average=name == "teacher")
-            return step, path
-
-        def evaluate(checkpoint: str) -> int:
-            run_folder.check_evaluation(self)
-            step, path = checkpoints.use(self.model_dir, checkpoint, restore)
-            with diagnostics.explained_scores(
-                self.model_dir
-            ), diagnostics.explained_memory(self, evaluates=True):
-                evaluator.evaluate(step, checkpoint=path)
-                run_folder.remember_evaluation(self)
-            return step
-
-        return evaluate
-
-    def restored_model(self, checkpoint: str = "latest") -> Tuple[DeepLabV3Plus, int]:
-        """The network as a checkpoint has it, and the training step.
-
-        Args:
-          checkpoint: its path, "latest" or "best".
-
-        Raises:
-          UserError: there is none, it is damaged, or of another network.
-        """
-        self._find_checkpoint(checkpoint)  # Before anything big is built.
-        model = self._build_model()
-        restore = functools.partial(restore_model, model)
-        return model, checkpoints.use(self.model_dir, checkpoint, restore)
-
-    def restored_method(self, checkpoint: str = "latest") -> Tuple[Method, int]:
-        """The method, its network being the one to evaluate, and the training step.
-
-        Arguments and errors as of `restored_model`.
-        """
-        self._find_checkpoint(checkpoint)
-        method = self._build_method()
-        restore = functools.partial(restore_method, method)
-        return method, checkpoints.use(self.model_dir, checkpoint, restore)
-
-    def predictor(self, model: Optional[DeepLabV3Plus]) -> Predictor:
-        """Predictions of a network for images of any size, as evaluation sees them."""
-        return Predictor(model, self.eval_crop_size, self._padding_value)
-
-    def evaluation_batches(self) -> tf.data.Dataset:
-        """The images to evaluate on, as `pipeline.evaluation_batches` gives them."""
-        return input_pipeline.evaluation_batches(
-            self.data_dir, self.eval_split, spec=self.spec
-        )
+        self.count_images("EVAL_SPLIT", self.eval_split, needs_masks=True)
 
     def count_images(self, macro: str, split: str, needs_masks: bool) -> int:
         """Number of images of the split that a macro names.
@@ -320,6 +165,23 @@ class Experiment:
         splits = [self.labeled_split, unlabeled, self.eval_split]
         return [split for split in splits if split]
 
+    @property
+    def images_per_step(self) -> int:
+        """Images that all replicas see in a step."""
+        return self.batch_size * (1 + self.method.uses_unlabeled)
+
+    def _check_batch_size(self) -> None:
+        replicas = self.strategy.num_replicas_in_sync
+        parts = replicas * self.accumulation_steps
+        if self.batch_size % parts:
+            micro_batches = ""
+            if self.accumulation_steps > 1:
+                micro_batches = f" and ACCUMULATION_STEPS = {self.accumulation_steps}"
+            raise UserError(
+                f"BATCH_SIZE = {self.batch_size} does not divide over {replicas} "
+                f"replicas{micro_batches}. Choose a multiple of {parts}."
+            )
+
     def _check_loss(self) -> None:
         """Has the labeled images' loss refuse settings that do not fit the classes."""
         default = losses.softmax_cross_entropy
@@ -338,85 +200,69 @@ class Experiment:
                 "Choose @softmax_cross_entropy or @ohem_cross_entropy."
             ) from error
 
-    def _find_checkpoint(self, which: str) -> str:
-        """The path of a checkpoint whose classes are ours."""
-        path = checkpoints.find(self.model_dir, which)
-        run_folder.check_checkpoint(path, self.model_dir, self.spec)
-        return path
 
-    def _build_model(self) -> DeepLabV3Plus:
-        determinism.configure(self.deterministic)
-        tf.keras.utils.set_random_seed(self.seed)  # Of the initial weights.
-        with self.strategy.scope(), precision_policy(self.precision):
-            return DeepLabV3Plus(
-                self.spec.num_classes,
-                variant=self.model_variant,
-                output_stride=self.output_stride,
-            )
-
-    def _build_method(self) -> Method:
-        """The network and the method, with all their variables."""
-        model = self._build_model()
-        with self.strategy.scope(), precision_policy(self.precision):
-            method = self.method(model, self.spec.ignore_label)
-            method.build()
-        return method
-
-    def _build_training_step(self, method: Method) -> TrainingStep:
-        with self.strategy.scope():
-            return TrainingStep(
-                method,
-                tf1_checkpoint.named_variables(method),
-                self.strategy,
-                total_steps=self.train_steps,
-                seed=self.seed,
-                accumulation_steps=self.accumulation_steps,
-                scales_loss=self.precision == "mixed_float16",
-                collect_statistics=collect_batch_statistics,
-                render=functools.partial(
-                    label_colors.render, palette=self.spec.palette
-                ),
-            )
-
-    def _build_evaluator(
-        self, networks: Mapping[str, Optional[DeepLabV3Plus]]
-    ) -> Evaluator:
-        evaluator = Evaluator(
-            {name: self.predictor(network) for name, network in networks.items()},
-            self.evaluation_batches(),
-            self.spec,
-            self.eval_split,
-            self.model_dir,
-        )
-        if evaluator.image_labels and not self.method.trains_classifier:
-            raise UserError(
-                f"{self.method.__name__} trains no classifier of whole images: leave "
-                "out --image_labels (Evaluator.image_labels)."
-            )
-        return evaluator
-
-    def _training_batches(
-        self,
-        start_step: int,
-        input_context: Optional[tf.distribute.InputContext] = None,
-    ) -> tf.data.Dataset:
-        unlabeled = None
-        if self.method.uses_unlabeled:
-            unlabeled = input_pipeline.Split(self.data_dir, self.unlabeled_split)
-        return input_pipeline.training_batches(
-            input_pipeline.Split(self.data_dir, self.labeled_split),
-            unlabeled,
-            spec=self.spec,
-            crop_size=self.crop_size,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            start_step=start_step,
-            padding_value=self._padding_value,
-            strong_views=self.method.strong_views,
-            input_context=input_context,
+def build_network(experiment: Experiment) -> DeepLabV3Plus:
+    """The network with its initial weights."""
+    tf.keras.utils.set_random_seed(experiment.seed)  # Of the initial weights.
+    with experiment.strategy.scope(), precision_policy(experiment.precision):
+        return DeepLabV3Plus(
+            experiment.spec.num_classes,
+            variant=experiment.model_variant,
+            output_stride=experiment.output_stride,
         )
 
-    def _distributed_batches(self, start_step: int) -> Any:
-        return self.strategy.distribute_datasets_from_function(
-            functools.partial(self._training_batches, start_step)
+
+def build_method(experiment: Experiment) -> Method:
+    """The network and the method, with all their variables."""
+    model = build_network(experiment)
+    with experiment.strategy.scope(), precision_policy(experiment.precision):
+        method = experiment.method(model, experiment.spec.ignore_label)
+        method.build()
+    return method
+
+
+def training_batches(
+    experiment: Experiment,
+    start_step: int,
+    input_context: Optional[tf.distribute.InputContext] = None,
+) -> tf.data.Dataset:
+    """The batches from a step on, as `input_pipeline.training_batches` gives them.
+
+    Args:
+      experiment: names the splits.
+      start_step: the first batch is that of this step.
+      input_context: which replicas read them; None: all images are for one.
+    """
+    unlabeled = None
+    if experiment.method.uses_unlabeled:
+        unlabeled = input_pipeline.Split(
+            experiment.data_dir, experiment.unlabeled_split
         )
+    return input_pipeline.training_batches(
+        input_pipeline.Split(experiment.data_dir, experiment.labeled_split),
+        unlabeled,
+        spec=experiment.spec,
+        crop_size=experiment.crop_size,
+        batch_size=experiment.batch_size,
+        seed=experiment.seed,
+        start_step=start_step,
+        padding_value=mean_pixel(experiment.model_variant),
+        strong_views=experiment.method.strong_views,
+        input_context=input_context,
+    )
+
+
+def distributed_batches(
+    experiment: Experiment, start_step: int
+) -> tf.distribute.DistributedDataset:
+    """As `training_batches`, each replica's part on its device."""
+    return experiment.strategy.distribute_datasets_from_function(
+        functools.partial(training_batches, experiment, start_step)
+    )
+
+
+def evaluation_batches(experiment: Experiment) -> tf.data.Dataset:
+    """The images to evaluate on, as `input_pipeline.evaluation_batches` gives them."""
+    return input_pipeline.evaluation_batches(
+        experiment.data_dir, experiment.eval_split, spec=experiment.spec
+    )

@@ -1,18 +1,39 @@
-"""Starts what gin has been configured to, and opens what was trained before."""
+"""Starts what gin is configured to, and opens what was trained before."""
 
+import dataclasses
+import hashlib
+import json
 import os
-from typing import Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
-from wss import agreement, config, config_changes
+from wss import config, config_changes
+from wss.data import datasets
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.evaluation import restoring
+from wss.evaluation.evaluator import build_predictor, check_evaluation
 from wss.evaluation.segmenter import Segmenter
 from wss.experiment import Experiment
 from wss.files import paths, stored_files
-from wss.training import diagnostics, distribution, workers
-from wss.training.run_folder import CLASSES_FILE
+from wss.training import (
+    cluster,
+    diagnostics,
+    distribution,
+    run_folder,
+    starting_point,
+    versions,
+)
+from wss.training.loop import run_training
+
+# What each worker's machine may have of its own: paths, and what no step depends on.
+_OWN_SETTINGS = {
+    "Experiment.data_dir",
+    "Experiment.init_checkpoint",  # The chief's is taken.
+    "get_strategy",
+    "training_batches.data_service",
+}
 
 
 def run(
@@ -21,7 +42,7 @@ def run(
     tpu: Optional[str] = None,
     profile_steps: Optional[Tuple[int, int]] = None,
 ) -> None:
-    """Runs what gin has been configured to: "train", "eval" or "train_and_eval".
+    """Runs what gin is configured to: "train", "eval" or "train_and_eval".
 
     Args:
       mode: one of the three.
@@ -35,20 +56,33 @@ def run(
     paths.check("--model_dir", model_dir)
     experiment = _create(model_dir, tpu)
     is_chief = distribution.is_chief(experiment.strategy)
-    with workers.together(experiment.strategy, model_dir) as own_dir:
-        experiment.model_dir = own_dir
+    with distribution.together(experiment.strategy, model_dir) as own_dir:
+        experiment = dataclasses.replace(experiment, model_dir=own_dir)
         if mode != "train":
-            experiment.check_evaluation()
+            check_evaluation(experiment)
         if mode != "eval":
-            experiment.check_training()
-        agreement.check(experiment, mode, profile_steps)
+            check_training(experiment)
+        check_agreement(experiment, mode, profile_steps)
         if mode != "eval":
+            evaluates = mode == "train_and_eval" and is_chief
             with diagnostics.explained_folder(model_dir), diagnostics.sole_training(
                 own_dir
             ):
-                experiment.train(mode == "train_and_eval" and is_chief, profile_steps)
+                run_training(experiment, evaluates, profile_steps)
         elif is_chief:
-            experiment.evaluate()
+            restoring.evaluate_checkpoint(experiment)
+
+
+def check_training(experiment: Experiment) -> None:
+    """Finds what can be wrong with a training, without building a network.
+
+    Raises:
+      UserError: see `Experiment.check_training`; or a missing INIT_CHECKPOINT, a folder
+        with checkpoints of other settings, classes or images.
+    """
+    experiment.check_training()
+    run_folder.check_training(experiment)
+    starting_point.check(experiment)
 
 
 def open_trained(
@@ -66,7 +100,7 @@ def open_trained(
     """
     _configure(model_dir, bindings)
     experiment = _create(model_dir, tpu)
-    experiment.check_evaluation()
+    check_evaluation(experiment)
     return experiment
 
 
@@ -100,19 +134,52 @@ def reopen(
     """As `open_trained`, but the data need not be there.
 
     Args:
-      model_dir, bindings, tpu: as of `open_trained`.
-      strategy: which devices, unless they are to be chosen by what is there.
+      model_dir, bindings, tpu: see `open_trained`.
+      strategy: which devices; None: chosen by what is there.
     """
     _configure(model_dir, bindings)
-    path = os.path.join(model_dir, CLASSES_FILE)
+    path = os.path.join(model_dir, run_folder.CLASSES_FILE)
     spec = DatasetSpec.read(path) if tf.io.gfile.exists(path) else None
     return _create(model_dir, tpu, spec, strategy)
 
 
 def segmenter(experiment: Experiment, checkpoint: str) -> Tuple[Segmenter, int]:
-    """What was trained, as a checkpoint has it, and its step; errors as of `load`."""
-    model, step = experiment.restored_model(checkpoint)
-    return Segmenter(experiment.predictor(model), experiment.spec), step
+    """What was trained, as a checkpoint has it, and its step; errors: see `load`."""
+    network, step = restoring.restored_network(experiment, checkpoint)
+    return Segmenter(build_predictor(experiment, network), experiment.spec), step
+
+
+def check_agreement(
+    experiment: Experiment, mode: str, profile_steps: Optional[Tuple[int, int]]
+) -> None:
+    """Compares all workers before the first step; every one of them has to ask.
+
+    Args:
+      experiment: what this worker is to train.
+      mode: see `run`.
+      profile_steps: see `run`; workers come back to Python after the same steps.
+
+    Raises:
+      UserError: they differ; it says who, in what.
+    """
+    if not distribution.are_several(experiment.strategy):
+        return
+    facts = {
+        "--mode": mode,
+        "--profile_steps": profile_steps,
+        **_facts(experiment, mode),
+    }
+    own = json.dumps({"settings": config.text(), "facts": facts}, default=str)
+    told = list(map(json.loads, distribution.gather(experiment.strategy, own)))
+    names = cluster.read().names
+    differences: List[str] = []
+    for name, other in zip(names[1:], told[1:]):
+        differences += _differences(told[0], other, (f"on {names[0]}", f"on {name}"))
+    if differences:
+        raise UserError(
+            f"The workers do not train the same: {'; '.join(differences)}. Start the "
+            "same command, with the same code and data, on all of them."
+        )
 
 
 def _configure(model_dir: str, bindings: Sequence[str]) -> None:
@@ -137,9 +204,57 @@ def _create(
         # None would override what gin binds.
         strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
     try:
-        return Experiment(model_dir, strategy, spec=spec)
+        experiment = Experiment(model_dir, strategy, spec=spec)
     except TypeError as error:
         # Python's own sentence about the setting that has no value.
         raise UserError(
             f"{str(error).splitlines()[0]}. Set it in a gin file."
         ) from error
+    distribution.configure_determinism(experiment.deterministic)
+    return experiment
+
+
+def _facts(experiment: Experiment, mode: str) -> Dict[str, Any]:
+    """What settings do not tell, by the name that a message gives it."""
+    splits = {}
+    if mode != "eval":
+        splits["LABELED_SPLIT"] = experiment.labeled_split
+        if experiment.method.uses_unlabeled:
+            splits["UNLABELED_SPLIT"] = experiment.unlabeled_split
+    if mode != "train":
+        splits["EVAL_SPLIT"] = experiment.eval_split
+    manifest = datasets.manifest.read(experiment.data_dir)
+    facts = {
+        "the version of wss": versions.code_version(),
+        "the version of TensorFlow": tf.__version__,
+        "the data set": experiment.spec.name,
+        "the list of classes": list(experiment.spec.class_names),
+        "the ignore label": experiment.spec.ignore_label,
+    }
+    for macro, split in splits.items():
+        facts[f"the number of images of {macro}"] = experiment.count_images(
+            macro, split, needs_masks=False
+        )
+        facts[f"the checksum of {macro}"] = _checksum(manifest, split)
+    return facts
+
+
+def _checksum(manifest: Optional[Dict[str, Any]], split: str) -> Optional[str]:
+    """One for the shards that data_prep wrote; None for those of other tools."""
+    written = manifest["splits"] if manifest else {}
+    files = [written.get(part, {}).get("files") for part in split.split("+")]
+    if not all(files):
+        return None
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _differences(
+    first: Dict[str, Any], other: Dict[str, Any], places: Tuple[str, str]
+) -> Iterator[str]:
+    yield from config_changes.find(
+        first["settings"], other["settings"], _OWN_SETTINGS, places
+    )
+    for name in {**first["facts"], **other["facts"]}:
+        values = [told["facts"].get(name) for told in (first, other)]
+        if values[0] != values[1]:
+            yield f"{name} is {values[0]!r} {places[0]} and {values[1]!r} {places[1]}"

@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--profile_steps",
         metavar="A,B",
-        help="run TensorFlow's profiler from behind step A to behind step B",
+        help="run TensorFlow's profiler from the end of step A to the end of step B",
     )
     cli.add_shared_flags(parser)
     return parser

@@ -1,5 +1,6 @@
-"""Following a training that runs somewhere else."""
+"""Following a run that trains somewhere else."""
 
+import threading
 import types
 
 import pytest
@@ -10,92 +11,76 @@ from wss.errors import UserError
 from wss.evaluation import following
 
 
-class Training:
-    """A training that writes something whenever the follower sleeps."""
+class Run:
+    """A run that saves its next checkpoint while one is evaluated."""
 
-    def __init__(self, folder, events):
+    def __init__(self, folder, monkeypatch, *steps):
+        self.experiment = types.SimpleNamespace(model_dir=str(folder), train_steps=30)
         self.folder = folder
-        self.events = list(events)
+        self.steps = list(steps)
         self.evaluated = []
-        self.slept = []
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
-        if self.events:
-            self.events.pop(0)()
-
-    def write_config(self):
-        (self.folder / "config.gin").write_text("")
+        evaluator = types.SimpleNamespace(evaluate=self.evaluate)
+        monkeypatch.setattr(following, "CheckpointEvaluator", lambda _: evaluator)
 
     def save(self, step):
         tf.train.Checkpoint(step=tf.Variable(step)).write(f"{self.folder}/ckpt-{step}")
         (self.folder / "checkpoint").write_text(
             f'model_checkpoint_path: "ckpt-{step}"\n'
         )
+        return self
 
     def evaluate(self, checkpoint):
+        while self.steps:
+            step = self.steps.pop(0)
+            self.save(abs(step))
+            if step < 0:  # Only this one is kept.
+                for path in self.folder.glob("ckpt-1*"):
+                    path.unlink()
         tf.train.load_checkpoint(checkpoint)
         step = int(checkpoint.rsplit("-", 1)[1])
         self.evaluated.append(step)
         return step
 
-    def follow(self, timeout=None):
-        opened = types.SimpleNamespace(
-            train_steps=30, repeated_evaluation=lambda: self.evaluate
-        )
-        following.follow(lambda: opened, str(self.folder), timeout, self.sleep)
 
-
-def test_waits_for_the_training_and_ends_with_it(tmp_path, capsys):
-    training = Training(tmp_path, [])
-    training.events = [
-        lambda: None,
-        training.write_config,
-        lambda: training.save(10),
-        lambda: (training.save(20), training.save(30)),
-    ]
-    training.follow()
-    assert training.evaluated == [10, 30]
+def test_waits_for_the_run_and_ends_with_it(tmp_path, capsys, monkeypatch):
+    run = Run(tmp_path, monkeypatch, 20, 30)
+    begin = threading.Timer(0.5, run.save, [10])
+    begin.start()
+    following.wait_for_first(str(tmp_path))
+    begin.join()
+    following.follow(run.experiment)
+    assert run.evaluated == [10, 30]
     printed = capsys.readouterr().out
-    assert "Waiting for a new checkpoint in" in printed
-    assert "The training has taken its 30 steps." in printed
+    assert "Waiting for checkpoints in" in printed
+    assert "The run has taken its 30 steps." in printed
 
 
-def test_a_training_that_does_not_go_on(tmp_path):
-    training = Training(tmp_path, [])
-    training.write_config()
-    training.save(10)
-    with pytest.raises(UserError, match="no new checkpoint in .* for 25 s"):
-        training.follow(timeout=25.0)
-    assert training.evaluated == [10] and sum(training.slept) == 25.0
+def test_a_run_that_does_not_go_on(tmp_path, monkeypatch):
+    run = Run(tmp_path, monkeypatch).save(10)
+    with pytest.raises(UserError, match="no new checkpoint in .* for 2 s"):
+        following.follow(run.experiment, timeout=2.0)
+    assert run.evaluated == [10]
 
 
 def test_a_file_is_no_folder_to_wait_for(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file is no folder"):
-        Training(tmp_path / "file", []).follow()
+        following.wait_for_first(str(tmp_path / "file"))
 
 
-def test_a_checkpoint_that_vanishes_is_passed_over(tmp_path):
-    training = Training(tmp_path, [lambda: training.save(30)])
-    training.write_config()
-    training.save(10)
-    sound, calls = training.evaluate, []
-
-    def evaluate(checkpoint):
-        calls.append(checkpoint)
-        if len(calls) == 1:
-            for path in tmp_path.glob("ckpt-10*"):
-                path.unlink()
-            training.save(30)
-        return sound(checkpoint)
-
-    training.evaluate = evaluate
-    training.follow()
-    assert len(calls) == 2 and training.evaluated == [30]
+def test_a_list_that_names_nothing_is_told(tmp_path):
+    (tmp_path / "checkpoint").write_text("")
+    with pytest.raises(UserError, match="checkpoint is damaged: it names no checkp"):
+        following.wait_for_first(str(tmp_path))
 
 
-def test_no_training_in_time_is_status_2(tmp_path, capsys):
+def test_a_checkpoint_that_vanishes_is_passed_over(tmp_path, monkeypatch):
+    run = Run(tmp_path, monkeypatch, -30).save(10)
+    following.follow(run.experiment)
+    assert run.evaluated == [30]
+
+
+def test_no_run_in_time_is_status_2(tmp_path, capsys):
     flags = [f"--model_dir={tmp_path}", "--continuous", "--timeout=0"]
     assert eval.main(flags) == 2
     assert "error: There was no new checkpoint in" in capsys.readouterr().err

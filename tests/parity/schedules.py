@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.parity.common import Check, relative_error
-from wss.training import optimizers, schedules
+from wss.training import optimizers
 
 TOLERANCE = 1e-5
 # The scopes behind each named setting of the golden: logits only, or all that DeepLab
@@ -40,7 +40,7 @@ def check_learning_rates(npz: Any, meta: Mapping[str, Any]) -> List[Check]:
 
 
 def _learning_rate(step: int, settings: Mapping[str, Any]) -> np.ndarray:
-    return schedules.learning_rate(
+    return optimizers.learning_rate(
         tf.constant(step, tf.int64),
         settings["training_number_of_steps"],
         policy=settings["learning_policy"],

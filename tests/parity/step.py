@@ -22,10 +22,10 @@ from tests.parity.common import (
 )
 from tests.parity.forward import build_model
 from tests.parity.pseudo_labels import our_loss
+from wss.data.datasets.spec import pascal_palette
 from wss.methods import pseudoseg
 from wss.methods.components import refined_grad_cam
 from wss.models import deeplab, heads
-from wss.models.batch_norm import collect_batch_statistics
 from wss.models.tf1_checkpoint import named_variables
 from wss.training.optimizers import Momentum, gradient_multipliers
 from wss.training.train_step import TrainingStep
@@ -208,8 +208,7 @@ def check(golden: Golden) -> List[Check]:
         variables,
         tf.distribute.get_strategy(),
         total_steps=30000,
-        collect_statistics=collect_batch_statistics,
-        render=lambda panels: {},
+        palette=pascal_palette(21),
     )
     rate = tf.constant(golden["learning_rate"], tf.float32)
     masks = dropout_masks(golden)

@@ -66,7 +66,7 @@ def test_a_refused_training_leaves_no_folder(tmp_path):
 @pytest.mark.parametrize("write", [atomic.write_text, lambda path, text: open(path)])
 def test_a_folder_that_is_gone(tmp_path, write):
     gone = str(tmp_path / "gone")
-    message = rf"folder {gone} can not be written to .*No such .*--model_dir"
+    message = rf"folder {gone} cannot be written to .*No such .*--model_dir"
     with pytest.raises(UserError, match=message), diagnostics.explained_folder(gone):
         write(f"{gone}/run.json", "text")
     with pytest.raises(FileNotFoundError), diagnostics.explained_folder(gone):
@@ -76,7 +76,7 @@ def test_a_folder_that_is_gone(tmp_path, write):
 def test_a_folder_that_can_not_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     folder = str(tmp_path / "file" / "runs" / "mine")
-    message = rf"The folder {folder} can not be written to \(.*--model_dir"
+    message = rf"The folder {folder} cannot be written to \(.*--model_dir"
     with pytest.raises(UserError, match=message):
         diagnostics.make_folder(folder)
     diagnostics.make_folder(str(tmp_path / "new" / "mine"))
@@ -109,7 +109,7 @@ def test_one_training_at_a_time(tmp_path):
 def test_a_full_disk_is_not_out_of_memory():
     full = "runs/mine/run.json.tmp; No space left on device"
     message = (
-        r"runs/mine can not be written to \(.*No space left.*Make room.* not harmed"
+        r"runs/mine cannot be written to \(.*No space left.*Make room.* not harmed"
     )
     with pytest.raises(UserError, match=message):
         with diagnostics.explained_folder("runs/mine"), diagnostics.explained_memory(

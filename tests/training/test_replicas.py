@@ -135,6 +135,7 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
             {"weight": method.weight},
             two_cpus,
             total_steps=10,
+            palette=np.zeros([1, 3], np.uint8),
             weight_decay=0.0,
             accumulation_steps=portions,
         )
@@ -151,7 +152,7 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
             batch,
         )
     )
-    results = tf.function(step._distributed_step, autograph=False)(values)
+    results = tf.function(step.distributed_step, autograph=False)(values)
     assert float(results["losses"]["mean"]) == pytest.approx(2.0 * 4.5)
     assert float(results["monitors"]["gradient_norm"]) == pytest.approx(4.5)
     # What each part kept reaches every replica behind the update.

@@ -15,8 +15,7 @@ from tests.trained import TINY
 from wss import eval, export, predict, train, vis
 from wss.data import datasets
 from wss.data.datasets.spec import DatasetSpec
-from wss.experiment import Experiment
-from wss.training import run_folder
+from wss.training import loop, run_folder
 
 SHORT = ["BATCH_SIZE = 2", "TRAIN_STEPS = 2", "CHECKPOINT_INTERVAL = 1"]
 
@@ -245,8 +244,8 @@ def test_a_damaged_description_of_the_data(trained, others, capsys, content):
 @pytest.mark.parametrize(
     "name, size, message",
     [
-        ("ckpt-2.data-00000-of-00001", 5000, "can not be read"),
-        ("ckpt-2.index", 0, "can not be read"),
+        ("ckpt-2.data-00000-of-00001", 5000, "cannot be read"),
+        ("ckpt-2.index", 0, "cannot be read"),
         ("weights.h5", None, "an HDF5 file"),
         ("notes.txt", None, "notes.txt is no TensorFlow checkpoint"),
         ("gone", None, "There is no checkpoint"),
@@ -258,7 +257,7 @@ def test_a_damaged_start(trained, data_dir, capsys, monkeypatch, name, size, mes
     if size is not None:
         (trained / name).write_bytes((trained / name).read_bytes()[:size])
     built = []
-    monkeypatch.setattr(Experiment, "_build_method", built.append)
+    monkeypatch.setattr(loop, "build_method", built.append)
     with refused(capsys, trained.parent, message):
         given = f"INIT_CHECKPOINT = '{trained / name}'"
         assert run(data_dir, trained.parent / "new", given) == 2
@@ -328,7 +327,7 @@ def test_a_rate_that_was_too_high(data_dir, tmp_path, capsys):
     flags = ["--mode=train"]
     # Sound until the checkpoint of step 2.
     slow = ["learning_rate.slow_start_steps = 2", "CHECKPOINT_INTERVAL = 2"]
-    slow += ["TRAIN_STEPS = 6", "Trainer.log_interval = 1"]
+    slow += ["TRAIN_STEPS = 6", "run_training.log_interval = 1"]
     high, lower = ([*slow, f"learning_rate.base = {base}"] for base in (1e30, 1e-4))
     assert run(data_dir, tmp_path / "a", *high, flags=flags) == 2
     error = capsys.readouterr().err

@@ -1,6 +1,5 @@
 """A whole training step: as a static graph, under XLA, in half precision."""
 
-import collections
 import re
 
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow as tf
 from tests.training import tiny
 from wss.methods.supervised import Supervised
 from wss.models import layers
+from wss.training import train_step
 
 STEPS = 3
 
@@ -57,7 +57,7 @@ def test_the_whole_step_is_one_computation_of_xla(batches, options, portions):
 
 def test_no_shape_changes_and_no_python_runs_in_the_step(batches):
     step = tiny.make_step()
-    graph = step.prepare(tiny.distribute(tiny.one_device(), batches))
+    graph = tiny.graph_of(step, batches)
     operations = graph.get_operations()
     assert len(operations) > 1000
     assert not [op.name for op in operations if "PyFunc" in op.type]
@@ -71,38 +71,19 @@ def test_no_shape_changes_and_no_python_runs_in_the_step(batches):
     assert unknown <= {("FusedBatchNormV3", 5), ("ZerosLike", 0)}
 
 
-def test_preparing_takes_no_step(batches):
-    step = tiny.make_step()
+def test_steps_one_by_one_and_in_one_call_are_the_same_to_the_bit(batches):
+    together, single = tiny.make_step(), tiny.make_step()
     iterator = tiny.distribute(tiny.one_device(), batches)
-    before = {name: v.numpy() for name, v in step._variables.items()}
-    step.prepare(iterator)
-    assert int(step.step.numpy()) == 0
-    for name, variable in step._variables.items():
-        np.testing.assert_array_equal(variable, before[name], err_msg=name)
-    # Nor a batch, and the first step needs no tracing.
-    np.testing.assert_array_equal(
-        next(iterator)["labeled"]["image"], first(batches)["labeled"]["image"]
-    )
-    step.run(iterator, tf.constant(1))
-    assert step.run.experimental_get_tracing_count() == 1
-    assert int(step.step.numpy()) == 1
-
-
-def test_the_passes_read_each_weight_once(batches):
-    step = tiny.make_step()
-    graph = step.prepare(tiny.distribute(tiny.one_device(), batches))
-    reads = collections.Counter(
-        operation.inputs[0].ref()
-        for operation in graph.get_operations()
-        if operation.type == "ReadVariableOp"
-        and any(o.type.startswith("FusedBatchNorm") for o in users(operation))
-    )
-    # A step has five passes. Those in train mode read no averages.
-    assert len(reads) > 30 and set(reads.values()) == {1}
-
-
-def users(operation):
-    return [user for output in operation.outputs for user in output.consumers()]
+    results = together.run(iterator, tf.constant(STEPS))
+    iterator = tiny.distribute(tiny.one_device(), batches)
+    for _ in range(STEPS):
+        last = single.run_once(next(iterator))
+    assert int(together.step.numpy()) == int(single.step.numpy()) == STEPS
+    for name, variable in together._variables.items():
+        np.testing.assert_array_equal(variable, single._variables[name], err_msg=name)
+    for name, loss in results["losses"].items():
+        assert float(loss) == float(last["losses"][name]), name
+    assert single.run_once.experimental_get_tracing_count() == 1
 
 
 def test_xla_gives_the_same_losses_in_several_steps_of_one_call(batches):
@@ -164,7 +145,7 @@ DELICATE = {
 
 def test_what_is_delicate_stays_float32(batches):
     step = make_in("mixed_bfloat16")
-    graph = step.prepare(tiny.distribute(tiny.one_device(), batches))
+    graph = tiny.graph_of(step, batches)
     types, convolutions = {}, []
     for operation in graph.get_operations():
         if operation.type in DELICATE:
@@ -191,3 +172,46 @@ def test_a_gradient_that_overflows_is_left_out_and_halves_the_scale(batches):
     _, changes = tiny.train(step, first_batches)
     assert np.any(changes["logits/semantic/weights"])
     assert int(step.step.numpy()) == 2
+
+
+def make_run(where):
+    taken = tf.Variable(0)
+
+    @where
+    def run(count):
+        def take_step():
+            step = taken.assign_add(1)
+            return {
+                "losses": {"a": tf.cast(step, tf.float32), "b": tf.constant(0.5)},
+                "images": {"c": tf.fill([2, 3], tf.cast(step, tf.uint8))},
+                "none": {},
+                "large": tf.cast(step, tf.int64) * 10**12 + 1,
+                "even": step % 2 == 0,
+            }
+
+        return train_step.repeat(take_step, count)
+
+    return run
+
+
+@pytest.mark.parametrize("where", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_the_last_step_counts(where):
+    run = make_run(where)
+    for count, last in [(1, 1), (3, 4)]:
+        results = run(tf.constant(count))
+        assert results["losses"]["a"] == last
+        assert results["losses"]["b"] == 0.5
+        np.testing.assert_array_equal(results["images"]["c"], np.full([2, 3], last))
+        assert results["images"]["c"].dtype == tf.uint8
+        assert results["large"] == last * 10**12 + 1
+        assert bool(results["even"]) == (last % 2 == 0)
+        assert results["none"] == {}
+
+
+def test_no_step_gives_zeros_and_takes_none():
+    run = make_run(tf.function)
+    results = run(tf.constant(0))
+    assert results["losses"]["b"] == 0.0 and not results["even"]
+    np.testing.assert_array_equal(results["images"]["c"], np.zeros([2, 3]))
+    assert run(tf.constant(1))["losses"]["a"] == 1.0
+    assert run.experimental_get_tracing_count() == 1

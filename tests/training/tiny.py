@@ -13,10 +13,11 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from wss.data.datasets.spec import pascal_palette
 from wss.methods.base import StepOutput, outputs
 from wss.methods.pseudoseg import PseudoSeg
 from wss.models import backbone, tf1_checkpoint
-from wss.models.batch_norm import BatchNorm, collect_batch_statistics
+from wss.models.batch_norm import BatchNorm
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import Convolution, truncated_normal
 from wss.training import distribution
@@ -139,10 +140,16 @@ def make_step(strategy=None, method=None, **options):
             tf1_checkpoint.named_variables(made),
             strategy,
             total_steps=STEPS,
-            collect_statistics=collect_batch_statistics,
-            render=lambda panels: {},
+            palette=pascal_palette(CLASSES),
             **options,
         )
+
+
+def graph_of(step, batches):
+    """The graph of a step."""
+    batch = next(distribute(one_device(), batches))
+    take_step = tf.function(step.distributed_step, autograph=False)
+    return take_step.get_concrete_function(batch).graph
 
 
 def distribute(strategy, batches):

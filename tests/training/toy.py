@@ -1,12 +1,22 @@
-"""A linear regression that looks like a method of segmentation to the trainer."""
+"""A linear regression that looks like a method of segmentation to the loop."""
 
+import types
+from unittest import mock
+
+import numpy as np
 import tensorflow as tf
 
-from wss.methods.base import StepOutput
+from wss.methods.base import ImageSummary, StepOutput
+from wss.training import loop
+from wss.training.train_step import TrainingStep
+
+ONE_DEVICE = tf.distribute.OneDeviceStrategy("/cpu:0")
 
 
 class ToyMethod(tf.Module):
     """Learns y = x . w by gradient descent, with noise that depends on the step."""
+
+    evaluated_networks = ()
 
     def __init__(self, poison_step=None):
         super().__init__()
@@ -47,7 +57,7 @@ class ToyMethod(tf.Module):
             losses={"regression": loss, "other": 0.5 * loss},
             monitors={"error": tf.reduce_mean(error)},
             histograms={"error": error},
-            images={"constant": tf.zeros([1, 4, 4, 3], tf.uint8)},
+            images={"constant": ImageSummary("rgb", tf.zeros([1, 4, 4, 3]))},
         )
 
 
@@ -69,3 +79,102 @@ def batches(strategy):
         return strategy.distribute_datasets_from_function(dataset)
 
     return begin
+
+
+class ToyEvaluator:
+    """Calls a function with the step, which says whether this was the best so far."""
+
+    def __init__(self, evaluate):
+        self._evaluate = evaluate
+        self._is_best = False
+        self._step = None
+
+    def forget_after(self, step):
+        pass
+
+    def has_evaluated(self, step):
+        return False
+
+    def evaluate(self, step, print_table):
+        self._step, self._is_best = step, self._evaluate(step)
+
+    def best_step(self):
+        return self._step if self._is_best else -1
+
+
+def make(strategy=ONE_DEVICE, poison_step=None, schedule_steps=8, weight_decay=0.1):
+    """The toy and its step."""
+    with strategy.scope():
+        method = ToyMethod(poison_step)
+        step = TrainingStep(
+            method,
+            method.variables_by_name,
+            strategy,
+            total_steps=schedule_steps,
+            palette=np.zeros([1, 3], np.uint8),
+            seed=5,
+            weight_decay=weight_decay,
+        )
+    return method, step
+
+
+def _instead(made, begin_batches, evaluate):
+    """Has `run_training` train what `make` made; gives what stands for the rest."""
+    method, step = made
+    return mock.patch.multiple(
+        loop,
+        build_method=lambda experiment: method,
+        build_training_step=lambda experiment, method: step,
+        build_evaluator=lambda experiment, networks: ToyEvaluator(evaluate),
+        distributed_batches=lambda experiment, start_step: begin_batches(start_step),
+        run_card=mock.DEFAULT,
+        run_folder=mock.DEFAULT,
+        starting_point=mock.DEFAULT,
+    )
+
+
+def train(
+    model_dir,
+    strategy=ONE_DEVICE,
+    total_steps=8,
+    evaluate=None,
+    begin_batches=None,
+    made=None,
+    calls=None,
+    *,
+    poison_step=None,
+    schedule_steps=8,
+    weight_decay=0.1,
+    **intervals,
+):
+    """Trains the toy in a folder and returns it.
+
+    `calls` gets the names of what is called beside the evaluations, in their order.
+    """
+    made = made or make(strategy, poison_step, schedule_steps, weight_decay)
+    calls = [] if calls is None else calls
+    experiment = types.SimpleNamespace(
+        model_dir=str(model_dir),
+        strategy=strategy,
+        train_steps=total_steps,
+        images_per_step=4,
+        spec=types.SimpleNamespace(class_names=()),
+    )
+    settings = {"checkpoint_interval": 3, "log_interval": 2, **intervals}
+    save_batch = mock.patch.object(
+        loop.diagnostics, "save_batch", return_value="batch.json"
+    )
+    with save_batch, _instead(
+        made, begin_batches or batches(strategy), evaluate
+    ) as mocks:
+        rest = types.SimpleNamespace(**mocks)
+        rest.run_card.describe.return_value = "method   ToyMethod"
+        for name, function in {
+            "load": rest.starting_point.load,
+            "describe": rest.run_folder.describe,
+            "show": rest.run_card.show_start,
+            "record": rest.run_card.write_record,
+        }.items():
+            function.side_effect = lambda *_, name=name: calls.append(name)
+        loop.run_training(experiment, evaluate is not None, **settings)
+    return made[0]

@@ -10,6 +10,7 @@ from tests import trained as folders
 from wss import runs
 from wss.errors import UserError
 from wss.evaluation import results
+from wss.evaluation.restoring import restored_method
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops.metrics import ConfusionMatrix
 from wss.visualization import run_results
@@ -64,7 +65,7 @@ def test_what_the_method_learned_is_restored(run, tmp_path):
         for key in reader.get_variable_to_shape_map()
         if "attention" in key and "VARIABLE_VALUE" in key
     }
-    method, step = runs.open_trained(run.model_dir).restored_method()
+    method, step = restored_method(runs.open_trained(run.model_dir))
     assert step == 7
     beside = set(named_variables(method)) - set(named_variables(method.model))
     assert "hyper_column/key/weights" in beside
@@ -82,7 +83,7 @@ def test_a_checkpoint_of_another_method_is_named(run, tmp_path):
 def test_the_teacher_is_the_result(run, tmp_path):
     data_dir = f"{run.model_dir}/../data"
     folders.make(tmp_path, data_dir=data_dir, gin_file="u2pl/shapes.gin")
-    method, _ = runs.open_trained(str(tmp_path)).restored_method()
+    method, _ = restored_method(runs.open_trained(str(tmp_path)))
     reader = tf.train.load_checkpoint(str(tmp_path))
     teacher, student = (
         reader.get_tensor(f"{path}/semantic_logits/kernel/.ATTRIBUTES/VARIABLE_VALUE")

@@ -14,12 +14,11 @@ from wss.errors import UserError
 from wss.evaluation import results
 from wss.evaluation.boundary_f_score import BoundaryScore
 from wss.evaluation.predictor import Predictor
-from wss.methods.base import Method
-from wss.models import tf1_checkpoint
-from wss.models.deeplab import DeepLabV3Plus
+from wss.experiment import Experiment, evaluation_batches
+from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.ops.metrics import ConfusionMatrix, Scores, multi_label_scores
-from wss.training import checkpoints, curves
-from wss.training.summaries import Summaries
+from wss.training import run_folder
+from wss.training.summaries import Summaries, forget_from
 
 
 @gin.configurable(allowlist=["boundary", "image_labels"])
@@ -136,7 +135,7 @@ class Evaluator:
             lambda one: one["step"] > step and self._is_comparable(one),
         )
         first = step + 1 if self.has_evaluated(step) else step
-        curves.forget_from(self._events_dir(), first)
+        forget_from(self._events_dir(), first)
 
     def _is_comparable(self, evaluated: Mapping[str, Any]) -> bool:
         mine = (self._split, self._protocol["text"])
@@ -331,57 +330,49 @@ def table(scores: Scores, spec: DatasetSpec) -> str:
     return "\n".join(lines)
 
 
-def restore_model(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -> int:
-    """Restores the weights of a checkpoint; returns its training step.
-
-    Args:
-      model: the network.
-      checkpoint: a wss or TF1 checkpoint, e.g. of the original code, or its folder.
-      average: use the moving average of the weights, if the checkpoint has one.
-
-    Raises:
-      UserError: the checkpoint is missing or damaged, or belongs to another network.
-    """
-    reason = checkpoints.problem(tf1_checkpoint.find(checkpoint))
-    if reason is not None:
-        raise UserError(
-            f"The checkpoint {checkpoint} cannot be read ({reason}). Choose another: "
-            "--checkpoint=latest, best or a path."
-        )
-    report = tf1_checkpoint.restore(checkpoint, model, average=average)
-    classifier = f"{model.backbone.scope}/logits/"  # Not used for segmentation.
-    absent = [
-        name
-        for name in (*report.skipped, *report.missing)
-        if not name.startswith(classifier)
-    ]
-    if absent:
-        raise UserError(
-            f"{checkpoint} is not a checkpoint of this network: {len(absent)} "
-            f"variables are missing or have another shape, such as {absent[0]}. "
-            "Evaluate with the configuration of its run."
-        )
-    return tf1_checkpoint.step_of(checkpoint)
+def build_predictor(
+    experiment: Experiment, network: Optional[DeepLabV3Plus]
+) -> Predictor:
+    """Predictions of a network for images of any size, as evaluation sees them."""
+    padding_value = mean_pixel(experiment.model_variant)
+    return Predictor(network, experiment.eval_crop_size, padding_value)
 
 
-def restore_method(method: Method, checkpoint: str) -> int:
-    """Like `restore_model`, for a network and the other variables of its method.
+def build_evaluator(
+    experiment: Experiment, networks: Mapping[str, Optional[DeepLabV3Plus]]
+) -> Evaluator:
+    """The evaluator of an experiment's networks; it reads no image yet.
 
     Raises:
-      UserError: as for `restore_model`, or the checkpoint belongs to another method.
+      UserError: a protocol that makes no sense, or that the method cannot be measured
+        by.
     """
-    step = restore_model(method.model, checkpoint)
-    network = tf1_checkpoint.named_variables(method.model)
-    extra = set(tf1_checkpoint.named_variables(method)).difference(network)
-    if extra:
-        report = tf1_checkpoint.restore(checkpoint, method)
-        absent = extra.intersection((*report.skipped, *report.missing))
-        if absent:
-            raise UserError(
-                f"{checkpoint} is not a checkpoint of {type(method).__name__}: "
-                f"{len(absent)} variables are missing or have another shape, such as "
-                f"{min(absent)}. Use the configuration of its run."
-            )
-        # If the teacher is the result, the network now has the student's weights.
-        restore_model(method.model, checkpoint)
-    return step
+    evaluator = Evaluator(
+        {
+            name: build_predictor(experiment, network)
+            for name, network in networks.items()
+        },
+        evaluation_batches(experiment),
+        experiment.spec,
+        experiment.eval_split,
+        experiment.model_dir,
+    )
+    if evaluator.image_labels and not experiment.method.trains_classifier:
+        raise UserError(
+            f"{experiment.method.__name__} trains no classifier of whole images: leave "
+            "out --image_labels (Evaluator.image_labels)."
+        )
+    return evaluator
+
+
+def check_evaluation(experiment: Experiment) -> None:
+    """Finds what can be wrong with an evaluation, without building a network.
+
+    Raises:
+      UserError: missing shards, images without masks, a protocol that makes no sense
+        or that the method cannot be measured by, other classes or images than the
+        folder's checkpoints were trained and evaluated on.
+    """
+    experiment.check_evaluation()
+    build_evaluator(experiment, {"model": None})
+    run_folder.check_evaluation(experiment)

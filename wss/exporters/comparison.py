@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from wss.data import parsing
 from wss.errors import UserError
+from wss.evaluation.evaluator import check_evaluation
 from wss.evaluation.segmenter import Segmenter
-from wss.experiment import Experiment
+from wss.experiment import Experiment, evaluation_batches
 from wss.exporters.base import Format, from_segmenter
 
 _EVALUATION_IMAGES = 3
@@ -121,11 +122,11 @@ def evaluation_images(experiment: Experiment) -> List[np.ndarray]:
       UserError: the data are damaged.
     """
     try:
-        experiment.check_evaluation()
+        check_evaluation(experiment)
     except UserError:
         return []
     with parsing.user_errors():
-        batches = experiment.evaluation_batches().take(_EVALUATION_IMAGES)
+        batches = evaluation_batches(experiment).take(_EVALUATION_IMAGES)
         return [batch["image"][0].numpy().astype(np.uint8) for batch in batches]
 
 

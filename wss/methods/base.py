@@ -102,8 +102,6 @@ class Method(tf.Module):
 
     # Whether batches have "unlabeled" images besides the "labeled" ones.
     uses_unlabeled = False
-    # Whether both go through the network in one pass; for the memory estimate.
-    passes_together = True
     # Number of strong views of each unlabeled image: "strong", "strong_2" and so on.
     strong_views = 1
     # Whether it mixes the unlabeled images of a replica (CutMix, ClassMix).

@@ -63,7 +63,6 @@ class PseudoSeg(Method):
     """Four losses: consistency, supervised, attention and classifier."""
 
     uses_unlabeled = True
-    passes_together = False
     trains_classifier = True
 
     def __init__(

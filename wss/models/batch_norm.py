@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import tensorflow as tf
 
-from wss.ops import distributed, weights
+from wss.ops import distributed
 
 # The smallest epsilon that TF1 gave its fused operation, after cuDNN.
 FUSED_EPSILON = 1.001e-5
@@ -210,8 +210,8 @@ class BatchNorm(tf.keras.layers.Layer):
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: tf.Tensor, training: Optional[bool] = None) -> tf.Tensor:
         channels = inputs.shape[-1:]
-        gamma = tf.ones(channels) if self.gamma is None else weights.value(self.gamma)
-        beta = tf.zeros(channels) if self.beta is None else weights.value(self.beta)
+        gamma = tf.ones(channels) if self.gamma is None else self.gamma
+        beta = tf.zeros(channels) if self.beta is None else self.beta
         if training and distributed.is_synchronized():
             outputs, mean, variance = self._normalize_globally(inputs, gamma, beta)
         else:

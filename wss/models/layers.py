@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from wss.models.batch_norm import BatchNorm
 from wss.models.recompute import recomputed
-from wss.ops import random, weights
+from wss.ops import random
 
 EndPoints = Dict[str, tf.Tensor]
 Initializer = tf.keras.initializers.Initializer
@@ -48,17 +48,6 @@ def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tens
     )
 
 
-def _read(kernel: tf.Variable, inputs: tf.Tensor) -> tf.Tensor:
-    return tf.cast(weights.value(kernel), inputs.dtype)
-
-
-class _Convolution(tf.keras.layers.Conv2D):
-    """Keras's, whose kernel is read once a step."""
-
-    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Variable) -> tf.Tensor:
-        return super().convolution_op(inputs, _read(kernel, inputs))
-
-
 class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
     """Keras's, with fewer operations."""
 
@@ -68,14 +57,14 @@ class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
             # Keras would add constants, three for each convolution of a graph.
             return tf.compat.v1.nn.depthwise_conv2d_native(
                 inputs,
-                _read(self.depthwise_kernel, inputs),
+                self.depthwise_kernel,
                 [1, *self.strides, 1],
                 self.padding.upper(),
             )
         if height is not None and width is not None and rate >= max(height, width):
             # All weights but the central one see nothing but padding.
             row, column = (size // 2 for size in self.kernel_size)
-            return inputs * _read(self.depthwise_kernel, inputs)[row, column, :, 0]
+            return inputs * self.depthwise_kernel[row, column, :, 0]
         return super().call(inputs)
 
 
@@ -132,7 +121,7 @@ class Convolution(tf.Module):
                 depthwise_initializer=initializer, **arguments
             )
         else:
-            self.convolution = _Convolution(
+            self.convolution = tf.keras.layers.Conv2D(
                 filters, kernel_initializer=initializer, **arguments
             )
         build(self.convolution, channels)

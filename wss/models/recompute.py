@@ -11,7 +11,7 @@ from typing import Callable, List, Sequence, Tuple
 import tensorflow as tf
 
 from wss.models.batch_norm import collect_batch_statistics
-from wss.ops import distributed, weights
+from wss.ops import distributed
 
 
 def recomputed(
@@ -42,7 +42,7 @@ def recomputed(
             # has all this already.
             with tf.control_dependencies([upstream]):
                 again = tf.identity(inputs)
-            with tf.GradientTape() as tape, weights.read(), distributed.synchronized(
+            with tf.GradientTape() as tape, distributed.synchronized(
                 is_synchronized
             ), collect_batch_statistics():
                 tape.watch(again)
@@ -51,8 +51,6 @@ def recomputed(
             gradient, *gradients = tape.gradient(outputs, sources, upstream)
             return gradient, gradients
 
-        # The gradient is with respect to the variables that are read in here.
-        with weights.read():
-            return module(inputs), backward
+        return module(inputs), backward
 
     return forget(inputs)

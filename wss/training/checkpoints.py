@@ -1,4 +1,4 @@
-"""Checkpoints of a training: saved by step, the last few and the best are kept.
+"""Checkpoints of a run: saved by step, the last few and the best are kept.
 
 TensorFlow writes a checkpoint's values first and its index last, and each value with a
 checksum. So one that is there in part, or damaged, is found out by reading it.
@@ -26,22 +26,14 @@ class Checkpoints:
     Args:
       directory: where they lie.
       step: the variable that counts the steps.
-      keep: how many of the last checkpoints to keep; 0: all.
+      keep: how many of the last checkpoints to keep, at least 1.
       items: what a checkpoint holds beside the step, by name.
-
-    Raises:
-      UserError: `keep` is no such number.
 
     Attributes:
       latest: path of the checkpoint that was saved or restored last, None before.
     """
 
     def __init__(self, directory: str, step: tf.Variable, keep: int, **items: Any):
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 0:
-            raise UserError(
-                f"Trainer.keep_checkpoints = {keep!r}: it is how many of the last "
-                "checkpoints to keep, a whole number; 0 keeps all."
-            )
         self.latest: Optional[str] = None
         self._step = step
         self._keep = keep
@@ -52,7 +44,7 @@ class Checkpoints:
         """Saves now, unless that was done at this step, and deletes the oldest.
 
         Raises:
-          UserError: it can not be written; the checkpoints before stay.
+          UserError: it cannot be written; the checkpoints before stay.
         """
         step = int(self._step.numpy())
         path = _path(self._directory, LATEST, step)
@@ -72,7 +64,7 @@ class Checkpoints:
         _delete_others(self._directory, LATEST, steps)
 
     def save_best(self) -> None:
-        """Saves as the best; errors as of `save`."""
+        """Saves as the best; errors: see `save`."""
         step = int(self._step.numpy())
         self._write(_path(self._directory, BEST, step))
         _delete_others(self._directory, BEST, [step])
@@ -108,25 +100,19 @@ class Checkpoints:
             if self.latest:
                 kept = f"the last good checkpoint is {self.latest}"
             raise UserError(
-                f"The checkpoint {path} can not be written ({first_line(error)}); "
+                f"The checkpoint {path} cannot be written ({first_line(error)}); "
                 f"{kept}. Make room, or mend what is wrong with the folder; the same "
                 "command goes on from there."
             ) from error
 
     def _sync(self, prefix: str) -> None:
-        """Waits until a checkpoint lies on the disk, before others are deleted.
+        """Waits until a checkpoint is on the disk, before others are deleted.
 
         A disk that is full, or a machine that loses its power, shows itself only then.
         """
-        if not os.path.isdir(self._directory):
-            return  # A bucket.
-        for name in os.listdir(self._directory):
+        for name in _files(self._directory, LATEST, BEST):
             if name.startswith(f"{prefix}."):
-                descriptor = os.open(os.path.join(self._directory, name), os.O_RDWR)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+                atomic.keep(os.path.join(self._directory, name))
 
     def _name_latest(self, steps: List[int]) -> None:
         """Writes what `tf.train.latest_checkpoint` reads."""
@@ -142,12 +128,12 @@ class Checkpoints:
 
 
 def exist(directory: str) -> bool:
-    """Whether a training has saved a checkpoint there, the last or the best."""
+    """Whether a run has saved a checkpoint there, the last or the best."""
     return any(_candidates(directory, kind) for kind in (LATEST, BEST))
 
 
 def check_latest(directory: str) -> None:
-    """Refuses a folder that a training would begin anew in, and lose the best there.
+    """Refuses a folder where a run would begin anew and replace the best.
 
     Raises:
       UserError: the best checkpoint is there, but none of the last ones.
@@ -166,7 +152,7 @@ def check_latest(directory: str) -> None:
 def find_latest(directory: str) -> Optional[str]:
     """Path of the last checkpoint that can be read, None before the first.
 
-    Those that can not be read are named in a printed line.
+    Those that cannot be read are named in a printed line.
 
     Raises:
       UserError: there are some, but none can be read.
@@ -230,7 +216,7 @@ def use(directory: str, which: str, action: Callable[[str], Value]) -> Value:
 
 
 def problem(path: str) -> Optional[str]:
-    """Why a checkpoint can not be read, None if it can: all of it is read."""
+    """Why a checkpoint cannot be read, None if it can: all of it is read."""
     try:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
@@ -252,7 +238,7 @@ def _find(directory: str, kind: str) -> Optional[str]:
             candidates, reasons = now, []
     for path, reason in zip(candidates, reasons):
         print(
-            f"warning: the checkpoint {path} can not be read ({reason}); the one "
+            f"warning: the checkpoint {path} cannot be read ({reason}); the one "
             "before it is taken.",
             flush=True,
         )
@@ -295,12 +281,12 @@ def _steps(directory: str, kind: str) -> List[int]:
     return sorted(step for name, step in found if name.endswith(".index"))
 
 
-def _files(directory: str, kind: str) -> Dict[str, int]:
-    """Names of the files and folders of all checkpoints of a kind, with their steps."""
+def _files(directory: str, *kinds: str) -> Dict[str, int]:
+    """Names of the files and folders of all checkpoints of kinds, with their steps."""
     if not tf.io.gfile.isdir(directory):
         return {}
     matches = map(_FILE.fullmatch, tf.io.gfile.listdir(directory))
-    return {m[0]: int(m[2]) for m in matches if m and m[1] == kind}
+    return {m[0]: int(m[2]) for m in matches if m and m[1] in kinds}
 
 
 def _delete_others(directory: str, kind: str, steps: List[int]) -> None:

@@ -1,4 +1,4 @@
-"""Which shards a training reads: their names, sizes and checksums.
+"""Which shards a run reads: their names, sizes and checksums.
 
 A split whose shards change on the way would have the last steps learn, and the last
 evaluations count, other images than the first.
@@ -14,7 +14,7 @@ from wss.data import tfrecords
 from wss.data.datasets import manifest as manifests
 from wss.files import outputs, stored_files
 
-DATA_FILE = "data.json"  # In the folder of a training.
+DATA_FILE = "data.json"  # In the folder of a run.
 
 # Split -> name of a shard -> "bytes" and, where dataset.json has it, "sha256".
 Record = Dict[str, Dict[str, Dict[str, Any]]]
@@ -50,7 +50,7 @@ def of(data_dir: str, splits: Iterable[str]) -> Record:
 
 
 def read(model_dir: str) -> Record:
-    """The record in the folder of a training; empty where there is none.
+    """The record in the folder of a run; empty where there is none.
 
     Raises:
       UserError: it is damaged.
@@ -70,7 +70,7 @@ def read(model_dir: str) -> Record:
 
 
 def write(model_dir: str, record: Mapping[str, Any]) -> None:
-    """Writes the record into the folder of a training."""
+    """Writes the record into the folder of a run."""
     path = os.path.join(model_dir, DATA_FILE)
     outputs.write_noted(path, json.dumps(record, indent=2) + "\n")
 

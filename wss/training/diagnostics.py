@@ -3,23 +3,24 @@
 import contextlib
 import json
 import os
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 import tensorflow as tf
 
 from wss.data import sampling
 from wss.data.tfrecords import Records
-from wss.errors import UserError, reason
+from wss.errors import NotFiniteError, UserError, reason
+from wss.experiment import Experiment
 from wss.files import atomic
 from wss.training import checkpoints
 
 
 @contextlib.contextmanager
-def explained_memory(experiment: Any, evaluates: bool = False) -> Iterator[None]:
+def explained_memory(experiment: Experiment, evaluates: bool = False) -> Iterator[None]:
     """Turns the device's "out of memory" into a `UserError` that says what helps.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
+      experiment: of the run.
       evaluates: whether it only evaluates.
     """
     try:
@@ -32,7 +33,7 @@ def explained_memory(experiment: Any, evaluates: bool = False) -> Iterator[None]
         raise UserError(f"The device is out of memory. {advice(experiment)}") from error
 
 
-def _smaller_images(experiment: Any) -> str:
+def _smaller_images(experiment: Experiment) -> str:
     height, width = experiment.eval_crop_size
     return (
         f"An image takes less with a smaller EVAL_CROP_SIZE (now {height} x {width}); "
@@ -40,7 +41,7 @@ def _smaller_images(experiment: Any) -> str:
     )
 
 
-def _smaller_steps(experiment: Any) -> str:
+def _smaller_steps(experiment: Experiment) -> str:
     height, width = experiment.crop_size
     goes_on = "Start again with one of them."
     if checkpoints.exist(experiment.model_dir):
@@ -79,7 +80,7 @@ def explained_scores(folder: str) -> Iterator[None]:
         if folder not in str(error):
             raise
         raise UserError(
-            f"The scores above are right, but {folder} does not keep them: it can not "
+            f"The scores above are right, but {folder} does not keep them: it cannot "
             f"be written to ({reason(error)}). To keep them, make room or copy the "
             "folder to a place of your own, and evaluate there."
         ) from error
@@ -89,7 +90,7 @@ def make_folder(folder: str) -> None:
     """Makes a folder to write to, unless it is there.
 
     Raises:
-      UserError: it can not be made; the failure may name any folder above it.
+      UserError: it cannot be made; the failure may name any folder above it.
     """
     try:
         tf.io.gfile.makedirs(folder)
@@ -99,7 +100,7 @@ def make_folder(folder: str) -> None:
 
 @contextlib.contextmanager
 def sole_training(folder: str) -> Iterator[None]:
-    """Makes a folder unless it is there, and keeps other trainings on this machine out.
+    """Makes a folder unless it is there, and keeps other runs on this machine out.
 
     However this process ends, the folder is free again.
 
@@ -107,7 +108,7 @@ def sole_training(folder: str) -> Iterator[None]:
       folder: in a bucket, and where the file system knows no locks, nobody is kept out.
 
     Raises:
-      UserError: another training is there, or the folder can not be made.
+      UserError: another training is there, or the folder cannot be made.
     """
     is_new = not tf.io.gfile.isdir(folder)
     make_folder(folder)
@@ -133,20 +134,56 @@ def sole_training(folder: str) -> Iterator[None]:
 
 def _not_writable(folder: str, error: Exception) -> UserError:
     return UserError(
-        f"The folder {folder} can not be written to ({reason(error)}). Is its disk "
+        f"The folder {folder} cannot be written to ({reason(error)}). Is its disk "
         "full or gone, and may you write to it? Make room, or name another "
         "--model_dir. What was there before is not harmed: once the folder is there "
         "again, the same command goes on from the last checkpoint."
     )
 
 
-def save_batch(experiment: Any, step: int, problem: str) -> str:
+def explained_batch(
+    experiment: Experiment, error: NotFiniteError, latest: Optional[str]
+) -> NotFiniteError:
+    """Writes down the batch of a bad step; the error with what to do about it.
+
+    Args:
+      experiment: of the run.
+      error: names the step.
+      latest: path of the last good checkpoint, None where there is none.
+    """
+    path = save_batch(experiment, error.step, str(error))
+    return NotFiniteError(
+        f"{error} The images of its batch are listed in {path}. "
+        f"{_advice_on_rate(latest)}",
+        error.step,
+    )
+
+
+def _advice_on_rate(latest: Optional[str]) -> str:
+    settings = (
+        "a smaller learning_rate.base or a slow start (learning_rate.slow_start_steps)"
+    )
+    if latest is None:
+        return (
+            f"No checkpoint was written before. Start again with {settings}, or from "
+            "other weights where there is an INIT_CHECKPOINT."
+        )
+    # In the same folder the rate has to stay what it is.
+    return (
+        f"The last good checkpoint is {latest}. Train into another --model_dir with "
+        f"{settings}. If the losses were sound until then, INIT_CHECKPOINT = "
+        f"'{latest}' and Experiment.initialize_last_layer = True begin with its "
+        "weights."
+    )
+
+
+def save_batch(experiment: Experiment, step: int, problem: str) -> str:
     """Writes down the images of a step's batch.
 
     They are found again from the seed, without the device.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
+      experiment: of the run.
       step: number of the step, 0 for the first.
       problem: what happened there.
 
@@ -159,7 +196,7 @@ def save_batch(experiment: Any, step: int, problem: str) -> str:
     return path
 
 
-def _records(experiment: Any, step: int) -> Dict[str, List[Dict[str, Any]]]:
+def _records(experiment: Experiment, step: int) -> Dict[str, List[Dict[str, Any]]]:
     streams = {"labeled": (experiment.labeled_split, sampling.LABELED)}
     if experiment.method.uses_unlabeled:
         streams["unlabeled"] = (experiment.unlabeled_split, sampling.UNLABELED)

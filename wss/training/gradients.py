@@ -6,7 +6,6 @@ from typing import Any, Callable, Dict, Mapping, Tuple, Union
 import tensorflow as tf
 
 from wss.methods.base import Outputs, StepOutput, outputs
-from wss.ops import weights
 
 Tensors = Dict[str, tf.Tensor]
 
@@ -23,7 +22,7 @@ def differentiate(
     use the same values of the variables.
 
     Args:
-      compute: gives an output or yields several, as `Method.compute_losses`.
+      compute: returns an output or yields several, as `Method.compute_losses`.
       variables: by name.
       factor: of the losses' sum.
 
@@ -32,65 +31,60 @@ def differentiate(
       depends on.
     """
     learnt, gradients = StepOutput(losses={}), {}
-    values = {name: tf.convert_to_tensor(v) for name, v in variables.items()}
-    # Layers that know nothing of `weights` read the variables themselves.
-    sources = {name: (values[name], v) for name, v in variables.items()}
     with contextlib.ExitStack() as stack, tf.GradientTape(persistent=True) as tape:
-        stack.enter_context(weights.read(zip(variables.values(), values.values())))
-        tape.watch(values)
         for output in outputs(compute()):
             loss = factor * total(output.losses)
             with tape.stop_recording():
-                found = tape.gradient(loss, sources)
+                found = tape.gradient(loss, dict(variables))
             tape.reset()
-            tape.watch(values)
-            found = [
-                (name, tf.convert_to_tensor(gradient))
-                for name, both in found.items()
-                for gradient in both
+            found = {
+                name: tf.convert_to_tensor(gradient)
+                for name, gradient in found.items()
                 if gradient is not None
-            ]
-            for name, gradient in found:
+            }
+            for name, gradient in found.items():
                 earlier = gradients.get(name)
                 gradients[name] = gradient if earlier is None else earlier + gradient
             learnt.add(output)
-            all_found = tf.group(*(gradient for _, gradient in found))
-            # The next pass is behind all of them.
+            # The next pass begins after all of them.
+            all_found = tf.group(*found.values())
             stack.enter_context(tf.control_dependencies([all_found]))
     return learnt, gradients
 
 
-def in_portions(
+def accumulate_gradients(
     compute: Callable[[Any, Tensors], Dict[str, Any]],
     batch: Any,
     counts: Tensors,
-    portions: int,
+    micro_batches: int,
 ) -> Dict[str, Any]:
-    """What a batch gives, computed in portions, one after the other.
+    """What a batch gives, computed in micro-batches, one after the other.
 
     Args:
       compute: takes images and what their losses divide by; gives dicts of tensors.
       batch: structure of tensors [images, ...].
       counts: what the losses of all images divide by.
-      portions: 1, or how many to divide the images into.
+      micro_batches: how many to divide the images into.
 
     Returns:
-      The mean of what the portions give; "histograms" and "images" of the first, and
-      "aux" of each, [portions, ...].
+      The mean of what the micro-batches give; "histograms" and "images" of the first,
+      and "aux" of each, [micro-batches, ...].
     """
-    if portions == 1:
+    if micro_batches == 1:
         results = compute(batch, counts)
         kept = {name: value[tf.newaxis] for name, value in results.pop("aux").items()}
         return {**results, "aux": kept}
-    counts = {name: count / portions for name, count in counts.items()}
+    counts = {name: count / micro_batches for name, count in counts.items()}
     batch = tf.nest.map_structure(
-        lambda x: tf.reshape(x, [portions, x.shape[0] // portions, *x.shape[1:]]),
+        lambda x: tf.reshape(
+            x, [micro_batches, x.shape[0] // micro_batches, *x.shape[1:]]
+        ),
         batch,
     )
     results = compute(tf.nest.map_structure(lambda x: x[0], batch), counts)
     shown = {kind: results.pop(kind) for kind in ("histograms", "images")}
     kept = {
-        name: tf.repeat(value[tf.newaxis], portions, axis=0)
+        name: tf.repeat(value[tf.newaxis], micro_batches, axis=0)
         for name, value in results.pop("aux").items()
     }
 
@@ -107,14 +101,14 @@ def in_portions(
         return index + 1, results, kept
 
     _, results, kept = tf.while_loop(
-        lambda index, *_: index < portions, add, (1, results, kept)
+        lambda index, *_: index < micro_batches, add, (1, results, kept)
     )
-    means = tf.nest.map_structure(lambda x: x / portions, results)
+    means = tf.nest.map_structure(lambda x: x / micro_batches, results)
     return {**means, **shown, "aux": kept}
 
 
 def _replace(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """`values` [portions, ...] with `value` [...] as the one at `index`."""
+    """`values` [micro-batches, ...] with `value` [...] as the one at `index`."""
     shape = [-1] + [1] * value.shape.rank
     is_there = tf.reshape(tf.range(values.shape[0]) == index, shape)
     return tf.where(is_there, value, values)

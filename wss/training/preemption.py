@@ -1,4 +1,4 @@
-"""Signals that end a training: its state is saved first."""
+"""Signals that end a run: its state is saved first."""
 
 import contextlib
 import errno

@@ -20,7 +20,7 @@ def parse_window(text: str) -> Tuple[int, int]:
     if not 0 < first < last:
         raise UserError(
             f"--profile_steps={text}: give two steps A,B with 0 < A < B, for example "
-            "100,105. The profile begins behind step A and ends behind step B."
+            "100,105. The profile begins after step A and ends after step B."
         )
     return first, last
 
@@ -29,7 +29,7 @@ class ProfileWindow:
     """Starts and stops the profiler at steps.
 
     Args:
-      window: the steps behind which it starts and stops, or None for no profile.
+      window: the steps after which it starts and stops, or None for no profile.
       directory: where it writes; TensorBoard's profile plugin shows it.
     """
 
@@ -44,7 +44,7 @@ class ProfileWindow:
         return min(to_come, default=None)
 
     def update(self, step: int) -> None:
-        """Starts or stops if it is time behind `step`."""
+        """Starts or stops if that is due after `step`."""
         if self._window is None:
             return
         first, last = self._window

@@ -3,27 +3,28 @@
 import json
 import os
 import textwrap
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator
 
 import gin
-import tensorflow as tf
 
-from wss import config, cost
+from wss import config
 from wss.evaluation import results
+from wss.experiment import Experiment
 from wss.files import outputs
 from wss.methods.base import Method
-from wss.training import data_record, distribution, schedules, versions
+from wss.training import data_record, distribution, optimizers, versions
+from wss.training.summaries import Summaries
 
 RUN_FILE = "run.json"
 _LABEL = 9  # Columns of a row's name.
 _WIDTH = 88
 
 
-def describe(experiment: Any, method: Method) -> str:
-    """Data, classes, network, cost, batch, schedule, devices and output.
+def describe(experiment: Experiment, method: Method) -> str:
+    """Data, classes, network, batch, schedule, devices and output.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
+      experiment: of the run.
       method: its method, with all variables.
     """
     model_dir = experiment.model_dir
@@ -34,7 +35,7 @@ def describe(experiment: Any, method: Method) -> str:
             for number, name in enumerate(experiment.spec.class_names)
         ),
         "method": type(method).__name__,
-        **_network(experiment, method),
+        "model": _model(experiment, method),
         "batch": _batch(experiment, method),
         **_schedule(experiment),
         "devices": ", ".join(distribution.device_names(experiment.strategy)),
@@ -46,7 +47,7 @@ def describe(experiment: Any, method: Method) -> str:
     return "\n".join(lines)
 
 
-def _warnings(experiment: Any, method: Method) -> Iterator[str]:
+def _warnings(experiment: Experiment, method: Method) -> Iterator[str]:
     """Settings that go together and hardly are what is wanted."""
     rates = method.model.untrained_rates(
         experiment.crop_size, experiment.eval_crop_size
@@ -59,10 +60,10 @@ def _warnings(experiment: Any, method: Method) -> Iterator[str]:
             "Choose a larger CROP_SIZE or smaller DeepLabV3Plus.atrous_rates."
         )
     replicas = experiment.strategy.num_replicas_in_sync
-    portions = experiment.accumulation_steps
-    if method.mixes_images and experiment.batch_size == replicas * portions:
-        advice = f"Choose BATCH_SIZE = {2 * replicas * portions}"
-        if portions > 1:
+    micro_batches = experiment.accumulation_steps
+    if method.mixes_images and experiment.batch_size == replicas * micro_batches:
+        advice = f"Choose BATCH_SIZE = {2 * replicas * micro_batches}"
+        if micro_batches > 1:
             advice += " or a smaller ACCUMULATION_STEPS"
         yield (
             f"{type(method).__name__} pastes parts of an image into the next (CutMix), "
@@ -71,17 +72,12 @@ def _warnings(experiment: Any, method: Method) -> Iterator[str]:
         )
 
 
-def write_record(
-    experiment: Any,
-    step: int,
-    operations: Optional[float] = None,
-) -> str:
-    """Writes run.json: what ran and what came out, once a training is at its end.
+def write_record(experiment: Experiment, step: int) -> str:
+    """Writes run.json: what ran and what came out, once a run is at its end.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
+      experiment: of the run.
       step: steps taken.
-      operations: floating point operations of a step on one replica, if known.
 
     Returns:
       The file's path.
@@ -112,7 +108,6 @@ def write_record(
             "portions": experiment.accumulation_steps,
         },
         "devices": distribution.device_names(experiment.strategy),
-        "operations_per_step": operations,
         "config": config.text(),
         "operative_config": config.operative_text(),
     }
@@ -121,34 +116,26 @@ def write_record(
     return path
 
 
-def show_start(experiment: Any, graph: tf.Graph, trainer: Any) -> float:
-    """Shows what is known once a step has been built: settings, code, its cost.
+def show_start(experiment: Experiment, summaries: Summaries, step: int) -> None:
+    """Shows what is known once a step has been traced: settings in use, and the code.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
-      graph: of a step.
-      trainer: its `wss.training.loop.Trainer`, for TensorBoard.
-
-    Returns:
-      Floating point operations of a step on one replica.
+      experiment: of the run.
+      summaries: TensorBoard's.
+      step: the first one of this run.
     """
-    repeats = experiment.accumulation_steps - 1
-    operations = cost.of_graph(graph, repeats=repeats).operations
-    print(f"A step computes {1e-9 * operations:.3g} GFLOP.", flush=True)
     settings = config.operative_text()
     path = os.path.join(experiment.model_dir, config.OPERATIVE_CONFIG_FILE)
     outputs.write_noted(path, settings)
-    step = int(trainer.training_step.step.numpy())
     texts = {**startup_texts(), "operative_config": gin.markdown(settings)}
     for tag, text in texts.items():
-        trainer.summaries.text(tag, text, step)
+        summaries.text(tag, text, step)
     if step == 0:
         spec = experiment.spec
         from wss.visualization import figures  # Takes half a second.
 
         legend = figures.class_legend(spec.class_names, spec.palette)
-        trainer.summaries.images({"samples/legend": figures.pixels(legend)}, step)
-    return operations
+        summaries.images({"samples/legend": figures.pixels(legend)}, step)
 
 
 def startup_texts() -> Dict[str, str]:
@@ -161,7 +148,7 @@ def startup_texts() -> Dict[str, str]:
     }
 
 
-def _data(experiment: Any, method: Method) -> str:
+def _data(experiment: Experiment, method: Method) -> str:
     labeled = experiment.count_images(
         "LABELED_SPLIT", experiment.labeled_split, needs_masks=True
     )
@@ -178,47 +165,36 @@ def _data(experiment: Any, method: Method) -> str:
     return text
 
 
-def _network(experiment: Any, method: Method) -> Dict[str, str]:
-    """Rows on the network, its cost and the memory that it will take."""
+def _model(experiment: Experiment, method: Method) -> str:
     weights = sum(v.shape.num_elements() for v in method.trainable_variables)
-    height, width = experiment.crop_size
-    forward = cost.of_forward_pass(method.model, (height, width))
-    parts = experiment.strategy.num_replicas_in_sync * experiment.accumulation_steps
-    together = 1 + (method.uses_unlabeled and method.passes_together)
-    images = experiment.batch_size // parts * together
-    number = 4 if experiment.precision == "float32" else 2
-    memory = cost.expected_memory(forward, weights, images, number)
-    return {
-        "model": f"{experiment.model_variant}, output stride "
-        f"{experiment.output_stride}, {1e-6 * weights:.1f} million parameters, "
-        f"{experiment.precision}",
-        "cost": f"{1e-9 * forward.operations:.2f} GFLOP for a forward pass of a crop",
-        "memory": f"very roughly {1e-9 * memory:.2g} GB on each device",
-    }
+    return (
+        f"{experiment.model_variant}, output stride {experiment.output_stride}, "
+        f"{1e-6 * weights:.1f} million parameters, {experiment.precision}"
+    )
 
 
-def _batch(experiment: Any, method: Method) -> str:
+def _batch(experiment: Experiment, method: Method) -> str:
     replicas = experiment.strategy.num_replicas_in_sync
-    portions = experiment.accumulation_steps
-    share = experiment.batch_size // (replicas * portions)
+    micro_batches = experiment.accumulation_steps
+    share = experiment.batch_size // (replicas * micro_batches)
     part = f"{share} labeled"
     if method.uses_unlabeled:
         part += f" + {share} unlabeled"
     height, width = experiment.crop_size
     return (
-        f"{experiment.batch_size} = {replicas} x ({part}) x {portions}: replicas x "
-        f"images x portions, crops of {height} x {width}"
+        f"{experiment.batch_size} = {replicas} x ({part}) x {micro_batches}: replicas "
+        f"x images x micro-batches, crops of {height} x {width}"
     )
 
 
-def _schedule(experiment: Any) -> Dict[str, str]:
+def _schedule(experiment: Experiment) -> Dict[str, str]:
     steps = experiment.train_steps
     labeled = experiment.count_images(
         "LABELED_SPLIT", experiment.labeled_split, needs_masks=True
     )
     epochs = steps * experiment.batch_size / labeled
     rates = [
-        f"{float(schedules.learning_rate(step, steps)):.2g} at step {step}"
+        f"{float(optimizers.learning_rate(step, steps)):.2g} at step {step}"
         for step in sorted({0, steps // 2, steps - 1})
     ]
     return {

@@ -1,7 +1,7 @@
-"""What the folder of a training says of its checkpoints: settings, classes, data."""
+"""What the folder of a run says of its checkpoints: settings, classes, data."""
 
 import os
-from typing import Any, List
+from typing import List
 
 import tensorflow as tf
 
@@ -9,11 +9,12 @@ from wss import config, config_changes
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import results
+from wss.experiment import Experiment
 from wss.files import outputs
 from wss.training import checkpoints, data_record, diagnostics, run_card
 
 CLASSES_FILE = "classes.json"
-# What a training replaces.
+# What a run replaces.
 _WRITTEN = (
     config.CONFIG_FILE,
     config.OPERATIVE_CONFIG_FILE,
@@ -25,14 +26,14 @@ _WRITTEN = (
 )
 
 
-def describe(experiment: Any) -> None:
+def describe(experiment: Experiment) -> None:
     """Writes what the folder's checkpoints are to be read with.
 
     Args:
-      experiment: a `wss.experiment.Experiment` that trains there, from now on or again.
+      experiment: the run that writes there.
 
     Raises:
-      UserError: the folder can not be made.
+      UserError: the folder cannot be made.
     """
     folder = experiment.model_dir
     diagnostics.make_folder(folder)
@@ -45,11 +46,11 @@ def describe(experiment: Any) -> None:
     data_record.write(folder, {**known, **record})
 
 
-def check_training(experiment: Any) -> None:
+def check_training(experiment: Experiment) -> None:
     """Finds out what would have the last steps learn other than the first.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
+      experiment: of the run.
 
     Raises:
       UserError: settings, classes or images are not those of the folder's checkpoints,
@@ -67,7 +68,7 @@ def check_training(experiment: Any) -> None:
 
 
 def _check_new(folder: str) -> None:
-    """Refuses to begin a training where it would replace what no command wrote."""
+    """Refuses to begin a run where it would replace what no command wrote."""
     foreign = outputs.OutputFolder(folder).foreign(_WRITTEN)
     if foreign:
         raise UserError(
@@ -77,10 +78,10 @@ def _check_new(folder: str) -> None:
         )
 
 
-def check_evaluation(experiment: Any) -> None:
+def check_evaluation(experiment: Experiment) -> None:
     """Finds out what would have evaluations of one split count different images.
 
-    Args and errors as of `check_training`, without the settings.
+    Arguments and errors: see `check_training`, without the settings.
     """
     folder = experiment.model_dir
     if checkpoints.exist(folder):
@@ -88,7 +89,7 @@ def check_evaluation(experiment: Any) -> None:
         check_data(experiment, [experiment.eval_split])
 
 
-def remember_evaluation(experiment: Any) -> None:
+def remember_evaluation(experiment: Experiment) -> None:
     """Notes the images of a split that was evaluated beside the training."""
     folder = experiment.model_dir
     known = data_record.read(folder)
@@ -162,11 +163,11 @@ def class_difference(folder: str, spec: DatasetSpec, ignore_label: bool = False)
     return "; ".join(differences)
 
 
-def check_data(experiment: Any, splits: List[str]) -> None:
+def check_data(experiment: Experiment, splits: List[str]) -> None:
     """Compares the shards with those that the folder's record names.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
+      experiment: of the run.
       splits: the ones to compare.
 
     Raises:

@@ -1,21 +1,21 @@
 """The checkpoint that a new training takes its first weights from."""
 
 import os
-from typing import Any
 
 from wss.errors import UserError
+from wss.experiment import Experiment
 from wss.methods.base import Method
 from wss.models import tf1_checkpoint
 from wss.training import checkpoints, run_folder
 
 
-def check(experiment: Any) -> None:
+def check(experiment: Experiment) -> None:
     """Reads INIT_CHECKPOINT, if there is one, before the network is built.
 
     A training that goes on does not read it again, and it may be gone by then.
 
     Args:
-      experiment: a `wss.experiment.Experiment`.
+      experiment: of the run.
 
     Raises:
       UserError: it is none or damaged; or its last layers, which are wanted, tell other
@@ -28,7 +28,7 @@ def check(experiment: Any) -> None:
     reason = checkpoints.problem(path)
     if reason is not None:
         raise UserError(
-            f"INIT_CHECKPOINT: {path} can not be read ({reason}). Fetch or copy it "
+            f"INIT_CHECKPOINT: {path} cannot be read ({reason}). Fetch or copy it "
             "again, or choose another one."
         )
     if not experiment.initialize_last_layer:
@@ -42,7 +42,7 @@ def check(experiment: Any) -> None:
         )
 
 
-def load(experiment: Any, method: Method) -> None:
+def load(experiment: Experiment, method: Method) -> None:
     """Gives a method the weights of INIT_CHECKPOINT, if there is one.
 
     Raises:

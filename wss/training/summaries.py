@@ -1,18 +1,146 @@
-"""What a person sees of a training: TensorBoard and the progress line."""
+"""What a person sees of a run: the progress line, and TensorBoard's curves."""
 
 import contextlib
+import math
+import os
+import re
+import sys
+import threading
 import time
-from typing import Iterator, Mapping, Optional
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 import tensorflow as tf
 
 from wss.errors import first_line
+from wss.experiment import Experiment
+from wss.training.train_step import Results
 
+# Seconds that a step waits for its batch until that is worth a warning.
+_STALL_SECONDS = 60.0
+# As TensorFlow names files of events: the second they began, and what tells them apart.
+_EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d+)(\..+)")
 # Below this share, waiting is what every pipeline does now and then.
 _WAITING_WORTH_A_LOOK = 0.05
 
 # What a full disk, a vanished folder or a missing package raises.
 _FAILURES = (tf.errors.OpError, OSError, ImportError)
+
+
+class Progress:
+    """Shows how a run gets on: on the screen and in TensorBoard.
+
+    Args:
+      experiment: the run.
+      directory: of TensorBoard's events.
+    """
+
+    def __init__(self, experiment: Experiment, directory: str):
+        self.summaries = Summaries(directory)
+        self._experiment = experiment
+        self._stopwatch = Stopwatch()
+        self._waited: Optional[float] = None  # Seconds; None: not measured.
+
+    def start(self, step: int) -> None:
+        """Begins to measure the pace; the first step, which is traced, is left out."""
+        self._stopwatch.start(step)
+        self._waited = None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time inside is that of waiting for a batch; a long wait gives a warning."""
+        warning = threading.Timer(_STALL_SECONDS, _warn_of_stall)
+        warning.daemon = True
+        warning.start()
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            warning.cancel()
+            self._waited = (self._waited or 0.0) + time.monotonic() - start
+
+    def paused(self) -> contextlib.AbstractContextManager:
+        """Time inside does not count for the pace."""
+        return self._stopwatch.pause()
+
+    def log(self, step: int, results: Results, weight_norm: tf.Tensor) -> None:
+        """Prints the progress line and adds a point to each curve.
+
+        Args:
+          step: number of steps taken.
+          results: of the last one.
+          weight_norm: Euclidean norm of all weights, scalar.
+        """
+        self._stopwatch.lap(step)
+        pace = self._stopwatch.steps_per_second
+        losses = {name: float(value) for name, value in results["losses"].items()}
+        scalars = {
+            **_tagged("losses", losses),
+            **_tagged("monitors", results["monitors"]),
+            "learning_rate": float(results["learning_rate"]),
+            "monitors/weight_norm": weight_norm,
+            **_tagged("memory_gb", memory_in_use()),
+        }
+        images_per_second = waiting = None
+        if pace:
+            images_per_second = pace * self._experiment.images_per_step
+            scalars["performance/images_per_second"] = images_per_second
+            scalars["performance/seconds_per_step"] = 1.0 / pace
+            if self._waited is not None:
+                waiting = min(
+                    1.0, self._waited / max(self._stopwatch.lap_seconds, 1e-9)
+                )
+                scalars["performance/waiting_for_input"] = waiting
+        self._waited = None
+        print(
+            progress_line(
+                step,
+                self._experiment.train_steps,
+                losses,
+                scalars["learning_rate"],
+                images_per_second,
+                pace,
+                waiting or 0.0,
+            ),
+            flush=True,
+        )
+        if losses.get("supervised") == 0.0:
+            print(
+                f"warning: step {step} found no labeled pixel: its masks are ignored "
+                "everywhere. python -m data_prep.verify shows which values they hold.",
+                file=sys.stderr,
+                flush=True,
+            )
+        self.summaries.scalars(scalars, step)
+        self.summaries.flush()
+
+    def draw(self, step: int, results: Results) -> None:
+        """Histograms, pictures, and a curve for each class that the last batch had."""
+        self.summaries.histograms(results["histograms"], step)
+        self.summaries.images(_tagged("samples", results["images"]), step)
+        self.summaries.scalars(
+            {
+                f"{monitor}/{name}": value
+                for monitor, entries in results["classes"].items()
+                for name, value in zip(
+                    self._experiment.spec.class_names, entries.numpy().tolist()
+                )
+                if math.isfinite(value)
+            },
+            step,
+        )
+
+
+def _tagged(group: str, values: Mapping[str, object]) -> Dict[str, object]:
+    return {f"{group}/{name}": value for name, value in values.items()}
+
+
+def _warn_of_stall() -> None:
+    print(
+        f"warning: the step has waited for its batch for {_STALL_SECONDS:.0f} s. Is "
+        "the disk or the network that holds the data slow or gone?",
+        file=sys.stderr,  # Each worker's own: only the chief prints.
+        flush=True,
+    )
 
 
 class Summaries:
@@ -73,7 +201,7 @@ class Summaries:
                 return
             self._failed = True
             print(
-                f"warning: TensorBoard events can not be written to {self._directory} "
+                f"warning: TensorBoard events cannot be written to {self._directory} "
                 f"({first_line(error)}). The run goes on without them.",
                 flush=True,
             )
@@ -154,3 +282,92 @@ def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def memory_in_use() -> Dict[str, float]:
+    """Gigabytes (10^9) in use: "host", and "GPU:0" and so on with their peaks."""
+    sizes = {}
+    if os.path.exists("/proc/self/statm"):
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+        sizes["host"] = 1e-9 * pages * os.sysconf("SC_PAGE_SIZE")
+    for index in range(len(tf.config.list_logical_devices("GPU"))):
+        info = tf.config.experimental.get_memory_info(f"GPU:{index}")
+        sizes[f"GPU:{index}"] = 1e-9 * info["current"]
+        sizes[f"GPU:{index} peak"] = 1e-9 * info["peak"]
+    return sizes
+
+
+def forget_from(directory: str, step: int) -> None:
+    """Has TensorBoard drop what it finds in a directory from a step on.
+
+    To be called before this run's first event: TensorBoard reads the files of a
+    directory in the order of their time. Where it cannot be written, nor can the
+    events that would be drawn twice.
+
+    Args:
+      directory: of events.
+      step: the first one that will be drawn again.
+    """
+    if not tf.io.gfile.isdir(directory):
+        return
+    start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    try:
+        _put_before_now(directory)
+        with tf.Graph().as_default():
+            writer = tf.compat.v1.summary.FileWriter(directory)
+        # TensorBoard takes the first one in a directory for that of the first run.
+        for _ in range(2):
+            writer.add_session_log(start, step)
+        writer.close()
+    except (tf.errors.OpError, OSError):
+        return
+
+
+def _put_before_now(directory: str) -> None:
+    """Renames files of events from the future: the clock has been set back since.
+
+    Their order stays, and what is written from now on comes after them.
+    """
+    matches = [_EVENTS.fullmatch(name) for name in tf.io.gfile.listdir(directory)]
+    found = sorted((m for m in matches if m), key=lambda m: m.string)
+    now = int(time.time())
+    if not found or int(found[-1][2]) < now:
+        return
+    for number, match in enumerate(found, start=now - len(found)):
+        tf.io.gfile.rename(
+            os.path.join(directory, match.string),
+            os.path.join(directory, f"{match[1]}{number:010d}{match[3]}"),
+        )
+
+
+def read_curves(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]]:
+    """The curves that TensorBoard shows of a directory.
+
+    Args:
+      directory: of events.
+      group: what comes before the slash of their tags, such as "losses".
+
+    Returns:
+      Points (step, value) by the rest of the tag; none where there are no events.
+    """
+    if not tf.io.gfile.isdir(directory):
+        return {}
+    # Late, for it takes a while, and training does without it.
+    from tensorboard.backend.event_processing import plugin_event_accumulator
+
+    events = plugin_event_accumulator.EventAccumulator(
+        directory, {"tensors": 1}, tensor_size_guidance={"scalars": 0}
+    )
+    tags = events.Reload().PluginTagToContent("scalars")
+    return {
+        # By step, and each once: the order of the files is that of a clock.
+        tag[len(group) + 1 :]: sorted(
+            {
+                event.step: float(tf.make_ndarray(event.tensor_proto))
+                for event in events.Tensors(tag)
+            }.items()
+        )
+        for tag in tags
+        if tag.startswith(f"{group}/")
+    }

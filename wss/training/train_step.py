@@ -1,21 +1,27 @@
 """One step of training: one batch, one gradient, one update, on every replica."""
 
-import contextlib
 import functools
-from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from wss.errors import NotFiniteError, UserError
+from wss.experiment import Experiment
+from wss.methods.base import Batch, Method
+from wss.models import tf1_checkpoint
+from wss.models.batch_norm import collect_batch_statistics
 from wss.ops import distributed
 from wss.ops.distributed import Ratio
 from wss.settings import NonNegative
-from wss.training import memory, optimizers, schedules, steps_per_loop, workers
-from wss.training.gradients import differentiate, in_portions, total
-from wss.training.loss_scale import LossScale
+from wss.training import distribution, optimizers
+from wss.training.gradients import accumulate_gradients, differentiate, total
+from wss.visualization import label_colors
 
 Tensors = Dict[str, tf.Tensor]
+# What a step gives, see `TrainingStep.run`.
+Results = Dict[str, Any]
 
 
 @gin.configurable(allowlist=["weight_decay", "cross_replica_statistics", "jit_compile"])
@@ -30,41 +36,37 @@ class TrainingStep:
 
     def __init__(
         self,
-        method: Any,
+        method: Method,
         variables: Mapping[str, tf.Variable],
         strategy: tf.distribute.Strategy,
         *,
         total_steps: int,
+        palette: np.ndarray,
         seed: int = 0,
         weight_decay: NonNegative = 4e-5,
         accumulation_steps: int = 1,
         cross_replica_statistics: bool = False,
         jit_compile: bool = False,
         scales_loss: bool = False,
-        collect_statistics: Callable[[], ContextManager] = contextlib.nullcontext,
-        render: Callable[[Mapping[str, Any]], Tensors] = dict,
     ):
         """Creates the optimizer's variables; call it in the strategy's scope.
 
         Args:
-          method: what to train, a `wss.methods.base.Method` whose variables exist.
+          method: what to train. Its variables exist.
           variables: the method's variables by TF1 name.
           strategy: which devices train.
-          total_steps: length of the training, for the learning rate and the method's
-            progress.
+          total_steps: number of steps of the run, for the learning rate and the
+            method's progress.
+          palette: the classes' colours for pictures, [classes, 3], uint8.
           seed: of all draws.
           weight_decay: factor of half the sum of the regularized variables' squares.
-          accumulation_steps: portions into which each replica divides its images; their
-            gradients are added up before the weights change.
+          accumulation_steps: micro-batches into which each replica divides its images;
+            their gradients are added up before the weights change.
           cross_replica_statistics: batch norm, and whatever else measures the batch,
             measures the images of all replicas together. (The divisors of the losses
             are always counted over all replicas.)
           jit_compile: compile with XLA. A TPU always does.
           scales_loss: scale the loss for float16 (`LossScale`).
-          collect_statistics: context in which batch norm only notes its statistics; it
-            gives an object with `sums` and `apply`, which updates the moving averages.
-          render: turns a step's image summaries into images [count, height, width, 3],
-            uint8.
 
         Raises:
           UserError: settings that do not go together.
@@ -79,8 +81,7 @@ class TrainingStep:
         self._weight_decay = weight_decay
         self._accumulation_steps = accumulation_steps
         self._cross_replica_statistics = cross_replica_statistics
-        self._collect_statistics = collect_statistics
-        self._render = render
+        self._palette = palette
         self._variables = dict(variables)
         self._trainable = {
             name: variable for name, variable in variables.items() if variable.trainable
@@ -94,19 +95,18 @@ class TrainingStep:
         self._loss_scale = None
         if scales_loss:
             # A checkpoint holds it with the optimizer.
-            self._loss_scale = self.optimizer.loss_scale = LossScale()
+            self._loss_scale = self.optimizer.loss_scale = optimizers.LossScale()
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         # The first step with a loss that is not finite, and which loss.
         self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._bad_loss = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self._graph = tf.Graph()  # Of a step, once that is traced.
         self._choose_functions(jit_compile)
 
     def _choose_functions(self, jit_compile: bool) -> None:
         # Inside of a function of their own replicas cannot exchange anything.
         self._shares_counts = self._accumulation_steps == 1
         if self._accumulation_steps > 1:
-            # Traced once, called for each portion.
+            # Traced once, called for each micro-batch.
             self._compute = tf.function(self._compute, autograph=False)
         if not jit_compile or isinstance(self._strategy, tf.distribute.TPUStrategy):
             return
@@ -126,31 +126,12 @@ class TrainingStep:
             *self._method.other_variables,
             *self.optimizer.variables,
         ]
-        workers.share(self._strategy, variables)
-
-    def any_worker(self, flag: bool) -> bool:
-        """Whether it is so on any worker; all of them have to ask at the same step."""
-        return workers.any_of(self._strategy, flag)
-
-    def mean_of_workers(self, number: int) -> int:
-        """The mean of all workers' numbers, rounded down; asked for as `any_worker`."""
-        return workers.mean_of(self._strategy, number)
-
-    def prepare(self, iterator: Any) -> tf.Graph:
-        """Has TensorFlow trace and optimise all that `run` needs; no step is taken.
-
-        Returns:
-          The graph of a step, for `wss.cost`.
-        """
-        self.run(iterator, tf.constant(0))
-        # What is free now is in pieces too small for a step.
-        memory.give_back()
-        return self._graph
+        distribution.share(self._strategy, variables)
 
     # AutoGraph would translate every function of the step: 6 of 15 seconds of tracing.
     @tf.function(autograph=False)
-    def run(self, iterator: Any, count: tf.Tensor) -> Dict[str, Tensors]:
-        """Takes `count` steps, scalar int32.
+    def run(self, iterator: Iterator[Batch], count: tf.Tensor) -> Results:
+        """Takes `count` steps, scalar int32, without coming back to Python.
 
         Returns:
           Of the last step: "losses" and "monitors" of the global batch, with "total"
@@ -158,12 +139,15 @@ class TrainingStep:
           class, NaN where nothing counted; "histograms" and "images" of one part;
           "learning_rate". Zeros if `count` is 0.
         """
+        return repeat(lambda: self.distributed_step(next(iterator)), count)
 
-        def take_step() -> Dict[str, Tensors]:
-            self._graph = tf.compat.v1.get_default_graph()
-            return self._distributed_step(next(iterator))
+    @tf.function(autograph=False)
+    def run_once(self, batch: Batch) -> Results:
+        """As `run`, one step with a batch.
 
-        return steps_per_loop.repeat(take_step, count)
+        It is a loop of one step: as another graph it would round differently.
+        """
+        return repeat(lambda: self.distributed_step(batch), tf.constant(1))
 
     def check_finite(self) -> None:
         """Raises a NotFiniteError if a loss, the gradient or a weight is not finite."""
@@ -189,9 +173,10 @@ class TrainingStep:
         """Euclidean norm of all trainable variables together, scalar float32."""
         return tf.linalg.global_norm(list(self._trainable.values()))
 
-    def _distributed_step(self, batch: Any) -> Dict[str, Tensors]:
+    def distributed_step(self, batch: Batch) -> Results:
+        """Takes one step on all replicas; see `run`, which calls it in a graph."""
         step = self.step.read_value()
-        rate = schedules.learning_rate(step, self._total_steps)
+        rate = optimizers.learning_rate(step, self._total_steps)
         arguments = (batch, step, rate)
         if self._loss_scale is not None:
             arguments += (self._loss_scale.value.read_value(),)
@@ -212,7 +197,7 @@ class TrainingStep:
                 for name, value in results[kind].items()
             }
         if self._loss_scale is not None:
-            self._follow_gradient(results)
+            self._adapt_loss_scale(results)
         # The gradient is among the losses only to be checked.
         self._check(results["losses"])
         results["monitors"]["gradient_norm"] = results["losses"].pop("gradient")
@@ -222,7 +207,7 @@ class TrainingStep:
             self.step.assign_add(1)
         return results
 
-    def _follow_gradient(self, results: Dict[str, Tensors]) -> None:
+    def _adapt_loss_scale(self, results: Results) -> None:
         """Adapts the loss scale; a gradient that it made overflow is no fault."""
         scale = self._loss_scale.value.read_value()
         gradient = results["losses"]["gradient"]
@@ -247,7 +232,7 @@ class TrainingStep:
     ) -> Dict[str, Any]:
         """Computes and updates; what is not of one part alone is here."""
         counts = distributed.mean(self._method.loss_normalizers(batch))
-        results = in_portions(
+        results = accumulate_gradients(
             lambda batch, counts: self._compute(batch, step, counts, scale),
             batch,
             counts,
@@ -259,11 +244,10 @@ class TrainingStep:
         statistics = results.pop("statistics")
         finite = None if scale is None else tf.math.is_finite(norm)
         self.optimizer.apply(gradients, rate, finite)
-        if self._statistics is not None:
-            # No result of a pass in inference mode reaches the averages: some runs were
-            # seen to use the new ones in such a pass.
-            with tf.control_dependencies(_tensors(results)):
-                self._statistics.apply(statistics, finite)
+        # A pass in inference mode has to see the averages before their update: some
+        # runs were seen to use the new ones.
+        with tf.control_dependencies(_tensors(results)):
+            self._statistics.apply(statistics, finite)
         self._method.on_update_end(step, results.pop("aux"))
         return results
 
@@ -283,7 +267,7 @@ class TrainingStep:
             self._cross_replica_statistics
         ), distributed.shared_counts(
             self._shares_counts
-        ), self._collect_statistics() as statistics:
+        ), collect_batch_statistics() as statistics:
             output, gradients = differentiate(
                 lambda: self._method.compute_losses(
                     batch, step, progress, self._seed, counts
@@ -291,7 +275,7 @@ class TrainingStep:
                 self._trainable,
                 factor,
             )
-        # What it knows of the layers is the same on each replica and in each portion.
+        # What it knows of the layers is the same on each part of the batch.
         self._statistics = statistics
         losses = dict(output.losses)
         losses["weight_decay"] = self._weight_decay * tf.add_n(
@@ -301,10 +285,10 @@ class TrainingStep:
         return {
             "losses": losses,
             "gradients": gradients,
-            "statistics": [] if statistics is None else statistics.sums,
+            "statistics": statistics.sums,
             "monitors": dict(output.monitors),
             "histograms": dict(output.histograms),
-            "images": self._render(output.images),
+            "images": label_colors.render(output.images, self._palette),
             "aux": dict(output.aux),
         }
 
@@ -374,14 +358,67 @@ def _check_settings(
     if accumulation_steps > 1 and cross_replica_statistics:
         raise UserError(
             f"ACCUMULATION_STEPS = {accumulation_steps} and SYNC_BATCH_NORM = True: "
-            "portions that are computed one after the other can not share batch norm's "
-            "statistics. Choose one of the two."
+            "micro-batches that are computed one after the other cannot share batch "
+            "norm's statistics. Choose one of the two."
         )
     if not jit_compile or strategy.num_replicas_in_sync == 1:
         return
     cpus = [d for d in strategy.extended.worker_devices if "CPU" in d.upper()]
     if len(cpus) > 1:
         raise UserError(
-            f"JIT_COMPILE = True with {len(cpus)} replicas on one CPU: XLA can not "
+            f"JIT_COMPILE = True with {len(cpus)} replicas on one CPU: XLA cannot "
             "tell them apart. Leave get_strategy.logical_cpus at 1."
         )
+
+
+def build_training_step(experiment: Experiment, method: Method) -> TrainingStep:
+    """The step of an experiment's method, with the optimizer's variables."""
+    with experiment.strategy.scope():
+        return TrainingStep(
+            method,
+            tf1_checkpoint.named_variables(method),
+            experiment.strategy,
+            total_steps=experiment.train_steps,
+            palette=experiment.spec.palette,
+            seed=experiment.seed,
+            accumulation_steps=experiment.accumulation_steps,
+            scales_loss=experiment.precision == "mixed_float16",
+        )
+
+
+def repeat(take_step: Callable[[], Results], count: tf.Tensor) -> Results:
+    """Takes steps in a loop of the graph.
+
+    What a step gives is known only once it has been traced, and that is in the loop: so
+    the results of a step leave it packed. A step before the loop, or a function called
+    in it, would be one more copy of the step's graph.
+
+    Args:
+      take_step: takes one; gives a structure of tensors of static shapes.
+      count: how many, scalar int32.
+
+    Returns:
+      What the last step gave; zeros if there was none.
+    """
+    specs: Results = {}
+
+    def body(index: tf.Tensor, _: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        results = take_step()
+        specs.update(tf.nest.map_structure(tf.TensorSpec.from_tensor, results))
+        packed = tf.raw_ops.OptionalFromValue(components=tf.nest.flatten(results))
+        return index + 1, packed
+
+    _, last = tf.while_loop(
+        lambda index, _: index < count, body, (0, tf.raw_ops.OptionalNone())
+    )
+    flat = tf.nest.flatten(specs)
+    tensors = tf.cond(
+        tf.raw_ops.OptionalHasValue(optional=last),
+        lambda: tf.raw_ops.OptionalGetValue(
+            optional=last,
+            output_types=[spec.dtype for spec in flat],
+            output_shapes=[spec.shape for spec in flat],
+        ),
+        lambda: [tf.zeros(spec.shape, spec.dtype) for spec in flat],
+    )
+    return tf.nest.pack_sequence_as(specs, tensors)

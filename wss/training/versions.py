@@ -17,7 +17,7 @@ import wss
 def code_version() -> str:
     """The package's version, with the git commit where it runs from a clone.
 
-    "-dirty" behind the commit: files differ from it.
+    "-dirty" after the commit: files differ from it.
     """
     root = os.path.dirname(os.path.dirname(os.path.abspath(wss.__file__)))
     if not os.path.exists(os.path.join(root, ".git")):

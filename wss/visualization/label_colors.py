@@ -57,12 +57,12 @@ def heat_map(values: np.ndarray) -> np.ndarray:
 
 
 def render(
-    panels: Mapping[str, ImageSummary], palette: np.ndarray
+    summaries: Mapping[str, ImageSummary], palette: np.ndarray
 ) -> Dict[str, tf.Tensor]:
-    """Converts the panels of a step to images for TensorBoard.
+    """Converts the image summaries of a step to images for TensorBoard.
 
     Args:
-      panels: by name.
+      summaries: by name.
       palette: [classes, 3], uint8.
 
     Returns:
@@ -71,7 +71,7 @@ def render(
     Raises:
       ValueError: the kind of a panel is unknown.
     """
-    return {name: _render(panel, palette) for name, panel in panels.items()}
+    return {name: _render(one, palette) for name, one in summaries.items()}
 
 
 def _render(panel: ImageSummary, palette: np.ndarray) -> tf.Tensor:

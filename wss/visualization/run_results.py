@@ -13,9 +13,11 @@ from wss.data import parsing, views
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import results
-from wss.experiment import Experiment
+from wss.evaluation.evaluator import build_predictor
+from wss.evaluation.restoring import restored_method
+from wss.experiment import Experiment, evaluation_batches
 from wss.ops.metrics import ConfusionMatrix, Scores, scores
-from wss.training import curves, run_card
+from wss.training import run_card, summaries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,11 +98,11 @@ class TrainedRun:
         self.split = experiment.eval_split
         self.method = experiment.method.__name__
         self.model = experiment.model_variant
-        method, self.step = experiment.restored_method(checkpoint)
-        self._predictor = experiment.predictor(method.model)
+        method, self.step = restored_method(experiment, checkpoint)
+        self._predictor = build_predictor(experiment, method.model)
         self.protocol = self._predictor.protocol()
-        self._batches = experiment.evaluation_batches()
-        # Traced now, while gin has the configuration of this run.
+        self._batches = evaluation_batches(experiment)
+        # Traced now, while gin holds this training's configuration.
         crop = self._predictor.crop_size
         self._class_scores = tf.function(method.class_scores).get_concrete_function(
             tf.TensorSpec([1, *crop, 3]),
@@ -177,8 +179,8 @@ class TrainedRun:
         )
 
     def losses(self) -> Dict[str, List[Tuple[int, float]]]:
-        """Step and value of each loss, by name."""
-        return curves.read(os.path.join(self.model_dir, "train"), "losses")
+        """The training's losses by step."""
+        return summaries.read_curves(os.path.join(self.model_dir, "train"), "losses")
 
     def mean_ious(self) -> List[Tuple[int, float]]:
         """Step and mean IoU of the evaluations of this split with this protocol."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_prep.checking import reading
-from data_prep.checking.tally import Tally
+from data_prep.validation import reading
+from data_prep.validation.tally import Tally
 from wss.data.datasets.spec import DatasetSpec
 
 SPEC = DatasetSpec("toy", ("background", "road", "car"))

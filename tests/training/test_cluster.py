@@ -8,7 +8,7 @@ import time
 import pytest
 
 from wss.errors import UserError
-from wss.training import meeting
+from wss.training import cluster
 from wss.training.cluster import Cluster
 
 
@@ -20,7 +20,7 @@ def free_hosts(count):
         return [f"localhost:{end.getsockname()[1]}" for end in ends]
 
 
-def cluster(hosts, place):
+def member(hosts, place):
     return Cluster(hosts, [f"worker {index}" for index in range(len(hosts))], place)
 
 
@@ -30,7 +30,7 @@ def meet(*clusters, seconds=20.0):
 
     def run(number):
         try:
-            meeting.meet(clusters[number], seconds)
+            cluster.meet(clusters[number], seconds)
         except UserError as error:
             ends[number] = str(error)
 
@@ -46,7 +46,7 @@ def meet(*clusters, seconds=20.0):
 @pytest.mark.parametrize("count", [2, 3])
 def test_all_meet(count):
     hosts = free_hosts(count)
-    assert meet(*(cluster(hosts, place) for place in range(count))) == [None] * count
+    assert meet(*(member(hosts, place) for place in range(count))) == [None] * count
     for host in hosts:  # TensorFlow listens there now.
         with socket.create_server(("", int(host.split(":")[1]))):
             pass
@@ -55,7 +55,7 @@ def test_all_meet(count):
 def test_a_host_that_is_not_there_is_named_when_the_time_is_over():
     hosts = [*free_hosts(2), "nowhere.invalid:2222"]
     start = time.monotonic()
-    ends = meet(cluster(hosts, 0), cluster(hosts, 1), seconds=2.0)
+    ends = meet(member(hosts, 0), member(hosts, 1), seconds=2.0)
     assert time.monotonic() - start < 20
     sentence = "Not all workers came. No answer from worker 2 (nowhere.invalid:2222): "
     for end in ends:
@@ -64,25 +64,25 @@ def test_a_host_that_is_not_there_is_named_when_the_time_is_over():
 
 
 def test_two_that_take_themselves_for_the_same_end_all(monkeypatch):
-    monkeypatch.setattr(meeting, "_TELLING_S", 1.0)
+    monkeypatch.setattr(cluster, "_TELLING_S", 1.0)
     hosts = free_hosts(2)
-    ends = meet(cluster(hosts, 1), cluster(hosts, 1), seconds=60.0)
+    ends = meet(member(hosts, 1), member(hosts, 1), seconds=60.0)
     for end in ends:
-        assert end.startswith(f"worker 1 ({hosts[1]}) can not listen on its port (")
+        assert end.startswith(f"worker 1 ({hosts[1]}) cannot listen on its port (")
         assert "the same index" in end
 
 
 def test_an_index_of_another_machine_is_named():
     """As where each machine has the same port, and the first says it is the second."""
     hosts = free_hosts(2)
-    second = cluster(hosts, 1)
+    second = member(hosts, 1)
     ends = []
 
     def ask():
-        message = dict(zip(meeting._FIELDS, (hosts, 1, 0, None)))
+        message = dict(zip(cluster._FIELDS, (hosts, 1, 0, None)))
         while not ends:
             try:
-                ends.append(meeting._exchange(hosts[1], message)["problem"])
+                ends.append(cluster._exchange(hosts[1], message)["problem"])
             except OSError:
                 time.sleep(0.1)
 
@@ -99,18 +99,18 @@ def test_an_index_of_another_machine_is_named():
 
 def test_clusters_that_differ_end_all():
     hosts = free_hosts(3)
-    ends = meet(cluster(hosts[:2], 0), cluster(hosts[:2][::-1], 0), seconds=10.0)
+    ends = meet(member(hosts[:2], 0), member(hosts[:2][::-1], 0), seconds=10.0)
     for end in ends:
         assert end.startswith("The workers have different clusters in their TF_CONFIG:")
 
 
 def test_a_taken_port_is_told_to_the_others(monkeypatch):
-    monkeypatch.setattr(meeting, "_TELLING_S", 1.0)
+    monkeypatch.setattr(cluster, "_TELLING_S", 1.0)
     hosts = free_hosts(2)
     with socket.create_server(("", int(hosts[1].split(":")[1]))):
-        ends = meet(cluster(hosts, 0), cluster(hosts, 1), seconds=60.0)
+        ends = meet(member(hosts, 0), member(hosts, 1), seconds=60.0)
     for end in ends:
-        assert end.startswith(f"worker 1 ({hosts[1]}) can not listen on its port (")
+        assert end.startswith(f"worker 1 ({hosts[1]}) cannot listen on its port (")
 
 
 def test_strangers_are_no_workers():
@@ -131,7 +131,7 @@ def test_strangers_are_no_workers():
     thread = threading.Thread(target=knock)
     thread.start()
     try:
-        assert meet(cluster(hosts, 0), cluster(hosts, 1)) == [None, None]
+        assert meet(member(hosts, 0), member(hosts, 1)) == [None, None]
     finally:
         done.set()
         thread.join()
@@ -144,6 +144,6 @@ def test_strangers_are_no_workers():
 
         thread = threading.Thread(target=answer)
         thread.start()
-        (end,) = meet(cluster(hosts, 0), seconds=0.0)
+        (end,) = meet(member(hosts, 0), seconds=0.0)
         thread.join()
     assert f"worker 1 ({hosts[1]}): something else answers there" in end

@@ -1,6 +1,6 @@
 """Workers that would not train the same do not begin.
 
-    python -m tests.test_agreement DATA_DIR MODEL_DIR BINDINGS
+    python -m tests.test_runs DATA_DIR MODEL_DIR BINDINGS
 
 is one of two workers, with its own of the two lists of gin bindings (JSON).
 """
@@ -17,9 +17,9 @@ from data_prep import shapes
 from data_prep.writer import Writer
 from tests.trained import TINY
 from tests.training.pair import run_pair
-from wss import agreement, config, runs, train
+from wss import config, runs, train
 from wss.errors import UserError
-from wss.training import cluster, workers
+from wss.training import cluster, distribution
 
 SETTINGS = [
     *TINY,
@@ -41,7 +41,7 @@ def data_dir(tmp_path_factory):
 def compare(data_dir, tmp_path, monkeypatch):
     """What is said where one worker has such bindings, mode and changes of the data."""
     two = cluster.Cluster(["a:1", "b:2"], ["worker 0", "worker 1"], 0)
-    monkeypatch.setattr(workers, "are_several", lambda strategy: True)
+    monkeypatch.setattr(distribution, "are_several", lambda strategy: True)
     monkeypatch.setattr(cluster, "read", lambda: two)
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     told = []
@@ -54,14 +54,14 @@ def compare(data_dir, tmp_path, monkeypatch):
         settings = [*SETTINGS, f"DATA_DIR = '{data_dir}'", *bindings]
         config.load(["supervised/shapes.gin"], settings)
         experiment = runs._create(str(tmp_path), None, None, strategy)
-        agreement.check(experiment, mode, profile_steps)
+        runs.check_agreement(experiment, mode, profile_steps)
 
     def compare(*bindings, mode="train_and_eval", profile_steps=None, **changes):
-        monkeypatch.setattr(workers, "gather", gather)
+        monkeypatch.setattr(distribution, "gather", gather)
         told.clear()
         check((), "train_and_eval", None)
         for name, value in changes.items():
-            monkeypatch.setattr(agreement, name, value)
+            monkeypatch.setattr(runs, name, value)
         check(bindings, mode, profile_steps)
 
     return compare
@@ -75,8 +75,8 @@ def compare(data_dir, tmp_path, monkeypatch):
         ("TRAIN_STEPS = 3", "TRAIN_STEPS"),
         ("CHECKPOINT_INTERVAL = 2", "CHECKPOINT_INTERVAL"),
         ("EVAL_INTERVAL = 1", "EVAL_INTERVAL"),
-        ("Trainer.log_interval = 3", "Trainer.log_interval"),
-        ("Trainer.steps_per_loop = 3", "Trainer.steps_per_loop"),
+        ("run_training.log_interval = 3", "run_training.log_interval"),
+        ("run_training.steps_per_loop = 3", "run_training.steps_per_loop"),
         ("BATCH_SIZE = 4", "BATCH_SIZE"),
         ("CROP_SIZE = 41", "CROP_SIZE"),
         ("MODEL_VARIANT = 'resnet_v1_50_beta'", "MODEL_VARIANT"),
@@ -102,7 +102,7 @@ def test_flags_that_differ_are_named(compare, options, phrase):
 
 
 def test_other_data_are_named(compare):
-    checksum = agreement._checksum
+    checksum = runs._checksum
 
     def other(given, split):
         given["splits"]["val"]["files"]["val-00000-of-00001.tfrecord"] = {}
@@ -114,7 +114,7 @@ def test_other_data_are_named(compare):
 
 def test_other_code_is_named(compare, monkeypatch):
     versions = iter(["0.1 (abc)", "0.1 (def)"])
-    monkeypatch.setattr(agreement.versions, "code_version", lambda: next(versions))
+    monkeypatch.setattr(runs.versions, "code_version", lambda: next(versions))
     phrase = re.escape("the version of wss is '0.1 (abc)' on worker 0 and '0.1 (def)'")
     with pytest.raises(UserError, match=phrase):
         compare()
@@ -125,7 +125,6 @@ def test_what_a_machine_may_have_of_its_own(compare, data_dir):
         f"DATA_DIR = '{data_dir}/../{os.path.basename(data_dir)}'",
         "INIT_CHECKPOINT = '/elsewhere'",
         "training_batches.data_service = 'a:1'",
-        "InputClock.stall_seconds = 3",
         "get_strategy.wait_seconds = 9",
     )
 
@@ -133,7 +132,7 @@ def test_what_a_machine_may_have_of_its_own(compare, data_dir):
 def test_two_workers_of_which_one_has_other_settings_both_end(data_dir, tmp_path):
     bindings = json.dumps([["learning_rate.base = 0.1"], ["learning_rate.base = 0.2"]])
     folder = str(tmp_path / "run")
-    ends = run_pair(["tests.test_agreement", data_dir, folder, bindings])
+    ends = run_pair(["tests.test_runs", data_dir, folder, bindings])
     for end in ends:
         assert end.returncode == 2, end.stderr
         sentence = "error: The workers do not train the same: learning_rate.base is 0.1"

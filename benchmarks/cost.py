@@ -1,34 +1,18 @@
-"""Floating point operations and memory, counted from a graph."""
+"""Floating point operations of convolutions and matrix products, from a graph.
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+A product and its sum are two operations.
+"""
+
+from typing import Callable, Optional
 
 import numpy as np
 import tensorflow as tf
 
-Shape = Optional[Tuple[int, ...]]
-
-# Bytes for each weight: itself, its gradient and its momentum, float32.
-_BYTES_PER_WEIGHT = 12
-# Of each convolution's output the gradient needs what batch norm took and gave, and
-# what the activation gave.
-_KEPT_PER_CONVOLUTION = 3
+Shape = Optional[tuple[int, ...]]
 
 
-class Cost(NamedTuple):
-    """What a graph needs.
-
-    Attributes:
-      operations: floating point operations of convolutions and matrix products; a
-        product and its sum are two.
-      convolved: numbers in the outputs of all convolutions.
-    """
-
-    operations: float
-    convolved: float
-
-
-def of_graph(graph: tf.Graph, repeats: int = 1) -> Cost:
-    """The cost of all that a graph holds.
+def of_graph(graph: tf.Graph, repeats: int = 1) -> float:
+    """The operations of all that a graph holds.
 
     Args:
       graph: with static shapes.
@@ -36,6 +20,14 @@ def of_graph(graph: tf.Graph, repeats: int = 1) -> Cost:
     """
     definition = graph.as_graph_def(add_shapes=True)
     return _Counter(definition.library, repeats).of_nodes(definition.node, {})
+
+
+def of_round(graph: tf.Graph, repeats: int = 1) -> float:
+    """As `of_graph`, of one round of the graph's only loop."""
+    definition = graph.as_graph_def(add_shapes=True)
+    (loop,) = [node for node in definition.node if node.op.endswith("While")]
+    counter = _Counter(definition.library, repeats)
+    return counter.of_library(loop.attr["body"].func.name)
 
 
 class _Counter:
@@ -47,27 +39,23 @@ class _Counter:
     def __init__(self, library, repeats: int):
         self._library = {f.signature.name: f for f in library.function}
         self._repeats = repeats
-        self._seen: Dict[str, Cost] = {}
+        self._seen: dict[str, float] = {}
 
-    def of_nodes(self, nodes, arguments: Dict[str, List[Shape]]) -> Cost:
+    def of_nodes(self, nodes, arguments: dict[str, list[Shape]]) -> float:
         shapes = dict(arguments)
         for node in nodes:
             shapes[node.name] = _shapes(node.attr)
-        operations = convolved = 0.0
+        operations = 0.0
         for node in nodes:
             inputs = [_look_up(shapes, name) for name in node.input]
             outputs = shapes[node.name]
             operations += _operations(node, inputs, outputs)
-            if node.op in ("Conv2D", "DepthwiseConv2dNative"):
-                convolved += _size(outputs[0]) if outputs else 0.0
             for called in _called(node):
-                cost = self._of_library(called)
                 times = self._repeats if node.op.endswith("While") else 1
-                operations += times * cost.operations
-                convolved += times * cost.convolved
-        return Cost(operations, convolved)
+                operations += times * self.of_library(called)
+        return operations
 
-    def _of_library(self, name: str) -> Cost:
+    def of_library(self, name: str) -> float:
         if name not in self._seen and name in self._library:
             body = self._library[name]
             arguments = {
@@ -75,32 +63,17 @@ class _Counter:
                 for index, argument in enumerate(body.signature.input_arg)
             }
             self._seen[name] = self.of_nodes(body.node_def, arguments)
-        return self._seen.get(name, Cost(0.0, 0.0))
+        return self._seen.get(name, 0.0)
 
 
-def of_forward_pass(model: Callable, size: Tuple[int, int]) -> Cost:
-    """The cost of the network on one image of `size` (height, width)."""
+def of_forward_pass(model: Callable, size: tuple[int, int]) -> float:
+    """The operations of the network on one image of `size` (height, width)."""
     images = tf.TensorSpec([1, *size, 3], tf.float32)
     function = tf.function(lambda images: model(images, training=False))
     return of_graph(function.get_concrete_function(images).graph)
 
 
-def expected_memory(
-    cost: Cost, weights: int, images: int, bytes_per_number: int
-) -> float:
-    """Bytes on a device while it learns, very roughly.
-
-    Args:
-      cost: of a forward pass of one image.
-      weights: number of the network's weights.
-      images: images whose gradients are computed at the same time.
-      bytes_per_number: 4, or 2 in mixed precision.
-    """
-    kept = cost.convolved * _KEPT_PER_CONVOLUTION * bytes_per_number
-    return weights * _BYTES_PER_WEIGHT + images * kept
-
-
-def _operations(node, inputs: List[Shape], outputs: List[Shape]) -> float:
+def _operations(node, inputs: list[Shape], outputs: list[Shape]) -> float:
     """Of one node; 0 where it is cheap or a shape is unknown."""
     output = outputs[0] if outputs else None
     kernel = inputs[1] if len(inputs) > 1 else None
@@ -123,7 +96,7 @@ def _operations(node, inputs: List[Shape], outputs: List[Shape]) -> float:
     return 0.0
 
 
-def _called(node) -> List[str]:
+def _called(node) -> list[str]:
     """Names of the functions that a node calls; of a branch the first."""
     if node.op in ("If", "StatelessIf"):
         return [node.attr["then_branch"].func.name]
@@ -134,7 +107,7 @@ def _called(node) -> List[str]:
     return []
 
 
-def _shapes(attributes) -> List[Shape]:
+def _shapes(attributes) -> list[Shape]:
     if "_output_shapes" not in attributes:
         return []
     return [
@@ -147,7 +120,7 @@ def _shapes(attributes) -> List[Shape]:
     ]
 
 
-def _look_up(shapes: Dict[str, List[Shape]], name: str) -> Shape:
+def _look_up(shapes: dict[str, list[Shape]], name: str) -> Shape:
     """Shape of an input "node", "node:1" or, in functions, "node:output:0"."""
     node, *place = name.split(":")
     found = shapes.get(node, [])
