@@ -41,7 +41,7 @@ setup(
     package_data={
         "gin_configs": ["*.gin", "*/*.gin"],
         "data_prep": ["splits/SHA256SUMS", "splits/*/*.txt"],
-        "wss.visualization": ["*.jinja"],
+        "wss.report": ["*.jinja"],
     },
     install_requires=[
         "tensorflow>=2.15.1,<2.16" + ADDONS_LANE,
@@ -72,7 +72,12 @@ setup(
         "coco": ["pycocotools>=2.0.5"],
         # Photos of phones: HEIC and AVIF.
         "heif": ["pillow-heif"],
-        "test": ["pytest", "pytest-xdist", "pycocotools>=2.0.5"],
+        "test": [
+            "pytest",
+            "pytest-xdist",
+            "pycocotools>=2.0.5",
+            "import-linter>=2.17; python_version >= '3.11'",
+        ],
         # The documentation as a site: make docs.
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10"],
     },

@@ -172,9 +172,9 @@ def _evaluation(
 
 def seconds_per_step(model_dir: str) -> float:
     """The median over the run."""
-    from wss.training import curves
+    from wss.run_folder import event_files
 
-    points = curves.read(os.path.join(model_dir, "train"), "performance")
+    points = event_files.read_curves(os.path.join(model_dir, "train"), "performance")
     return statistics.median(value for _, value in points["seconds_per_step"])
 
 

@@ -33,7 +33,8 @@ def measured(interval: int) -> Iterator[tuple[Seconds, dict[str, int]]]:
       Seconds by part, including "step"; the configured intervals by part, once it has
       run.
     """
-    from wss.training import checkpoints, loop, summaries
+    from wss.run_folder import checkpoints
+    from wss.training import loop, summaries
 
     seconds: Seconds = {name: [] for name in ("step", *_PARTS)}
     intervals: dict[str, int] = {}

@@ -6,4 +6,5 @@ import os
 # line about a user's mistake.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import wss  # noqa: F401  (prepares the environment before TensorFlow is imported)
+# wss prepares the environment before TensorFlow is imported.
+from wss import interrupts  # noqa: E402, F401

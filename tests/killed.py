@@ -24,7 +24,7 @@ from typing import Dict, List, NamedTuple, Sequence, Set
 import tensorflow as tf
 from tensorboard.backend.event_processing import plugin_event_accumulator
 
-from wss.training import checkpoints
+from wss.run_folder import checkpoints
 
 # Curves of time and of memory are no results.
 _MEASURED = ("performance/", "memory_gb/")

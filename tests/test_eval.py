@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.evaluation import evaluator, results
+from wss.evaluation import evaluator
 from wss.evaluation.predictor import Predictor
 from wss.evaluation.restoring import restore_network
 from wss.models.deeplab import DeepLabV3Plus
-from wss.training import diagnostics
+from wss.run_folder import access, results
 
 SPEC = DatasetSpec(name="toy", class_names=("ground", "cat", "dog", "bird"))
 
@@ -244,7 +244,7 @@ def test_scores_are_printed_where_they_can_not_be_kept(tmp_path, capsys, monkeyp
     monkeypatch.setattr(evaluator.results.atomic, "write_text", refuse)
     message = rf"scores above are right, but {tmp_path} does not keep .* Read-only\)"
     with pytest.raises(UserError, match=message):
-        with diagnostics.explained_scores(str(tmp_path)):
+        with access.explained_scores(str(tmp_path)):
             evaluate([[0, 0, 1, 1]], [[0, 1, 1, 1]], tmp_path, steps=[7])
     printed = capsys.readouterr().out
     # ground 1 of 2, cat 2 of 3.

@@ -11,7 +11,7 @@ import termios
 import pytest
 
 from tests import killed
-from wss.training import checkpoints
+from wss.run_folder import checkpoints
 
 # The toy's training, with a checkpoint behind each step, slow enough to be met in it.
 TOY = """

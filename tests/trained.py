@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from wss import config, runs
 from wss.experiment import build_method
-from wss.training.run_folder import CLASSES_FILE
+from wss.run_folder.description import CLASSES_FILE
 
 TINY = [
     "CROP_SIZE = 33",

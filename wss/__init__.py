@@ -5,6 +5,7 @@ import os
 import typing
 
 from wss import interrupts
+from wss.version import __version__ as __version__
 
 interrupts.expect_command()
 
@@ -13,8 +14,6 @@ interrupts.expect_command()
 # installed (TensorFlow 2.15) breaks `tf.keras`.
 if importlib.util.find_spec("tf_keras") is not None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-
-__version__ = "0.1.0"
 
 if typing.TYPE_CHECKING:
     from wss.evaluation.segmenter import Segmenter

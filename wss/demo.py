@@ -80,7 +80,7 @@ def _run(module: str, *flags: str) -> None:
 
 
 def _table(model_dirs: Mapping[str, str]) -> str:
-    from wss.evaluation.results import read_metrics
+    from wss.run_folder.results import read_metrics
 
     rows = ["method      mIoU (%)"]
     for name, model_dir in model_dirs.items():

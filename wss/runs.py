@@ -17,11 +17,10 @@ from wss.evaluation.evaluator import build_predictor, check_evaluation
 from wss.evaluation.segmenter import Segmenter
 from wss.experiment import Experiment
 from wss.files import paths, stored_files
+from wss.run_folder import access, description
 from wss.training import (
     cluster,
-    diagnostics,
     distribution,
-    run_folder,
     starting_point,
     versions,
 )
@@ -65,9 +64,7 @@ def run(
         check_agreement(experiment, mode, profile_steps)
         if mode != "eval":
             evaluates = mode == "train_and_eval" and is_chief
-            with diagnostics.explained_folder(model_dir), diagnostics.sole_training(
-                own_dir
-            ):
+            with access.explained_folder(model_dir), access.sole_training(own_dir):
                 run_training(experiment, evaluates, profile_steps)
         elif is_chief:
             restoring.evaluate_checkpoint(experiment)
@@ -81,7 +78,7 @@ def check_training(experiment: Experiment) -> None:
         with checkpoints of other settings, classes or images.
     """
     experiment.check_training()
-    run_folder.check_training(experiment)
+    description.check_training(experiment)
     starting_point.check(experiment)
 
 
@@ -138,7 +135,7 @@ def reopen(
       strategy: which devices; None: chosen by what is there.
     """
     _configure(model_dir, bindings)
-    path = os.path.join(model_dir, run_folder.CLASSES_FILE)
+    path = os.path.join(model_dir, description.CLASSES_FILE)
     spec = DatasetSpec.read(path) if tf.io.gfile.exists(path) else None
     return _create(model_dir, tpu, spec, strategy)
 

@@ -31,9 +31,9 @@ from wss.files.outputs import OutputFolder
 from wss.settings import Natural
 
 if TYPE_CHECKING:
+    from wss.report.page import Shown
+    from wss.report.run_results import Measured, TrainedRun
     from wss.visualization.figures import Panel
-    from wss.visualization.report import Shown
-    from wss.visualization.run_results import Measured, TrainedRun
 
 _PAGE, _FIGURE, _PANELS = "report.html", "figure.png", "panels"
 _SHOWN_BY_DEFAULT = 4  # Of the best, and of the worst.
@@ -55,11 +55,11 @@ def show(options: argparse.Namespace) -> None:
     """
     model_dirs = name_runs(options.model_dir, options.names)
     # Late, so that --help is quick: importing TensorFlow takes seconds.
-    from wss.visualization import report, run_results
+    from wss.report import page, run_results
 
-    wanted = report.Wanted(options.images, options.first, options.best, options.worst)
+    wanted = page.Wanted(options.images, options.first, options.best, options.worst)
     if not wanted.count:
-        wanted = report.Wanted(best=_SHOWN_BY_DEFAULT, worst=_SHOWN_BY_DEFAULT)
+        wanted = page.Wanted(best=_SHOWN_BY_DEFAULT, worst=_SHOWN_BY_DEFAULT)
     if wanted.count > _MOST_IMAGES:
         raise UserError(
             f"{wanted.count} images are too many for a page: choose at most "
@@ -77,10 +77,10 @@ def show(options: argparse.Namespace) -> None:
     )
     classes = class_ids(options.classes, runs[0].spec)
     if wanted.names:
-        report.check_names(wanted.names, runs[0].names(), runs[0].split)
+        page.check_names(wanted.names, runs[0].names(), runs[0].split)
     measured = [run.measure() for run in runs]
     check_images(runs, measured)
-    chosen = report.choose(wanted, [one.images for one in measured])
+    chosen = page.choose(wanted, [one.images for one in measured])
     groups = _look(runs, measured, chosen, classes)
     with folder.explained():
         _write(folder, runs, measured, groups)
@@ -147,17 +147,17 @@ def _look(
     classes: Sequence[int],
 ) -> Dict[str, List["Shown"]]:
     """The images to show, by title."""
-    from wss.visualization import report
+    from wss.report import page
 
     places = [place for group in chosen.values() for place in group]
     shared, own = {}, {place: {} for place in places}
     for run in runs if places else ():
         for place, sight in run.look(places, probabilities=bool(classes)):
-            shared[place] = report.shared_panels(sight, run.spec)
-            own[place][run.name] = report.own_panels(sight, run.spec, classes)
+            shared[place] = page.shared_panels(sight, run.spec)
+            own[place][run.name] = page.own_panels(sight, run.spec, classes)
     return {
         title: [
-            report.Shown(
+            page.Shown(
                 name=measured[0].images[place].name,
                 mean_iou=[one.images[place].mean_iou for one in measured],
                 shared=shared[place],
@@ -176,7 +176,8 @@ def _write(
     groups: Mapping[str, Sequence["Shown"]],
 ) -> None:
     from wss.image_io import writing
-    from wss.visualization import figures, report
+    from wss.report import page
+    from wss.visualization import figures
 
     def write(panels: Mapping[str, "Panel"], place: str) -> None:
         for title, panel in zip(_parts_of_paths(panels), panels.values()):
@@ -195,7 +196,7 @@ def _write(
         ]
         titles = [*shown[0].shared, *(run.name for run in runs)]
         folder.write(_FIGURE, figures.png(figures.image_grid(rows, titles)))
-    folder.write(_PAGE, report.render(runs, measured, groups).encode())
+    folder.write(_PAGE, page.render(runs, measured, groups).encode())
 
 
 def _parts_of_paths(names: Iterable[str]) -> List[str]:

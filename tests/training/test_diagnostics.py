@@ -1,17 +1,12 @@
-"""Faults of a training, told so that a user can go on."""
+"""Advice where a step fails."""
 
 import json
-import os
-import subprocess
-import sys
 import types
 
-import pytest
 import tensorflow as tf
 
 from tests.data import records
-from wss.errors import UserError
-from wss.files import atomic
+from wss.evaluation import restoring
 from wss.ops import losses
 from wss.training import diagnostics
 
@@ -26,11 +21,8 @@ EXPERIMENT = types.SimpleNamespace(
 )
 
 
-def test_out_of_memory_says_what_helps():
-    with pytest.raises(UserError) as error, diagnostics.explained_memory(EXPERIMENT):
-        tf.zeros([1 << 46])  # 256 TiB.
-    message = str(error.value)
-    assert "\n" not in message and message.startswith("The device is out of memory.")
+def test_what_a_step_needs_less_memory_with():
+    message = diagnostics.less_memory(EXPERIMENT)
     assert message.endswith("Start again with one of them.")
     for setting in (
         "CROP_SIZE (now 65 x 97)",
@@ -42,80 +34,13 @@ def test_out_of_memory_says_what_helps():
         assert setting in message
 
 
-def test_out_of_memory_where_the_settings_are_fixed(tmp_path):
+def test_where_the_settings_are_fixed(tmp_path):
     (tmp_path / "ckpt-3.index").write_text("")
     experiment = types.SimpleNamespace(**{**vars(EXPERIMENT), "model_dir": tmp_path})
-    with pytest.raises(UserError, match="need another --model_dir; the same command"):
-        with diagnostics.explained_memory(experiment):
-            tf.zeros([1 << 46])
-    message = r"EVAL_CROP_SIZE \(now 97 x 129\); --sliding_window"
-    with pytest.raises(UserError, match=message):
-        with diagnostics.explained_memory(experiment, evaluates=True):
-            tf.zeros([1 << 46])
-
-
-def test_a_refused_training_leaves_no_folder(tmp_path):
-    with pytest.raises(UserError), diagnostics.sole_training(str(tmp_path / "new")):
-        raise UserError("refused")
-    assert not (tmp_path / "new").exists()
-    with pytest.raises(UserError), diagnostics.sole_training(str(tmp_path)):
-        raise UserError("refused")
-    assert tmp_path.exists()
-
-
-@pytest.mark.parametrize("write", [atomic.write_text, lambda path, text: open(path)])
-def test_a_folder_that_is_gone(tmp_path, write):
-    gone = str(tmp_path / "gone")
-    message = rf"folder {gone} cannot be written to .*No such .*--model_dir"
-    with pytest.raises(UserError, match=message), diagnostics.explained_folder(gone):
-        write(f"{gone}/run.json", "text")
-    with pytest.raises(FileNotFoundError), diagnostics.explained_folder(gone):
-        open(tmp_path / "other")
-
-
-def test_a_folder_that_can_not_be_made(tmp_path):
-    (tmp_path / "file").write_text("")
-    folder = str(tmp_path / "file" / "runs" / "mine")
-    message = rf"The folder {folder} cannot be written to \(.*--model_dir"
-    with pytest.raises(UserError, match=message):
-        diagnostics.make_folder(folder)
-    diagnostics.make_folder(str(tmp_path / "new" / "mine"))
-    assert (tmp_path / "new" / "mine").is_dir()
-
-
-def test_one_training_at_a_time(tmp_path):
-    folder = str(tmp_path / "mine")
-    script = (
-        "import sys, time; from wss.training import diagnostics\n"
-        f"with diagnostics.sole_training({folder!r}): print('here', flush=True); "
-        "time.sleep(600)"
-    )
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "here\n"
-        message = f"Another training is running in {folder}. .* --model_dir"
-        with pytest.raises(UserError, match=message):
-            with diagnostics.sole_training(folder):
-                pass
-        with diagnostics.sole_training(str(tmp_path / "another")):
-            pass
-        other.kill()
-    for _ in range(2):  # Whoever held it is gone.
-        with diagnostics.sole_training(folder):
-            pass
-    assert os.listdir(folder) == []
-
-
-def test_a_full_disk_is_not_out_of_memory():
-    full = "runs/mine/run.json.tmp; No space left on device"
-    message = (
-        r"runs/mine cannot be written to \(.*No space left.*Make room.* not harmed"
-    )
-    with pytest.raises(UserError, match=message):
-        with diagnostics.explained_folder("runs/mine"), diagnostics.explained_memory(
-            EXPERIMENT
-        ):
-            raise tf.errors.ResourceExhaustedError(None, None, full)
+    message = diagnostics.less_memory(experiment)
+    assert "need another --model_dir; the same command" in message
+    message = restoring.less_memory(experiment)
+    assert "EVAL_CROP_SIZE (now 97 x 129); --sliding_window" in message
 
 
 def test_the_images_of_a_batch_are_written_down(tmp_path):

@@ -11,14 +11,13 @@ from tqdm import tqdm
 from wss.data import parsing, views
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.evaluation import results
 from wss.evaluation.boundary_f_score import BoundaryScore
 from wss.evaluation.predictor import Predictor
 from wss.experiment import Experiment, evaluation_batches
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.ops.metrics import ConfusionMatrix, Scores, multi_label_scores
-from wss.training import run_folder
-from wss.training.summaries import Summaries, forget_from
+from wss.run_folder import description, results
+from wss.run_folder.event_files import Summaries, forget_from
 
 
 @gin.configurable(allowlist=["boundary", "image_labels"])
@@ -375,4 +374,4 @@ def check_evaluation(experiment: Experiment) -> None:
     """
     experiment.check_evaluation()
     build_evaluator(experiment, {"model": None})
-    run_folder.check_evaluation(experiment)
+    description.check_evaluation(experiment)

@@ -1,4 +1,4 @@
-"""Networks and methods as checkpoints have them, and their evaluation."""
+"""Restores networks and methods from checkpoints, and evaluates them."""
 
 import functools
 from typing import Tuple
@@ -9,20 +9,22 @@ from wss.experiment import Experiment, build_method, build_network
 from wss.methods.base import Method
 from wss.models import tf1_checkpoint
 from wss.models.deeplab import DeepLabV3Plus
-from wss.training import checkpoints, diagnostics, run_folder
+from wss.ops.memory import explained_memory
+from wss.run_folder import access, checkpoints, description
 
 
 def restored_network(
     experiment: Experiment, checkpoint: str = "latest"
 ) -> Tuple[DeepLabV3Plus, int]:
-    """The network as a checkpoint has it, and the training step.
+    """Restores the network of a checkpoint; returns it and its training step.
 
     Args:
       experiment: of the run.
-      checkpoint: its path, "latest" or "best".
+      checkpoint: "latest", "best" or a path.
 
     Raises:
-      UserError: there is none, it is damaged, or of another network or classes.
+      UserError: the checkpoint is missing or damaged, or belongs to another network or
+        other classes.
     """
     _check(experiment, checkpoint)
     network = build_network(experiment)
@@ -33,9 +35,9 @@ def restored_network(
 def restored_method(
     experiment: Experiment, checkpoint: str = "latest"
 ) -> Tuple[Method, int]:
-    """The method as a checkpoint has it, and the training step.
+    """Restores the method of a checkpoint; returns it and its training step.
 
-    Its network is the one to evaluate: the teacher's, where there is one. Arguments and
+    Its network is the one to evaluate: the teacher, if there is one. Arguments and
     errors: see `restored_network`.
     """
     _check(experiment, checkpoint)
@@ -45,7 +47,7 @@ def restored_method(
 
 
 class CheckpointEvaluator:
-    """Evaluates checkpoints of a run; its networks are built once for all of them."""
+    """Evaluates checkpoints of a run with networks that are built once."""
 
     def __init__(self, experiment: Experiment):
         self._experiment = experiment
@@ -61,20 +63,20 @@ class CheckpointEvaluator:
         """Evaluates a checkpoint and returns its training step.
 
         Args:
-          checkpoint: its path, "latest" or "best".
+          checkpoint: "latest", "best" or a path.
 
         Raises:
-          UserError: there is none, it is damaged, or of another network; or the split's
-            images are not those of earlier evaluations.
+          UserError: the checkpoint is missing or damaged, or belongs to another
+            network; or the images of the split are not those of earlier evaluations.
         """
         folder = self._experiment.model_dir
-        run_folder.check_evaluation(self._experiment)
+        description.check_evaluation(self._experiment)
         step, path = checkpoints.use(folder, checkpoint, self._restore)
-        with diagnostics.explained_scores(folder), diagnostics.explained_memory(
-            self._experiment, evaluates=True
+        with access.explained_scores(folder), explained_memory(
+            lambda: less_memory(self._experiment)
         ):
             self._evaluator.evaluate(step, checkpoint=path)
-            run_folder.remember_evaluation(self._experiment)
+            description.remember_evaluation(self._experiment)
         return step
 
     def _restore(self, path: str) -> Tuple[int, str]:
@@ -90,22 +92,31 @@ def evaluate_checkpoint(experiment: Experiment, checkpoint: str = "latest") -> N
     CheckpointEvaluator(experiment).evaluate(checkpoint)
 
 
+def less_memory(experiment: Experiment) -> str:
+    """What reduces the memory of an evaluation, for `explained_memory`."""
+    height, width = experiment.eval_crop_size
+    return (
+        f"An image takes less with a smaller EVAL_CROP_SIZE (now {height} x {width}); "
+        "--sliding_window then sees all of its pixels."
+    )
+
+
 def _check(experiment: Experiment, checkpoint: str) -> None:
-    """Finds a checkpoint and compares its classes, before anything big is built."""
+    """Finds a checkpoint and compares its classes, before a network is built."""
     path = checkpoints.find(experiment.model_dir, checkpoint)
-    run_folder.check_checkpoint(path, experiment.model_dir, experiment.spec)
+    description.check_checkpoint(path, experiment.model_dir, experiment.spec)
 
 
 def restore_network(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -> int:
-    """Gives the model the weights of a checkpoint; returns its training step.
+    """Restores the weights of a checkpoint; returns its training step.
 
     Args:
       model: the network.
-      checkpoint: one of ours or of TF1, e.g. of the original code, or its folder.
-      average: take the moving average of the network, where the checkpoint has one.
+      checkpoint: a wss or TF1 checkpoint, e.g. of the original code, or its folder.
+      average: use the moving average of the weights, if the checkpoint has one.
 
     Raises:
-      UserError: there is no such checkpoint, it is damaged, or of another network.
+      UserError: the checkpoint is missing or damaged, or belongs to another network.
     """
     reason = checkpoints.problem(tf1_checkpoint.find(checkpoint))
     if reason is not None:
@@ -114,7 +125,7 @@ def restore_network(model: DeepLabV3Plus, checkpoint: str, average: bool = True)
             "--checkpoint=latest, best or a path."
         )
     report = tf1_checkpoint.restore(checkpoint, model, average=average)
-    classifier = f"{model.backbone.scope}/logits/"  # No part of a segmentation.
+    classifier = f"{model.backbone.scope}/logits/"  # Not used for segmentation.
     absent = [
         name
         for name in (*report.skipped, *report.missing)
@@ -122,31 +133,31 @@ def restore_network(model: DeepLabV3Plus, checkpoint: str, average: bool = True)
     ]
     if absent:
         raise UserError(
-            f"{checkpoint} is no checkpoint of this network: {len(absent)} variables "
-            f"are not in it or of another shape, such as {absent[0]}. Evaluate with "
-            "the configuration that it was trained with."
+            f"{checkpoint} is not a checkpoint of this network: {len(absent)} "
+            f"variables are missing or have another shape, such as {absent[0]}. "
+            "Evaluate with the configuration of its run."
         )
     return tf1_checkpoint.step_of(checkpoint)
 
 
 def restore_method(method: Method, checkpoint: str) -> int:
-    """As `restore_network`, for a network and what its method learned beside it.
+    """Like `restore_network`, for a network and the other variables of its method.
 
     Raises:
-      UserError: see `restore_network`; or the checkpoint is of another method.
+      UserError: as for `restore_network`, or the checkpoint belongs to another method.
     """
     step = restore_network(method.model, checkpoint)
     network = tf1_checkpoint.named_variables(method.model)
-    beside = set(tf1_checkpoint.named_variables(method)).difference(network)
-    if beside:
+    extra = set(tf1_checkpoint.named_variables(method)).difference(network)
+    if extra:
         report = tf1_checkpoint.restore(checkpoint, method)
-        absent = beside.intersection((*report.skipped, *report.missing))
+        absent = extra.intersection((*report.skipped, *report.missing))
         if absent:
             raise UserError(
-                f"{checkpoint} is no checkpoint of {type(method).__name__}: "
-                f"{len(absent)} variables are not in it or of another shape, such as "
-                f"{min(absent)}. Use the configuration that it was trained with."
+                f"{checkpoint} is not a checkpoint of {type(method).__name__}: "
+                f"{len(absent)} variables are missing or have another shape, such as "
+                f"{min(absent)}. Use the configuration of its run."
             )
-        # Where a teacher is the result, the network is its student's by now.
+        # If the teacher is the result, the network now has the student's weights.
         restore_network(method.model, checkpoint)
     return step

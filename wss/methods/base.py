@@ -10,6 +10,7 @@ import inspect
 from typing import Callable, Dict, Iterator, List, Mapping, Union
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from wss.models.deeplab import DeepLabV3Plus
@@ -17,6 +18,7 @@ from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops import losses
 from wss.ops.distributed import Ratio
+from wss.visualization.label_colors import color_labels
 
 Batch = Mapping[str, Mapping[str, tf.Tensor]]
 
@@ -38,6 +40,27 @@ class ImageSummary:
 
     kind: str
     tensor: tf.Tensor
+
+    def to_rgb(self, palette: np.ndarray) -> tf.Tensor:
+        """The images in the colors of the classes.
+
+        Args:
+          palette: [classes, 3], uint8.
+
+        Returns:
+          [images, height, width, 3], uint8.
+
+        Raises:
+          ValueError: the kind is unknown.
+        """
+        if self.kind == "label":
+            return color_labels(self.tensor, palette)
+        if self.kind == "mask":
+            gray = tf.cast(tf.round(255.0 * self.tensor), tf.uint8)
+            return tf.tile(gray[..., tf.newaxis], [1, 1, 1, 3])
+        if self.kind == "rgb":
+            return tf.cast(tf.clip_by_value(tf.round(self.tensor), 0, 255), tf.uint8)
+        raise ValueError(f"Unknown kind of image summary {self.kind!r}")
 
 
 @dataclasses.dataclass

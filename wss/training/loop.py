@@ -11,18 +11,20 @@ from wss.errors import NotFiniteError, UserError
 from wss.evaluation.evaluator import Evaluator, build_evaluator
 from wss.experiment import Experiment, build_method, distributed_batches
 from wss.methods.base import Batch, Method
+from wss.ops.memory import explained_memory
+from wss.run_folder import description
+from wss.run_folder.checkpoints import Checkpoints
+from wss.run_folder.event_files import forget_from
 from wss.settings import Count, Natural
 from wss.training import (
     diagnostics,
     distribution,
     run_card,
-    run_folder,
     starting_point,
 )
-from wss.training.checkpoints import Checkpoints
 from wss.training.preemption import StopSignals
 from wss.training.profiling import ProfileWindow
-from wss.training.summaries import Progress, forget_from
+from wss.training.summaries import Progress
 from wss.training.train_step import Results, TrainingStep, build_training_step
 
 
@@ -145,11 +147,13 @@ def run_training(
         StopSignals(),
     )
     print(run_card.describe(experiment, method), flush=True)
-    with parsing.user_errors(), diagnostics.explained_memory(experiment):
+    with parsing.user_errors(), explained_memory(
+        lambda: diagnostics.less_memory(experiment)
+    ):
         progress = _restore(run)
         with run.signals.watch():
             _train(run, progress)
-    run_folder.describe(experiment)  # It may have been emptied on the way.
+    description.write(experiment)  # It may have been emptied on the way.
     run_card.write_record(experiment, experiment.train_steps)
 
 
@@ -161,7 +165,7 @@ def _restore(run: _Run) -> Progress:
         print(f"Continuing from {run.checkpoints.latest}.", flush=True)
     if step == 0:
         starting_point.load(run.experiment, run.method)
-    run_folder.describe(run.experiment)
+    description.write(run.experiment)
     if run.evaluator is not None:
         run.evaluator.forget_after(step)
     events = f"{run.experiment.model_dir}/train"

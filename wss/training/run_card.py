@@ -8,14 +8,14 @@ from typing import Any, Dict, Iterator
 import gin
 
 from wss import config
-from wss.evaluation import results
 from wss.experiment import Experiment
 from wss.files import outputs
 from wss.methods.base import Method
-from wss.training import data_record, distribution, optimizers, versions
-from wss.training.summaries import Summaries
+from wss.run_folder import data_record, results
+from wss.run_folder.description import RUN_FILE
+from wss.run_folder.event_files import Summaries
+from wss.training import distribution, optimizers, versions
 
-RUN_FILE = "run.json"
 _LABEL = 9  # Columns of a row's name.
 _WIDTH = 88
 

@@ -6,7 +6,7 @@ from wss.errors import UserError
 from wss.experiment import Experiment
 from wss.methods.base import Method
 from wss.models import tf1_checkpoint
-from wss.training import checkpoints, run_folder
+from wss.run_folder import checkpoints, description
 
 
 def check(experiment: Experiment) -> None:
@@ -33,7 +33,7 @@ def check(experiment: Experiment) -> None:
         )
     if not experiment.initialize_last_layer:
         return
-    difference = run_folder.class_difference(os.path.dirname(path), experiment.spec)
+    difference = description.class_difference(os.path.dirname(path), experiment.spec)
     if difference:
         raise UserError(
             f"INIT_CHECKPOINT: the last layers of {path} tell other classes than the "

@@ -17,7 +17,6 @@ from wss.ops.distributed import Ratio
 from wss.settings import NonNegative
 from wss.training import distribution, optimizers
 from wss.training.gradients import accumulate_gradients, differentiate, total
-from wss.visualization import label_colors
 
 Tensors = Dict[str, tf.Tensor]
 # What a step gives, see `TrainingStep.run`.
@@ -288,7 +287,10 @@ class TrainingStep:
             "statistics": statistics.sums,
             "monitors": dict(output.monitors),
             "histograms": dict(output.histograms),
-            "images": label_colors.render(output.images, self._palette),
+            "images": {
+                name: image.to_rgb(self._palette)
+                for name, image in output.images.items()
+            },
             "aux": dict(output.aux),
         }
 

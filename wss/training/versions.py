@@ -10,7 +10,7 @@ from typing import Dict
 
 import tensorflow as tf
 
-import wss
+from wss.version import __version__
 
 
 @functools.lru_cache(maxsize=1)
@@ -19,9 +19,9 @@ def code_version() -> str:
 
     "-dirty" after the commit: files differ from it.
     """
-    root = os.path.dirname(os.path.dirname(os.path.abspath(wss.__file__)))
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if not os.path.exists(os.path.join(root, ".git")):
-        return wss.__version__
+        return __version__
     try:
         commit = subprocess.run(
             ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
@@ -31,8 +31,8 @@ def code_version() -> str:
             check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return wss.__version__
-    return f"{wss.__version__} ({commit})"
+        return __version__
+    return f"{__version__} ({commit})"
 
 
 def versions() -> Dict[str, str]:

@@ -1,12 +1,9 @@
-"""Colors for class ids, errors and scores, and image summaries in these colors."""
-
-from typing import Dict, Mapping
+"""Colors for class ids, errors and scores."""
 
 import numpy as np
 import tensorflow as tf
 
 from wss.data.datasets.spec import DatasetSpec
-from wss.methods.base import ImageSummary
 
 # Pixels without a class: light, in contrast to the usual black background.
 IGNORED_COLOR = (224, 224, 192)
@@ -54,32 +51,3 @@ def heat_map(values: np.ndarray) -> np.ndarray:
 
     values = np.asarray(values, np.float32)  # Integers would be color indices.
     return matplotlib.colormaps["viridis"](values, bytes=True)[..., :3]
-
-
-def render(
-    summaries: Mapping[str, ImageSummary], palette: np.ndarray
-) -> Dict[str, tf.Tensor]:
-    """Converts the image summaries of a step to images for TensorBoard.
-
-    Args:
-      summaries: by name.
-      palette: [classes, 3], uint8.
-
-    Returns:
-      Images [count, height, width, 3], uint8, by name.
-
-    Raises:
-      ValueError: the kind of a panel is unknown.
-    """
-    return {name: _render(one, palette) for name, one in summaries.items()}
-
-
-def _render(panel: ImageSummary, palette: np.ndarray) -> tf.Tensor:
-    if panel.kind == "label":
-        return color_labels(panel.tensor, palette)
-    if panel.kind == "mask":
-        grey = tf.cast(tf.round(255.0 * panel.tensor), tf.uint8)
-        return tf.tile(grey[..., tf.newaxis], [1, 1, 1, 3])
-    if panel.kind == "rgb":
-        return tf.cast(tf.clip_by_value(tf.round(panel.tensor), 0, 255), tf.uint8)
-    raise ValueError(f"Unknown kind of panel {panel.kind!r}")

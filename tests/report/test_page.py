@@ -12,7 +12,10 @@ import pytest
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.ops import metrics
-from wss.visualization import figures, report
+from wss.report import page
+from wss.report.page import Wanted, check_names, choose
+from wss.report.run_results import ImageScore, Measured, Sight
+from wss.visualization import figures
 from wss.visualization.figures import Panel
 from wss.visualization.label_colors import (
     IGNORED_COLOR,
@@ -20,8 +23,6 @@ from wss.visualization.label_colors import (
     WRONG_COLOR,
     heat_map,
 )
-from wss.visualization.report import Wanted, check_names, choose
-from wss.visualization.run_results import ImageScore, Measured, Sight
 
 NAMES = ("ground", "cat & <dog>", "bird")
 PALETTE = np.array([[0, 0, 0], [200, 0, 0], [0, 0, 250]], np.uint8)
@@ -93,7 +94,7 @@ def make_measured(shrunk=0):
 def make_shown(*runs):
     panel = Panel(np.zeros([4, 5, 3], np.uint8), is_flat=True)
     own = {"prediction": panel, "error": panel}
-    return report.Shown(
+    return page.Shown(
         name="street/<b>1</b>",
         mean_iou=[0.25, None][: len(runs)],
         shared={"image": panel, "truth": panel},
@@ -103,7 +104,7 @@ def make_shown(*runs):
 
 def render(*runs, measured=None):
     measured = measured or [make_measured() for _ in runs]
-    return report.render(runs, measured, {"Best images": [make_shown(*runs)]})
+    return page.render(runs, measured, {"Best images": [make_shown(*runs)]})
 
 
 def test_the_page_is_valid_and_names_everything():
@@ -140,7 +141,7 @@ def test_the_wheel_holds_the_template(monkeypatch):
     given = {}
     monkeypatch.setattr(setuptools, "setup", given.update)
     runpy.run_path(str(pathlib.Path(__file__).parents[2] / "setup.py"))
-    assert "*.jinja" in given["package_data"]["wss.visualization"]
+    assert "*.jinja" in given["package_data"]["wss.report"]
 
 
 def test_the_same_runs_give_the_same_page():
@@ -197,7 +198,7 @@ def test_a_run_that_has_not_ended_and_has_no_curves():
 @pytest.mark.parametrize("count", [1, 150, 200, 1234])
 def test_long_curves_are_thinned(count):
     points = [(step, 2.0 * step) for step in range(count)]
-    thin = report.thinned(points)
+    thin = page.thinned(points)
     assert len(thin) == min(count, 200)
     assert all(y == pytest.approx(2 * x) for x, y in thin)
     # Groups of neighbours, none of them left out.
@@ -233,8 +234,8 @@ def make_sight(**changes):
 
 def test_titles_shapes_and_colors_of_the_panels():
     sight = make_sight()
-    shared = report.shared_panels(sight, SPEC)
-    own = report.own_panels(sight, SPEC)
+    shared = page.shared_panels(sight, SPEC)
+    own = page.own_panels(sight, SPEC)
     assert list(shared) == ["image", "truth"]
     assert list(own) == ["prediction", "error", "confidence", "CAM"]
     for panel in [*shared.values(), *own.values()]:
@@ -255,7 +256,7 @@ def test_maps_of_chosen_classes():
     probabilities = np.zeros([2, 3, 3], np.float32)
     probabilities[..., 2] = [[1, 0, 0], [0, 0, 1]]
     sight = make_sight(probabilities=probabilities)
-    panels = report.own_panels(sight, SPEC, classes=[2])
+    panels = page.own_panels(sight, SPEC, classes=[2])
     assert list(panels)[4:] == ["prediction: bird", "CAM: bird"]
     expected = [[HIGHEST, LOWEST, LOWEST], [LOWEST, LOWEST, HIGHEST]]
     np.testing.assert_array_equal(panels["prediction: bird"].pixels, expected)

@@ -8,25 +8,25 @@ import tensorflow as tf
 from wss import config, config_changes
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.evaluation import results
 from wss.experiment import Experiment
 from wss.files import outputs
-from wss.training import checkpoints, data_record, diagnostics, run_card
+from wss.run_folder import access, checkpoints, data_record, results
 
 CLASSES_FILE = "classes.json"
+RUN_FILE = "run.json"
 # What a run replaces.
 _WRITTEN = (
     config.CONFIG_FILE,
     config.OPERATIVE_CONFIG_FILE,
     CLASSES_FILE,
     data_record.DATA_FILE,
-    run_card.RUN_FILE,
+    RUN_FILE,
     results.METRICS_FILE,
     results.EVALUATIONS_FILE,
 )
 
 
-def describe(experiment: Experiment) -> None:
+def write(experiment: Experiment) -> None:
     """Writes what the folder's checkpoints are to be read with.
 
     Args:
@@ -36,7 +36,7 @@ def describe(experiment: Experiment) -> None:
       UserError: the folder cannot be made.
     """
     folder = experiment.model_dir
-    diagnostics.make_folder(folder)
+    access.make_folder(folder)
     outputs.write_noted(os.path.join(folder, config.CONFIG_FILE), config.text())
     classes = os.path.join(folder, CLASSES_FILE)
     outputs.write_noted(classes, experiment.spec.text())

@@ -9,11 +9,11 @@ from data_prep.writer import Writer
 from tests import trained as folders
 from wss import runs
 from wss.errors import UserError
-from wss.evaluation import results
 from wss.evaluation.restoring import restored_method
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops.metrics import ConfusionMatrix
-from wss.visualization import run_results
+from wss.report import run_results
+from wss.run_folder import results
 
 IMAGES = 5
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from wss.evaluation import results
+from wss.run_folder import results
 
 SCRIPT = """
 import sys
-from wss.evaluation import results
+from wss.run_folder import results
 for step in range(int(sys.argv[2]), 40, 2):
     one = {"step": step, "split": "val", "protocol": "p", "mean_iou": step / 100}
     results.remember(sys.argv[1], one)

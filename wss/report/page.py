@@ -13,11 +13,11 @@ from matplotlib.colors import to_hex
 
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.report.run_results import ImageScore, Measured, Sight, TrainedRun
 from wss.training import versions
 from wss.visualization import figures, label_colors
 from wss.visualization.figures import Panel
 from wss.visualization.label_colors import color_labels, error_map, heat_map
-from wss.visualization.run_results import ImageScore, Measured, Sight, TrainedRun
 
 _PANEL_SIDE = 320  # Pixels of the longer side of a panel in the page.
 _CURVE_POINTS = 200  # Longer curves are averaged.
@@ -184,7 +184,7 @@ def render(
       Self-contained HTML.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("wss.visualization", ""),
+        loader=jinja2.PackageLoader("wss.report", ""),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -197,7 +197,7 @@ def render(
         percent=_percent,
         shares=lambda scores: figures.row_shares(scores.confusion).tolist(),
     )
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template("page.html.jinja").render(
         runs=list(zip(runs, measured)),
         spec=runs[0].spec,
         split=runs[0].split,

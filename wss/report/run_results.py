@@ -12,12 +12,12 @@ from wss import runs
 from wss.data import parsing, views
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.evaluation import results
 from wss.evaluation.evaluator import build_predictor
 from wss.evaluation.restoring import restored_method
 from wss.experiment import Experiment, evaluation_batches
 from wss.ops.metrics import ConfusionMatrix, Scores, scores
-from wss.training import run_card, summaries
+from wss.run_folder import event_files, results
+from wss.run_folder.description import RUN_FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TrainedRun:
             tf.TensorSpec([1, *crop]),
             tf.TensorSpec([1, self.spec.num_classes - 1]),
         )
-        path = os.path.join(self.model_dir, run_card.RUN_FILE)
+        path = os.path.join(self.model_dir, RUN_FILE)
         self.record = results.read_json(path, _is_record) or {}
 
     def names(self) -> List[str]:
@@ -180,7 +180,7 @@ class TrainedRun:
 
     def losses(self) -> Dict[str, List[Tuple[int, float]]]:
         """The training's losses by step."""
-        return summaries.read_curves(os.path.join(self.model_dir, "train"), "losses")
+        return event_files.read_curves(os.path.join(self.model_dir, "train"), "losses")
 
     def mean_ious(self) -> List[Tuple[int, float]]:
         """Step and mean IoU of the evaluations of this split with this protocol."""

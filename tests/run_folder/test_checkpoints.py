@@ -10,8 +10,8 @@ import tensorflow as tf
 from wss.errors import UserError
 from wss.evaluation import following
 from wss.models import tf1_checkpoint
-from wss.training import checkpoints
-from wss.training.checkpoints import Checkpoints
+from wss.run_folder import checkpoints
+from wss.run_folder.checkpoints import Checkpoints
 
 
 class Run:

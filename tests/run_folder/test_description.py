@@ -15,7 +15,8 @@ from tests.trained import TINY
 from wss import eval, export, predict, train, vis
 from wss.data import datasets
 from wss.data.datasets.spec import DatasetSpec
-from wss.training import loop, run_folder
+from wss.run_folder import description
+from wss.training import loop
 
 SHORT = ["BATCH_SIZE = 2", "TRAIN_STEPS = 2", "CHECKPOINT_INTERVAL = 1"]
 
@@ -164,10 +165,10 @@ def test_moved_images_are_the_same(trained, others):
     assert run(others, trained) == 0
     os.remove(others / "dataset.json")
     path = others / "1-32-00000-of-00001.tfrecord"
-    record = run_folder.data_record.of(str(others), ["1-32"])
+    record = description.data_record.of(str(others), ["1-32"])
     assert record == {"1-32": {path.name: {"bytes": path.stat().st_size}}}
     old = json.loads((trained / "data.json").read_text())
-    assert run_folder.data_record.differences(old, record) == []
+    assert description.data_record.differences(old, record) == []
 
 
 def test_the_record_of_a_run_names_its_images(finished, data_dir):

@@ -1,0 +1,1 @@
+"""The report on finished runs: results, and the page that shows them."""
