@@ -1,5 +1,6 @@
 """Grad-CAM, self-attention and fusion against the original's."""
 
+import contextlib
 from typing import List
 from unittest import mock
 
@@ -150,18 +151,20 @@ def _network_outputs(golden, model, images, valid, mode):
     if mode == "train" and stored:
         keep = golden.meta[stored[0].replace("dropmask__", "keep_prob__")]
         mask = tf.constant(golden[stored[0]].astype(np.float32) / keep)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(images)
-        with collect_batch_statistics():
+    strides = {
+        prefix: sorted(map(int, prefix.split("_")[2].split("-")), reverse=True)
+        for prefix in sorted({key.split("__")[0] for key in golden.keys})
+        if prefix.startswith(f"{mode}_")
+    }
+    deepest = {model.backbone.strides[first] for first, *_ in strides.values()}
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        with collect_batch_statistics(), _watched(model.backbone, deepest, tape):
             end_points = model.backbone(images, training=mode == "train")
         per_class = tf.unstack(model.classify(end_points, mask), axis=1)
     outputs = {}
-    for prefix in sorted({k.split("__")[0] for k in golden.keys}):
-        if not prefix.startswith(f"{mode}_"):
-            continue
-        _, version, strides = prefix.split("_")
-        strides = sorted((int(s) for s in strides.split("-")), reverse=True)
-        features = [model.end_point(end_points, stride) for stride in strides]
+    for prefix, of_prefix in strides.items():
+        version = prefix.split("_")[1]
+        features = [model.end_point(end_points, stride) for stride in of_prefix]
         if features[0] is model.features(end_points):
             maps = refined_grad_cam.class_activation_maps(
                 features[0], model.classifier_kernel, golden["cls_label"], mask
@@ -180,6 +183,26 @@ def _network_outputs(golden, model, images, valid, mode):
         outputs[f"{prefix}__cam"] = shown.numpy()
         outputs[f"{prefix}__att_logits"] = logits.numpy()
     return outputs
+
+
+@contextlib.contextmanager
+def _watched(backbone, names, tape):
+    """Watches what some of the backbone's blocks give, and nothing before it.
+
+    With the images watched instead, the gradient of each class would be computed
+    through the whole network.
+    """
+    last = {modules[-1] for name, modules in backbone.blocks if name in names}
+    call_module = backbone.call_module
+
+    def call(module, *arguments):
+        outputs = call_module(module, *arguments)
+        if module in last:
+            tape.watch(outputs)
+        return outputs
+
+    with mock.patch.object(backbone, "call_module", call):
+        yield
 
 
 # The original's names of the losses, by how they begin.
