@@ -5,10 +5,9 @@ not stored: they are a pure function of the TF1 variable name and shape (`weight
 """
 
 import dataclasses
-import functools
 import json
 import zlib
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -120,11 +119,10 @@ def perturbed(tensor: tf.Tensor, random: np.random.RandomState) -> tf.Tensor:
     return tensor * (1.0 + PERTURBATION * signs)
 
 
-@functools.lru_cache(maxsize=None)  # The files share most of them.
-def weight(name: str, shape: Tuple[int, ...]) -> np.ndarray:
+def weight(name: str, shape: Sequence[int]) -> np.ndarray:
     """The value that every golden run gave the TF1 variable `name`, float32."""
     random = np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF)
-    normal = random.standard_normal(shape)
+    normal = random.standard_normal(tuple(shape))
     leaf = name.split("/")[-1]
     gain = 1.0 if name.startswith(("xception", "resnet")) else 2.0
     if leaf == "weights":
@@ -148,7 +146,7 @@ def weight(name: str, shape: Tuple[int, ...]) -> np.ndarray:
 def fill_weights(named_variables: Mapping[str, tf.Variable]) -> None:
     """Gives every variable the value that its TF1 name decides."""
     for name, variable in named_variables.items():
-        variable.assign(weight(name, tuple(variable.shape)))
+        variable.assign(weight(name, variable.shape.as_list()))
 
 
 def compare_names(what: str, actual: Sequence[str], reference: Sequence[str]) -> Check:

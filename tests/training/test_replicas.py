@@ -21,11 +21,21 @@ def batches():
 
 @pytest.fixture(scope="module")
 def single(batches):
-    """Curves and changes of one replica."""
-    return tiny.train(tiny.make_step(), batches)
+    """Curves and changes of one replica, and what rounding may do to each variable."""
+    step = tiny.make_step()
+    curves, changes = tiny.train(step, batches)
+    # An update rounds a variable by up to half the distance of two numbers there, in
+    # each of the two runs: near 1, where batch norm's scales are, 1.2e-7 in each step,
+    # 2.4e-6 in all. On TensorFlow 2.21 the difference has been seen to be 2e-6, and
+    # weights that begin 1e-7 apart end as far from each other as one and two replicas.
+    rounding = {
+        name: max(3e-7, tiny.STEPS * float(np.spacing(np.max(np.abs(variable)))))
+        for name, variable in step._variables.items()
+    }
+    return curves, changes, rounding
 
 
-def assert_same(first, second):
+def assert_same(first, second, rounding):
     """The same losses and monitors in each step, and the same changes of variables."""
     curves, others = first[0], second[0]
     assert curves.keys() == others.keys()
@@ -36,8 +46,7 @@ def assert_same(first, second):
             curves[tag], others[tag], rtol=0, atol=tolerance, err_msg=tag
         )
     for name, change in first[1].items():
-        # Of what moves little, the last digit of a value near 1 is a large part.
-        tolerance = 1e-2 * np.max(np.abs(change)) + 3e-7
+        tolerance = 1e-2 * np.max(np.abs(change)) + rounding[name]
         np.testing.assert_allclose(
             change, second[1][name], rtol=0, atol=tolerance, err_msg=name
         )
@@ -45,7 +54,7 @@ def assert_same(first, second):
 
 def test_two_replicas_give_the_numbers_of_one(batches, single, two_cpus):
     step = tiny.make_step(two_cpus, cross_replica_statistics=True)
-    assert_same(single, tiny.train(step, batches, two_cpus))
+    assert_same(single, tiny.train(step, batches, two_cpus), single[2])
 
 
 def test_two_processes_give_the_numbers_of_one(single, tmp_path):
@@ -57,7 +66,8 @@ def test_two_processes_give_the_numbers_of_one(single, tmp_path):
             assert stored["chief"] == (index == 0)
             found = {name: stored[name] for name in stored.files if name != "chief"}
         curves = {name: found[name] for name in single[0]}
-        assert_same(single, (curves, {name: found[name] for name in single[1]}))
+        changes = {name: found[name] for name in single[1]}
+        assert_same(single, (curves, changes), single[2])
 
 
 def test_portions_are_to_one_device_what_replicas_are_to_several(
@@ -66,7 +76,7 @@ def test_portions_are_to_one_device_what_replicas_are_to_several(
     """By default, each with batch statistics of its own, as on the original's GPUs."""
     portions = tiny.train(tiny.make_step(accumulation_steps=2), batches)
     on_two = tiny.train(tiny.make_step(two_cpus), batches, two_cpus)
-    assert_same(portions, on_two)
+    assert_same(portions, on_two, single[2])
     difference = np.abs(portions[0]["losses/total"] - single[0]["losses/total"])
     assert np.max(difference) > 100 * TOLERANCE
 
