@@ -18,6 +18,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import wss  # noqa: E402, F401  (chooses the Keras version before TensorFlow starts)
+from tests import trained  # noqa: E402
 from wss.training import distribution  # noqa: E402
 
 distribution.set_logical_cpus(2)
@@ -34,3 +35,10 @@ def own_configuration():
     """Clears the configuration after each test."""
     yield
     gin.clear_config()
+
+
+@pytest.fixture
+def eagerly():
+    """No graphs, for tests of what surrounds a step: tracing takes most of the time."""
+    with trained.eagerly():
+        yield

@@ -111,6 +111,7 @@ def test_two_replicas_and_image_level_labels(data_dir, tmp_path, capsys):
     assert "step 1/1" in printed and "mIoU" not in printed
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys):
     arguments = {"gin_file": "supervised/shapes.gin", "flags": ["--mode=train"]}
     assert run(data_dir, tmp_path / "a", "TRAIN_STEPS = 1", **arguments) == 0
@@ -186,6 +187,7 @@ def test_mistakes_are_found_before_the_network_is_built(
     assert built
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(
     data_dir, tmp_path, capsys
 ):
@@ -219,6 +221,7 @@ def test_a_training_in_a_bucket_is_opened(data_dir, tmp_path):
     assert (opened.model_dir, opened.seed) == ("ram://bucket/run", 5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_another_configuration_in_the_same_folder(data_dir, tmp_path, capsys):
     arguments = {"gin_file": "supervised/shapes.gin", "flags": ["--mode=train"]}
     assert run(data_dir, tmp_path, "TRAIN_STEPS = 1", **arguments) == 0

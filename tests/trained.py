@@ -1,5 +1,6 @@
-"""Folders as trainings leave them, made without training."""
+"""Folders of finished runs, made without training, and steps without graphs."""
 
+import contextlib
 import os
 
 import tensorflow as tf
@@ -14,6 +15,16 @@ TINY = [
     "DeepLabV3Plus.aspp_channels = 8",
     "DeepLabV3Plus.decoder_channels = 8",
 ]
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Runs steps and predictions operation by operation within this context."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def make(

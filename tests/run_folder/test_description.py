@@ -11,12 +11,14 @@ import tensorflow as tf
 
 from data_prep import shapes
 from data_prep.writer import Writer
-from tests.trained import TINY
+from tests.trained import TINY, eagerly
 from wss import eval, export, predict, train, vis
 from wss.data import datasets
 from wss.data.datasets.spec import DatasetSpec
-from wss.run_folder import description
+from wss.run_folder import checkpoints, description
 from wss.training import loop
+
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 SHORT = ["BATCH_SIZE = 2", "TRAIN_STEPS = 2", "CHECKPOINT_INTERVAL = 1"]
 
@@ -51,7 +53,8 @@ def run(data_dir, model_dir, *bindings, flags=()):
 def finished(data_dir, tmp_path_factory):
     """A training of two steps."""
     model_dir = tmp_path_factory.mktemp("runs") / "finished"
-    assert run(data_dir, model_dir) == 0
+    with eagerly():
+        assert run(data_dir, model_dir) == 0
     return model_dir
 
 
@@ -207,36 +210,39 @@ def test_last_layers_of_other_classes(trained, data_dir, capsys):
     assert run(data_dir, trained.parent / "new", *bindings) == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00" * 50, b"\x93\xff"])
+DAMAGED = (b"", b"\x00" * 50, b"\x93\xff")
+
+
 @pytest.mark.parametrize("name", ["classes.json", "config.gin", "data.json"])
-def test_damaged_files_of_a_folder(trained, data_dir, capsys, tmp_path, name, content):
-    (trained / name).write_bytes(content)
+def test_damaged_files_of_a_folder(trained, data_dir, capsys, tmp_path, name):
     out = [f"--model_dir={trained}", f"--output_dir={tmp_path / 'out'}"]
-    with refused(
-        capsys, trained, str(trained / name), "Put back a copy, or move it away"
-    ):
-        assert run(data_dir, trained) == 2
-        assert eval.main([f"--model_dir={trained}"]) == 2
-        assert vis.main(out) == 2
-        if name != "data.json":
-            images = "--images=docs/pictures/demo.png"
-            assert predict.main([*out, images]) == 2
-            assert export.main([*out, "--formats", "tf1"]) == 2
+    for content in DAMAGED:
+        (trained / name).write_bytes(content)
+        with refused(
+            capsys, trained, str(trained / name), "Put back a copy, or move it away"
+        ):
+            assert run(data_dir, trained) == 2
+            assert eval.main([f"--model_dir={trained}"]) == 2
+            assert vis.main(out) == 2
+            if name != "data.json":
+                images = "--images=docs/pictures/demo.png"
+                assert predict.main([*out, images]) == 2
+                assert export.main([*out, "--formats", "tf1"]) == 2
     (trained / name).unlink()
     assert run(data_dir, trained) == 0
     assert eval.main([f"--model_dir={trained}"]) == 0
     assert (trained / name).stat().st_size
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00" * 50, b"\x93\xff"])
-def test_a_damaged_description_of_the_data(trained, others, capsys, content):
-    (others / "dataset.json").write_bytes(content)
+def test_a_damaged_description_of_the_data(trained, others, capsys):
     elsewhere = f"--gin_bindings=DATA_DIR = '{others}'"
     out = f"--output_dir={trained.parent / 'looks'}"
-    with refused(capsys, trained, f"{others}/dataset.json is ", "--overwrite"):
-        assert run(others, trained) == 2
-        assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
-        assert vis.main([f"--model_dir={trained}", elsewhere, out]) == 2
+    for content in DAMAGED:
+        (others / "dataset.json").write_bytes(content)
+        with refused(capsys, trained, f"{others}/dataset.json is ", "--overwrite"):
+            assert run(others, trained) == 2
+            assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
+            assert vis.main([f"--model_dir={trained}", elsewhere, out]) == 2
     (others / "dataset.json").unlink()
     write_data(others)
     assert run(others, trained) == 0
@@ -281,9 +287,10 @@ def test_a_start_that_is_gone_when_a_run_goes_on(trained, data_dir):
     assert run(data_dir, trained, "INIT_CHECKPOINT = 'gone'") == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93\xff", b"model_checkpoint_path: 3"])
-def test_a_damaged_list_of_checkpoints_names_none(trained, data_dir, content):
-    (trained / "checkpoint").write_bytes(content)
+def test_a_damaged_list_of_checkpoints_names_none(trained, data_dir):
+    for content in (b"", b"\x93\xff", b"model_checkpoint_path: 3"):
+        (trained / "checkpoint").write_bytes(content)
+        assert checkpoints.find(str(trained), "latest") == str(trained / "ckpt-2")
     assert eval.main([f"--model_dir={trained}"]) == 0
     assert run(data_dir, trained) == 0
 
