@@ -399,7 +399,7 @@ def _explain(error: Exception) -> str:
     if "doesn't have a parameter named" in message:
         return message + _closest(name, _parameters(configurable))
     if "denylist" in message or "allowlist" in message:
-        return f"{configurable}.{name} follows from other settings; leave it out."
+        return f"{configurable}.{name} cannot be set; leave it out."
     return message
 
 

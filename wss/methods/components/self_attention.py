@@ -17,15 +17,15 @@ from wss.errors import UserError
 from wss.models import layers
 from wss.models.batch_norm import BatchNorm
 from wss.ops.resize import resize_bilinear, resize_nearest
-from wss.settings import Count, Decay
+from wss.settings import Count
 
 # Added to the scores of masked-out keys; their float32 softmax is 0.
 MASKED = -1e9
 
 
-@gin.configurable(denylist=["num_classes"])
+@gin.configurable(denylist=["num_classes", "downsample_method"])
 class SelfAttention(tf.Module):
-    """Key and query projections, attention, and the pixel normalisation.
+    """Key and query projections, attention, and the pixel normalization.
 
     Variables carry the original's names: `hyper_column/{key,query}/weights`,
     `pixel_normalization/weights` and its batch norm (v2) or biases (v1).
@@ -45,7 +45,6 @@ class SelfAttention(tf.Module):
         version: Literal[1, 2] = 2,
         key_downsampling: Count = 1,
         downsample_method: Literal["nearest", "bilinear"] = "nearest",
-        batch_norm_decay: Decay = 0.999,
     ):
         """Creates the layers.
 
@@ -53,12 +52,11 @@ class SelfAttention(tf.Module):
           num_classes: number of classes, background included.
           attention_dim: channels of keys and queries.
           version: 2 adds the maps to the output of the attention (so scores are in 0..2
-            and the background is 2 - max) and normalises with batch norm; 1 does
+            and the background is 2 - max) and normalizes with batch norm; 1 does
             neither (background 1 - max, plain convolution with biases).
           key_downsampling: factor by which the grid of keys and values is coarser,
             after Linformer (arXiv:2006.04768). Memory falls with its square.
           downsample_method: "nearest" or "bilinear", for keys and values.
-          batch_norm_decay: of the pixel normalisation's moving averages.
 
         Raises:
           UserError: `version` or `downsample_method` is unknown.
@@ -83,7 +81,7 @@ class SelfAttention(tf.Module):
         if version == 2:
             # slim's defaults: no scale, and a decay of its own.
             self.batch_norm = BatchNorm(
-                decay=batch_norm_decay,
+                decay=0.999,
                 epsilon=1e-3,
                 scale=False,
                 name=f"{scope}/BatchNorm",
@@ -180,7 +178,7 @@ def _flatten(tensor: tf.Tensor) -> tf.Tensor:
 def _projection(
     scope: str, channels: int, use_bias: bool = False
 ) -> tf.keras.layers.Layer:
-    """A 1x1 convolution in float32 with slim's default initialiser."""
+    """A 1x1 convolution in float32 with slim's default initializer."""
     return tf.keras.layers.Conv2D(
         channels,
         1,
