@@ -218,7 +218,7 @@ def test_kinds_beside_those_of_the_package():
     assert settings.fits(Optional[Share], None) and not settings.fits(Share, None)
     assert settings.fits(Several[Positive], [0.5]) and not settings.fits(Count, 1.0)
     assert settings.fits(dict, 3)  # Of whoever extends wss: his own to check.
-    with pytest.raises(TypeError, match="is no type of a setting"):
+    with pytest.raises(TypeError, match="is not a type of settings"):
         settings.words(dict)
 
 

@@ -226,7 +226,7 @@ def test_another_configuration_in_the_same_folder(data_dir, tmp_path, capsys):
     capsys.readouterr()
     assert run(data_dir, tmp_path, "SEED = 3", "TRAIN_STEPS = 2", **arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {tmp_path} holds a training with another")
+    assert error.startswith(f"error: {tmp_path} holds a run with another")
     assert "SEED is 0 there and 3 here; TRAIN_STEPS is 1 there and 2 here" in error
     assert error.count("\n") == 1
     assert (tmp_path / "config.gin").read_bytes() == before

@@ -74,7 +74,7 @@ JPEG = tf.io.encode_jpeg(records.image(0)).numpy()
         ),
         (
             {**IMAGE, "LABEL_ENCODED": records.png(records.image(0))},
-            "class/encoded is not an 8-bit grey PNG of class ids in record cat",
+            "class/encoded is not an 8-bit gray PNG of class ids in record cat",
         ),
         (
             {**IMAGE, "LABEL_ENCODED": records.png(np.zeros((24, 31, 1), np.uint8))},

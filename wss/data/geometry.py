@@ -5,7 +5,7 @@ Follows `core/preprocess_utils.py` and `core/input_preprocess.py` of the origina
 of the image and these draws.
 """
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -30,7 +30,7 @@ class View(NamedTuple):
 def draw_view(
     seed: tf.Tensor,
     image_size: tf.Tensor,
-    crop_size: Tuple[int, int],
+    crop_size: tuple[int, int],
     *,
     min_scale: float = 0.5,
     max_scale: float = 2.0,
@@ -75,7 +75,7 @@ def scale_image(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def scale_and_crop(
-    image: tf.Tensor, size: tf.Tensor, offset: tf.Tensor, crop_size: Tuple[int, int]
+    image: tf.Tensor, size: tf.Tensor, offset: tf.Tensor, crop_size: tuple[int, int]
 ) -> tf.Tensor:
     """`crop` of `scale_image`, bit for bit, without the pixels after the crop.
 
@@ -104,7 +104,7 @@ def scale_and_crop(
 
 
 def scale_label(label: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Scales a label [height, width] to `size`; nearest neighbour, corners aligned."""
+    """Scales a label [height, width] to `size`; nearest neighbor, corners aligned."""
     return scale_and_crop_label(label, size, (0, 0), size)
 
 
@@ -138,7 +138,7 @@ def resize_to_range(
     min_size: int,
     max_size: Optional[int] = None,
     factor: Optional[int] = None,
-) -> Tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Resizes so that the shorter side has `min_size`, the longer at most `max_size`.
 
     Bilinear with aligned corners and, unlike `scale_image`, without antialiasing.
@@ -218,7 +218,7 @@ def pad_label(
     return tf.pad(label, _paddings(label, size, offset), constant_values=value)
 
 
-def valid_mask(image_size: tf.Tensor, crop_size: Tuple[int, int]) -> tf.Tensor:
+def valid_mask(image_size: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
     """[height, width] of the crop, float32: 1 on the image, 0 on the padding.
 
     Padding is below and to the right, and the crop of a padded side begins at 0:
@@ -229,7 +229,7 @@ def valid_mask(image_size: tf.Tensor, crop_size: Tuple[int, int]) -> tf.Tensor:
     return tf.cast(rows[:, tf.newaxis] & columns, tf.float32)
 
 
-def crop(tensor: tf.Tensor, offset: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
+def crop(tensor: tf.Tensor, offset: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Crops [height, width, ...] to `size` from `offset`, or less at the end."""
     return tensor[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
 

@@ -1,7 +1,7 @@
 """From shards to batches: the tf.data graphs of training and evaluation.
 
 The training input is a pure function of (seed, step). `sampling.py` has the order of
-the records; the random draws for example i of a stream (scale, crop, colours, hole)
+the records; the random draws for example i of a stream (scale, crop, colors, hole)
 depend on (seed, i). A run that starts at step k gets the same batches as a run from
 step 0, without reading the earlier ones: no checkpoint has to hold an iterator.
 Records are read from disk by their position, in shuffled order: nothing has to fit in
@@ -9,16 +9,7 @@ memory, and there is no shuffle buffer.
 """
 
 import functools
-from typing import (
-    Annotated,
-    Callable,
-    Dict,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Annotated, Callable, NamedTuple, Optional, Sequence, Union
 
 import gin
 import tensorflow as tf
@@ -32,7 +23,7 @@ from wss.settings import Count, Natural, NonNegative, Range, Share
 
 __all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
 
-GREY = (127.5, 127.5, 127.5)
+GRAY = (127.5, 127.5, 127.5)
 
 # Purposes of the draws for an example. Further strong views have the next numbers.
 _VIEW, _STRONG = 0, 1
@@ -61,11 +52,11 @@ def training_batches(
     unlabeled: Optional[Split],
     *,
     spec: DatasetSpec,
-    crop_size: Tuple[int, int],
+    crop_size: tuple[int, int],
     batch_size: int,
     seed: int = 0,
     start_step: int = 0,
-    padding_value: Tuple[float, float, float] = GREY,
+    padding_value: tuple[float, float, float] = GRAY,
     min_scale: Annotated[float, Range(low=0.01, high=100)] = 0.5,
     max_scale: Annotated[float, Range(low="min_scale", high=100)] = 2.0,
     scale_step: NonNegative = 0.25,
@@ -87,13 +78,13 @@ def training_batches(
         unlabeled ones is the same.
       seed: of every random draw.
       start_step: number of the first step.
-      padding_value: colour of the padding, 0..255 (the network's mean).
+      padding_value: color of the padding, 0..255 (the network's mean).
       min_scale: smallest random factor of the image's size.
       max_scale: largest.
       scale_step: distance between the possible factors; 0: any factor in the range.
       flip_probability: share of the views that are mirrored.
       strong_augmentation: name of a policy of `wss.data.augmentations`, or several.
-      strong_views: number of strong views of each unlabeled image. Their colours are
+      strong_views: number of strong views of each unlabeled image. Their colors are
         drawn independently; they hide the same pixels.
       max_broken_records: number of different damaged records that training tolerates.
         Each is named and replaced by the next record.
@@ -221,7 +212,7 @@ def evaluation_batches(
 
 def _batches(
     split: Split,
-    make_example: Callable[..., Dict[str, tf.Tensor]],
+    make_example: Callable[..., dict[str, tf.Tensor]],
     *,
     number: int,
     spec: DatasetSpec,
@@ -257,27 +248,27 @@ def _batches(
 
 
 def _labeled_example(
-    example: Dict[str, tf.Tensor],
+    example: dict[str, tf.Tensor],
     seed: tf.Tensor,
     *,
     spec: DatasetSpec,
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     view = draw_view(sampling.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2])
     mask = _check_classes(_mask(example), example["name"], spec)
     return views.labeled_view(example["image"], mask, view, canvas)
 
 
 def _unlabeled_example(
-    example: Dict[str, tf.Tensor],
+    example: dict[str, tf.Tensor],
     seed: tf.Tensor,
     *,
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
     chosen: Sequence[augmentations.Policy],
     strong_views: int,
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     seeds = [sampling.purpose_seed(seed, _STRONG + i) for i in range(strong_views)]
     distort, *more_distortions = [
         functools.partial(views.distort_colors, chosen=chosen, seed=strong_seed)
@@ -296,16 +287,16 @@ def _unlabeled_example(
 
 def _parse(
     records: Records, index: tf.Tensor, ignore_label: int
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     serialized, source = records.read(index)
     return parsing.parse_example(serialized, ignore_label, source)
 
 
-def _with_wide_label(example: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
+def _with_wide_label(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {**example, "label": tf.cast(example["label"], tf.int32)}
 
 
-def _mask(example: Dict[str, tf.Tensor]) -> tf.Tensor:
+def _mask(example: dict[str, tf.Tensor]) -> tf.Tensor:
     """The label of an example that must have one."""
     known = parsing.ensure(
         example["has_label"],
@@ -335,8 +326,8 @@ def _check_classes(mask: tf.Tensor, name: tf.Tensor, spec: DatasetSpec) -> tf.Te
 
 
 def _with_image_labels(
-    parts: Dict[str, tf.Tensor], example: Dict[str, tf.Tensor], spec: DatasetSpec
-) -> Dict[str, tf.Tensor]:
+    parts: dict[str, tf.Tensor], example: dict[str, tf.Tensor], spec: DatasetSpec
+) -> dict[str, tf.Tensor]:
     """Adds the classes in the view's mask or, without a mask, those of the record."""
     labels = tf.cond(
         example["has_label"],

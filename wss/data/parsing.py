@@ -8,7 +8,7 @@ list of class ids.
 
 import contextlib
 import re
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Any, Callable, Iterator
 
 import tensorflow as tf
 from PIL import Image
@@ -27,7 +27,7 @@ from wss.data.keys import (  # noqa: F401  (readers of records look here for the
 from wss.errors import UserError
 
 # Parses the record of a number, scalar int64.
-Parse = Callable[[tf.Tensor], Dict[str, tf.Tensor]]
+Parse = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 _FEATURES = {
     ENCODED: tf.io.FixedLenFeature((), tf.string, default_value=""),
@@ -44,13 +44,13 @@ _MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE_AT = 16
-# Bit depth and colour type in a PNG header: 8-bit grey, 8-bit grey with alpha.
-_GREY_HEADERS = (b"\x08\x00", b"\x08\x04")
+# Bit depth and color type in a PNG header: 8-bit gray, 8-bit gray with alpha.
+_GRAY_HEADERS = (b"\x08\x00", b"\x08\x04")
 
 
 def parse_example(
     serialized: tf.Tensor, ignore_label: int = 255, source: tf.Tensor = ""
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """Parses and decodes one record.
 
     Args:
@@ -59,7 +59,7 @@ def parse_example(
       source: scalar string, place of the record ("shard, record 17"), for messages.
 
     Returns:
-      image: [height, width, 3], uint8; grey and RGBA images become RGB.
+      image: [height, width, 3], uint8; gray and RGBA images become RGB.
       label: [height, width], uint8.
       has_label: scalar bool, whether the record has a mask.
       class_ids: [classes], int64, image-level labels given by the record, or empty.
@@ -161,7 +161,7 @@ def _message(error: Exception) -> str:
     return str(error)
 
 
-def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> Dict[str, tf.Tensor]:
+def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> dict[str, tf.Tensor]:
     """The features by key; class ids [classes] are dense.
 
     The failure of TensorFlow's own parser would show the record's bytes instead of its
@@ -216,7 +216,7 @@ def _decode(
 
 def _decode_or_nothing(
     encoded: tf.Tensor, channels: int
-) -> Tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """[height, width, channels], uint8, or [0, 0, channels] where decoding fails.
 
     A decoder's own failure would not name the record. The second result is [height,
@@ -256,12 +256,12 @@ def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.
     """Decodes a mask of class ids to [height, width], uint8."""
     label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
     with tf.control_dependencies([label]):
-        # The decoder silently turns palette colours into grey values: wrong class ids.
+        # The decoder silently turns palette colors into gray values: wrong class ids.
         header = tf.strings.substr(encoded, 24, 2)
-    is_grey = tf.io.is_jpeg(encoded) | tf.reduce_any(header == list(_GREY_HEADERS))
-    grey = ensure(
-        is_grey,
-        f"Feature {LABEL_ENCODED} is not an 8-bit grey PNG of class ids in ",
+    is_gray = tf.io.is_jpeg(encoded) | tf.reduce_any(header == list(_GRAY_HEADERS))
+    gray = ensure(
+        is_gray,
+        f"Feature {LABEL_ENCODED} is not an 8-bit gray PNG of class ids in ",
         where,
     )
     size, label_size = tf.shape(image)[:2], tf.shape(label)
@@ -270,5 +270,5 @@ def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.
         *("The image has ", size[0], " x ", size[1], " pixels, but the mask "),
         *(label_size[0], " x ", label_size[1], " in ", where),
     )
-    with tf.control_dependencies([grey, same_size]):
+    with tf.control_dependencies([gray, same_size]):
         return tf.identity(label)

@@ -7,7 +7,7 @@ of the stream depend on (seed, i).
 
 import sys
 import threading
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,7 @@ def purpose_seed(seed: tf.Tensor, purpose: tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(purpose, tf.int64))
 
 
-def stream_seeds(seed: int, stream: int) -> Tuple[tf.Tensor, tf.Tensor]:
+def stream_seeds(seed: int, stream: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The seeds [2] of a stream's order and of the draws for its examples."""
     with tf.device("/cpu:0"):
         stream_seed = purpose_seed(tf.constant([seed, 0], tf.int64), stream)
@@ -83,7 +83,7 @@ class Tolerance:
 
     def parse(
         self, parse: parsing.Parse, size: int, index: tf.Tensor
-    ) -> Dict[str, tf.Tensor]:
+    ) -> dict[str, tf.Tensor]:
         """Parses a record, or the first one after it that can be read.
 
         Args:
@@ -117,7 +117,7 @@ class Tolerance:
         with tf.control_dependencies([tolerated]):
             return tf.nest.map_structure(tf.identity, parsed)
 
-    def _report(self, parse: parsing.Parse, indices: List[int]) -> bytes:
+    def _report(self, parse: parsing.Parse, indices: list[int]) -> bytes:
         """Warns of each new record; returns a sentence if there are too many."""
         for index in indices:
             sentence = _problem(parse, index)
@@ -153,7 +153,7 @@ def _problem(parse: parsing.Parse, index: int) -> str:
 
 def records_of_step(
     records: Records, *, stream: int, seed: int, batch_size: int, step: int
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """The records of a step's global batch, computed again from the seed.
 
     Args:

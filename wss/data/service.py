@@ -6,7 +6,7 @@ There is only one worker, so that batches keep their order and a run resumes exa
 import functools
 import socket
 import time
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 import tensorflow as tf
 
@@ -19,7 +19,7 @@ _PATIENCE_S = 10.0
 _PERIOD_S, _SILENCE_S = 1.0, 60.0
 
 
-def start(port: int = 0, host: Optional[str] = None) -> Tuple[str, Any, Any]:
+def start(port: int = 0, host: Optional[str] = None) -> tuple[str, Any, Any]:
     """Starts a dispatcher and the worker that prepares batches.
 
     TensorFlow listens on every interface, without authentication.
@@ -101,7 +101,7 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _watch(
-    place: Tuple[str, int], element_spec: Any, number: tf.Tensor
+    place: tuple[str, int], element_spec: Any, number: tf.Tensor
 ) -> tf.data.Dataset:
     """Empty, after a while; fails if there is no service at (host, port) any more."""
 
@@ -116,7 +116,7 @@ def _watch(
     return tf.data.Dataset.from_tensors(number).map(ask).filter(lambda *_: False)
 
 
-def _problem(place: Tuple[str, int]) -> bytes:
+def _problem(place: tuple[str, int]) -> bytes:
     """A sentence where nobody is at (host, port) any more; else, a while later, b""."""
     time.sleep(_PERIOD_S)
     silent_since = time.monotonic()
@@ -135,7 +135,7 @@ def _problem(place: Tuple[str, int]) -> bytes:
             time.sleep(_PERIOD_S)
 
 
-def _ask(place: Tuple[str, int], seconds: float) -> None:
+def _ask(place: tuple[str, int], seconds: float) -> None:
     """Raises an OSError unless a gRPC server is at (host, port): it speaks first."""
     with socket.create_connection(place, seconds) as connection:
         if not connection.recv(1):

@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 import struct
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,12 +26,12 @@ _SHARD = re.compile(r"(?P<split>.+?)(-(?P<index>\d+)-of-(?P<shards>\d+))?(\.tfre
 _SHARD_ENDINGS = re.compile(r"-\d+-of-\d+$|\.tfrecord$")
 
 
-def list_splits(data_dir: str) -> List[str]:
+def list_splits(data_dir: str) -> list[str]:
     """Names of the splits that have shards in `data_dir`."""
     return sorted({match["split"] for match in shard_names(data_dir)})
 
 
-def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]:
+def find_shards(data_dir: str, split: str, dataset: str = "folder") -> list[str]:
     """Paths of a split's shards, in order.
 
     Args:
@@ -61,7 +61,7 @@ def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]
     return paths
 
 
-def _names(split: str) -> List[str]:
+def _names(split: str) -> list[str]:
     names = split.split("+")
     if "" in names:
         raise UserError(
@@ -118,7 +118,7 @@ class Records:
         path = self._paths[self._shard[index]].numpy().decode()
         return f"{path}, record {int(self._number[index])}"
 
-    def read(self, index: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads one record.
 
         Args:
@@ -174,7 +174,7 @@ def read_record(path: tf.Tensor, offset: tf.Tensor, length: tf.Tensor) -> tf.Ten
     return parsing.attempt(read, offset, otherwise="")
 
 
-def shard_names(data_dir: str) -> List["re.Match[str]"]:
+def shard_names(data_dir: str) -> list["re.Match[str]"]:
     """Names of shards in `data_dir`, as matches with `split`, `index` and `shards`.
 
     The last two are None for a split in one file whose name counts no shards.

@@ -1,12 +1,12 @@
 """Training views of an image: one for labeled, weak and strong for unlabeled images.
 
-The order is the original's (`core/input_preprocess.py`): scale, change the colours of
+The order is the original's (`core/input_preprocess.py`): scale, change the colors of
 the strong view, pad and crop, hide parts of the strong view, flip. Here the crop comes
 before its padding: the same pixels for less work.
 """
 
 import dataclasses
-from typing import Callable, Dict, Sequence, Tuple
+from typing import Callable, Sequence
 
 import tensorflow as tf
 
@@ -20,18 +20,18 @@ class Canvas:
 
     Attributes:
       crop_size: height and width of a view, pixels.
-      padding_value: colour of the padding, per channel, 0..255.
+      padding_value: color of the padding, per channel, 0..255.
       ignore_label: label of the padding.
     """
 
-    crop_size: Tuple[int, int]
-    padding_value: Tuple[float, float, float]
+    crop_size: tuple[int, int]
+    padding_value: tuple[float, float, float]
     ignore_label: int
 
 
 def labeled_view(
     image: tf.Tensor, label: tf.Tensor, view: View, canvas: Canvas
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """The training view of a labeled image.
 
     Args:
@@ -58,7 +58,7 @@ def weak_and_strong_views(
     distort: Callable[[tf.Tensor], tf.Tensor],
     hidden: tf.Tensor,
     more_distortions: Sequence[Callable[[tf.Tensor], tf.Tensor]] = (),
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """The views of an unlabeled image, aligned with each other.
 
     Args:
@@ -66,7 +66,7 @@ def weak_and_strong_views(
       label: [height, width], int32; the ignore label where nothing is known.
       view: the random draws, shared by all views.
       canvas: size and padding.
-      distort: changes the colours of the strong view, [height, width, 3], float32.
+      distort: changes the colors of the strong view, [height, width, 3], float32.
       hidden: [*crop_size], bool, pixels that no strong view shows.
       more_distortions: like `distort`, for further strong views.
 
@@ -104,7 +104,7 @@ def hide_pixels(
     valid: tf.Tensor,
     padding_value: Sequence[float],
     ignore_label: int,
-) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Fills hidden pixels and removes them from the masks.
 
     Args:
@@ -112,7 +112,7 @@ def hide_pixels(
       image: [height, width, channels], float32.
       label: [height, width], int32.
       valid: [height, width], float32.
-      padding_value: colour of hidden pixels, per channel.
+      padding_value: color of hidden pixels, per channel.
       ignore_label: label of hidden pixels.
 
     Returns:
@@ -149,7 +149,7 @@ def distort_colors(
 
 
 def draw_hidden(
-    crop_size: Tuple[int, int], chosen: Sequence[augmentations.Policy], seed: tf.Tensor
+    crop_size: tuple[int, int], chosen: Sequence[augmentations.Policy], seed: tf.Tensor
 ) -> tf.Tensor:
     """[*crop_size], bool: pixels that a chosen occlusion policy hides."""
     hidden = tf.zeros(crop_size, tf.bool)
@@ -184,7 +184,7 @@ def _fill(image: tf.Tensor, hidden: tf.Tensor, value: Sequence[float]) -> tf.Ten
 
 def _masks(
     label: tf.Tensor, size: tf.Tensor, view: View, canvas: Canvas
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """Label, int32, and valid mask, float32, of the crop; `size` is the scaled size."""
     label = geometry.scale_and_crop_label(label, size, view.offset, canvas.crop_size)
     label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)

@@ -18,7 +18,7 @@ from wss.image_io import decoding
 
 MIN_BITS, MAX_BITS = 8, 16
 _LARGEST = 2**MAX_BITS - 1
-_COLOURS = ("RGB", "RGBA")
+_COLORS = ("RGB", "RGBA")
 _ALPHA = 3
 
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
@@ -26,8 +26,8 @@ _SAMPLE_FORMAT, _SIGNED = 339, 2
 # Pillow's names of 16 bits end with the order of their bytes; read in the other order,
 # the byte that it keeps is the lower one.
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-# Grey and alpha of 16 bits; four bytes, of which Pillow keeps two.
-_GREY_AND_ALPHA = "LA;16B"
+# Gray and alpha of 16 bits; four bytes, of which Pillow keeps two.
+_GRAY_AND_ALPHA = "LA;16B"
 
 # Kind, width, height and largest number.
 _PNM = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)" + rb"\s")
@@ -41,7 +41,7 @@ def is_deep(encoded: bytes, image: Image.Image) -> bool:
       image: opened, not necessarily decoded.
     """
     return image.mode[0] in "IF" or (
-        image.mode in _COLOURS and bits_per_channel(encoded, image) > MIN_BITS
+        image.mode in _COLORS and bits_per_channel(encoded, image) > MIN_BITS
     )
 
 
@@ -55,7 +55,7 @@ def bits_per_channel(encoded: bytes, image: Image.Image) -> int:
 
 def is_scaled(encoded: bytes, image: Image.Image) -> bool:
     """Whether Pillow shows other numbers than the file stores; args: see `is_deep`."""
-    if image.mode in _COLOURS and is_deep(encoded, image):
+    if image.mode in _COLORS and is_deep(encoded, image):
         return True
     if image.format == "PPM":
         header = _PNM.match(encoded)
@@ -91,8 +91,8 @@ def stored_numbers(encoded: bytes, image: Image.Image, path: str) -> np.ndarray:
         return shown.view(np.int8).astype(np.int32)
     if image.format == "PPM":
         return _pnm_numbers(encoded, path)
-    if image.mode in _COLOURS:
-        return _colours_of_16_bits(encoded, shown, path)
+    if image.mode in _COLORS:
+        return _colors_of_16_bits(encoded, shown, path)
     return shown // (255 // (2 ** bits_per_channel(encoded, image) - 1))
 
 
@@ -135,7 +135,7 @@ def to_8_bits(numbers: np.ndarray, bits: Optional[int], path: str) -> np.ndarray
     bits = bits or MAX_BITS
     check_bits(highest, bits, path)
     scaled = numbers >> (bits - MIN_BITS)
-    if numbers.ndim == 3:  # Opaque is 65535, whatever the range of colours.
+    if numbers.ndim == 3:  # Opaque is 65535, whatever the range of colors.
         scaled[..., _ALPHA:] = numbers[..., _ALPHA:] >> (MAX_BITS - MIN_BITS)
     return scaled.astype(np.uint8)
 
@@ -161,9 +161,9 @@ def extremes(numbers: np.ndarray, path: str) -> tuple[int, int]:
     Raises:
       UserError: they do not fit 16 bits.
     """
-    colours = numbers[..., :_ALPHA] if numbers.ndim == 3 else numbers
-    lowest, highest = colours.min(), colours.max()
-    if colours.dtype.kind == "f" or lowest < 0 or highest > _LARGEST:
+    colors = numbers[..., :_ALPHA] if numbers.ndim == 3 else numbers
+    lowest, highest = colors.min(), colors.max()
+    if colors.dtype.kind == "f" or lowest < 0 or highest > _LARGEST:
         raise UserError(
             f"The image {path} holds numbers ({lowest:g} to {highest:g}) whose "
             "brightness is not known. Save it with 8 or 16 bits."
@@ -222,7 +222,7 @@ def _pnm_numbers(encoded: bytes, path: str) -> np.ndarray:
     return numbers.astype(np.uint16).reshape(shape)
 
 
-def _colours_of_16_bits(encoded: bytes, upper: np.ndarray, path: str) -> np.ndarray:
+def _colors_of_16_bits(encoded: bytes, upper: np.ndarray, path: str) -> np.ndarray:
     """All 16 bits, [height, width, channels], where Pillow shows the upper bytes."""
     image = Image.open(io.BytesIO(encoded), formats=decoding.FORMATS)
     tiles, raw_mode = [], ""
@@ -230,13 +230,13 @@ def _colours_of_16_bits(encoded: bytes, upper: np.ndarray, path: str) -> np.ndar
         *place, args = tile
         raw_mode, *rest = (args,) if isinstance(args, str) else args
         kind, _, order = raw_mode.rpartition("16")
-        if raw_mode == _GREY_AND_ALPHA:
+        if raw_mode == _GRAY_AND_ALPHA:
             other = "RGBA"
         elif kind in ("RGB;", "RGBA;", "RGBX;"):
             other = f"{kind}16{_OTHER_ORDER[order]}"
         else:
             raise UserError(
-                f"The file {path} has colours of 16 bits of a kind ({raw_mode}) that "
+                f"The file {path} has colors of 16 bits of a kind ({raw_mode}) that "
                 "is not read. Save it with 8 bits, or as a PNG in RGB."
             )
         # Plain tuples in older versions of Pillow.
@@ -245,8 +245,8 @@ def _colours_of_16_bits(encoded: bytes, upper: np.ndarray, path: str) -> np.ndar
     image.tile = tiles
     image.load()
     lower = np.asarray(image)
-    if raw_mode == _GREY_AND_ALPHA:
-        grey, alpha = (lower[..., i : i + 2].astype(np.uint16) for i in (0, 2))
-        grey, alpha = (each[..., 0] << 8 | each[..., 1] for each in (grey, alpha))
-        return np.stack([grey, grey, grey, alpha], axis=-1)
+    if raw_mode == _GRAY_AND_ALPHA:
+        gray, alpha = (lower[..., i : i + 2].astype(np.uint16) for i in (0, 2))
+        gray, alpha = (each[..., 0] << 8 | each[..., 1] for each in (gray, alpha))
+        return np.stack([gray, gray, gray, alpha], axis=-1)
     return upper.astype(np.uint16) << 8 | lower

@@ -153,7 +153,7 @@ def orientation(image: Image.Image) -> Optional[Image.Transpose]:
 
 
 def bits_per_channel(encoded: bytes, image: Image.Image) -> int:
-    """8 or less, or 16 where a picture in colours had more than its pixels show."""
+    """8 or less, or 16 where a picture in colors had more than its pixels show."""
     if image.format == "PNG":
         return encoded[_PNG_DEPTH_AT]
     if image.format == "TIFF":

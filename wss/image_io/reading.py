@@ -20,7 +20,7 @@ class Photo:
     """A decoded photo.
 
     Attributes:
-      image: upright, 8 bits; RGB, or grey if the file's own bytes are kept.
+      image: upright, 8 bits; RGB, or gray if the file's own bytes are kept.
       image_format: "jpeg" or "png".
       stored_size: (width, height) in the file, before turning.
       kept: the file's bytes if TensorFlow decodes them to the same pixels, else None.
@@ -37,7 +37,7 @@ class Photo:
         return self.image.size
 
     def encode(self) -> bytes:
-        """The photo as a JPEG or PNG in grey or RGB."""
+        """The photo as a JPEG or PNG in gray or RGB."""
         if self.kept is not None:
             return self.kept
         return _encode(self.image, self.image_format)
@@ -63,7 +63,7 @@ def read(
     as_stored: bool = False,
     image_bits: Optional[int] = None,
 ) -> Photo:
-    """Reads an image; JPEG and PNG in grey or RGB keep their bytes.
+    """Reads an image; JPEG and PNG in gray or RGB keep their bytes.
 
     Anything else that can be decoded becomes RGB, 8 bits, upright: a photo with an EXIF
     orientation is turned as viewers and most annotation tools show it. Transparent
@@ -120,7 +120,7 @@ def _to_rgb(image: Image.Image, path: str) -> Image.Image:
 
 def _encode(image: Image.Image, image_format: str) -> bytes:
     buffer = io.BytesIO()
-    image.info = {}  # Profile and transparent colour belong to the old pixels.
+    image.info = {}  # Profile and transparent color belong to the old pixels.
     if image_format == "png":
         image.save(buffer, "PNG")
     else:

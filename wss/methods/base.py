@@ -7,7 +7,7 @@ other file; `docs/add_a_method.md` walks through an example.
 import abc
 import dataclasses
 import inspect
-from typing import Callable, Dict, Iterator, List, Mapping, Union
+from typing import Callable, Iterator, Mapping, Union
 
 import gin
 import tensorflow as tf
@@ -45,7 +45,7 @@ class StepOutput:
     """What a method returns for one part of the batch.
 
     Attributes:
-      losses: scalars by name, float32. Training minimises their sum plus the weight
+      losses: scalars by name, float32. Training minimizes their sum plus the weight
         decay, averaged over the parts.
       monitors: scalars by name, for curves. They are averaged over the parts; of a
         `Ratio` the sums are added up first.
@@ -54,13 +54,13 @@ class StepOutput:
       aux: tensors by name, of static shapes, for `Method.on_update_end`.
     """
 
-    losses: Dict[str, tf.Tensor]
-    monitors: Dict[str, Union[tf.Tensor, Ratio]] = dataclasses.field(
+    losses: dict[str, tf.Tensor]
+    monitors: dict[str, Union[tf.Tensor, Ratio]] = dataclasses.field(
         default_factory=dict
     )
-    histograms: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    images: Dict[str, ImageSummary] = dataclasses.field(default_factory=dict)
-    aux: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    histograms: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    images: dict[str, ImageSummary] = dataclasses.field(default_factory=dict)
+    aux: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
     def show(self, name: str, kind: str, images: tf.Tensor) -> None:
         """Adds an image summary of the first `SHOWN_IMAGES` images.
@@ -136,7 +136,7 @@ class Method(tf.Module):
     def build(self) -> None:
         """Creates the method's own variables; called in the strategy's scope."""
 
-    def loss_normalizers(self, batch: Batch) -> Dict[str, tf.Tensor]:
+    def loss_normalizers(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The divisors of the losses that depend on the batch alone.
 
         Args:
@@ -192,7 +192,7 @@ class Method(tf.Module):
 
     def class_scores(
         self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
-    ) -> Dict[str, tf.Tensor]:
+    ) -> dict[str, tf.Tensor]:
         """Class scores besides the prediction, to visualize.
 
         Computed in inference mode, so that an image's scores do not depend on the other
@@ -261,25 +261,25 @@ class Method(tf.Module):
         )
 
     @property
-    def regularized_variables(self) -> List[tf.Variable]:
+    def regularized_variables(self) -> list[tf.Variable]:
         """The variables with weight decay: all kernels but the depthwise ones."""
         auxiliary = [] if self.auxiliary is None else kernels(self.auxiliary)
         return self.model.regularized_variables + auxiliary
 
     @property
-    def other_variables(self) -> List[tf.Variable]:
+    def other_variables(self) -> list[tf.Variable]:
         """State that training needs besides the variables of the layers."""
         return []
 
     @property
-    def evaluated_networks(self) -> Dict[str, DeepLabV3Plus]:
+    def evaluated_networks(self) -> dict[str, DeepLabV3Plus]:
         """The networks to evaluate; the first is the method's result."""
         if self.has_teacher:
             return {"teacher": self.teacher.model, "student": self.model}
         return {"model": self.model}
 
 
-def kernels(module: tf.Module) -> List[tf.Variable]:
+def kernels(module: tf.Module) -> list[tf.Variable]:
     """The kernels of a module's convolutions, without the depthwise ones."""
     named = named_variables(module)
     return [named[name] for name in sorted(named) if name.endswith("/weights")]

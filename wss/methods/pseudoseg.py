@@ -6,7 +6,7 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 
 import enum
 import functools
-from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional
 
 import gin
 import tensorflow as tf
@@ -114,7 +114,7 @@ class PseudoSeg(Method):
         if self.grad_cam is not None:
             self.grad_cam.build()
 
-    def loss_normalizers(self, batch: Batch) -> Dict[str, tf.Tensor]:
+    def loss_normalizers(self, batch: Batch) -> dict[str, tf.Tensor]:
         """See `Method.loss_normalizers`."""
         valid = batch["unlabeled"]["valid"]
         valid = resize_nearest(
@@ -182,7 +182,7 @@ class PseudoSeg(Method):
 
     def class_scores(
         self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
-    ) -> Dict[str, tf.Tensor]:
+    ) -> dict[str, tf.Tensor]:
         """The pseudo label, and the Grad-CAM and attention it is fused from."""
         end_points = self.model.backbone(images, training=False)
         logits = self.model.segment(end_points)
@@ -209,7 +209,7 @@ class PseudoSeg(Method):
 
     def _see(
         self, images: tf.Tensor, dropout_seeds: tf.Tensor, passes: int = 1
-    ) -> Tuple[EndPoints, tf.Tensor]:
+    ) -> tuple[EndPoints, tf.Tensor]:
         """End points and logits [batch, h, w, classes] of a pass in train mode.
 
         It updates the backbone's moving averages as `passes` equal passes would.
@@ -220,7 +220,7 @@ class PseudoSeg(Method):
             end_points, training=True, dropout_seeds=dropout_seeds
         )
 
-    def _see_weak(self, unlabeled: Images, seed: int) -> Tuple[WeakView, StepOutput]:
+    def _see_weak(self, unlabeled: Images, seed: int) -> tuple[WeakView, StepOutput]:
         """The pseudo label; with image-level labels the classifier's loss too."""
         output = StepOutput(losses={})
         trains_classifier = self.weakly and self.classifier_on_unlabeled

@@ -5,7 +5,7 @@ al., CVPR 2022) and `train_semi.py` of its published code.
 """
 
 import enum
-from typing import Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Literal, Mapping, NamedTuple, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -158,7 +158,7 @@ class U2PL(Method):
         self.teacher_measures = teacher_statistics == "own"
         self.auxiliary_weight = auxiliary_weight
         self.mixes_images = mixing in ("cutmix", "classmix") and mixing_probability > 0
-        self.hole = mean_pixel(model.variant)  # Colour of what CutOut removes.
+        self.hole = mean_pixel(model.variant)  # Color of what CutOut removes.
 
     def build(self) -> None:
         """Creates every variable."""
@@ -221,12 +221,12 @@ class U2PL(Method):
         self.contrast.push(**distributed.gather(dict(aux)))
 
     @property
-    def regularized_variables(self) -> List[tf.Variable]:
+    def regularized_variables(self) -> list[tf.Variable]:
         """See `Method.regularized_variables`; with the representation head."""
         return super().regularized_variables + kernels(self.student.head)
 
     @property
-    def other_variables(self) -> List[tf.Variable]:
+    def other_variables(self) -> list[tf.Variable]:
         """The teacher and the memory banks."""
         teacher = named_variables(self.teacher)
         bank = self.contrast.bank
@@ -314,7 +314,7 @@ class U2PL(Method):
         student: Prediction,
         teacher: Prediction,
         seed: tf.Tensor,
-    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """`Contrast.compute` at the resolution of the representations."""
         size = tuple(teacher.logits.shape[1:3])
         labeled = truth != self.ignore_label

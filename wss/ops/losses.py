@@ -1,4 +1,4 @@
-"""Losses, each a float32 scalar, with the original's rules of normalisation.
+"""Losses, each a float32 scalar, with the original's rules of normalization.
 
 A loss divides by its number of pixels. Training averages over the parts of the global
 batch (`ops.distributed`). For that to be the mean over all pixels of the batch, a loss

@@ -4,7 +4,6 @@ Source: `eval.py` of googleinterns/wss.
 """
 
 import dataclasses
-from typing import Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -120,12 +119,12 @@ class ConfusionMatrix(tf.Module):
 
 def multi_label_scores(
     image_labels: np.ndarray, image_logits: np.ndarray
-) -> Tuple[float, float, float]:
+) -> tuple[float, float, float]:
     """Accuracy, precision and recall of "the image shows class c" at probability 0.5.
 
     Args:
       image_labels: [images, classes - 1], 1 where the image shows the class.
-      image_logits: [images, classes - 1], unnormalised.
+      image_logits: [images, classes - 1], unnormalized.
 
     >>> scores = multi_label_scores([[1, 0, 1]], [[2.0, 1.0, -1.0]])
     >>> print(np.round(scores, 2))

@@ -19,7 +19,7 @@ import importlib.util
 import inspect
 import pkgutil
 import zlib
-from typing import Callable, Dict, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 import gin
 import tensorflow as tf
@@ -43,7 +43,7 @@ class Policy(NamedTuple):
         )
 
 
-_POLICIES: Dict[str, Policy] = {}
+_POLICIES: dict[str, Policy] = {}
 
 
 def _register(kind: str, requires: Optional[str]) -> Callable:
@@ -58,7 +58,7 @@ def _register(kind: str, requires: Optional[str]) -> Callable:
 
 
 def photometric(requires: Optional[str] = None) -> Callable:
-    """Registers a policy that changes colours; `requires` names a package it needs."""
+    """Registers a policy that changes colors; `requires` names a package it needs."""
     return _register("photometric", requires)
 
 

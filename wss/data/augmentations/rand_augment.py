@@ -90,8 +90,8 @@ def _brightness(image, strength, factor):
 
 
 def _color(image, strength, factor):
-    grey = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image))
-    return _blend(grey, image, factor)
+    gray = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image))
+    return _blend(gray, image, factor)
 
 
 def _contrast(image, strength, factor):

@@ -4,8 +4,6 @@ Sources: `obtain_cutmix_box` of LiheYoung/UniMatch (the boxes of FixMatch and Un
 `generate_cutout_mask` and `generate_class_mask` of U2PL's published code.
 """
 
-from typing import Tuple
-
 import tensorflow as tf
 
 from wss.ops.random import per_example_uniform
@@ -16,7 +14,7 @@ _TRIES = 64
 
 def draw_boxes(
     seeds: tf.Tensor,
-    size: Tuple[int, int],
+    size: tuple[int, int],
     *,
     probability: float = 0.5,
     min_area: float = 0.02,
@@ -59,7 +57,7 @@ def draw_boxes(
     return rows & columns & (is_drawn & fits)[:, tf.newaxis, tf.newaxis]
 
 
-def draw_half_boxes(seeds: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
+def draw_half_boxes(seeds: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Draws a random rectangle of half the area in each image.
 
     Args:

@@ -5,7 +5,7 @@ train_wss.py of googleinterns/wss.
 """
 
 import dataclasses
-from typing import Literal, Optional, Tuple
+from typing import Literal, Optional
 
 import gin
 import tensorflow as tf
@@ -32,7 +32,7 @@ class PseudoLabel:
 
 def normalize_logits(
     decoder: tf.Tensor, attention: tf.Tensor, over: str
-) -> Tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Brings both logits to a common scale, so that neither softmax dominates.
 
     Args:

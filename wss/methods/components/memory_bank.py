@@ -9,7 +9,7 @@ That code indexes anchors and prototypes by the classes that occur in the batch,
 banks by class id; here all three are indexed by class id.
 """
 
-from typing import Annotated, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple
+from typing import Annotated, Literal, NamedTuple, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -179,7 +179,7 @@ def draw_members(members: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
 
 def select_keys(
     members: tf.Tensor, priorities: tf.Tensor, count: int
-) -> Tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Selects up to `count` pixels of each class, in order.
 
     Args:
@@ -318,7 +318,7 @@ class Contrast(tf.Module):
         teacher: tf.Tensor,
         num_labeled: int,
         seed: tf.Tensor,
-    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Computes the loss of a part of the batch, and its keys for the banks.
 
         Args:
@@ -368,7 +368,7 @@ class Contrast(tf.Module):
             tf.reshape(tf.transpose(present, [1, 0, 2]), [classes, -1]) > 0,
         )
 
-    def _draw_negatives(self, shape: List[int], seed: tf.Tensor) -> tf.Tensor:
+    def _draw_negatives(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
         last = tf.reshape(tf.maximum(self.bank.sizes - 1, 0), [-1, 1, 1])
         ages = _uniform(shape, seed, 1) * tf.cast(last + 1, tf.float32)
         return self.bank.take(tf.minimum(tf.cast(ages, tf.int64), last))

@@ -5,7 +5,7 @@ Selvaraju et al., "Grad-CAM" (ICCV 2017); section 3.2 of "PseudoSeg" (Zou et al.
 2021).
 """
 
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Optional, Sequence
 
 import tensorflow as tf
 
@@ -60,7 +60,7 @@ class RefinedGradCam:
         valid: tf.Tensor,
         dropout_mask: Optional[tf.Tensor] = None,
         training: bool = True,
-    ) -> Tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes the maps and refines them into logits.
 
         Args:
@@ -95,7 +95,7 @@ class RefinedGradCam:
         image_labels: Optional[tf.Tensor],
         valid: tf.Tensor,
         training: bool = True,
-    ) -> Tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`compute`, with the background's map and at the size of `valid`.
 
         Args:
@@ -117,7 +117,7 @@ class RefinedGradCam:
         maps = resize_bilinear(with_background(maps), size)
         return maps, resize_bilinear(logits, size)
 
-    def _hypercolumn(self, end_points: EndPoints) -> List[tf.Tensor]:
+    def _hypercolumn(self, end_points: EndPoints) -> list[tf.Tensor]:
         return [self.model.end_point(end_points, stride) for stride in self.strides]
 
 

@@ -4,7 +4,7 @@ Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (
 al., CVPR 2022), section 3.2, and `compute_unsupervised_loss` of its published code.
 """
 
-from typing import Tuple, Union
+from typing import Union
 
 import tensorflow as tf
 
@@ -70,7 +70,7 @@ def reliability_weighted_cross_entropy(
     valid: tf.Tensor,
     percent: Scalar,
     ignore_label: int,
-) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Cross entropy of the reliable pixels, weighted by the inverse of their share.
 
     The mean over the reliable pixels is multiplied by valid pixels / reliable pixels.

@@ -8,7 +8,7 @@ googleinterns/wss.
 """
 
 import math
-from typing import Literal, Sequence, Tuple
+from typing import Literal, Sequence
 
 import gin
 import tensorflow as tf
@@ -161,7 +161,7 @@ class SelfAttention(tf.Module):
         weights = tf.nn.softmax(scores + (1.0 - allowed) * MASKED, axis=-1)
         return tf.reshape(tf.matmul(weights, value), tf.shape(maps))
 
-    def _downsample(self, tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
+    def _downsample(self, tensor: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         if self.downsample_method == "bilinear":
             return resize_bilinear(tensor, size)
         return tf.raw_ops.ResizeNearestNeighbor(
