@@ -1,6 +1,6 @@
 """Color jitter by blending, like torchvision's `ColorJitter`.
 
-FixMatch and UniMatch for segmentation use it, with these strengths. PseudoSeg's
+FixMatch and UniMatch for segmentation use it with these strengths. PseudoSeg's
 `color_jitter` adds to the brightness instead of multiplying it, and changes the
 contrast of each channel separately.
 """

@@ -39,7 +39,7 @@ def color_jitter(
     saturation: Share = 0.5,
     hue: Share = 0.25,
 ) -> tf.Tensor:
-    """Jitters the colors of an image; a strength of 0 leaves a property unchanged.
+    """Jitters the colors of an image; a strength of 0 does not change a property.
 
     Args:
       image: [height, width, 3], float32, 0..255.

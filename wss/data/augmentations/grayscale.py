@@ -1,4 +1,4 @@
-"""Some images become gray, as in SimCLR (https://arxiv.org/abs/2002.05709)."""
+"""Random grayscale, as in SimCLR (https://arxiv.org/abs/2002.05709)."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ PROBABILITY = 0.2
 
 @photometric()
 def grayscale(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Removes the color of a fifth of the images.
+    """Converts a fifth of the images to gray.
 
     Args:
       image: [height, width, 3], float32, 0..255.

@@ -1,7 +1,7 @@
 """Self-attention over hypercolumn features refines the class activation maps.
 
-Pixels with similar features share their activation maps; a 1x1 convolution turns the
-result into logits, which fusion averages with the decoder's.
+Pixels with similar features share their activation maps; a 1x1 convolution maps the
+result to logits, which `fusion` combines with the decoder's.
 
 Source: `compute_self_att_v2` and `compute_cam` (v1) in core/train_utils_core.py of
 googleinterns/wss.
@@ -51,12 +51,12 @@ class SelfAttention(tf.Module):
         Args:
           num_classes: number of classes, background included.
           attention_dim: channels of keys and queries.
-          version: 2 adds the maps to the output of the attention (so scores are in 0..2
-            and the background is 2 - max) and normalizes with batch norm; 1 does
-            neither (background 1 - max, plain convolution with biases).
-          key_downsampling: factor by which the grid of keys and values is coarser,
-            after Linformer (arXiv:2006.04768). Memory falls with its square.
-          downsample_method: "nearest" or "bilinear", for keys and values.
+          version: 2 adds the maps to the output of the attention (scores are in 0..2,
+            the background is 2 - max) and normalizes with batch norm; 1 does neither
+            (background 1 - max, plain convolution with biases).
+          key_downsampling: factor by which the grid of keys and values is coarser, as
+            in Linformer (arXiv:2006.04768). Memory is divided by its square.
+          downsample_method: "nearest" or "bilinear", of keys and values.
 
         Raises:
           UserError: `version` or `downsample_method` is unknown.
@@ -79,7 +79,7 @@ class SelfAttention(tf.Module):
         self.pixel_normalization = _projection(scope, num_classes, version == 1)
         self.batch_norm = None
         if version == 2:
-            # slim's defaults: no scale, and a decay of its own.
+            # slim's defaults, unlike those of the network.
             self.batch_norm = BatchNorm(
                 decay=0.999,
                 epsilon=1e-3,
@@ -111,12 +111,12 @@ class SelfAttention(tf.Module):
         """Refines maps into logits.
 
         Args:
-          end_points: feature maps [batch, *, *, *] of the backbone, deepest first; no
-            gradient flows back to them.
+          end_points: feature maps [batch, *, *, *] of the backbone, deepest first; they
+            get no gradient.
           maps: [batch, h, w, values], class activation maps. The background is added
             here, even if `maps` already has one.
-          valid: [batch, height, width], 0 in the padding and where CutOut removed
-            pixels; these are masked out.
+          valid: [batch, height, width], 0 in the padding and in CutOut's holes, which
+            are masked out.
           training: batch norm uses the statistics of the batch, as the original always
             does.
 
