@@ -139,12 +139,12 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("Predictor.window = 'tiles'", "it has to be 'whole' or 'sliding'."),
         ("DATA_DIR = ''", "DATA_DIR = '': it is empty; it has to be a text in quotes."),
         ("DATA_DIR = 'http://a/b'", "http://a/b/dataset.json cannot be reached (File"),
-        ("DATA_DIR = '/dev/null'", "/dev/null is no folder. Set DATA_DIR"),
+        ("DATA_DIR = '/dev/null'", "/dev/null is not a folder. Set DATA_DIR"),
         (
             "Method.supervised_loss = @learning_rate",
             "Method.supervised_loss is no loss of labels",
         ),
-        ("LABELED_SPLIT = 'val+'", "The split 'val+' has no name beside a '+'."),
+        ("LABELED_SPLIT = 'val+'", "The split 'val+' has an empty name next to a '+'."),
         (
             "DeepLabV3Plus.multi_grid = (1, 2, 4)",
             "DeepLabV3Plus.multi_grid = (1, 2, 4) has 3 rates",

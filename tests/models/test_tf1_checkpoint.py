@@ -218,7 +218,7 @@ def test_what_is_no_checkpoint(tmp_path):
     for path, message in (
         (tmp_path / "absent.ckpt", "There is no checkpoint"),
         (tmp_path / "notes.txt", "is not a TensorFlow checkpoint"),
-        (tmp_path / "pipe", "no regular file"),  # It is not waited for.
+        (tmp_path / "pipe", "not a regular file"),  # It is not waited for.
         (tmp_path, "has no checkpoint"),
     ):
         with pytest.raises(UserError, match=message):

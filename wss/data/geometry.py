@@ -219,7 +219,7 @@ def pad_label(
 
 
 def valid_mask(image_size: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
-    """The crop's valid mask, [height, width], float32: 1 in the image, 0 in the padding.
+    """The crop's valid mask, [height, width], float32, 0 in the padding.
 
     Padding is below and on the right, and the crop of a padded side begins at 0: the
     mask depends only on the image's size before padding.

@@ -319,8 +319,8 @@ def _check_classes(mask: tf.Tensor, name: tf.Tensor, spec: DatasetSpec) -> tf.Te
     known = parsing.ensure(
         label < 0,
         *("The mask of image ", name, " has the label ", tf.strings.as_string(label)),
-        f", which is neither a class of {spec.name} (0..{spec.num_classes - 1}) nor the "
-        f"ignore label {spec.ignore_label}. Convert the masks again.",
+        f", which is neither a class of {spec.name} (0..{spec.num_classes - 1}) nor "
+        f"the ignore label {spec.ignore_label}. Convert the masks again.",
     )
     with tf.control_dependencies([known]):
         return tf.identity(mask)

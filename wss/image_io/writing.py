@@ -1,4 +1,4 @@
-"""What a network sees in a photo, as the content of files."""
+"""Encodes predictions as the content of files."""
 
 import io
 
@@ -23,7 +23,7 @@ def mask(labels: np.ndarray, palette: np.ndarray) -> bytes:
 def overlay(
     image: np.ndarray, labels: np.ndarray, palette: np.ndarray, opacity: float = 0.5
 ) -> bytes:
-    """A photo under the colors of its classes, as a JPEG.
+    """A photo blended with the colors of its classes, as a JPEG.
 
     Args:
       image: [height, width, 3], uint8.

@@ -45,8 +45,8 @@ def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
     known = names()
     if name not in known:
         raise UserError(
-            f"There is no data set '{name}'. Known: {', '.join(known)}. Your own images are "
-            "'folder'; a new data set is one file in wss/data/datasets/."
+            f"There is no data set '{name}'. Known: {', '.join(known)}. Your own "
+            "images are 'folder'; a new data set is one file in wss/data/datasets/."
         )
     manifest = manifests.read(data_dir) if data_dir else None
     if name == FOLDER:
@@ -62,8 +62,8 @@ def _from_manifest(
 ) -> DatasetSpec:
     if manifest is None:
         raise UserError(
-            f"There is no {manifests.FILE_NAME} in '{data_dir or ''}', so the classes of "
-            "this data set are unknown. Create the data set with: python -m "
+            f"There is no {manifests.FILE_NAME} in '{data_dir or ''}', so the classes "
+            "of this data set are unknown. Create the data set with: python -m "
             f"data_prep.folder --images=... --output_dir={data_dir or '...'}"
         )
     return DatasetSpec(
