@@ -63,7 +63,7 @@ def test_files_of_all_editors(tmp_path, encoding, line_end):
 
 def test_files_that_are_no_text(tmp_path):
     (tmp_path / "paint.gin").write_bytes(bytes(range(256)))
-    with pytest.raises(UserError, match="paint.gin is no text. Save it as UTF-8"):
+    with pytest.raises(UserError, match="paint.gin is not text. Save it as UTF-8"):
         config.load(["paint.gin"])
     (tmp_path / "paint.gin").write_bytes("A = '\u00e9'".encode("latin-1"))
     with pytest.raises(UserError, match="paint.gin, line 1: .* is not in UTF-8"):

@@ -133,6 +133,26 @@ def test_everything_that_gin_knows_has_a_meaning():
                 assert argument.meaning, f"{entry.name}.{argument.name}"
 
 
+def test_every_setting_has_a_use():
+    """A gin file sets it, or a page that is written by hand says what it is for."""
+    files = (ROOT / "gin_configs").glob("**/*.gin")
+    written = [page for page in PAGES if page != make_configuration.PAGE]
+    used = {
+        name
+        for path in [*files, *written]
+        if path.name != "CHANGELOG.md"
+        for name in re.findall(r"\b[A-Za-z]\w*\.\w+\b", path.read_text())
+    }
+    known = {
+        f"{entry.name}.{argument.name}"
+        for entries in make_configuration.configurables().values()
+        for entry in entries
+        for argument in entry.arguments
+    }
+    assert len(known) > 90
+    assert not sorted(known - used)
+
+
 def test_all_macros_are_found():
     macros = make_configuration.macros()
     assert macros["SEED"] == ("Experiment.seed", "0")

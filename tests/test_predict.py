@@ -121,7 +121,7 @@ def test_photos_of_more_bits_are_read_as_in_the_training(model_dir, tmp_path, ca
     assert run(tmp_path / "run", [tmp_path / "photos"], out) == 0
     printed = capsys.readouterr()
     assert "2 photos predicted, 1 left out" in printed.out
-    assert "deeper.png holds numbers up to" in printed.err
+    assert "deeper.png has numbers up to" in printed.err
     masks = [read(out / "masks" / f"{name}.png") for name in ("plain", "deep")]
     np.testing.assert_array_equal(*masks)
 
@@ -289,4 +289,4 @@ def test_a_pipe_is_left_out(model_dir, tmp_path, capsys):
     assert run(model_dir, [tmp_path], tmp_path / "out") == 0
     printed = capsys.readouterr()
     assert "1 photo predicted, 1 left out" in printed.out
-    assert "pipe.jpg cannot be read (it is no regular file)" in printed.err
+    assert "pipe.jpg cannot be read (it is not a regular file)" in printed.err

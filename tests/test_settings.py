@@ -200,13 +200,17 @@ def test_limits_that_are_other_settings():
     [
         ("learning_rate.total_steps = 4", "learning_rate.total_steps"),
         ("cutout.size = (3, 3)", "cutout.size"),
+        (
+            "SelfAttention.downsample_method = 'bilinear'",
+            "SelfAttention.downsample_method",
+        ),
         ("run_training.evaluates = False", "run_training.evaluates"),
     ],
 )
-def test_what_follows_from_other_settings_is_none(binding, name):
+def test_arguments_that_gin_does_not_set(binding, name):
     with pytest.raises(UserError) as error:
         config.load([], [binding])
-    assert f"{name} follows from other settings; leave it out." in str(error.value)
+    assert f"{name} cannot be set; leave it out." in str(error.value)
 
 
 def test_kinds_beside_those_of_the_package():
@@ -214,7 +218,7 @@ def test_kinds_beside_those_of_the_package():
     assert settings.fits(Optional[Share], None) and not settings.fits(Share, None)
     assert settings.fits(Several[Positive], [0.5]) and not settings.fits(Count, 1.0)
     assert settings.fits(dict, 3)  # Of whoever extends wss: his own to check.
-    with pytest.raises(TypeError, match="is no type of a setting"):
+    with pytest.raises(TypeError, match="is not a type of settings"):
         settings.words(dict)
 
 

@@ -140,12 +140,12 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("Predictor.window = 'tiles'", "it has to be 'whole' or 'sliding'."),
         ("DATA_DIR = ''", "DATA_DIR = '': it is empty; it has to be a text in quotes."),
         ("DATA_DIR = 'http://a/b'", "http://a/b/dataset.json cannot be reached (File"),
-        ("DATA_DIR = '/dev/null'", "/dev/null is no folder. Set DATA_DIR"),
+        ("DATA_DIR = '/dev/null'", "/dev/null is not a folder. Set DATA_DIR"),
         (
             "Method.supervised_loss = @learning_rate",
             "Method.supervised_loss is no loss of labels",
         ),
-        ("LABELED_SPLIT = 'val+'", "The split 'val+' has no name beside a '+'."),
+        ("LABELED_SPLIT = 'val+'", "The split 'val+' has an empty name next to a '+'."),
         (
             "DeepLabV3Plus.multi_grid = (1, 2, 4)",
             "DeepLabV3Plus.multi_grid = (1, 2, 4) has 3 rates",
@@ -229,7 +229,7 @@ def test_another_configuration_in_the_same_folder(data_dir, tmp_path, capsys):
     capsys.readouterr()
     assert run(data_dir, tmp_path, "SEED = 3", "TRAIN_STEPS = 2", **arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {tmp_path} holds a training with another")
+    assert error.startswith(f"error: {tmp_path} holds a run with another")
     assert "SEED is 0 there and 3 here; TRAIN_STEPS is 1 there and 2 here" in error
     assert error.count("\n") == 1
     assert (tmp_path / "config.gin").read_bytes() == before

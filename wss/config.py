@@ -1,8 +1,8 @@
-"""Reads gin files and bindings; every mistake in them becomes one clear line.
+"""Reads gin files and bindings; every mistake in them becomes one clear message.
 
 `gin.parse_config_files_and_bindings` finds includes only below the working directory,
 accepts macros that nothing uses, and reports mistakes late and at length. This module
-walks over gin's statements itself, so that it knows the file and line of each.
+reads the statements one by one, so that it knows the file and line of each.
 """
 
 import difflib
@@ -16,15 +16,11 @@ import tokenize
 from typing import (
     Any,
     Callable,
-    Dict,
     Iterable,
-    List,
     Mapping,
     NamedTuple,
     Optional,
     Sequence,
-    Set,
-    Tuple,
     Union,
     get_type_hints,
 )
@@ -38,11 +34,11 @@ from wss import settings
 from wss.errors import UserError, first_line
 from wss.files import text_files
 
-# With it `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory,
-# also if wss is installed as a package.
+# Where `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory, even
+# if wss is installed as a package.
 CONFIG_DIR = os.path.dirname(os.path.abspath(gin_configs.__file__))
 
-# The macros and the defaults of some: the first include of an experiment.
+# Defines the macros, some with defaults; every experiment includes it first.
 _DEFAULTS = "base/experiment.gin"
 
 CONFIG_FILE = "config.gin"
@@ -50,20 +46,20 @@ OPERATIVE_CONFIG_FILE = "operative_config.gin"
 
 
 def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
-    """Replaces the configuration by that of the files, then of the bindings.
+    """Replaces the configuration with that of the files, then of the bindings.
 
-    Every module whose functions the files configure has to be imported before. Later
+    The modules whose functions the files configure must be imported first. Later
     settings win.
 
     Args:
       files: paths of gin files. A path that does not exist from the working directory
-        is looked up beside the installed gin files.
+        is looked up among the installed gin files.
       bindings: gin statements such as "BATCH_SIZE = 8".
 
     Raises:
       UserError: a missing file, a syntax error, an unknown function, parameter or
-        macro; it names the place and the closest known name. A value that is not what
-        the parameter's annotation says (`wss.settings`).
+        macro (the message names the place and the closest known name); a value that
+        does not fit its parameter's annotation (`wss.settings`).
     """
     gin.clear_config()
     reader = _Reader()
@@ -90,16 +86,16 @@ def operative_text() -> str:
 
 
 def signature(configurable: str) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a function or class that gin knows, by name.
+    """The parameters of a configurable function or class, by name.
 
     Raises:
-      ValueError: gin knows none of this name.
+      ValueError: gin knows no such function or class.
     """
     return inspect.signature(_function(configurable)).parameters
 
 
-def kinds(configurable: str) -> Dict[str, Any]:
-    """What the parameters of `signature` may be, for `wss.settings`, by name."""
+def kinds(configurable: str) -> dict[str, Any]:
+    """The annotations of the parameters of `signature`, for `wss.settings`, by name."""
     hints = get_type_hints(_function(configurable), include_extras=True)
     return {name: hints[name] for name in signature(configurable) if name in hints}
 
@@ -112,8 +108,8 @@ def _function(configurable: str) -> Callable:
 def find_file(path: str, folders: Iterable[str]) -> str:
     """Finds a gin file in the folders or among the installed ones.
 
-    Those that had the method in their names, such as `voc_1-16_unimatch.gin`, are found
-    in the method's folder.
+    Old names that end with the method, such as `voc_1-16_unimatch.gin`, are found in
+    the method's folder.
 
     Raises:
       UserError: it is in none of them.
@@ -139,15 +135,15 @@ def find_file(path: str, folders: Iterable[str]) -> str:
     )
 
 
-def experiments() -> List[str]:
-    """Paths of the experiments that come with wss, from `CONFIG_DIR`."""
+def experiments() -> list[str]:
+    """Paths of the experiments that come with wss, relative to `CONFIG_DIR`."""
     folder = pathlib.Path(CONFIG_DIR)
     paths = [path.relative_to(folder).as_posix() for path in folder.glob("**/*.gin")]
     return sorted(path for path in paths if not path.startswith("base/"))
 
 
 def experiment_name(path: str) -> str:
-    """What the folder of a run is called by default, from the path of its gin file.
+    """The default name of a run's folder, from the path of its gin file.
 
     It ends with the method's folder, so that two methods do not share a run.
 
@@ -164,12 +160,12 @@ def experiment_name(path: str) -> str:
 
 
 def _words(path: str) -> str:
-    """The words of a gin file's name, so that their order does not matter."""
+    """The sorted words of a gin file's name: their order does not matter."""
     return " ".join(sorted(experiment_name(path).lower().split("_")))
 
 
 class _Bound(NamedTuple):
-    """A value as it was given: the name it was given to, and in which file and line."""
+    """A bound value, the name it is bound to, and the file and line of the binding."""
 
     name: str
     value: Any
@@ -180,8 +176,8 @@ class _Bound(NamedTuple):
         return f"{self.name} = {self.value!r}{place}"
 
     @property
-    def way_on(self) -> str:
-        """Advice for the config.gin of an old run, which should not be edited."""
+    def advice(self) -> str:
+        """How to override the config.gin of an old run, which should not be edited."""
         path, _, _ = self.place.rpartition(":")
         if os.path.basename(path) != CONFIG_FILE:
             return ""
@@ -192,12 +188,12 @@ class _Reader:
     """Applies statements in order and remembers the place of each macro."""
 
     def __init__(self):
-        self._defined: Dict[str, str] = {}  # Macro -> place.
-        self._used: Dict[str, str] = {}
+        self._defined: dict[str, str] = {}  # Macro -> place.
+        self._used: dict[str, str] = {}
         self._reads_defaults = False
-        self._macros: Dict[str, _Bound] = {}
+        self._macros: dict[str, _Bound] = {}
         # By scope and configurable, then by parameter.
-        self._bound: Dict[Tuple[str, str], Dict[str, _Bound]] = {}
+        self._bound: dict[tuple[str, str], dict[str, _Bound]] = {}
 
     def read_file(self, path: str) -> None:
         self.read(text_files.read_text(path), path)
@@ -249,7 +245,7 @@ class _Reader:
         elif isinstance(statement, config_parser.BindingStatement):
             scope, selector, parameter, value, _ = statement
             name = f"{scope}/{selector}" if scope else selector
-            where = place if path else ""  # A binding is seen on the command line.
+            where = place if path else ""  # Nobody has to look for a binding.
             if parameter:
                 key = gin.config.ParsedBindingKey.parse((scope, selector, parameter))
                 gin.bind_parameter(key, value)
@@ -270,7 +266,7 @@ class _Reader:
             )
 
     def check_macros(self) -> None:
-        """Raises a UserError for macros nobody uses and macros nobody defines."""
+        """Raises a UserError for unused and undefined macros."""
         for macro, place in self._used.items():
             if macro not in self._defined:
                 raise UserError(
@@ -297,13 +293,13 @@ class _Reader:
         """Raises a UserError for a value that its parameter cannot have."""
         for (scope, configurable), parameters in self._bound.items():
             given = {k: self._resolved(bound) for k, bound in parameters.items()}
-            if scope:  # Bindings without a scope hold in every scope.
+            if scope:  # Bindings without a scope apply in every scope.
                 outside = self._bound.get(("", configurable), {})
                 outside = {k: self._resolved(bound) for k, bound in outside.items()}
                 given = {**outside, **given}
             _check(configurable, given)
 
-    def _resolved(self, bound: _Bound, seen: Tuple[str, ...] = ()) -> _Bound:
+    def _resolved(self, bound: _Bound, seen: tuple[str, ...] = ()) -> _Bound:
         """The value of a macro, with the name of the macro that holds it."""
         if bound.name in seen:
             raise UserError(f"{bound}: the macro {bound.name} refers to itself.")
@@ -339,7 +335,7 @@ def _check(configurable: str, given: Mapping[str, _Bound]) -> None:
         if name in declared:
             problem = settings.problem(declared[name], values[name], values)
             if problem:
-                raise UserError(f"{bound}: {problem}.{bound.way_on}")
+                raise UserError(f"{bound}: {problem}.{bound.advice}")
 
 
 def _plain(value: Any) -> Any:
@@ -350,11 +346,11 @@ def _plain(value: Any) -> Any:
 
 
 class _Delegate(gin.config.ParserDelegate):
-    """gin's own, remembering the macros that a statement refers to."""
+    """gin's delegate, which also remembers the macros that a statement uses."""
 
     def __init__(self):
         super().__init__()
-        self._macros: Set[str] = set()
+        self._macros: set[str] = set()
 
     def macro(self, name: str):
         reference = super().macro(name)
@@ -362,7 +358,7 @@ class _Delegate(gin.config.ParserDelegate):
             self._macros.add(name)
         return reference
 
-    def take_macros(self) -> Set[str]:
+    def take_macros(self) -> set[str]:
         macros, self._macros = self._macros, set()
         return macros
 
@@ -399,11 +395,11 @@ def _explain(error: Exception) -> str:
     if "doesn't have a parameter named" in message:
         return message + _closest(name, _parameters(configurable))
     if "denylist" in message or "allowlist" in message:
-        return f"{configurable}.{name} follows from other settings; leave it out."
+        return f"{configurable}.{name} cannot be set; leave it out."
     return message
 
 
-def _parameters(configurable: str) -> List[str]:
+def _parameters(configurable: str) -> list[str]:
     return [name for name in signature(configurable) if name != "self"]
 
 
@@ -418,7 +414,7 @@ def _closest(
 
 def crop_size(
     macro: str, size: Union[int, Sequence[int]], output_stride: int
-) -> Tuple[int, int]:
+) -> tuple[int, int]:
     """(height, width) of a crop, given as a side or both.
 
     Raises:

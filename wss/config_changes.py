@@ -1,11 +1,11 @@
-"""What differs between two configurations of one training, as far as it matters."""
+"""Finds the changed settings with which a run must not resume."""
 
 import inspect
 import io
 import os
 import sys
 import tokenize
-from typing import Any, Collection, Dict, List, NamedTuple, Tuple
+from typing import Any, Collection, NamedTuple
 
 import tensorflow as tf
 from gin import config_parser
@@ -24,28 +24,29 @@ _WITHOUT_EFFECT = {
     "training_batches.data_service",
 }
 
-# What to do with a config.gin that is damaged.
+# What to do about a damaged config.gin.
 ADVICE = (
-    "Put back a copy, or move it away and run the training's command once more: "
-    "without it the settings are not compared, and it is written anew."
+    "Put back a copy, or move it away and run the same command again: then a new one "
+    "is written, and the settings are not compared."
 )
 
 
 def check(model_dir: str) -> None:
-    """Finds out what would have the last steps learn other than the first.
+    """Refuses to resume a run with settings that would change its steps.
 
     Args:
-      model_dir: folder of a run that is to go on as gin is configured now.
+      model_dir: folder of the run, to be resumed with the current configuration.
 
     Raises:
-      UserError: it was begun with another configuration, or config.gin is damaged.
+      UserError: the run started with another configuration, or its config.gin is
+        damaged.
     """
     path = os.path.join(model_dir, config.CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         print(
-            f"warning: there is no {path}: whether the settings are still those of the "
-            "checkpoints is not known. It is written anew; stop here and put back a "
-            "copy if you have one.",
+            f"warning: there is no {path}, so the settings cannot be compared with "
+            "those of the checkpoints. A new one is written; if you have a copy, stop "
+            "and put it back.",
             file=sys.stderr,
             flush=True,
         )
@@ -54,12 +55,12 @@ def check(model_dir: str) -> None:
     try:
         changes = find(old, config.text())
     except (SyntaxError, ValueError, tokenize.TokenError) as error:
-        raise UserError(f"{path} is damaged: it is no gin file. {ADVICE}") from error
+        raise UserError(f"{path} is damaged: it is not a gin file. {ADVICE}") from error
     if changes:
         raise UserError(
-            f"{model_dir} holds a training with another configuration: "
-            f"{'; '.join(changes)}. Go on with its settings (--gin_file={path}, no "
-            "--gin_bindings), or train into another --model_dir."
+            f"{model_dir} holds a run with another configuration: "
+            f"{'; '.join(changes)}. Resume it with its settings (--gin_file={path}, "
+            "no --gin_bindings), or choose another --model_dir."
         )
 
 
@@ -67,15 +68,15 @@ def find(
     old: str,
     new: str,
     free: Collection[str] = _WITHOUT_EFFECT,
-    places: Tuple[str, str] = ("there", "here"),
-) -> List[str]:
-    """Finds what decides the numbers of a run and is not the same in both.
+    places: tuple[str, str] = ("there", "here"),
+) -> list[str]:
+    """Finds the differences that affect the numbers of a run.
 
     Args:
       old: a configuration, see `config.text`.
       new: another one.
-      free: settings, or functions with all of theirs, that may differ.
-      places: what to call the two.
+      free: settings that may differ; a function stands for all its settings.
+      places: names of the two, for the phrases.
 
     Returns:
       For each setting a phrase such as "SEED is 0 there and 1 here".
@@ -88,7 +89,7 @@ def find(
         name, value = there.get(key) or (key, _default(key))
         other_name, other = here.get(key) or (name, _default(key))
         if value != other:
-            name = other_name if name == key else name  # A macro is what users set.
+            name = other_name if name == key else name  # Users set macros.
             values = zip((value, other), places)
             phrases[name] = f"{name} is " + " and ".join(
                 f"{v!r} {p}" for v, p in values
@@ -108,7 +109,7 @@ class _Reference(NamedTuple):
 
 
 class _Names(config_parser.ParserDelegate):
-    """Leaves references as they are written."""
+    """Keeps references as they are written."""
 
     def configurable_reference(self, name: str, evaluate: bool) -> _Reference:
         return _Reference("@", name, "()" if evaluate else "")
@@ -117,8 +118,8 @@ class _Names(config_parser.ParserDelegate):
         return _Reference("%", name)
 
 
-def _resolved(source: str) -> Dict[str, Tuple[str, Any]]:
-    """Each parameter of a text without includes: the macro that sets it, its value."""
+def _resolved(source: str) -> dict[str, tuple[str, Any]]:
+    """By parameter: the macro that sets it, and its value. The text has no includes."""
     statements = [
         s
         for s in config_parser.ConfigParser(io.StringIO(source), _Names())
@@ -150,7 +151,7 @@ def _resolved(source: str) -> Dict[str, Tuple[str, Any]]:
 
 
 def _default(key: str) -> Any:
-    """The value of a parameter that nothing sets; None where it is not known."""
+    """The default of a parameter; None if it is unknown."""
     configurable, parameter = key.split("/")[-1].rsplit(".", 1)
     try:
         found = config.signature(configurable)[parameter].default

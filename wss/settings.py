@@ -1,9 +1,9 @@
-"""Types and ranges of settings, declared as annotations of arguments.
+"""Types and ranges of settings, declared by annotations.
 
     def learning_rate(*, base: Positive = 0.007, policy: Literal["poly", "step"] = ...
 
-`wss.config` checks every value against them as soon as it has read the gin files, and
-`wss.cli` the numbers of the command line.
+`wss.config` checks the values of gin files against them, `wss.cli` the numbers on the
+command line.
 """
 
 import collections.abc
@@ -18,7 +18,6 @@ from typing import (
     NamedTuple,
     Optional,
     Sequence,
-    Tuple,
     TypeVar,
     Union,
     get_args,
@@ -33,13 +32,13 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Range(NamedTuple):
-    """Limits of a number; a limit may be another argument, given by its name.
+    """Limits of a number; the name of another argument may stand for a limit.
 
     Attributes:
-      low: the smallest.
-      high: the largest.
-      above: every number above it.
-      below: every number below it.
+      low: inclusive lower limit.
+      high: inclusive upper limit.
+      above: exclusive lower limit.
+      below: exclusive upper limit.
 
     >>> words(Annotated[float, Range(above=0, high="max_scale")])
     'a number above 0, at most max_scale'
@@ -98,7 +97,7 @@ Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(low=0)]
 Share = Annotated[float, Range(low=0, high=1)]
 PositiveShare = Annotated[float, Range(above=0, high=1)]
-# Factor of an image's size; a larger one takes all memory and shows nothing new.
+# Factor of an image's size; larger ones exhaust the memory and show nothing new.
 Scale = Annotated[float, Range(above=0, high=16)]
 Percent = Annotated[float, Range(low=0, high=100)]
 # The share of a moving average that a step keeps.
@@ -106,19 +105,19 @@ Decay = Annotated[float, Range(above=0, below=1)]
 Several = Annotated[Sequence[_Entry], NotEmpty()]
 # A side, or height and width, in pixels.
 _Side = Annotated[int, Range(low=1, high=2**14 + 1)]
-Size = Union[_Side, Tuple[_Side, _Side]]
+Size = Union[_Side, tuple[_Side, _Side]]
 
 
 def fits(kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING) -> bool:
-    """Whether a value is of a kind.
+    """Whether a value fits an annotation.
 
     Args:
       kind: an annotation: bool, int, float, str, None, a `Literal`, a class by `Type`,
         a function by `Callable`, `Sequence`, `Tuple`, `Union` and `Optional` of them,
-        and `Annotated` with what is above. Whole numbers are numbers, bools are none.
-        Of any other annotation everything is.
+        and `Annotated` with the rules above. An int is a float, a bool is not a number.
+        Everything fits any other annotation.
       value: the value.
-      others: the arguments beside it, by name, for limits that are one of them.
+      others: the other arguments by name, for limits that name one.
 
     >>> fits(Positive, 1), fits(Positive, -1), fits(bool, "False")
     (True, False, False)
@@ -132,7 +131,7 @@ def fits(kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING) -> bool:
     if origin is Literal:
         return any(type(value) is type(c) and value == c for c in arguments)
     if origin is type:
-        base = arguments[0]  # It is no choice itself.
+        base = arguments[0]  # Not a choice itself.
         return inspect.isclass(value) and issubclass(value, base) and value is not base
     if origin is collections.abc.Callable:
         return callable(value)
@@ -154,10 +153,10 @@ def fits(kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING) -> bool:
 
 
 def words(kind: Any, others: Mapping[str, Any] = _NOTHING) -> str:
-    """What a value of a kind is, in words; arguments: see `fits`.
+    """An annotation in words; arguments: see `fits`.
 
     Raises:
-      TypeError: `kind` is none that `fits` knows.
+      TypeError: `fits` does not know `kind`.
 
     >>> words(Optional[Share])
     'a number from 0 to 1, or None'
@@ -190,14 +189,14 @@ def words(kind: Any, others: Mapping[str, Any] = _NOTHING) -> str:
         type(None): "None",
     }
     if kind not in simple:
-        raise TypeError(f"{kind} is no type of a setting.")
+        raise TypeError(f"{kind} is not a type of settings.")
     return simple[kind]
 
 
 def problem(
     kind: Any, value: Any, others: Mapping[str, Any] = _NOTHING
 ) -> Optional[str]:
-    """What is wrong with a value, None where nothing is; arguments: see `fits`.
+    """What is wrong with a value, or None; arguments: see `fits`.
 
     >>> print(problem(Count, 0))
     it has to be a whole number above 0
@@ -224,8 +223,8 @@ def _one_of(names: Any) -> str:
 
 
 def _configurable_classes(base: type) -> Iterator[str]:
-    """Names of the classes below `base` that gin knows."""
-    import gin  # Late: the command lines need none of it.
+    """Names of the configurable subclasses of `base`."""
+    import gin  # Late: the command lines do not need it.
 
     classes = (entry.wrapped for _, entry in gin.config._REGISTRY.items())
     yield from sorted(

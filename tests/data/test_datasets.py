@@ -86,9 +86,11 @@ def test_a_folder_describes_itself(tmp_path):
 
 
 def test_a_folder_without_description(tmp_path):
-    with pytest.raises(UserError, match="No dataset.json.*python -m data_prep.folder"):
+    with pytest.raises(
+        UserError, match="There is no dataset.json.*python -m data_prep.folder"
+    ):
         datasets.get("folder", str(tmp_path))
-    with pytest.raises(UserError, match="No dataset.json"):
+    with pytest.raises(UserError, match="There is no dataset.json"):
         datasets.get("folder")
 
 
@@ -109,8 +111,8 @@ def test_shards_of_another_data_set(tmp_path):
     "content, reason",
     [
         (b"", "is empty"),
-        (b"\0" * 300, "is damaged: it is no text"),
-        (b"\x93\xff\xfe", "is damaged: it is no text"),
+        (b"\0" * 300, "is damaged: it is not text"),
+        (b"\x93\xff\xfe", "is damaged: it is not text"),
         (b"[1]", "is damaged, or another program's: it is not what wss writes"),
         (
             b'{"name": "mine"}',

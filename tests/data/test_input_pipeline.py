@@ -188,6 +188,8 @@ def test_labels_that_are_no_class_stop_the_training(tmp_path):
     path = str(tmp_path / "labeled-00000-of-00001.tfrecord")
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(broken)
-    message = r"The mask of image odd has the label 7, which is no class of made_up"
+    message = (
+        r"The mask of image odd has the label 7, which is neither a class of made_up"
+    )
     with pytest.raises(UserError, match=message), parsing.user_errors():
         training(str(tmp_path), 1, batch_size=1, unlabeled=None)

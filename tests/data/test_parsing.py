@@ -74,7 +74,7 @@ JPEG = tf.io.encode_jpeg(records.image(0)).numpy()
         ),
         (
             {**IMAGE, "LABEL_ENCODED": records.png(records.image(0))},
-            "class/encoded is not an 8-bit grey PNG of class ids in record cat",
+            "class/encoded is not an 8-bit gray PNG of class ids in record cat",
         ),
         (
             {**IMAGE, "LABEL_ENCODED": records.png(np.zeros((24, 31, 1), np.uint8))},
@@ -151,7 +151,7 @@ def test_bytes_that_are_no_example_are_named(wrap, content):
         with pytest.raises(UserError) as error, parsing.user_errors():
             wrap(read)(tf.constant(content), source=tf.constant("val-0, record 3"))
         assert str(error.value).startswith(
-            "Cannot read val-0, record 3: it is no tf.train.Example."
+            "Cannot read val-0, record 3: it is not a tf.train.Example."
         )
 
 

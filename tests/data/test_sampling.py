@@ -57,10 +57,10 @@ def test_each_is_named_once_and_the_next_takes_its_place(damaged, capsys):
     assert len(lines) == 3
     text = "\n".join(sorted(lines))
     for sentence in (
-        "record 0: it is no tf.train.Example",
+        "record 0: it is not a tf.train.Example",
         "neither JPEG nor PNG in record gif",
-        "record 4: the file is gone, has changed or is damaged. "
-        "All such records are found by python -m data_prep.verify.",
+        "record 4: the file is missing, has changed or is damaged. "
+        "python -m data_prep.verify finds all such records.",
         "(1 of at most 3).",
         "(3 of at most 3).",
     ):
@@ -99,7 +99,7 @@ def test_one_more_than_the_limit_stops(damaged, capsys):
 
 def test_more_in_a_row_than_the_limit_stop(tmp_path):
     write(tmp_path, [b"\xff"] * 4)
-    with pytest.raises(UserError, match="is no tf.train.Example"):
+    with pytest.raises(UserError, match="is not a tf.train.Example"):
         read(tmp_path, max_broken_records=1)
 
 

@@ -113,7 +113,7 @@ def test_a_service_that_ends_is_missed():
         process.kill()
         process.wait()
         sentence, seconds = next(reading)
-    assert sentence.startswith(f"The data service at {address[7:]} is gone (")
+    assert sentence.startswith(f"The data service at {address[7:]} has ended (")
     assert "Start python -m wss.data_service there again" in sentence
     assert seconds < 20
 
@@ -128,7 +128,7 @@ def test_a_service_that_falls_silent_is_missed(monkeypatch):
         process.send_signal(signal.SIGSTOP)
         sentence, _ = next(reading)
         process.kill()
-    assert "is gone (timed out)" in sentence
+    assert "has ended (timed out)" in sentence
 
 
 def test_somebody_else_listens_there(monkeypatch):
@@ -137,7 +137,7 @@ def test_somebody_else_listens_there(monkeypatch):
         other.bind(("localhost", 0))
         other.listen()
         address = f"localhost:{other.getsockname()[1]}"
-        with pytest.raises(UserError, match=f"'{address}': nobody answers there"):
+        with pytest.raises(UserError, match=f"'{address}': no service answers there"):
             service.prepared_at(address, tf.data.Dataset.range(1))
 
 
@@ -145,5 +145,5 @@ def test_somebody_else_listens_there(monkeypatch):
 def test_nobody_answers(wrong, tmp_path):
     records.write_split(tmp_path, "labeled", [2])
     records.write_split(tmp_path, "unlabeled", [2])
-    with pytest.raises(UserError, match="nobody answers there .*wss.data_service"):
+    with pytest.raises(UserError, match="no service answers there .*wss.data_service"):
         batches(str(tmp_path), data_service=wrong)

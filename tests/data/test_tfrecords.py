@@ -51,7 +51,7 @@ def test_missing_split_says_how_to_make_it(tmp_path):
         tfrecords.count_examples(str(tmp_path), "1-32", "coco")
     assert str(error.value) == (
         f"No TFRecord shards match {tmp_path}/1-32-*. Splits there: val. Create them "
-        f"with python -m data_prep.coco --output_dir={tmp_path}; its --help says how."
+        f"with python -m data_prep.coco --output_dir={tmp_path}; its --help explains the flags."
     )
     with pytest.raises(UserError, match="No TFRecord shards match /nowhere/val-*"):
         tfrecords.count_examples("/nowhere", "val")
@@ -60,8 +60,8 @@ def test_missing_split_says_how_to_make_it(tmp_path):
 @pytest.mark.parametrize(
     "split, message",
     [
-        ("val+", "'val.' has no name beside a '.'"),
-        ("+", "has no name beside"),
+        ("val+", "'val.' has an empty name next to a '.'"),
+        ("+", "has an empty name next to"),
         ("val+val", "names val twice"),
     ],
 )
@@ -73,7 +73,7 @@ def test_unions_that_are_none(tmp_path, split, message):
 
 def test_missing_shard(tmp_path):
     records.write_split(tmp_path, "val", [1, 1], shards=3)
-    with pytest.raises(UserError, match="has 2 shards, but their names say .* 3"):
+    with pytest.raises(UserError, match="has 2 shards, but by their names there are 3"):
         tfrecords.count_examples(str(tmp_path), "val")
 
 
@@ -88,7 +88,7 @@ def test_cut_off_shard(tmp_path):
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_a_pipe_is_no_shard_and_not_waited_for(tmp_path, make):
     make(tmp_path / "val.tfrecord")
-    with pytest.raises(UserError, match="val.tfrecord is no regular file"):
+    with pytest.raises(UserError, match="val.tfrecord is not a regular file"):
         tfrecords.count_examples(str(tmp_path), "val")
 
 
@@ -114,6 +114,6 @@ def test_a_shard_that_is_gone_is_named(tmp_path):
     there = tfrecords.Records(str(tmp_path), "val")
     os.remove(tmp_path / "val-00000-of-00001.tfrecord")
     for read in (there.read, tf.function(there.read)):
-        with pytest.raises(UserError, match="record 0: the file is gone"):
+        with pytest.raises(UserError, match="record 0: the file is missing"):
             with parsing.user_errors():
                 read(tf.constant(0, tf.int64))

@@ -152,7 +152,7 @@ def test_missing_or_other_annotations(monkeypatch, tree):
         run(monkeypatch, tree, "--split", "train")
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(UserError, match="annotation file .* is no regular file"):
+    with pytest.raises(UserError, match="annotation file .* is not a regular file"):
         run(monkeypatch, tree, "--split", "train")
 
 

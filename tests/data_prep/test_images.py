@@ -128,7 +128,7 @@ def test_grey_of_16_bits(tmp_path, ending):
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_numbers_that_are_no_brightness(tmp_path, dtype):
     path = save(tmp_path / "a.tif", RAMP.astype(dtype) * 1000)
-    with pytest.raises(UserError, match=r"a.tif holds numbers \(0 to 235000\)"):
+    with pytest.raises(UserError, match=r"a.tif has numbers \(0 to 235000\)"):
         images.read_example("a", path)
 
 
@@ -142,7 +142,7 @@ def test_colours_of_16_bits(tmp_path):
 def test_colours_of_an_unknown_kind(monkeypatch):
     image = Image.new("La", (8, 6))
     monkeypatch.setattr(decoding, "load", lambda *_: (b"...", image))
-    with pytest.raises(UserError, match="a.tif has pixels of an unknown kind .La"):
+    with pytest.raises(UserError, match="a.tif has an unknown pixel format .La"):
         images.read_example("a", "a.tif")
 
 
@@ -222,10 +222,10 @@ def test_damaged_images(tmp_path, ending):
 
 def test_what_is_said_about_damaged_images(tmp_path):
     assert "(the file is empty)" in broken(tmp_path, "a.jpg", b"")
-    assert "(it is none of JPEG, PNG, " in broken(tmp_path, "a.jpg", b"text")
+    assert "(it is not one of JPEG, PNG, " in broken(tmp_path, "a.jpg", b"text")
     grey_with_two_more = raw.tiff(np.zeros((2, 3, 3)), 8, photometric=1)
     message = broken(tmp_path, "a.tif", grey_with_two_more)
-    assert "(it is a TIFF whose bands, numbers or layout are not read, " in message
+    assert "(it is a TIFF with unsupported bands, numbers or layout, " in message
     assert "Repair it or leave it out." in broken(tmp_path, "a.jpg", b"text")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "missing.jpg")
     with pytest.raises(UserError, match="link.jpg cannot be read .No such file"):
@@ -234,13 +234,13 @@ def test_what_is_said_about_damaged_images(tmp_path):
     twelve_bits = (tmp_path / "b.jpg").read_bytes()
     at = twelve_bits.index(b"\xff\xc0") + 4
     twelve_bits = twelve_bits[:at] + b"\x0c" + twelve_bits[at + 1 :]
-    assert "(it is none of" in broken(tmp_path, "a.jpg", twelve_bits)
+    assert "(it is not one of" in broken(tmp_path, "a.jpg", twelve_bits)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(
-        UserError, match=r"a.jpg cannot be read \(it is no regular file"
+        UserError, match=r"a.jpg cannot be read \(it is not a regular file"
     ):
         images.read_example("a", str(tmp_path / "a.jpg"))
 
@@ -259,7 +259,7 @@ def test_several_pictures_in_one_file(tmp_path, ending):
     frames = [Image.fromarray(np.full((6, 8, 3), i * 90, np.uint8)) for i in range(3)]
     path = str(tmp_path / f"a.{ending}")
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    with pytest.raises(UserError, match=f"a.{ending} holds 3 pictures"):
+    with pytest.raises(UserError, match=f"a.{ending} contains 3 images"):
         images.read_example("a", path)
 
 

@@ -71,7 +71,7 @@ def test_class_15_of_16_in_4_bits_is_not_255(tmp_path):
 
 def test_more_than_the_largest_number_that_a_pgm_names(tmp_path):
     (tmp_path / "mask.pgm").write_bytes(raw.pnm(np.array([[0, 1, 255]]), 2))
-    with pytest.raises(UserError, match="holds the number 255, .*maxval"):
+    with pytest.raises(UserError, match="contains the number 255, .*maxval"):
         masks.read_mask(str(tmp_path / "mask.pgm"), 3, 255)
 
 

@@ -145,14 +145,14 @@ def test_every_broken_record_is_named_and_the_others_are_read(
         "no example": f"{shard}, record 1: not a serialized tf.train.Example.",
         "no image": "Feature image/encoded is missing or neither JPEG nor PNG in "
         f"record {of['no image']}.",
-        "no picture": "Feature image/encoded is damaged, its picture cannot be "
+        "no picture": "Feature image/encoded is damaged and cannot be "
         f"decoded, in record {of['no picture']}.",
-        "bad mask": "Feature image/segmentation/class/encoded is damaged, its picture "
+        "bad mask": "Feature image/segmentation/class/encoded is damaged and "
         f"cannot be decoded, in record {of['bad mask']}.",
         "small mask": "The image has 2 x 4 pixels, but the mask 2 x 2 in record "
         f"{of['small mask']}.",
         "coloured mask": "Feature image/segmentation/class/encoded is not an 8-bit "
-        f"grey PNG of class ids in record {of['coloured mask']}.",
+        f"gray PNG of class ids in record {of['coloured mask']}.",
         "kind": f"{shard}, record 7: feature image/height is not of the kind that "
         "training reads.",
         "size": f"{shard}, record 8 ('size'): the record gives 7 x 2 pixels, its image "
@@ -221,7 +221,7 @@ def test_a_shard_that_cannot_be_opened(monkeypatch, capsys, tmp_path):
     (tmp_path / "train-00000-of-00001.tfrecord").mkdir()
     status, _, error = run(monkeypatch, capsys, tmp_path, "--dataset=voc")
     assert status == 2
-    assert "00000-of-00001.tfrecord is no regular file. Write the split again" in error
+    assert "00000-of-00001.tfrecord is not a regular file. Write the split again" in error
 
 
 def test_one_of_many_alike(monkeypatch, capsys, tmp_path):

@@ -76,7 +76,9 @@ def test_a_lock_keeps_the_others_waiting(tmp_path):
 
 def test_what_is_no_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.txt")
-    with pytest.raises(UserError, match="list .*pipe.txt cannot be read: it is no reg"):
+    with pytest.raises(
+        UserError, match="list .*pipe.txt cannot be read: it is not a reg"
+    ):
         atomic.refuse_special(str(tmp_path / "pipe.txt"), "list")
     atomic.refuse_special(str(tmp_path / "missing"))
     atomic.refuse_special(__file__)

@@ -44,7 +44,7 @@ def test_what_was_changed_since_stays(folder):
     OutputFolder(folder).write("a.png", b"predicted")
     with open(f"{folder}/a.png", "wb") as file:
         file.write(b"corrected")
-    with pytest.raises(UserError, match="or they were changed since; the first is"):
+    with pytest.raises(UserError, match="or they have changed since; the first is"):
         OutputFolder(folder).check(["a.png"])
     with pytest.raises(UserError, match="changed since"):
         OutputFolder(folder).write_checked("a.png", b"predicted again")
@@ -153,6 +153,6 @@ def test_what_is_known_is_noted_once(tmp_path):
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_a_list_that_is_no_file_is_not_waited_for(tmp_path, make):
     make(tmp_path / LIST)
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         OutputFolder(str(tmp_path)).write("a", b"a")
     assert os.listdir(tmp_path) == [LIST]

@@ -13,8 +13,8 @@ from wss.files import stored_files
     [
         (b"", "empty"),
         (b" \n\n", "empty"),
-        (b"\0\0\0", "damaged: it is no text"),
-        (b"\x80abc", "damaged: it is no text"),
+        (b"\0\0\0", "damaged: it is not text"),
+        (b"\x80abc", "damaged: it is not text"),
         (b"[1, 2", "damaged, or another program's: it is not what wss writes there"),
         (b'"x"', "damaged, or another program's: it is not what wss writes there"),
         (
@@ -40,5 +40,7 @@ def test_what_is_whole_is_read(tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "some.json")
-    with pytest.raises(UserError, match="some.json cannot be read: it is no regular"):
+    with pytest.raises(
+        UserError, match="some.json cannot be read: it is not a regular"
+    ):
         stored_files.read_json(str(tmp_path / "some.json"), dict, "")

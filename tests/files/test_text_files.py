@@ -52,11 +52,11 @@ def test_comments_may_be_in_another_encoding(tmp_path, text):
             r"a.txt, line 2: 'stra.e' is not in UTF-8",
         ),
         ("A = 'é # x'\n".encode("latin-1"), "line 1: .* is not in UTF-8. Save the"),
-        (b"\x89PNG\r\n\x1a\n\0", "a.txt is no text. Save it as UTF-8"),
-        (b"\x89PNG\r\n\x1a\n", "a.txt is no text"),
-        (bytes(range(256)), "a.txt is no text"),
-        ("ab".encode("utf-16-le"), "a.txt is no text"),
-        (b"\xff\xfea", "a.txt is no text"),
+        (b"\x89PNG\r\n\x1a\n\0", "a.txt is not text. Save it as UTF-8"),
+        (b"\x89PNG\r\n\x1a\n", "a.txt is not text"),
+        (bytes(range(256)), "a.txt is not text"),
+        ("ab".encode("utf-16-le"), "a.txt is not text"),
+        (b"\xff\xfea", "a.txt is not text"),
     ],
 )
 def test_what_is_no_text(tmp_path, content, message):

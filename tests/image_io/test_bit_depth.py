@@ -48,7 +48,9 @@ def test_pnm_files_hold_the_numbers_that_they_say(tmp_path, largest, as_text):
 
 
 def test_pnm_files_that_hold_more_than_they_say(tmp_path):
-    with pytest.raises(UserError, match="a.pgm holds the number 255.* 2 is its larg"):
+    with pytest.raises(
+        UserError, match="a.pgm contains the number 255.* 2 is the larg"
+    ):
         stored(tmp_path / "a.pgm", raw.pnm(np.array([[0, 255]]), 2))
 
 

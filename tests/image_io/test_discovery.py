@@ -24,7 +24,7 @@ def test_scan_lists_images_below_a_folder(tmp_path):
     assert list(discovery.find(str(tmp_path))) == list(found.paths)
     text = discovery.describe_left_out(str(tmp_path), found.left_out)
     assert text.startswith(f"{tmp_path}: 7 files left out (4 hidden, ")
-    for kind in ("1 .mov", "1 .txt", "1 without ending"):
+    for kind in ("1 .mov", "1 .txt", "1 without extension"):
         assert kind in text
 
 
@@ -134,7 +134,7 @@ def test_photos_of_one_name_keep_their_ending(tmp_path):
 def test_collect_refuses(tmp_path):
     save_all(tmp_path, "x/a.jpg", "y/a.jpg")
     with pytest.raises(
-        UserError, match="would both be called 'a.jpg'. Name them in tw"
+        UserError, match="would both be called 'a.jpg'. Use two commands"
     ):
         collected([str(tmp_path / "x"), str(tmp_path / "y")])
     with pytest.raises(UserError, match="no image or folder .*missing.jpg"):

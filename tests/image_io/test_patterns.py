@@ -31,7 +31,5 @@ def test_ids(pattern, path, expected):
 
 @pytest.mark.parametrize("text", ["", "label_", "{id}_{id}", "{ID}"])
 def test_patterns_without_a_place_for_the_id(text):
-    with pytest.raises(
-        UserError, match=f"pattern '{text}' must have {{id}} in it once"
-    ):
+    with pytest.raises(UserError, match=f"pattern '{text}' must contain {{id}} once"):
         Pattern(text)

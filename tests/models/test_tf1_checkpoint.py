@@ -194,7 +194,7 @@ def test_a_checkpoint_that_is_cut_off(tmp_path, arrays, ending, share):
     path = write_tf1(tmp_path / "model.ckpt", arrays)
     file = tmp_path / f"model.ckpt{ending}"
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-    with pytest.raises(UserError, match="or a damaged one .* Fetch or copy it again"):
+    with pytest.raises(UserError, match="is damaged or not a .* Copy it again"):
         tf1_checkpoint.restore(path, small_model(num_classes=7))
 
 
@@ -203,12 +203,12 @@ def test_a_checkpoint_that_is_cut_off(tmp_path, arrays, ending, share):
     [
         ("weights.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         ("weights.keras", b"PK\x03\x04", "an archive of Keras"),
-        ("model.tar.gz", b"\x1f\x8b\x08", "a packed archive"),
+        ("model.tar.gz", b"\x1f\x8b\x08", "a compressed archive"),
     ],
 )
 def test_files_of_other_programs(tmp_path, name, content, what):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} is {what}.*no TensorFlow checkpoint"):
+    with pytest.raises(UserError, match=f"{name} is {what}.*not a TensorFlow checkpoint"):
         tf1_checkpoint.find(str(tmp_path / name))
 
 
@@ -217,8 +217,8 @@ def test_what_is_no_checkpoint(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, message in (
         (tmp_path / "absent.ckpt", "There is no checkpoint"),
-        (tmp_path / "notes.txt", "is no TensorFlow checkpoint"),
-        (tmp_path / "pipe", "no regular file"),  # It is not waited for.
+        (tmp_path / "notes.txt", "is not a TensorFlow checkpoint"),
+        (tmp_path / "pipe", "not a regular file"),  # It is not waited for.
         (tmp_path, "has no checkpoint"),
     ):
         with pytest.raises(UserError, match=message):

@@ -49,7 +49,7 @@ def _compare(golden: Golden, prefix: str, **parts: Any) -> Iterator[Check]:
 
 def _padding(variant: str) -> Tuple[float, float, float]:
     return (
-        (123.15, 115.90, 103.06) if variant in _PLAIN_RESNETS else input_pipeline.GREY
+        (123.15, 115.90, 103.06) if variant in _PLAIN_RESNETS else input_pipeline.GRAY
     )
 
 
@@ -140,7 +140,7 @@ def _cutout(golden: Golden) -> Iterator[Check]:
         center = tf.constant([case["centre_h"], case["centre_w"]])
         hidden = cutout.hole((height, width), center, case["pad_size"])
         parts = views.hide_pixels(
-            hidden, image, label, valid, input_pipeline.GREY, IGNORE
+            hidden, image, label, valid, input_pipeline.GRAY, IGNORE
         )
         yield from _compare(
             golden, f"cutout_{index}", image=parts[0], label=parts[1], valid=parts[2]

@@ -254,7 +254,7 @@ def test_a_damaged_description_of_the_data(trained, others, capsys):
         ("ckpt-2.data-00000-of-00001", 5000, "cannot be read"),
         ("ckpt-2.index", 0, "cannot be read"),
         ("weights.h5", None, "an HDF5 file"),
-        ("notes.txt", None, "notes.txt is no TensorFlow checkpoint"),
+        ("notes.txt", None, "notes.txt is not a TensorFlow checkpoint"),
         ("gone", None, "There is no checkpoint"),
     ],
 )

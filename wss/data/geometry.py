@@ -1,11 +1,11 @@
-"""Scale, pad, crop and flip: image, label and valid mask move together.
+"""Scale, pad, crop and flip, aligned for image, label and valid mask.
 
-Follows `core/preprocess_utils.py` and `core/input_preprocess.py` of the original.
-`draw_view` makes all random draws, from a stateless seed; everything else is a function
-of the image and these draws.
+Follows `core/preprocess_utils.py` and `core/input_preprocess.py` of the original. All
+random draws are in `draw_view`, from a stateless seed; everything else is a function of
+the image and these draws.
 """
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -17,8 +17,8 @@ class View(NamedTuple):
 
     Attributes:
       scale: scalar float32, factor of height and width.
-      offset: [2], int32, first row and column of the crop in the scaled image; 0 along
-        a side that is not longer than the crop's.
+      offset: [2], int32, first row and column of the crop in the scaled image; 0 for a
+        side that is not longer than the crop's.
       flipped: scalar bool, whether the crop is mirrored.
     """
 
@@ -30,7 +30,7 @@ class View(NamedTuple):
 def draw_view(
     seed: tf.Tensor,
     image_size: tf.Tensor,
-    crop_size: Tuple[int, int],
+    crop_size: tuple[int, int],
     *,
     min_scale: float = 0.5,
     max_scale: float = 2.0,
@@ -46,7 +46,7 @@ def draw_view(
       min_scale: smallest factor.
       max_scale: largest factor.
       scale_step: distance between the possible factors; 0: any factor in the range.
-      flip_probability: how often the view is flipped.
+      flip_probability: share of mirrored views.
     """
     draws = tf.random.stateless_uniform([4], seed)
     if scale_step:
@@ -75,12 +75,12 @@ def scale_image(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def scale_and_crop(
-    image: tf.Tensor, size: tf.Tensor, offset: tf.Tensor, crop_size: Tuple[int, int]
+    image: tf.Tensor, size: tf.Tensor, offset: tf.Tensor, crop_size: tuple[int, int]
 ) -> tf.Tensor:
-    """`crop` of `scale_image`, bit for bit, without the pixels after the crop.
+    """`crop` of `scale_image`, bit for bit, without computing pixels after the crop.
 
-    A translation could leave out the pixels before the crop too, but its rounding moves
-    the sampling positions by up to 1e-4 pixels.
+    A translation would skip the pixels before the crop too, but its rounding moves the
+    sampling positions by up to 1e-4 pixels.
 
     Args:
       image: [height, width, channels], any number type.
@@ -89,7 +89,7 @@ def scale_and_crop(
       crop_size: height and width of the crop.
 
     Returns:
-      [crop height, crop width, channels], float32; less where the scaled image ends.
+      [crop height, crop width, channels], float32; smaller if the scaled image ends.
     """
     source_size = tf.cast(tf.shape(image)[:2], tf.float32)
     scaled = tf.raw_ops.ScaleAndTranslate(
@@ -104,14 +104,14 @@ def scale_and_crop(
 
 
 def scale_label(label: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Scales a label [height, width] to `size`; nearest neighbour, corners aligned."""
+    """Scales a label [height, width] to `size`: nearest neighbor, aligned corners."""
     return scale_and_crop_label(label, size, (0, 0), size)
 
 
 def scale_and_crop_label(
     label: tf.Tensor, size: tf.Tensor, offset: Sequence[int], crop_size: Sequence[int]
 ) -> tf.Tensor:
-    """`crop` of `scale_label`, without the pixels outside the crop.
+    """`crop` of `scale_label`, without computing pixels outside the crop.
 
     Args:
       label: [height, width], any integer type.
@@ -120,10 +120,10 @@ def scale_and_crop_label(
       crop_size: height and width of the crop.
 
     Returns:
-      [crop height, crop width], type of `label`; less where the scaled label ends.
+      [crop height, crop width], dtype of `label`; smaller if the scaled label ends.
     """
     for axis in range(2):
-        # The nearest row is looked up once, not for each of its pixels. The transpose
+        # The nearest row is computed once, not for each of its pixels. The transpose
         # exchanges rows and columns for the second axis.
         places = tf.range(tf.shape(label)[0])[tf.newaxis, :, tf.newaxis]
         nearest = resize_nearest(places, (size[axis], 1), align_corners=True)[0, :, 0]
@@ -138,8 +138,8 @@ def resize_to_range(
     min_size: int,
     max_size: Optional[int] = None,
     factor: Optional[int] = None,
-) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Resizes so that the shorter side has `min_size`, the longer at most `max_size`.
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Resizes the shorter side to `min_size`, the longer to at most `max_size`.
 
     Bilinear with aligned corners and, unlike `scale_image`, without antialiasing.
 
@@ -147,7 +147,7 @@ def resize_to_range(
       image: [height, width, channels].
       label: [height, width], int.
       min_size: length of the shorter side.
-      max_size: largest length of the longer side; wins over `min_size`.
+      max_size: largest length of the longer side; takes precedence over `min_size`.
       factor: both sides become a multiple of it plus one.
 
     Returns:
@@ -189,17 +189,17 @@ def pad_image(
 
     Args:
       image: the image.
-      size: least height and width; longer sides stay as they are.
+      size: least height and width; longer sides are unchanged.
       value: of the padding, one number per channel.
-      offset: rows above and columns left of the image.
+      offset: padding above and left of the image, pixels.
 
     Returns:
       [padded height, padded width, channels], float32.
     """
     height, width, channels = tf.unstack(tf.shape(image))
     value = tf.constant(value, image.dtype)
-    # Pixels side by side in one row: numbers per channel are subtracted from and added
-    # to such rows several times faster than to [height, width, channels].
+    # Arithmetic per channel is several times faster on [height, width * channels] than
+    # on [height, width, channels].
     paddings = _paddings(image, size, offset) * [[1], [channels]]
     rows = tf.reshape(image, [height, width * channels]) - tf.tile(value, [width])
     rows = tf.pad(rows, paddings)
@@ -218,31 +218,31 @@ def pad_label(
     return tf.pad(label, _paddings(label, size, offset), constant_values=value)
 
 
-def valid_mask(image_size: tf.Tensor, crop_size: Tuple[int, int]) -> tf.Tensor:
-    """[height, width] of the crop, float32: 1 on the image, 0 on the padding.
+def valid_mask(image_size: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
+    """The crop's valid mask, [height, width], float32, 0 in the padding.
 
-    Padding is below and to the right, and the crop of a padded side begins at 0:
-    the mask depends only on the image's size before padding.
+    Padding is below and on the right, and the crop of a padded side begins at 0: the
+    mask depends only on the image's size before padding.
     """
     rows = tf.range(crop_size[0]) < image_size[0]
     columns = tf.range(crop_size[1]) < image_size[1]
     return tf.cast(rows[:, tf.newaxis] & columns, tf.float32)
 
 
-def crop(tensor: tf.Tensor, offset: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
-    """Crops [height, width, ...] to `size` from `offset`, or less at the end."""
+def crop(tensor: tf.Tensor, offset: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Crops [height, width, ...] to `size` from `offset`; smaller at the end."""
     return tensor[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
 
 
 def flip(tensor: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
-    """Mirrors [height, width, ...] left to right if `flipped`."""
+    """Mirrors [height, width, ...] horizontally if `flipped`."""
     return tf.cond(flipped, lambda: tf.reverse(tensor, [1]), lambda: tensor)
 
 
 def _paddings(
     tensor: tf.Tensor, size: Sequence[int], offset: Sequence[int]
 ) -> tf.Tensor:
-    """[2, 2], int32: rows above and below, columns left and right."""
+    """[2, 2], int32: padding above and below, left and right."""
     before = tf.convert_to_tensor(offset)
     after = tf.maximum(size - before - tf.shape(tensor)[:2], 0)
     return tf.stack([before, after], axis=1)

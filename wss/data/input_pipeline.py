@@ -1,24 +1,15 @@
 """From shards to batches: the tf.data graphs of training and evaluation.
 
-The training input is a pure function of (seed, step). `sampling.py` has the order of
-the records; the random draws for example i of a stream (scale, crop, colours, hole)
+The training input is a pure function of (seed, step). `sampling.py` defines the order
+of the records; the random draws for example i of a stream (scale, crop, colors, hole)
 depend on (seed, i). A run that starts at step k gets the same batches as a run from
-step 0, without reading the earlier ones: no checkpoint has to hold an iterator.
-Records are read from disk by their position, in shuffled order: nothing has to fit in
+step 0, without reading the earlier ones: checkpoints do not contain iterators. Records
+are read from disk by their position, in shuffled order: the data need not fit in
 memory, and there is no shuffle buffer.
 """
 
 import functools
-from typing import (
-    Annotated,
-    Callable,
-    Dict,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Annotated, Callable, NamedTuple, Optional, Sequence, Union
 
 import gin
 import tensorflow as tf
@@ -32,9 +23,9 @@ from wss.settings import Count, Natural, NonNegative, Range, Share
 
 __all__ = ["Split", "count_examples", "evaluation_batches", "training_batches"]
 
-GREY = (127.5, 127.5, 127.5)
+GRAY = (127.5, 127.5, 127.5)
 
-# Purposes of the draws for an example. Further strong views have the next numbers.
+# Purposes of an example's draws. Further strong views have the next numbers.
 _VIEW, _STRONG = 0, 1
 
 
@@ -61,11 +52,11 @@ def training_batches(
     unlabeled: Optional[Split],
     *,
     spec: DatasetSpec,
-    crop_size: Tuple[int, int],
+    crop_size: tuple[int, int],
     batch_size: int,
     seed: int = 0,
     start_step: int = 0,
-    padding_value: Tuple[float, float, float] = GREY,
+    padding_value: tuple[float, float, float] = GRAY,
     min_scale: Annotated[float, Range(low=0.01, high=100)] = 0.5,
     max_scale: Annotated[float, Range(low="min_scale", high=100)] = 2.0,
     scale_step: NonNegative = 0.25,
@@ -76,7 +67,7 @@ def training_batches(
     data_service: Optional[str] = None,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
-    """The endless input of training, beginning with `start_step`.
+    """The endless training input from `start_step` on.
 
     Args:
       labeled: split with masks.
@@ -85,37 +76,37 @@ def training_batches(
       crop_size: height and width of the views.
       batch_size: labeled images of a step, summed over all replicas; the number of
         unlabeled ones is the same.
-      seed: of every random draw.
+      seed: of all random draws.
       start_step: number of the first step.
-      padding_value: colour of the padding, 0..255 (the network's mean).
+      padding_value: color of the padding, 0..255 (the network's mean).
       min_scale: smallest random factor of the image's size.
       max_scale: largest.
       scale_step: distance between the possible factors; 0: any factor in the range.
-      flip_probability: share of the views that are mirrored.
+      flip_probability: share of mirrored views.
       strong_augmentation: name of a policy of `wss.data.augmentations`, or several.
-      strong_views: number of strong views of each unlabeled image. Their colours are
+      strong_views: number of strong views of each unlabeled image. Their colors are
         drawn independently; they hide the same pixels.
       max_broken_records: number of different damaged records that training tolerates.
-        Each is named and replaced by the next record.
+        Each is named and replaced with the next record.
       data_service: address of a `wss.data_service` that prepares the batches on
-        another machine, which has the shards under the same path.
-      input_context: this worker's place among the input pipelines. Each worker walks
-        through the same stream and decodes its own part of every batch, so that the
-        global batch does not depend on the number of workers.
+        another machine, where the shards have the same path.
+      input_context: this worker's place among the input pipelines. Each worker iterates
+        over the same stream and decodes its part of every batch, so that the global
+        batch does not depend on the number of workers.
 
     Returns:
-      Dataset of batches for one replica (of the global batch without a context):
+      Dataset of batches for one replica (without a context: of the global batch):
         labeled: image [B, H, W, 3], float32, 0..255; label [B, H, W], int32; valid
-          [B, H, W], float32, 0 on the padding; image_labels [B, classes - 1], float32;
-          position [B], int64, the place in the stream: step * batch_size + row.
-        unlabeled: weak, strong (strong_2 and so on) [B, H, W, 3]; valid [B, H, W], 0 on
+          [B, H, W], float32, 0 in the padding; image_labels [B, classes - 1], float32;
+          position [B], int64, in the stream: step * batch_size + row.
+        unlabeled: weak, strong (strong_2 and so on) [B, H, W, 3]; valid [B, H, W], 0 in
           the padding and where the strong views are hidden; label [B, H, W], int32,
-          the ignore label there and where no mask is known; image_labels
-          [B, classes - 1]; position [B]. Only where `unlabeled` is given.
+          the ignore label there and without a mask; image_labels
+          [B, classes - 1]; position [B]. Only if `unlabeled` is not None.
 
     Raises:
       UserError: shards are missing or damaged, an augmentation is unknown, the batch
-        size is no multiple of the number of replicas, or no data service answers.
+        size is not a multiple of the number of replicas, or no data service answers.
     """
     if isinstance(strong_augmentation, str):
         strong_augmentation = (strong_augmentation,)
@@ -155,12 +146,12 @@ def training_batches(
 
 
 def _prepared(dataset: tf.data.Dataset, data_service: Optional[str]) -> tf.data.Dataset:
-    """Prepares the batches of an endless stream ahead, here or at a data service."""
+    """Prefetches the batches of an endless stream, here or at a data service."""
     dataset = dataset.with_options(_options())
     if data_service:
         dataset = service.prepared_at(data_service, dataset)
-    # If a stream may end, several workers ask before each step whether it has, and
-    # their batches lose their static size.
+    # If a stream may end, several workers check this before each step, and batches lose
+    # their static size.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     return dataset.prefetch(tf.data.AUTOTUNE).apply(endless)
 
@@ -175,24 +166,24 @@ def evaluation_batches(
     max_resize: Optional[Annotated[Count, Range(low="min_resize")]] = None,
     resize_factor: Optional[Count] = None,
 ) -> tf.data.Dataset:
-    """Every image of a split, once and whole, in the order of the shards.
+    """All images of a split, whole and in the order of the shards.
 
     Args:
       data_dir: folder of the shards.
       split: name of the split.
       spec: the data set's classes.
-      min_resize: if given, images are resized to this length of the shorter side,
-      max_resize: but to at most this length of the longer one,
-      resize_factor: and to multiples of this plus one.
+      min_resize: resize images to this length of the shorter side; None: do not resize.
+      max_resize: largest length of the longer side after resizing.
+      resize_factor: both sides become a multiple of it plus one.
 
     Returns:
       Dataset of image [1, H, W, 3], float32, 0..255; label [1, H, W], int32; name [1],
       string. Height and width are the image's own.
 
     Raises:
-      UserError: shards are missing or broken, or `min_resize` alone is missing.
-      tf.errors.InvalidArgumentError: while the dataset is read; an image is broken.
-        `parsing.user_errors` makes it a UserError.
+      UserError: shards are missing or damaged, or only `min_resize` is missing.
+      tf.errors.InvalidArgumentError: when the dataset is read; an image is damaged.
+        `parsing.user_errors` turns it into a UserError.
     """
     if (max_resize or resize_factor) and not min_resize:
         raise UserError(
@@ -221,7 +212,7 @@ def evaluation_batches(
 
 def _batches(
     split: Split,
-    make_example: Callable[..., Dict[str, tf.Tensor]],
+    make_example: Callable[..., dict[str, tf.Tensor]],
     *,
     number: int,
     spec: DatasetSpec,
@@ -231,11 +222,12 @@ def _batches(
     tolerance: sampling.Tolerance,
     context: tf.distribute.InputContext,
 ) -> tf.data.Dataset:
-    """Batches of the stream of records that has this `number`."""
+    """Batches of the stream with this `number`."""
     if batch_size % context.num_replicas_in_sync:
         raise UserError(
-            f"BATCH_SIZE = {batch_size} does not divide over "
-            f"{context.num_replicas_in_sync} replicas."
+            f"BATCH_SIZE = {batch_size} cannot be divided over "
+            f"{context.num_replicas_in_sync} replicas. Choose a multiple of their "
+            "number."
         )
     records = Records(split.data_dir, split.name, spec.name)
     order_seed, example_seed = sampling.stream_seeds(seed, number)
@@ -257,27 +249,27 @@ def _batches(
 
 
 def _labeled_example(
-    example: Dict[str, tf.Tensor],
+    example: dict[str, tf.Tensor],
     seed: tf.Tensor,
     *,
     spec: DatasetSpec,
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     view = draw_view(sampling.purpose_seed(seed, _VIEW), tf.shape(example["image"])[:2])
     mask = _check_classes(_mask(example), example["name"], spec)
     return views.labeled_view(example["image"], mask, view, canvas)
 
 
 def _unlabeled_example(
-    example: Dict[str, tf.Tensor],
+    example: dict[str, tf.Tensor],
     seed: tf.Tensor,
     *,
     canvas: Canvas,
     draw_view: Callable[..., geometry.View],
     chosen: Sequence[augmentations.Policy],
     strong_views: int,
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     seeds = [sampling.purpose_seed(seed, _STRONG + i) for i in range(strong_views)]
     distort, *more_distortions = [
         functools.partial(views.distort_colors, chosen=chosen, seed=strong_seed)
@@ -296,17 +288,17 @@ def _unlabeled_example(
 
 def _parse(
     records: Records, index: tf.Tensor, ignore_label: int
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     serialized, source = records.read(index)
     return parsing.parse_example(serialized, ignore_label, source)
 
 
-def _with_wide_label(example: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
+def _with_wide_label(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {**example, "label": tf.cast(example["label"], tf.int32)}
 
 
-def _mask(example: Dict[str, tf.Tensor]) -> tf.Tensor:
-    """The label of an example that must have one."""
+def _mask(example: dict[str, tf.Tensor]) -> tf.Tensor:
+    """The label of an example; fails if it has none."""
     known = parsing.ensure(
         example["has_label"],
         *(
@@ -327,17 +319,17 @@ def _check_classes(mask: tf.Tensor, name: tf.Tensor, spec: DatasetSpec) -> tf.Te
     known = parsing.ensure(
         label < 0,
         *("The mask of image ", name, " has the label ", tf.strings.as_string(label)),
-        f", which is no class of {spec.name} (0..{spec.num_classes - 1}) and not the "
-        f"ignore label {spec.ignore_label}. Convert the masks again.",
+        f", which is neither a class of {spec.name} (0..{spec.num_classes - 1}) nor "
+        f"the ignore label {spec.ignore_label}. Convert the masks again.",
     )
     with tf.control_dependencies([known]):
         return tf.identity(mask)
 
 
 def _with_image_labels(
-    parts: Dict[str, tf.Tensor], example: Dict[str, tf.Tensor], spec: DatasetSpec
-) -> Dict[str, tf.Tensor]:
-    """Adds the classes in the view's mask or, without a mask, those of the record."""
+    parts: dict[str, tf.Tensor], example: dict[str, tf.Tensor], spec: DatasetSpec
+) -> dict[str, tf.Tensor]:
+    """Adds the classes in the view's mask or, without a mask, the record's."""
     labels = tf.cond(
         example["has_label"],
         lambda: views.image_labels(parts["label"], spec.num_classes, spec.ignore_label),

@@ -1,7 +1,7 @@
-"""The feature keys of the records, which readers and the writer of records share.
+"""The feature keys of the records.
 
-They are those of the original project (and of the DeepLab code before it). The module
-imports nothing, so that a process which only makes records need not load TensorFlow.
+They are those of the original project (and of DeepLab's code). The module imports
+nothing, so that a process that only writes records does not load TensorFlow.
 """
 
 ENCODED = "image/encoded"

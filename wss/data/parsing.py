@@ -1,19 +1,18 @@
 """Serialized records -> images and labels.
 
-The keys are those of the original project (and of the DeepLab code before it), so that
-its published shards are read unchanged. An unlabeled image simply lacks the two
-segmentation features; image-level labels of an image without mask may be given as a
-list of class ids.
+The keys are those of the original project (and of DeepLab's code), so that its
+published shards can be read. An unlabeled image lacks the two segmentation features;
+the image-level labels of an image without mask may be a list of class ids.
 """
 
 import contextlib
 import re
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Any, Callable, Iterator
 
 import tensorflow as tf
 from PIL import Image
 
-from wss.data.keys import (  # noqa: F401  (readers of records look here for them)
+from wss.data.keys import (  # noqa: F401  (part of this module's interface)
     CHANNELS,
     CLASS_IDS,
     ENCODED,
@@ -27,7 +26,7 @@ from wss.data.keys import (  # noqa: F401  (readers of records look here for the
 from wss.errors import UserError
 
 # Parses the record of a number, scalar int64.
-Parse = Callable[[tf.Tensor], Dict[str, tf.Tensor]]
+Parse = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 _FEATURES = {
     ENCODED: tf.io.FixedLenFeature((), tf.string, default_value=""),
@@ -36,40 +35,40 @@ _FEATURES = {
     CLASS_IDS: tf.io.VarLenFeature(tf.int64),
 }
 
-# Marks the sentences for the user in the error messages of a graph.
+# Delimiters of messages for the user in a graph's errors.
 _OPENING, _CLOSING = "<<<", ">>>"
 
-# The limit of PIL for photos; a record of a few bytes can unpack to any size.
+# PIL's limit for photos; a record of a few bytes can decode to any size.
 _MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE_AT = 16
-# Bit depth and colour type in a PNG header: 8-bit grey, 8-bit grey with alpha.
-_GREY_HEADERS = (b"\x08\x00", b"\x08\x04")
+# Bit depth and color type in a PNG header: 8-bit gray, 8-bit gray with alpha.
+_GRAY_HEADERS = (b"\x08\x00", b"\x08\x04")
 
 
 def parse_example(
     serialized: tf.Tensor, ignore_label: int = 255, source: tf.Tensor = ""
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """Parses and decodes one record.
 
     Args:
       serialized: scalar string, a serialized `tf.train.Example`.
       ignore_label: label of every pixel of an image without mask.
-      source: scalar string, place of the record ("shard, record 17"), for messages.
+      source: scalar string, the record's place ("shard, record 17"), for messages.
 
     Returns:
-      image: [height, width, 3], uint8; grey and RGBA images become RGB.
+      image: [height, width, 3], uint8; gray and RGBA images become RGB.
       label: [height, width], uint8.
       has_label: scalar bool, whether the record has a mask.
-      class_ids: [classes], int64, image-level labels given by the record, or empty.
-      name: scalar string, the image's file name without folder and ending.
+      class_ids: [classes], int64, image-level labels in the record, or empty.
+      name: scalar string, the image's file name without folder and extension.
 
     Raises:
-      tf.errors.InvalidArgumentError: where the tensors are evaluated; the record is
-        no `tf.train.Example`, a feature is missing, neither JPEG nor PNG, or of too
-        many pixels, or image and mask differ in size. The message names the feature and
-        the record.
+      tf.errors.InvalidArgumentError: when the tensors are evaluated; the record is not
+        a `tf.train.Example`, a feature is missing, neither JPEG nor PNG or has too many
+        pixels, or image and mask differ in size. The message names the feature and the
+        record.
     """
     features = _parse_features(serialized, source)
     where = _describe(features[FILENAME], source)
@@ -91,11 +90,11 @@ def parse_example(
 
 
 def decode_image(encoded: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Decodes JPEG or PNG bytes as those of a record: [height, width, 3], uint8.
+    """Decodes JPEG or PNG bytes like those of a record: [height, width, 3], uint8.
 
     Args:
       encoded: scalar string.
-      where: scalar string, what they are of, for messages.
+      where: scalar string, the image's place, for messages.
 
     Raises:
       tf.errors.InvalidArgumentError: see `parse_example`.
@@ -104,16 +103,16 @@ def decode_image(encoded: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
 
 
 def record_name(serialized: tf.Tensor, source: tf.Tensor = "") -> tf.Tensor:
-    """The name in a record, as in `parse_example`, without decoding its image."""
+    """The name of `parse_example`, without decoding the image."""
     return _parse_features(serialized, source)[FILENAME]
 
 
 def ensure(condition: tf.Tensor, *sentence: tf.Tensor) -> tf.Operation:
-    """An operation that fails with a sentence for the user unless `condition` holds.
+    """An operation that fails with a message for the user unless `condition` is True.
 
     Args:
       condition: scalar bool.
-      sentence: strings and integer tensors, which are put together.
+      sentence: strings and integer tensors, to be joined.
     """
     parts = [
         part if tf.as_dtype(part.dtype) == tf.string else tf.strings.as_string(part)
@@ -131,7 +130,7 @@ def attempt(
     Args:
       function: TensorFlow code that may fail.
       argument: a tensor.
-      otherwise: of the structure that the function returns.
+      otherwise: has the structure of the function's result.
     """
     tried = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors()
     fallback = tf.data.Dataset.from_tensors(otherwise)
@@ -140,10 +139,10 @@ def attempt(
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Turns the failure of an `ensure` of the input into a `UserError`.
+    """Turns the failure of an `ensure` into a `UserError`.
 
-    tf.data reports what fails in its graph as a long `InvalidArgumentError` wherever
-    the next batch is asked for: wrap that place, or the whole run.
+    tf.data reports failures in its graph as a long `InvalidArgumentError` where the
+    next batch is requested: wrap that place, or the whole run.
     """
     try:
         yield
@@ -156,16 +155,15 @@ def user_errors() -> Iterator[None]:
 
 def _message(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        # TensorFlow could not make a string of its message: a name is not UTF-8.
+        # TensorFlow cannot decode its own message: a name is not UTF-8.
         return bytes(error.object).decode(errors="replace")
     return str(error)
 
 
-def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> Dict[str, tf.Tensor]:
+def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> dict[str, tf.Tensor]:
     """The features by key; class ids [classes] are dense.
 
-    The failure of TensorFlow's own parser would show the record's bytes instead of its
-    place.
+    TensorFlow's own failure would show the record's bytes instead of its place.
     """
 
     def parse(content):
@@ -178,7 +176,7 @@ def _parse_features(serialized: tf.Tensor, source: tf.Tensor) -> Dict[str, tf.Te
     features, is_example = attempt(parse, serialized, otherwise=(empty, False))
     readable = ensure(
         is_example,
-        *("Cannot read ", source, ": it is no tf.train.Example. Write it again."),
+        *("Cannot read ", source, ": it is not a tf.train.Example. Write it again."),
     )
     with tf.control_dependencies([readable]):
         return {key: tf.identity(feature) for key, feature in features.items()}
@@ -204,11 +202,11 @@ def _decode(
     small = ensure(
         tf.reduce_prod(size) <= _MAX_PIXELS,
         *(f"Feature {feature} has ", size[0], " x ", size[1], " pixels, more than "),
-        *(f"{_MAX_PIXELS:,}, in ", where, ". Write it again as a smaller picture."),
+        *(f"{_MAX_PIXELS:,}, in ", where, ". Write it again as a smaller image."),
     )
     whole = ensure(
         (tf.size(image) > 0) | (tf.reduce_prod(size) > _MAX_PIXELS),
-        *(f"Feature {feature} is damaged, its picture cannot be decoded, in ", where),
+        *(f"Feature {feature} is damaged and cannot be decoded, in ", where),
     )
     with tf.control_dependencies([small, whole]):
         return tf.identity(image)
@@ -216,12 +214,11 @@ def _decode(
 
 def _decode_or_nothing(
     encoded: tf.Tensor, channels: int
-) -> Tuple[tf.Tensor, tf.Tensor]:
-    """[height, width, channels], uint8, or [0, 0, channels] where decoding fails.
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """[height, width, channels], uint8, or [0, 0, channels] if decoding fails.
 
     A decoder's own failure would not name the record. The second result is [height,
-    width], int64, from the header: an image that is too large, even of a few bytes, is
-    not decoded.
+    width], int64, from the header; an image that is too large is not decoded.
     """
     nothing = tf.zeros([0, 0, channels], tf.uint8)
 
@@ -256,12 +253,12 @@ def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.
     """Decodes a mask of class ids to [height, width], uint8."""
     label = _decode(encoded, 1, LABEL_ENCODED, where)[..., 0]
     with tf.control_dependencies([label]):
-        # The decoder silently turns palette colours into grey values: wrong class ids.
+        # The decoder silently converts palette colors to gray: wrong class ids.
         header = tf.strings.substr(encoded, 24, 2)
-    is_grey = tf.io.is_jpeg(encoded) | tf.reduce_any(header == list(_GREY_HEADERS))
-    grey = ensure(
-        is_grey,
-        f"Feature {LABEL_ENCODED} is not an 8-bit grey PNG of class ids in ",
+    is_gray = tf.io.is_jpeg(encoded) | tf.reduce_any(header == list(_GRAY_HEADERS))
+    gray = ensure(
+        is_gray,
+        f"Feature {LABEL_ENCODED} is not an 8-bit gray PNG of class ids in ",
         where,
     )
     size, label_size = tf.shape(image)[:2], tf.shape(label)
@@ -270,5 +267,5 @@ def _decode_label(encoded: tf.Tensor, image: tf.Tensor, where: tf.Tensor) -> tf.
         *("The image has ", size[0], " x ", size[1], " pixels, but the mask "),
         *(label_size[0], " x ", label_size[1], " in ", where),
     )
-    with tf.control_dependencies([grey, same_size]):
+    with tf.control_dependencies([gray, same_size]):
         return tf.identity(label)

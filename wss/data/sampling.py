@@ -1,13 +1,13 @@
-"""Which record a step visits, and what replaces a damaged one.
+"""The order of the records, and the replacement of damaged ones.
 
 The order is a pure function of the seed and the step. Epoch e of a stream visits the
-records in a permutation that (seed, e) decides. The random draws for the i-th example
-of the stream depend on (seed, i).
+records in a permutation given by (seed, e). The random draws for the i-th example of
+the stream depend on (seed, i).
 """
 
 import sys
 import threading
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,17 +16,17 @@ from wss.data import parsing
 from wss.data.tfrecords import Records
 from wss.errors import UserError
 
-# The streams of records, each with its own draws.
+# The streams of records.
 LABELED, UNLABELED = 0, 1
 
 
 def purpose_seed(seed: tf.Tensor, purpose: tf.Tensor) -> tf.Tensor:
-    """[2]: a seed of its own for each purpose, which is an integer."""
+    """The seed [2] of a purpose, which is an integer."""
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(purpose, tf.int64))
 
 
-def stream_seeds(seed: int, stream: int) -> Tuple[tf.Tensor, tf.Tensor]:
-    """The seeds [2] of a stream's order and of the draws for its examples."""
+def stream_seeds(seed: int, stream: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The seeds [2] of a stream's order and of its examples' draws."""
     with tf.device("/cpu:0"):
         stream_seed = purpose_seed(tf.constant([seed, 0], tf.int64), stream)
         return purpose_seed(stream_seed, 0), purpose_seed(stream_seed, 1)
@@ -35,7 +35,7 @@ def stream_seeds(seed: int, stream: int) -> Tuple[tf.Tensor, tf.Tensor]:
 def visits(size: int, seed: tf.Tensor, start: int) -> tf.data.Dataset:
     """Endless pairs (position in the stream, number of the record), both int64.
 
-    Every epoch is a permutation of the records of its own.
+    Every epoch has its own permutation of the records.
 
     Args:
       size: number of records.
@@ -56,7 +56,7 @@ def visits(size: int, seed: tf.Tensor, start: int) -> tf.data.Dataset:
 def own_part(
     pairs: tf.data.Dataset, batch_size: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """Keeps the part of this input pipeline from every global batch of `visits`."""
+    """Keeps this input pipeline's part of every global batch of `visits`."""
     size = batch_size // context.num_input_pipelines
     first = context.input_pipeline_id * size
     return (
@@ -67,13 +67,13 @@ def own_part(
 
 
 class Tolerance:
-    """Replaces a record that cannot be read by the next one.
+    """Replaces unreadable records with the next readable one.
 
-    The replacement depends on the records alone, so that every run takes the same
-    steps. Each damaged record is named once, and counted.
+    The replacement depends only on the records, so that every run takes the same steps.
+    Each damaged record is counted and named once.
 
     Args:
-      limit: how many different records may be damaged; 0: none.
+      limit: largest number of different damaged records.
     """
 
     def __init__(self, limit: int):
@@ -83,12 +83,12 @@ class Tolerance:
 
     def parse(
         self, parse: parsing.Parse, size: int, index: tf.Tensor
-    ) -> Dict[str, tf.Tensor]:
-        """Parses a record, or the first one after it that can be read.
+    ) -> dict[str, tf.Tensor]:
+        """Parses a record, or the first readable one after it.
 
         Args:
-          parse: parses the record of a number and fails by `parsing.ensure`.
-          size: number of records; the first follows the last.
+          parse: parses the record of a number; fails by `parsing.ensure`.
+          size: number of records; the first one follows the last.
           index: scalar int64, number of the record.
 
         Returns:
@@ -100,7 +100,7 @@ class Tolerance:
         def candidate(distance):
             return parse((index + distance) % size), distance
 
-        # The last candidate fails with its own sentence.
+        # The last candidate fails with its own message.
         near = tf.data.Dataset.range(self._limit).map(candidate).ignore_errors()
         last = tf.data.Dataset.range(self._limit, self._limit + 1).map(candidate)
         parsed, distance = near.concatenate(last).take(1).get_single_element()
@@ -117,8 +117,8 @@ class Tolerance:
         with tf.control_dependencies([tolerated]):
             return tf.nest.map_structure(tf.identity, parsed)
 
-    def _report(self, parse: parsing.Parse, indices: List[int]) -> bytes:
-        """Warns of each new record; returns a sentence if there are too many."""
+    def _report(self, parse: parsing.Parse, indices: list[int]) -> bytes:
+        """Warns of each new record; returns an error message if there are too many."""
         for index in indices:
             sentence = _problem(parse, index)
             with self._lock:
@@ -135,37 +135,37 @@ class Tolerance:
             print(
                 f"warning: {sentence} The next record takes its place ({count} of at "
                 f"most {self._limit}).",
-                file=sys.stderr,  # Each worker's own: only the chief prints.
+                file=sys.stderr,  # Of every worker: stdout is only the chief's.
                 flush=True,
             )
         return b""
 
 
 def _problem(parse: parsing.Parse, index: int) -> str:
-    """What is wrong with a record; reads it once more."""
+    """What is wrong with a record, which is read again."""
     try:
         with tf.device("/cpu:0"), parsing.user_errors():
             parse(tf.constant(index, tf.int64))
     except UserError as error:
         return str(error)
-    return f"Record {index} could only be read the second time."
+    return f"Record {index} could not be read at first, but could the second time."
 
 
 def records_of_step(
     records: Records, *, stream: int, seed: int, batch_size: int, step: int
-) -> List[Dict[str, Any]]:
-    """The records of a step's global batch, computed again from the seed.
+) -> list[dict[str, Any]]:
+    """The records of a step's global batch, computed from the seed.
 
     Args:
       records: of the split.
       stream: `LABELED` or `UNLABELED`.
       seed: of the run.
-      batch_size: images of the stream in a step, on all replicas.
-      step: number of the step, 0 for the first.
+      batch_size: the stream's images in a step, over all replicas.
+      step: number of the step, from 0.
 
     Returns:
-      The image's name and the place of its record, for each row of the batch. A damaged
-      record has no name; the next one replaced it.
+      For each row of the batch the "name" of the image and the place of its "record". A
+      damaged record, which the next one replaced, has an empty name.
     """
     order_seed, _ = stream_seeds(seed, stream)
     with tf.device("/cpu:0"):

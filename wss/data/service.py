@@ -1,4 +1,4 @@
-"""Batches that another machine prepares: one worker of tf.data's service.
+"""Batches prepared on another machine, by one worker of tf.data's service.
 
 There is only one worker, so that batches keep their order and a run resumes exactly.
 """
@@ -6,7 +6,7 @@ There is only one worker, so that batches keep their order and a run resumes exa
 import functools
 import socket
 import time
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 import tensorflow as tf
 
@@ -14,22 +14,22 @@ from wss.data import parsing
 from wss.errors import UserError
 
 _PATIENCE_S = 10.0
-# How often a run asks whether its service is alive, and the longest wait for an answer.
+# How often a run checks that its service is alive, and how long it waits for an answer.
 # A service that has ended refuses the connection at once.
 _PERIOD_S, _SILENCE_S = 1.0, 60.0
 
 
-def start(port: int = 0, host: Optional[str] = None) -> Tuple[str, Any, Any]:
+def start(port: int = 0, host: Optional[str] = None) -> tuple[str, Any, Any]:
     """Starts a dispatcher and the worker that prepares batches.
 
     TensorFlow listens on every interface, without authentication.
 
     Args:
-      port: of the dispatcher; the next one is the worker's; 0: any that are free.
-      host: name of this machine on the network; default: its own host name.
+      port: of the dispatcher; the worker has the next one. 0: any free ports.
+      host: name of this machine on the network; default: its host name.
 
     Returns:
-      The address and both servers, which run as long as there is a reference to them.
+      The address and both servers, which run as long as they are referenced.
 
     Raises:
       UserError: a port is taken or out of range.
@@ -54,22 +54,22 @@ def start(port: int = 0, host: Optional[str] = None) -> Tuple[str, Any, Any]:
 
 
 def _check_free(port: int) -> None:
-    """TensorFlow does not name a port that is taken, and crashes for a worker's."""
+    """Checks a port: TensorFlow does not name one that is taken, or even crashes."""
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("", port))
     except OSError as error:
         raise UserError(
-            f"Cannot listen on port {port} ({error.strerror}). Choose another --port: "
-            "that and the one after it have to be free."
+            f"Cannot listen on port {port} ({error.strerror}). Choose another --port; "
+            "it and the next one have to be free."
         ) from error
 
 
 def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The same batches in the same order, prepared by the service at an address.
 
-    Reading fails by `parsing.ensure` after the service has ended.
+    If the service ends, reading fails by `parsing.ensure`.
 
     Raises:
       UserError: no service answers there.
@@ -80,7 +80,7 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
         _ask(place, _PATIENCE_S)
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(
-            f"training_batches.data_service = {address!r}: nobody answers there "
+            f"training_batches.data_service = {address!r}: no service answers there "
             f"({error}). Start python -m wss.data_service on that machine; it prints "
             "its address."
         ) from error
@@ -88,9 +88,9 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
     target = f"grpc://{host}:{port}"  # The protocol may be left out.
     prepared = dataset.apply(tf.data.experimental.service.distribute(undivided, target))
     # TensorFlow waits forever for a service that has ended: a restarted one does not
-    # know the run. So two sources are read together, batches and a failing check.
+    # know the run. So batches are read together with a check that fails.
     watch = functools.partial(_watch, place, dataset.element_spec)
-    # flat_map: the service is not asked for a batch before the check runs.
+    # flat_map: asks the service for a batch only after the check runs.
     late = tf.data.Dataset.from_tensors(0).flat_map(lambda _: prepared)
     sources = tf.data.Dataset.from_tensors(late).concatenate(
         tf.data.Dataset.range(1 << 62).map(watch)
@@ -101,9 +101,9 @@ def prepared_at(address: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _watch(
-    place: Tuple[str, int], element_spec: Any, number: tf.Tensor
+    place: tuple[str, int], element_spec: Any, number: tf.Tensor
 ) -> tf.data.Dataset:
-    """Empty, after a while; fails if there is no service at (host, port) any more."""
+    """Empty, after a while; fails if the service at (host, port) has ended."""
 
     def ask(_):
         problem = tf.numpy_function(lambda: _problem(place), [], tf.string)
@@ -116,8 +116,8 @@ def _watch(
     return tf.data.Dataset.from_tensors(number).map(ask).filter(lambda *_: False)
 
 
-def _problem(place: Tuple[str, int]) -> bytes:
-    """A sentence where nobody is at (host, port) any more; else, a while later, b""."""
+def _problem(place: tuple[str, int]) -> bytes:
+    """An error message if the service at (host, port) has ended; else, later, b""."""
     time.sleep(_PERIOD_S)
     silent_since = time.monotonic()
     while True:
@@ -129,21 +129,21 @@ def _problem(place: Tuple[str, int]) -> bytes:
             if isinstance(error, ConnectionError) or silence > _SILENCE_S:
                 host, port = place
                 return (
-                    f"The data service at {host}:{port} is gone ({error}), and the "
-                    "batches with it. Start python -m wss.data_service there again."
+                    f"The data service at {host}:{port} has ended ({error}). Start "
+                    "python -m wss.data_service there again."
                 ).encode()
             time.sleep(_PERIOD_S)
 
 
-def _ask(place: Tuple[str, int], seconds: float) -> None:
-    """Raises an OSError unless a gRPC server is at (host, port): it speaks first."""
+def _ask(place: tuple[str, int], seconds: float) -> None:
+    """Raises an OSError unless a gRPC server, which sends first, is at (host, port)."""
     with socket.create_connection(place, seconds) as connection:
         if not connection.recv(1):
             raise ConnectionError("the connection was closed")
 
 
 def _own_threads() -> tf.data.Options:
-    """Whoever watches sleeps, and is not to keep a thread from the steps."""
+    """Own threads: the check sleeps and must not block those of the steps."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = 2
     return options

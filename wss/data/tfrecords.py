@@ -1,8 +1,8 @@
-"""TFRecord shards on disk: finding them, counting and reading records by number.
+"""TFRecord shards: finding them, counting records, reading records by number.
 
 The records of a split are numbered across its shards. One pass over the length headers
-finds the position of each record, so that any record can be read at any time: a run
-that starts at step 100,000 does not read the records of earlier steps.
+finds the position of each record, for random access: a run that starts at step 100,000
+does not read the records of earlier steps.
 """
 
 import concurrent.futures
@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 import struct
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,7 @@ import tensorflow as tf
 from wss.data import parsing
 from wss.errors import UserError
 
-# A record: length (8 bytes) and its checksum (4), the data and its checksum (4).
+# A record: length (8 bytes) and its checksum (4), data and its checksum (4).
 _HEADER_BYTES = 12
 _FRAME_BYTES = 16
 
@@ -26,23 +26,22 @@ _SHARD = re.compile(r"(?P<split>.+?)(-(?P<index>\d+)-of-(?P<shards>\d+))?(\.tfre
 _SHARD_ENDINGS = re.compile(r"-\d+-of-\d+$|\.tfrecord$")
 
 
-def list_splits(data_dir: str) -> List[str]:
+def list_splits(data_dir: str) -> list[str]:
     """Names of the splits that have shards in `data_dir`."""
     return sorted({match["split"] for match in shard_names(data_dir)})
 
 
-def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]:
+def find_shards(data_dir: str, split: str, dataset: str = "folder") -> list[str]:
     """Paths of a split's shards, in order.
 
     Args:
-      data_dir: folder of the shards `<split>-00000-of-00004.tfrecord` (the ending may
-        be missing), or of one file `<split>.tfrecord`.
+      data_dir: folder of the shards `<split>-00000-of-00004.tfrecord` (with or without
+        the extension), or of one file `<split>.tfrecord`.
       split: name of the split, or several joined by "+" (their union).
-      dataset: name of the data set, for the advice on how to make missing shards.
+      dataset: name of the data set, for the message about missing shards.
 
     Raises:
-      UserError: a split has no shards, or some of its shards are missing; a name is
-        empty or there twice.
+      UserError: a split has no shards or lacks some; a name is empty or occurs twice.
     """
     paths = []
     for name in _names(split):
@@ -52,26 +51,26 @@ def find_shards(data_dir: str, split: str, dataset: str = "folder") -> List[str]
         expected = {int(match["shards"] or len(matches)) for match in matches}
         if expected != {len(matches)}:
             raise UserError(
-                f"Split {name} in {data_dir} has {len(matches)} shards, but their "
-                f"names say that there are {' or '.join(map(str, sorted(expected)))}. "
-                "Write the split again or remove what does not belong to it."
+                f"Split {name} in {data_dir} has {len(matches)} shards, but by their "
+                f"names there are {' or '.join(map(str, sorted(expected)))}. "
+                "Write the split again or remove files that do not belong to it."
             )
         names = sorted(match.string for match in matches)
         paths.extend(os.path.join(data_dir, file_name) for file_name in names)
     return paths
 
 
-def _names(split: str) -> List[str]:
+def _names(split: str) -> list[str]:
     names = split.split("+")
     if "" in names:
         raise UserError(
-            f"The split {split!r} has no name beside a '+'. Name one split, or several "
-            "like 'train+val'."
+            f"The split {split!r} has an empty name next to a '+'. Name one split, or "
+            "several like 'train+val'."
         )
     for name in names:
         if names.count(name) > 1:
             raise UserError(
-                f"The split {split!r} names {name} twice: its images would count "
+                f"The split {split!r} names {name} twice, which would count its images "
                 "twice. Name it once."
             )
     return names
@@ -83,13 +82,13 @@ def count_examples(data_dir: str, split: str, dataset: str = "folder") -> int:
 
 
 class Records:
-    """The records of a split by number, without their contents in memory."""
+    """The records of a split by number; their contents stay on disk."""
 
     def __init__(self, data_dir: str, split: str, dataset: str = "folder"):
         """Reads the length headers of the shards; arguments: see `find_shards`.
 
         Raises:
-          UserError: there are no shards or no records; a shard is cut off or no
+          UserError: there are no shards or no records; a shard is cut off or not a
             TFRecord file.
         """
         paths = find_shards(data_dir, split, dataset)
@@ -114,11 +113,11 @@ class Records:
         return self._size
 
     def describe(self, index: int) -> str:
-        """The place of a record: its shard, and its number in the shard."""
+        """The place of a record: its shard and its number in the shard."""
         path = self._paths[self._shard[index]].numpy().decode()
         return f"{path}, record {int(self._number[index])}"
 
-    def read(self, index: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads one record.
 
         Args:
@@ -128,8 +127,9 @@ class Records:
           Scalar strings: the serialized example, and its place, for messages.
 
         Raises:
-          tf.errors.InvalidArgumentError: where the tensors are evaluated; the record
-            does not fit its checksum. `parsing.user_errors` makes it a UserError.
+          tf.errors.InvalidArgumentError: when the tensors are evaluated; the record
+            does not match its checksum. `parsing.user_errors` turns it into a
+            UserError.
         """
         path = self._paths[self._shard[index]]
         number = tf.strings.as_string(self._number[index])
@@ -137,22 +137,22 @@ class Records:
         serialized = read_record(path, self._offset[index], self._length[index])
         readable = parsing.ensure(
             tf.strings.length(serialized) > 0,
-            *("Cannot read ", source, ": the file is gone, has changed or is "),
-            "damaged. All such records are found by python -m data_prep.verify.",
+            *("Cannot read ", source, ": the file is missing, has changed or is "),
+            "damaged. python -m data_prep.verify finds all such records.",
         )
         with tf.control_dependencies([readable]):
             return tf.identity(serialized), source
 
 
 def read_record(path: tf.Tensor, offset: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Reads the record that begins at a byte of a shard and checks its checksums.
+    """Reads a record at a byte offset of a shard and verifies its checksums.
 
     `tf.data.TFRecordDataset` cannot start at an offset; the raw operation can.
 
     Args:
       path: scalar string, the shard.
       offset: scalar int64, position of the record's length header.
-      length: scalar int64, number of bytes of its data.
+      length: scalar int64, bytes of its data.
 
     Returns:
       Scalar string, the serialized example, or "" if reading fails.
@@ -174,10 +174,10 @@ def read_record(path: tf.Tensor, offset: tf.Tensor, length: tf.Tensor) -> tf.Ten
     return parsing.attempt(read, offset, otherwise="")
 
 
-def shard_names(data_dir: str) -> List["re.Match[str]"]:
+def shard_names(data_dir: str) -> list["re.Match[str]"]:
     """Names of shards in `data_dir`, as matches with `split`, `index` and `shards`.
 
-    The last two are None for a split in one file whose name counts no shards.
+    The last two are None for a split in a single file without numbers in its name.
     """
     if not tf.io.gfile.isdir(data_dir):
         return []
@@ -187,26 +187,26 @@ def shard_names(data_dir: str) -> List["re.Match[str]"]:
 
 def _no_shards(data_dir: str, split: str, dataset: str) -> str:
     if tf.io.gfile.exists(data_dir) and not tf.io.gfile.isdir(data_dir):
-        return f"{data_dir} is no folder. Set DATA_DIR to the folder of the shards."
+        return f"{data_dir} is not a folder. Set DATA_DIR to the folder of the shards."
     present = list_splits(data_dir)
     splits = f" Splits there: {', '.join(present)}." if present else ""
-    # Data sets without a command of their own are converted by data_prep.folder.
+    # data_prep.folder converts data sets without a command of their own.
     own = importlib.util.find_spec(f"data_prep.{dataset}")
     return (
         f"No TFRecord shards match {os.path.join(data_dir, split)}-*.{splits} Create "
         f"them with python -m data_prep.{dataset if own else 'folder'} "
-        f"--output_dir={data_dir}; its --help says how."
+        f"--output_dir={data_dir}; its --help explains the flags."
     )
 
 
 class Frames(NamedTuple):
-    """Where the records of a shard are, as its length headers say.
+    """The positions of a shard's records, from its length headers.
 
     Attributes:
-      offsets: [records], int64, the byte where each begins.
+      offsets: [records], int64, first byte of each.
       lengths: [records], int64, bytes of each one's data.
-      end: the byte after the last one.
-      size: of the file, in bytes; larger than `end` if something is damaged.
+      end: the byte after the last record.
+      size: of the file, in bytes; larger than `end` if it is damaged.
     """
 
     offsets: np.ndarray
@@ -216,10 +216,10 @@ class Frames(NamedTuple):
 
 
 def find_frames(path: str) -> Frames:
-    """Finds the records of a shard, without reading them.
+    """Finds the records of a shard without reading them.
 
     Raises:
-      UserError: the shard is no regular file.
+      UserError: the shard is not a regular file.
       OSError: it cannot be opened.
     """
     offsets, lengths = [], []
@@ -241,20 +241,20 @@ def find_frames(path: str) -> Frames:
 
 
 def _walk(path: str) -> Frames:
-    """`find_frames` of a shard that has to be whole."""
+    """`find_frames`; a UserError if the shard is damaged."""
     frames = find_frames(path)
     if frames.end != frames.size:
         raise UserError(
-            f"{path} is cut off or no TFRecord file: its record "
+            f"{path} is cut off or not a TFRecord file: its record "
             f"{len(frames.lengths)} does not end within the file. Write it again."
         )
     return frames
 
 
 def open_unbuffered(path: str):
-    """Opens a file to read headers far from each other.
+    """Opens a file to read headers at distant positions.
 
-    A buffered file would read a useless block after every header.
+    A buffered file would read a block at every header.
 
     Raises:
       UserError: it is a pipe (opening it would wait) or a folder.
@@ -263,7 +263,7 @@ def open_unbuffered(path: str):
         return open(path, "rb", buffering=0)
     if os.path.exists(path):
         raise UserError(
-            f"{path} is no regular file. Write the split again or remove what does "
-            "not belong to it."
+            f"{path} is not a regular file. Write the split again or remove files that "
+            "do not belong to it."
         )
     return tf.io.gfile.GFile(path, "rb")

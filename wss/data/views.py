@@ -1,12 +1,12 @@
-"""Training views of an image: one for labeled, weak and strong for unlabeled images.
+"""Training views: one of a labeled image, weak and strong ones of an unlabeled image.
 
-The order is the original's (`core/input_preprocess.py`): scale, change the colours of
-the strong view, pad and crop, hide parts of the strong view, flip. Here the crop comes
-before its padding: the same pixels for less work.
+The order is the original's (`core/input_preprocess.py`): scale, change the colors of
+the strong view, pad and crop, hide parts of the strong view, flip. Here the crop
+precedes the padding, which gives the same pixels with less work.
 """
 
 import dataclasses
-from typing import Callable, Dict, Sequence, Tuple
+from typing import Callable, Sequence
 
 import tensorflow as tf
 
@@ -16,22 +16,22 @@ from wss.data.geometry import View
 
 @dataclasses.dataclass(frozen=True)
 class Canvas:
-    """What all views of a run share.
+    """What all views of a run have in common.
 
     Attributes:
       crop_size: height and width of a view, pixels.
-      padding_value: colour of the padding, per channel, 0..255.
+      padding_value: color of the padding, per channel, 0..255.
       ignore_label: label of the padding.
     """
 
-    crop_size: Tuple[int, int]
-    padding_value: Tuple[float, float, float]
+    crop_size: tuple[int, int]
+    padding_value: tuple[float, float, float]
     ignore_label: int
 
 
 def labeled_view(
     image: tf.Tensor, label: tf.Tensor, view: View, canvas: Canvas
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """The training view of a labeled image.
 
     Args:
@@ -42,7 +42,7 @@ def labeled_view(
 
     Returns:
       image [*crop_size, 3], float32; label [*crop_size], int32; valid [*crop_size],
-      float32, 0 on the padding.
+      float32, 0 in the padding.
     """
     size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
     image = geometry.scale_and_crop(image, size, view.offset, canvas.crop_size)
@@ -58,22 +58,21 @@ def weak_and_strong_views(
     distort: Callable[[tf.Tensor], tf.Tensor],
     hidden: tf.Tensor,
     more_distortions: Sequence[Callable[[tf.Tensor], tf.Tensor]] = (),
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """The views of an unlabeled image, aligned with each other.
 
     Args:
       image: [height, width, 3], uint8 or float32, 0..255.
-      label: [height, width], int32; the ignore label where nothing is known.
+      label: [height, width], int32; the ignore label where no class is known.
       view: the random draws, shared by all views.
       canvas: size and padding.
-      distort: changes the colours of the strong view, [height, width, 3], float32.
-      hidden: [*crop_size], bool, pixels that no strong view shows.
+      distort: changes the colors of the strong view, [height, width, 3], float32.
+      hidden: [*crop_size], bool, hidden pixels of all strong views.
       more_distortions: like `distort`, for further strong views.
 
     Returns:
-      weak, strong [*crop_size, 3], float32, and strong_2 and so on of further ones;
-      label [*crop_size], int32; valid [*crop_size], float32; label and valid lack the
-      padding and the hidden pixels.
+      weak, strong, strong_2, ... [*crop_size, 3], float32; label [*crop_size], int32,
+      and valid [*crop_size], float32, without the padding and the hidden pixels.
     """
     size = geometry.scaled_size(tf.shape(image)[:2], view.scale)
     image = geometry.scale_image(image, size)
@@ -104,7 +103,7 @@ def hide_pixels(
     valid: tf.Tensor,
     padding_value: Sequence[float],
     ignore_label: int,
-) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Fills hidden pixels and removes them from the masks.
 
     Args:
@@ -112,11 +111,11 @@ def hide_pixels(
       image: [height, width, channels], float32.
       label: [height, width], int32.
       valid: [height, width], float32.
-      padding_value: colour of hidden pixels, per channel.
+      padding_value: color of hidden pixels, per channel.
       ignore_label: label of hidden pixels.
 
     Returns:
-      Image, label and valid mask, with the same shapes and types.
+      Image, label and valid mask, with the same shapes and dtypes.
     """
     return (
         _fill(image, hidden, padding_value),
@@ -128,11 +127,11 @@ def hide_pixels(
 def distort_colors(
     image: tf.Tensor, chosen: Sequence[augmentations.Policy], seed: tf.Tensor
 ) -> tf.Tensor:
-    """Applies the photometric policies among the chosen ones, in their order.
+    """Applies the chosen photometric policies in order.
 
     Raises:
       tf.errors.InvalidArgumentError: when the image is evaluated; a policy returned
-        another size. `parsing.user_errors` makes it a UserError.
+        another size. `parsing.user_errors` turns it into a UserError.
     """
     for policy in chosen:
         if policy.kind != "photometric":
@@ -141,7 +140,7 @@ def distort_colors(
         same_size = parsing.ensure(
             tf.reduce_all(tf.shape(changed) == tf.shape(image)),
             f"Strong augmentation {policy.name} changes the size of the image, but it "
-            "has to leave every pixel where it is.",
+            "must not move pixels.",
         )
         with tf.control_dependencies([same_size]):
             image = tf.ensure_shape(tf.identity(changed), [None, None, image.shape[2]])
@@ -149,9 +148,9 @@ def distort_colors(
 
 
 def draw_hidden(
-    crop_size: Tuple[int, int], chosen: Sequence[augmentations.Policy], seed: tf.Tensor
+    crop_size: tuple[int, int], chosen: Sequence[augmentations.Policy], seed: tf.Tensor
 ) -> tf.Tensor:
-    """[*crop_size], bool: pixels that a chosen occlusion policy hides."""
+    """The pixels that the chosen occlusion policies hide, [*crop_size], bool."""
     hidden = tf.zeros(crop_size, tf.bool)
     for policy in chosen:
         if policy.kind == "occlusion":
@@ -160,13 +159,13 @@ def draw_hidden(
 
 
 def image_labels(label: tf.Tensor, num_classes: int, ignore_label: int) -> tf.Tensor:
-    """[num_classes - 1], float32: 1 for the classes 1.. that `label` shows.
+    """[num_classes - 1], float32: 1 for the classes from 1 on that `label` contains.
 
     Args:
       label: [height, width] or a list of class ids, int32; ids from num_classes on are
-        not counted.
+        ignored.
       num_classes: number of classes, the background included.
-      ignore_label: label that is no class.
+      ignore_label: label that is not a class.
     """
     counts = tf.math.bincount(label, minlength=num_classes, maxlength=num_classes)
     present = (counts > 0) & (tf.range(num_classes) != ignore_label)
@@ -174,8 +173,8 @@ def image_labels(label: tf.Tensor, num_classes: int, ignore_label: int) -> tf.Te
 
 
 def _fill(image: tf.Tensor, hidden: tf.Tensor, value: Sequence[float]) -> tf.Tensor:
-    """Shows `value`, per channel, where pixels are hidden, [height, width], bool."""
-    # To write a hole into a crop of 513 takes a fifth of the time of `tf.where`; it is
+    """Sets the hidden pixels, [height, width], bool, to `value`, one per channel."""
+    # For a hole in a crop of 513 this takes a fifth of the time of `tf.where`; it is
     # slower only if more than half of the pixels are hidden.
     places = tf.where(hidden)
     values = tf.tile(tf.constant([value], image.dtype), [tf.shape(places)[0], 1])
@@ -184,7 +183,7 @@ def _fill(image: tf.Tensor, hidden: tf.Tensor, value: Sequence[float]) -> tf.Ten
 
 def _masks(
     label: tf.Tensor, size: tf.Tensor, view: View, canvas: Canvas
-) -> Dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor]:
     """Label, int32, and valid mask, float32, of the crop; `size` is the scaled size."""
     label = geometry.scale_and_crop_label(label, size, view.offset, canvas.crop_size)
     label = geometry.pad_label(label, canvas.crop_size, canvas.ignore_label)

@@ -11,7 +11,7 @@ from wss.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # No POSIX system.
+except ImportError:  # Not a POSIX system.
     fcntl = None
 
 # Errors of file systems that cannot flush a folder.
@@ -19,14 +19,14 @@ _NOTHING_TO_KEEP = (errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EACCES)
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file so that a reader sees the old text or the new one.
+    """Writes a file atomically: readers see the old text or the new one.
 
-    This holds for concurrent writers too. After the call the file survives a power cut.
+    This holds for concurrent writers too. The written file survives a power cut.
     """
-    import tensorflow as tf  # Late: reading does not need it.
+    import tensorflow as tf  # Late: other functions do not need it.
 
     folder = os.path.dirname(path)
-    # A unique name, whose length does not depend on the file's name.
+    # A unique name whose length does not depend on the file's name.
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
     try:
         with tf.io.gfile.GFile(temporary, "w") as file:
@@ -44,7 +44,7 @@ def keep(path: str) -> None:
     """Flushes a file or folder to the disk; does nothing in a bucket.
 
     Raises:
-      OSError: flushing failed.
+      OSError: flushing fails.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -62,11 +62,11 @@ def keep(path: str) -> None:
 def try_lock(descriptor: int) -> Optional[bool]:
     """Locks an open file or folder until it is closed, without waiting.
 
-    Whatever ends a process opens its locks.
+    A lock ends with its process.
 
     Returns:
-      True if it is locked now, False if another process holds it, None where the system
-      or the file system knows no locks.
+      True if it is locked now, False if another process has locked it, None if the
+      system or the file system has no locks.
     """
     if fcntl is None:
         return None
@@ -81,11 +81,11 @@ def try_lock(descriptor: int) -> Optional[bool]:
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Waits until no other process holds the lock, which ends with its process.
+    """Waits for a lock between processes, and holds it.
 
     Args:
-      path: of a file for the lock. There is no waiting in a bucket, if the file cannot
-        be created, or if the file system has no locks.
+      path: of a file for the lock. It does not wait in a bucket, if the file cannot be
+        created, or if the file system has no locks.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -94,7 +94,7 @@ def locked(path: str) -> Iterator[None]:
         return
     try:
         if fcntl is not None:
-            with contextlib.suppress(OSError):  # Of a file system without locks.
+            with contextlib.suppress(OSError):  # The file system has no locks.
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -102,10 +102,10 @@ def locked(path: str) -> Iterator[None]:
 
 
 def refuse_special(path: str, what: str = "file") -> None:
-    """Refuses a path that exists but is no regular file: opening a pipe would wait.
+    """Refuses a path that exists but is not a regular file: opening a pipe would wait.
 
     Args:
-      path: that is about to be read.
+      path: of a file to read.
       what: word for the file in the message.
 
     Raises:
@@ -113,6 +113,6 @@ def refuse_special(path: str, what: str = "file") -> None:
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise UserError(
-            f"The {what} {path} cannot be read: it is no regular file. Name "
+            f"The {what} {path} cannot be read: it is not a regular file. Name "
             "another, or move it away."
         )

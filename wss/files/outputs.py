@@ -1,7 +1,7 @@
-"""Folders for the results of commands, which may hold other files too.
+"""Folders for the results of commands, which may contain other files too.
 
-A hidden list in such a folder has a line for each file that a command wrote: its name
-and a digest of its content. So commands replace only their own files, never one that a
+A hidden list in such a folder has a line for each file that a command wrote, with its
+name and a digest of its content. Commands replace only these files, never one that a
 user made or changed, and do not take results for inputs.
 """
 
@@ -28,26 +28,26 @@ _BLOCK = 2**20
 class OutputFolder:
     """A folder of results.
 
-    Names are paths below it, with slashes.
+    Names are paths relative to it, with slashes.
 
     Args:
       path: of the folder; it need not exist.
-      overwrite: replace whatever is in the way.
+      overwrite: replace other files too.
     """
 
     def __init__(self, path: str, overwrite: bool = False):
         self.path = path
         self._overwrite = overwrite
-        # A file has several digests if a run was killed before it wrote the last.
+        # A file has several digests if a command was killed before it wrote the last.
         self._written = {n: {*digests} for n, digests in _written_in(path).items()}
         self._cleaned: set[str] = set()
 
     def check(self, names: Iterable[str], folders: Sequence[str] = ()) -> None:
-        """Refuses to replace what no command wrote, and to mix results with it.
+        """Refuses to replace files that no command wrote, and to mix results with them.
 
         Args:
           names: of files that will be written.
-          folders: names of folders for results alone.
+          folders: names of folders that may contain only results.
 
         Raises:
           UserError: such a file exists, and `overwrite` is False.
@@ -57,7 +57,7 @@ class OutputFolder:
             count = f"{len(foreign)} file" + ("s" if len(foreign) > 1 else "")
             raise UserError(
                 f"{count} in {self.path} would be replaced or mixed with results, but "
-                "no command of wss wrote them, or they were changed since; the first "
+                "no command of wss wrote them, or they have changed since; the first "
                 f"is {self.place(foreign[0])}. Choose another --output_dir, or add "
                 "--overwrite."
             )
@@ -84,7 +84,7 @@ class OutputFolder:
     def below(self, name: str) -> list[str]:
         """Names of the files in a folder and below, without those of the system.
 
-        A file gives its own name; a missing path gives nothing.
+        For a file it is the file's name; for a missing path there are none.
         """
         if os.path.lexists(self.place(name)) and not os.path.isdir(self.place(name)):
             return [name]
@@ -96,7 +96,7 @@ class OutputFolder:
         ]
 
     def has_written(self, path: str) -> bool:
-        """Whether a command wrote the file at this path, in any spelling, here."""
+        """Whether a command wrote the file at this path, in any spelling, into it."""
         folder = os.path.realpath(os.path.dirname(path))
         found = os.path.join(folder, os.path.basename(path))
         return _name(found, os.path.realpath(self.path)) in self._written
@@ -106,7 +106,7 @@ class OutputFolder:
         return os.path.join(self.path, *name.split("/"))
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file, whole or not at all; makes the folders of its path.
+        """Writes a file, whole or not at all; creates the folders of its path.
 
         Raises:
           OSError: the disk is full, the name is too long, ...
@@ -117,7 +117,7 @@ class OutputFolder:
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
         self._clean(folder)
-        # A unique name instead of a suffix: the name may have the maximal length.
+        # A unique name, not a suffix: the name may have the maximum length.
         handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -133,14 +133,14 @@ class OutputFolder:
             raise
 
     def write_checked(self, name: str, content: bytes) -> None:
-        """Writes a file that changes; errors: see `check` and `write`."""
+        """Writes a file unless it is unchanged; errors: see `check` and `write`."""
         if not self._holds(name, content):
             self.check([name])
             self.write(name, content)
 
     @contextlib.contextmanager
     def explained(self, *errors: type[Exception]) -> Iterator[None]:
-        """Turns a failure to write into a `UserError`; `errors`: more than OSError."""
+        """Turns a failure to write, OSError or `errors`, into a `UserError`."""
         try:
             yield
         except (OSError, *errors) as error:
@@ -151,7 +151,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def workplace(self) -> Iterator[str]:
-        """A hidden folder inside, for unfinished files; `move` takes them out.
+        """A hidden subfolder for unfinished files; `move` takes them out.
 
         It is removed at the end or, if this process is killed, by the next one.
         """
@@ -166,7 +166,7 @@ class OutputFolder:
                 os.close(handle)
 
     def move(self, path: str, name: str) -> None:
-        """Moves a file or folder out of the workplace; replaces what has its name."""
+        """Moves a file or folder out of the workplace, replacing one of this name."""
         parts = (
             [""]
             if os.path.isfile(path)
@@ -183,7 +183,7 @@ class OutputFolder:
         os.replace(path, final)
 
     def expect(self, name: str, content: bytes) -> None:
-        """Lists a file that other code is about to write; a bucket has no list."""
+        """Adds a file that other code will write to the list; a bucket has no list."""
         if os.path.isdir(self.path):
             self._note({name: hashlib.sha256(content).hexdigest()})
 
@@ -191,7 +191,7 @@ class OutputFolder:
         return _digest(self.place(name)) == hashlib.sha256(content).hexdigest()
 
     def _note(self, digests: Mapping[str, str]) -> None:
-        """Adds files to the list, before they have their names: a run may be killed."""
+        """Adds files to the list before they get their names, in case of a kill."""
         new = [
             (name, digest)
             for name, digest in digests.items()
@@ -199,7 +199,7 @@ class OutputFolder:
         ]
         lines = [json.dumps({"name": name, "sha256": digest}) for name, digest in new]
         if lines:
-            # Begins a new line: the last one may be torn.
+            # Begins a new line: the last one may be incomplete.
             text = "".join(f"\n{line}" for line in lines)
             path = os.path.join(self.path, LIST)
             atomic.refuse_special(path)
@@ -209,7 +209,7 @@ class OutputFolder:
             self._written.setdefault(name, set()).add(digest)
 
     def _clean(self, folder: str) -> None:
-        """Removes unfinished files that killed runs left in a folder."""
+        """Removes unfinished files that killed commands left in a folder."""
         if folder in self._cleaned:
             return
         self._cleaned.add(folder)
@@ -222,14 +222,14 @@ class OutputFolder:
 
 
 def write_noted(path: str, text: str) -> None:
-    """Writes a small file by `atomic.write_text` and lists it in its folder."""
+    """Writes a small file by `atomic.write_text`, and adds it to its folder's list."""
     folder, name = os.path.split(path)
     OutputFolder(folder).expect(name, text.encode())
     atomic.write_text(path, text)
 
 
 def is_result(path: str, top: str) -> bool:
-    """Whether a command wrote this file into `top` or a folder below it."""
+    """Whether a command wrote this file into `top` or one of its subfolders."""
     path, top = os.path.abspath(path), os.path.abspath(top)
     folder = os.path.dirname(path)
     while folder.startswith(top):
@@ -242,7 +242,7 @@ def is_result(path: str, top: str) -> bool:
 
 
 def _written_in(folder: str) -> Mapping[str, Sequence[str]]:
-    """Digests of what was written into a folder, by name."""
+    """Digests of the files that commands wrote into a folder, by name."""
     path = os.path.abspath(os.path.join(folder, LIST))
     if not os.path.isfile(path):
         return {}
@@ -255,7 +255,7 @@ def _read_list(path: str, *_version: int) -> Mapping[str, Sequence[str]]:
     found = collections.defaultdict(list)
     with contextlib.suppress(OSError), open(path, "rb") as file:
         for line in file:
-            with contextlib.suppress(ValueError, TypeError, KeyError):  # It is torn.
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # Incomplete.
                 one = json.loads(line)
                 found[one["name"]].append(one["sha256"])
     return found
@@ -266,7 +266,7 @@ def _name(path: str, folder: str) -> str:
 
 
 def _digest(path: str) -> str:
-    """SHA-256 of a file's content; empty if it is no readable file."""
+    """SHA-256 of a file's content; empty if it is not a readable file."""
     if not os.path.isfile(path):
         return ""
     digest = hashlib.sha256()
@@ -280,7 +280,7 @@ def _digest(path: str) -> str:
 
 
 def _is_left(path: str) -> bool:
-    """Whether the process that made something unfinished is gone."""
+    """Whether the process that made an unfinished file has ended."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Reads small text files that wss wrote, and names those that are damaged."""
+"""Reads small text files that wss wrote; the error for a damaged one names it."""
 
 import json
 from typing import Any, Callable
@@ -12,12 +12,12 @@ def read_text(path: str, advice: str) -> str:
 
     Args:
       path: of an existing file.
-      advice: a sentence that says what to do if it is damaged.
+      advice: sentence on what to do if it is damaged.
 
     Raises:
-      UserError: it is empty, no text or no regular file.
+      UserError: it is empty, not text or not a regular file.
     """
-    # Processes that only read images import this module too: they need no TensorFlow.
+    # Processes that only read images import this module too, without TensorFlow.
     import tensorflow as tf
 
     atomic.refuse_special(path)
@@ -28,9 +28,9 @@ def read_text(path: str, advice: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is damaged: it is no text. {advice}") from error
+        raise UserError(f"{path} is damaged: it is not text. {advice}") from error
     if "\0" in text:  # A power cut can leave a file full of zeros.
-        raise UserError(f"{path} is damaged: it is no text. {advice}")
+        raise UserError(f"{path} is damaged: it is not text. {advice}")
     return text
 
 
@@ -43,7 +43,7 @@ def read_json(path: str, make: Callable[[Any], Any], advice: str) -> Any:
         AttributeError means that the file has other content.
 
     Raises:
-      UserError: it is empty, no JSON, or says something else.
+      UserError: it is empty, not JSON, or has other content.
     """
     text = read_text(path, advice)
     try:

@@ -1,7 +1,7 @@
-"""The one reader of text files that users write: lists, colormaps, gin files.
+"""Reads text files that users write: lists, colormaps, gin files.
 
 They come from all systems and editors: with a byte order mark, in UTF-16, with the line
-ends of Windows or of old Macs.
+ends of Windows or old Macs.
 """
 
 import codecs
@@ -12,32 +12,31 @@ import unicodedata
 
 from wss.errors import UserError
 
-# The longer mark first: that of UTF-32 begins with that of UTF-16.
+# UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What counts in a line: strings in quotes and all that is before a "#".
+# In a line, strings in quotes and everything before a "#" count.
 _COMMENT = re.compile(r"""('[^'\n]*'|"[^"\n]*"|[^#\n])|#.*""")
 _PIPES_OF_SHELLS = ("/dev/fd/", "/dev/stdin", "/proc/")
 _UNKNOWN = "\ufffd"
-# Control characters that no text holds.
+# Control characters that do not occur in text.
 _BINARY = re.compile("[\x00-\x08\x0e-\x1f]")
 
 
 def read_text(path: str) -> str:
-    r"""Reads a text file; its lines end with "\n", whatever system it is from.
+    r"""Reads a text file of any system; its lines then end with "\n".
 
-    Comments, which begin with #, may be in another encoding than the rest: they are
-    ignored.
+    Comments, which begin with #, may have another encoding than the rest.
 
     Args:
       path: of a file, or of one in a bucket (`gs://...`).
 
     Raises:
-      UserError: the file is missing or no text.
+      UserError: the file is missing or not text.
     """
     content = _read(path)
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "")
@@ -46,12 +45,12 @@ def read_text(path: str) -> str:
     except UnicodeDecodeError:
         text = _decode_all_but_comments(path, content, encoding)
     if _BINARY.search(text):
-        raise UserError(f"{path} is no text. Save it as UTF-8.")
+        raise UserError(f"{path} is not text. Save it as UTF-8.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_lines(path: str) -> list[tuple[int, str]]:
-    """Reads a list: its numbered lines in Unicode's form NFC, without the blank ones.
+    """Reads a list: its numbered lines in Unicode form NFC, without blank ones.
 
     Raises:
       UserError: see `read_text`, or the file is empty.
@@ -71,7 +70,7 @@ def is_comment(line: str) -> bool:
 
 def _read(path: str) -> bytes:
     if "://" in path:
-        import tensorflow as tf  # Late: processes that only read images do not need it.
+        import tensorflow as tf  # Late: processes that only read images run without.
 
         try:
             with tf.io.gfile.GFile(path, "rb") as file:
@@ -80,7 +79,7 @@ def _read(path: str) -> bytes:
             raise UserError(f"{path} cannot be read ({error.message}).") from None
     try:
         mode = os.stat(path).st_mode
-        # A pipe without a writer would never end, but shells have one for theirs.
+        # A pipe without a writer never ends; those of shells have one.
         is_pipe = stat.S_ISFIFO(mode)
         if is_pipe and not os.path.abspath(path).startswith(_PIPES_OF_SHELLS):
             raise UserError(f"{path} is a pipe. Give a text file.")
@@ -93,10 +92,10 @@ def _read(path: str) -> bytes:
 
 
 def _decode_all_but_comments(path: str, content: bytes, encoding: str) -> str:
-    """Decodes a text whose comments alone are not in UTF-8."""
+    """Decodes a text of which only comments are not in UTF-8."""
     text = content.decode("utf-8-sig", errors="replace")
     if encoding or _BINARY.search(text):
-        raise UserError(f"{path} is no text. Save it as UTF-8.")
+        raise UserError(f"{path} is not text. Save it as UTF-8.")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     for number, line in enumerate(text.split("\n"), 1):
         if _UNKNOWN in _COMMENT.sub(r"\1", line):

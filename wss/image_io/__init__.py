@@ -1,1 +1,1 @@
-"""Photos in files, as people have them: found in folders, opened, turned upright."""
+"""Image files: finding them in folders, reading them upright, writing results."""

@@ -1,6 +1,6 @@
 """Opens image files of all formats.
 
-The content of a file decides its format, not its name. Every failure of a decoder
+The content of a file decides its format, not the name. Every failure of a decoder
 becomes one sentence that names the file.
 """
 
@@ -17,12 +17,12 @@ from PIL import Image, UnidentifiedImageError
 from wss.errors import UserError
 from wss.image_io import heif
 
-JPEG = ("JPEG", "MPO")  # MPO: a JPEG followed by others, written by cameras.
-# Only these: some decoders of PIL start other programs.
+JPEG = ("JPEG", "MPO")  # MPO: several JPEGs in a file, written by cameras.
+# Only these, because some decoders of PIL start other programs.
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", *heif.FORMATS)
 
 _ORIENTATION = 0x0112
-# What turns an image upright, by its EXIF orientation.
+# The transpose that turns an image upright, by EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,27 +33,27 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Bits of TIFF's tag NewSubfileType: a smaller copy of another page; its outline.
-_SUBFILE_TYPE, _NO_PAGE_OF_ITS_OWN = 254, 0b101
+# TIFF's tag NewSubfileType, and its bits for a preview and a mask of another page.
+_SUBFILE_TYPE, _NOT_A_PAGE = 254, 0b101
 _BITS_PER_SAMPLE = 258
 
-# Where a file's header is: that of PGM and PPM may hold comments.
+# Bytes that contain a file's header; that of PGM and PPM may have comments.
 _HEADER = 4096
 _JPEG_BEGINS = b"\xff\xd8"
 _TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_DEPTH_AT = 24
 
-# JPEG markers: frames that every decoder knows (8 bits, Huffman codes; baseline,
-# extended, progressive); what may stand between scans; start of scan and end of image.
+# JPEG markers: frames that every decoder reads (8 bits, Huffman codes; baseline,
+# extended, progressive); segments between scans; start of scan and end of image.
 _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BETWEEN_SCANS = {0xC4, 0xDA, 0xDB, 0xDD, 0xFE}
 _SCAN, _END = 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 # In the data of a scan, 0xFF is followed by 0 or a restart marker.
-# It begins with one byte and no more than one: such a search is 20 times as fast.
-_BEHIND_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# Matching a single 0xFF makes the search 20 times as fast.
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def load(
@@ -63,21 +63,22 @@ def load(
 
     Args:
       path: the file.
-      kind: what it is to be, for messages: "image" or "mask".
-      encoded: the content, if it is in no file; `path` then only says where it is from.
+      kind: "image" or "mask", for messages.
+      encoded: the content, if it is not in a file; `path` is then only for messages.
 
     Returns:
-      The file's bytes and the picture, not turned. The whole file was decoded, but a
-      JPEG's pixels are computed on first use.
+      The file's bytes and the image as stored. All data were decoded, but a JPEG's
+      pixels are computed on first use.
 
     Raises:
-      UserError: no file, no image, damaged, too large, or several pictures in one.
+      UserError: the file is missing, not an image, damaged, too large, or contains
+        several images.
     """
     try:
         if encoded is None:
             if os.path.exists(path) and not os.path.isfile(path):
-                # Opening a pipe waits for someone who writes.
-                raise _unreadable(kind, path, "it is no regular file")
+                # Opening a pipe would wait for a writer.
+                raise _unreadable(kind, path, "it is not a regular file")
             with open(path, "rb") as file:
                 encoded = file.read()
     except OSError as error:
@@ -96,11 +97,11 @@ def load(
         if heif.kind(encoded) and not heif.FORMATS:
             inside = f"The {kind} {path} is {heif.kind(encoded)} inside."
             raise UserError(f"{inside} {heif.ADVICE}") from error
-        reason = f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"
+        reason = f"it is not one of {', '.join(FORMATS)}, or its header is damaged"
         if encoded.startswith(_TIFF_BEGINS):
             reason = (
-                "it is a TIFF whose bands, numbers or layout are not read, or damaged; "
-                "saved as PNG it can be"
+                "it is a TIFF with unsupported bands, numbers or layout, or damaged; "
+                "try to save it as PNG"
             )
         raise _unreadable(kind, path, reason) from error
     except Image.DecompressionBombError as error:
@@ -117,7 +118,7 @@ def load(
         raise _unreadable(kind, path, reason) from error
     if pictures > 1:
         raise UserError(
-            f"The {kind} {path} holds {pictures} pictures (an animation or pages). "
+            f"The {kind} {path} contains {pictures} images (an animation or pages). "
             "Save the right one as a separate file."
         )
     return encoded, image
@@ -127,8 +128,8 @@ def peek(path: str) -> Optional[tuple[bytes, Image.Image]]:
     """Opens an image file without decoding it, unless it is a JPEG.
 
     Returns:
-      The beginning of the file and the picture, of which only mode, size and metadata
-      are known; None for a JPEG, and for what `load` has to judge.
+      The beginning of the file and the image, with only mode, size and metadata; None
+      for a JPEG, and if `load` has to decide.
     """
     try:
         if not os.path.isfile(path):
@@ -139,21 +140,21 @@ def peek(path: str) -> Optional[tuple[bytes, Image.Image]]:
             return None
         with _quiet(), Image.open(path, formats=FORMATS) as image:
             return beginning, image
-    except Exception:  # Any kind of failure, as in `load`.
+    except Exception:  # Any failure, as in `load`.
         return None
 
 
 def orientation(image: Image.Image) -> Optional[Image.Transpose]:
-    """The transpose that turns a picture upright by its EXIF data, or None."""
+    """The transpose that turns an image upright by its EXIF data, or None."""
     try:
         with _quiet():
             return _TURNS.get(image.getexif().get(_ORIENTATION))
-    except Exception:  # Damaged EXIF data, which viewers pass over as well.
+    except Exception:  # Damaged EXIF data, which viewers ignore too.
         return None
 
 
 def bits_per_channel(encoded: bytes, image: Image.Image) -> int:
-    """8 or less, or 16 where a picture in colours had more than its pixels show."""
+    """8 or less; 16 if a color image stores more bits than PIL shows."""
     if image.format == "PNG":
         return encoded[_PNG_DEPTH_AT]
     if image.format == "TIFF":
@@ -164,7 +165,7 @@ def bits_per_channel(encoded: bytes, image: Image.Image) -> int:
 def is_sound(encoded: bytes, image: Image.Image) -> bool:
     """Whether TensorFlow can decode a JPEG or PNG that PIL has decoded.
 
-    PIL knows more kinds of JPEG, and reads over damage of the frame around the pixels.
+    PIL reads more kinds of JPEG, and tolerates damage outside the pixels.
     """
     if image.format in JPEG:
         return _is_sound_jpeg(encoded)
@@ -177,7 +178,7 @@ def is_sound(encoded: bytes, image: Image.Image) -> bool:
 
 
 def _is_sound_jpeg(encoded: bytes) -> bool:
-    """Walks the segments of a JPEG, each a marker, its length and its content."""
+    """Checks the segments of a JPEG, each a marker, its length and its content."""
     position, scans, known_frame = len(b"\xff\xd8"), 0, False
     while True:
         found = _MARKER.match(encoded, position)
@@ -201,16 +202,16 @@ def _is_sound_jpeg(encoded: bytes) -> bool:
                 return False
         elif marker == _SCAN:
             scans += 1
-            following = _BEHIND_SCAN.search(encoded, position)
+            following = _AFTER_SCAN.search(encoded, position)
             if not following:
                 return False
             position = following.start()
 
 
 def _decode_small(encoded: bytes) -> None:
-    """Decodes all data of a JPEG, but makes only every eighth pixel of them.
+    """Decodes all data of a JPEG, but computes only every eighth pixel.
 
-    Most JPEG keep their bytes, and nobody looks at their pixels.
+    Most JPEGs keep their bytes: their pixels are not needed.
     """
     image = Image.open(io.BytesIO(encoded), formats=("JPEG",))
     image.draft(image.mode, tuple(max(1, side // 8) for side in image.size))
@@ -218,14 +219,14 @@ def _decode_small(encoded: bytes) -> None:
 
 
 def _count_pictures(image: Image.Image) -> int:
-    """Pictures in a file, without the previews that cameras and maps add."""
+    """Images in a file, without the previews of cameras and maps."""
     count = 1 if image.format in JPEG else getattr(image, "n_frames", 1)
     if count == 1 or image.format != "TIFF":
         return count
     pages = 0
     for page in range(count):
         image.seek(page)
-        pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & _NO_PAGE_OF_ITS_OWN
+        pages += not image.tag_v2.get(_SUBFILE_TYPE, 0) & _NOT_A_PAGE
     image.seek(0)
     return pages
 
@@ -238,7 +239,7 @@ def _unreadable(kind: str, path: str, reason: Optional[str]) -> UserError:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without PIL's warnings about odd metadata and large pictures."""
+    """Suppresses PIL's warnings about odd metadata and large images."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

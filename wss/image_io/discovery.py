@@ -1,4 +1,4 @@
-"""Finds the images in a folder and below."""
+"""Finds images in folders and their subfolders."""
 
 import collections
 import contextlib
@@ -20,12 +20,12 @@ EXTENSIONS = (
 
 
 class Found(NamedTuple):
-    """The files of a folder and below.
+    """The files in a folder and its subfolders.
 
     Attributes:
-      paths: {id: path} of the images, sorted; the id is the path below the folder
-        without suffix and ending.
-      left_out: the other files: hidden, results of wss, or no images by their names.
+      paths: {id: path} of the images, sorted; the id is the path in the folder without
+        suffix and extension.
+      left_out: the other files: hidden, results of wss, or not images by their names.
     """
 
     paths: dict[str, str]
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """The images that a command line names.
+    """The images given on a command line.
 
     Attributes:
       paths: {name: path}, sorted by name.
@@ -45,15 +45,16 @@ class Collected(NamedTuple):
 
 
 def scan(folder: str, suffix: str = "", pattern: Optional[Pattern] = None) -> Found:
-    """Finds the images in a folder and below; links are followed.
+    """Finds the images in a folder and its subfolders; follows links.
 
     Args:
       folder: where to look.
-      suffix: what the names of the images end with, before the dot; others are none.
-      pattern: what their paths are like, instead of a suffix.
+      suffix: end of the images' names before the extension; other files are left out.
+      pattern: pattern of their paths, instead of a suffix.
 
     Raises:
-      UserError: no folder, no image in it, two with one id, a name that is no text.
+      UserError: there is no such folder or no image in it, two images have the same id,
+        or a name is not UTF-8.
     """
     pattern = pattern or Pattern("{id}" + suffix)
     if not os.path.isdir(folder):
@@ -83,7 +84,7 @@ def _same_id(name: str, paths: Sequence[str], pattern: Pattern) -> UserError:
     first, second, *_ = (os.path.splitext(path)[1] for path in paths)
     if first != second:
         advice = (
-            "Remove or rename one; data_prep.folder takes one kind alone with "
+            "Remove or rename one; data_prep.folder takes only one kind with "
             f"--image_pattern='{pattern.text}{first}', and for masks with "
             f"--mask_pattern='{pattern.text}{second}'."
         )
@@ -91,12 +92,12 @@ def _same_id(name: str, paths: Sequence[str], pattern: Pattern) -> UserError:
 
 
 def find(folder: str) -> dict[str, str]:
-    """The images in a folder and below, {id: path}; errors: see `scan`."""
+    """{id: path} of the images in a folder; errors: see `scan`."""
     return scan(folder).paths
 
 
 def images_below(folder: str) -> list[str]:
-    """The paths of the images in a folder and below, whatever their ids."""
+    """The paths of the images in a folder and its subfolders; ids do not matter."""
     return [path for path in _walk(folder) if _is_image(path, folder)]
 
 
@@ -116,21 +117,21 @@ def describe_left_out(folder: str, left_out: Sequence[str]) -> str:
 def collect(
     sources: Sequence[str], is_own: Callable[[str], bool] = lambda path: False
 ) -> Collected:
-    """The images that a command line names.
+    """Collects the images given on a command line.
 
     Args:
       sources: images, folders (with their subfolders), patterns such as
         `photos/**/*.jpg`, or text files (.txt) with a path on each line.
-      is_own: whether a path is an output of wss, which is never an input.
+      is_own: whether a path is an output of wss, which is not an input.
 
     Returns:
-      The images, by unique names that stay inside a folder: an image's path below its
-      folder, or below the common folder of its pattern or list, without its ending;
-      with the ending if two images would have one name.
+      The images by unique relative names: an image's path in its folder, or in the
+      common folder of its pattern or list, without the extension; with the extension if
+      two images would have the same name.
 
     Raises:
-      UserError: there is no such file or folder, no image in it, or two images of one
-        name in two sources.
+      UserError: there is no such file or folder, no image in it, or two sources have
+        images of the same name.
     """
     found: dict[str, list[str]] = collections.defaultdict(list)
     paths, left_out = set(), {}
@@ -153,15 +154,15 @@ def collect(
             if name + ending in unique:
                 raise UserError(
                     f"{unique[name + ending]} and {path} would both be called "
-                    f"'{name + ending}'. Name them in two calls with an --output_dir "
-                    "each."
+                    f"'{name + ending}'. Use two commands with different "
+                    "--output_dir."
                 )
             unique[name + ending] = path
     return Collected(dict(sorted(unique.items())), left_out)
 
 
 def _named(source: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Names and paths of the images of a source, and paths of its other files."""
+    """Names and paths of a source's images, and paths of its other files."""
     if os.path.isdir(source):
         images, others = _divide(_walk(source), source)
         return _below(source, images), others
@@ -192,9 +193,10 @@ def _listed(source: str) -> list[str]:
 
 
 def _on_disk(path: str) -> str:
-    """A path of a list as this system's files are called.
+    """A path from a list, as it is on this system.
 
-    Other systems write slashes backwards, and letters like "\u00fc" in two ways.
+    Other systems use backslashes, and there are two encodings of letters like
+    "\u00fc".
     """
     if os.path.lexists(path):
         return path
@@ -226,7 +228,7 @@ def _divide(paths: Iterable[str], source: str) -> tuple[list[str], list[str]]:
 
 
 def _top(source: str) -> str:
-    """A folder itself; of a pattern the folder that is certain."""
+    """The folder itself; for a pattern, the part of the path without magic."""
     while glob.has_magic(source) and not os.path.lexists(source):
         source = os.path.dirname(source)
     return source or os.curdir
@@ -240,7 +242,7 @@ def _no_image(where: str, source: str, others: Sequence[str]) -> UserError:
 
 
 def _below(folder: Optional[str], paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Names of the paths below a folder, by default their common folder."""
+    """Names and paths of files, relative to a folder or their common folder."""
     if folder is None:
         folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
         folder = os.path.commonpath(folders)
@@ -251,7 +253,7 @@ def _below(folder: Optional[str], paths: Sequence[str]) -> list[tuple[str, str]]
 
 
 def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """The files in a folder and below. Links are followed, but not in circles."""
+    """The files in a folder and its subfolders; follows links, but no cycles."""
     here = os.path.realpath(folder)
     if here in above:
         return
@@ -270,7 +272,7 @@ def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _is_image(path: str, folder: str) -> bool:
-    """Whether a file is by its name an image, not hidden and no result of wss."""
+    """Whether a file is an image by its name, not hidden and not a result of wss."""
     return (
         os.path.splitext(path)[1].lower() in EXTENSIONS
         and not _is_hidden(os.path.relpath(path, folder))
@@ -295,11 +297,11 @@ def _kind(path: str, folder: str) -> str:
         return "written by wss"
     if _is_hidden(os.path.relpath(path, _top(folder))):
         return "hidden"
-    return os.path.splitext(path)[1] or "without ending"
+    return os.path.splitext(path)[1] or "without extension"
 
 
 def _name(stem: str, path: str) -> str:
-    """The id of a file; one for the same name in the spellings of all systems."""
+    """The id of a file, the same in the spellings of all systems."""
     try:
         stem.encode()
     except UnicodeEncodeError:

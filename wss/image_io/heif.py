@@ -1,4 +1,4 @@
-"""HEIC and AVIF, as phones write photos: read where pillow-heif is installed.
+"""HEIC and AVIF, the formats of phones, which pillow-heif reads.
 
 pip install pillow-heif
 """
@@ -10,24 +10,24 @@ from PIL import Image, features
 
 try:
     import pillow_heif
-except ImportError:  # Or one that does not fit this system.
+except ImportError:  # It is missing or does not fit this system.
     pillow_heif = None
 
 ADVICE = (
     "HEIC and AVIF are read where pillow-heif is installed: pip install pillow-heif. "
     "Or save the photos as JPEG."
 )
-# By the endings of files, whether or not they can be read here.
+# Extensions of these files, even if they cannot be read here.
 ENDINGS = (".heic", ".heif", ".hif", ".avif", ".avifs")
 
-# The first box of a file says which kinds it is: its length, "ftyp" and brands.
+# The first box of a file names its formats: length, "ftyp" and brands.
 _BOX_TYPE, _LONGEST_BOX = b"ftyp", 256
 _AVIF = (b"avif", b"avis")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def _register() -> tuple[str, ...]:
-    """Has Pillow open them; the formats' names, none where they cannot be read."""
+    """Registers the formats with Pillow; returns the names of the readable ones."""
     if pillow_heif is None:
         return ()
     pillow_heif.register_heif_opener()
@@ -36,13 +36,13 @@ def _register() -> tuple[str, ...]:
         return ("HEIF", "AVIF")
     Image.init()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of Pillow that knows no AVIF.
+        warnings.simplefilter("ignore")  # Some versions of Pillow do not know AVIF.
         has_avif = features.check("avif")
     return ("HEIF", "AVIF") if has_avif else ("HEIF",)
 
 
 FORMATS = _register()
-# Those of files that are read here.
+# Those that can be read here.
 EXTENSIONS = tuple(
     ending
     for ending in ENDINGS
@@ -51,7 +51,7 @@ EXTENSIONS = tuple(
 
 
 def kind(encoded: bytes) -> Optional[str]:
-    """ "HEIC" or "AVIF" of a file that is one, whatever its name says."""
+    """The format by the content, "HEIC" or "AVIF"; None for others."""
     if encoded[4:8] != _BOX_TYPE:
         return None
     end = min(int.from_bytes(encoded[:4], "big"), _LONGEST_BOX)

@@ -1,4 +1,4 @@
-"""Patterns of file names: `label_{id}` means label_1.png, whose id is 1."""
+"""Patterns of file names: `label_{id}` matches label_1.png, whose id is 1."""
 
 import os
 import re
@@ -11,30 +11,30 @@ _ID = "{id}"
 
 
 class Pattern:
-    """A pattern of the paths of files below a folder, and the id of each file.
+    """A pattern of file paths in a folder, which gives each file an id.
 
     >>> Pattern("{id}_json/label").id_of("sub/a_json/label.png")
     'sub/a'
 
     Attributes:
-      text: pattern of the end of the paths, with or without the files' ending. `{id}`
-        matches a part of one name; folders above those in the text belong to the id.
+      text: pattern of the end of the paths, with or without the extension. `{id}`
+        matches part of a name; folders above those in the text belong to the id.
 
     Raises:
-      UserError: the text does not have `{id}` exactly once.
+      UserError: the text does not contain `{id}` exactly once.
     """
 
     def __init__(self, text: str = _ID):
         self.text = unicodedata.normalize("NFC", text.replace("\\", "/"))
         if self.text.count(_ID) != 1:
             raise UserError(
-                f"The pattern '{text}' must have {_ID} in it once, as in 'label_{_ID}'."
+                f"The pattern '{text}' must contain {_ID} once, as in 'label_{_ID}'."
             )
         before, after = map(re.escape, self.text.split(_ID))
         self._regex = re.compile(f"((?:.*/)?){before}([^/]+){after}", re.DOTALL)
 
     def id_of(self, path: str) -> Optional[str]:
-        """The id of a file, by its path below the folder; None: it does not match."""
+        """The id of a file, from its path in the folder; None if it does not match."""
         path = unicodedata.normalize("NFC", path)
         match = self._regex.fullmatch(os.path.splitext(path)[0])
         match = match or self._regex.fullmatch(path)
@@ -42,9 +42,9 @@ class Pattern:
 
     @property
     def is_special(self) -> bool:
-        """Whether it is a pattern other than the default."""
+        """Whether it is not the default pattern."""
         return self.text != _ID
 
 
-# Every file; its path without the ending is the id.
+# Every file; its path without the extension is the id.
 ANY = Pattern()

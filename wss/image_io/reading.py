@@ -1,6 +1,6 @@
-"""Reads a photo: upright, RGB, as a JPEG or PNG that TensorFlow decodes.
+"""Reads a photo: upright, RGB, as a JPEG or PNG that TensorFlow can decode.
 
-`data_prep` and `wss.predict` both read photos here, so that they see the same pixels.
+`data_prep` and `wss.predict` both read photos here, so that they get the same pixels.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ class Photo:
     """A decoded photo.
 
     Attributes:
-      image: upright, 8 bits; RGB, or grey if the file's own bytes are kept.
+      image: upright, 8 bits; RGB, or gray if the file's bytes are kept.
       image_format: "jpeg" or "png".
-      stored_size: (width, height) in the file, before turning.
+      stored_size: (width, height) in the file, before rotation.
       kept: the file's bytes if TensorFlow decodes them to the same pixels, else None.
     """
 
@@ -37,13 +37,13 @@ class Photo:
         return self.image.size
 
     def encode(self) -> bytes:
-        """The photo as a JPEG or PNG in grey or RGB."""
+        """The photo as a JPEG or PNG in gray or RGB."""
         if self.kept is not None:
             return self.kept
         return _encode(self.image, self.image_format)
 
     def shrink(self, max_side: int) -> bool:
-        """Makes a larger photo smaller, so that the longer side has `max_side` pixels.
+        """Shrinks a larger photo so that the longer side has `max_side` pixels.
 
         Returns:
           Whether it was larger.
@@ -63,20 +63,21 @@ def read(
     as_stored: bool = False,
     image_bits: Optional[int] = None,
 ) -> Photo:
-    """Reads an image; JPEG and PNG in grey or RGB keep their bytes.
+    """Reads an image; JPEG and PNG in gray or RGB keep their bytes.
 
-    Anything else that can be decoded becomes RGB, 8 bits, upright: a photo with an EXIF
-    orientation is turned as viewers and most annotation tools show it. Transparent
-    pixels are shown on white.
+    Any other readable image becomes RGB, 8 bits, upright: a photo with an EXIF
+    orientation is rotated as viewers and most annotation tools show it. The background
+    of transparent pixels is white.
 
     Args:
       path: the file.
-      encoded: the content, if it is in no file; `path` then only says where it is from.
-      as_stored: do not turn the image.
+      encoded: the content, if it is not in a file; `path` is then only for messages.
+      as_stored: do not rotate the image.
       image_bits: of an image with more than 8 bits, see `bit_depth.to_8_bits`.
 
     Raises:
-      UserError: the file is no image or is damaged, or its numbers do not fit the bits.
+      UserError: the file is not an image or is damaged, or its values do not fit the
+        bits.
     """
     encoded, image = decoding.load(path, "image", encoded)
     stored_size = image.size
@@ -113,14 +114,14 @@ def _to_rgb(image: Image.Image, path: str) -> Image.Image:
         return image.convert("RGB")
     except ValueError as error:
         raise UserError(
-            f"The image {path} has pixels of an unknown kind ({image.mode}). Save it "
-            "as JPEG or PNG."
+            f"The image {path} has an unknown pixel format ({image.mode}). Save it as "
+            "JPEG or PNG."
         ) from error
 
 
 def _encode(image: Image.Image, image_format: str) -> bytes:
     buffer = io.BytesIO()
-    image.info = {}  # Profile and transparent colour belong to the old pixels.
+    image.info = {}  # Color profile and transparent color are of the old pixels.
     if image_format == "png":
         image.save(buffer, "PNG")
     else:

@@ -1,4 +1,4 @@
-"""What a network sees in a photo, as the content of files."""
+"""Encodes predictions as the content of files."""
 
 import io
 
@@ -9,7 +9,7 @@ _OVERLAY_QUALITY = 92
 
 
 def mask(labels: np.ndarray, palette: np.ndarray) -> bytes:
-    """Class ids as a PNG that viewers show in the classes' colours.
+    """Class ids as a PNG that viewers show in the classes' colors.
 
     Args:
       labels: [height, width] of class ids, 0..255.
@@ -23,16 +23,16 @@ def mask(labels: np.ndarray, palette: np.ndarray) -> bytes:
 def overlay(
     image: np.ndarray, labels: np.ndarray, palette: np.ndarray, opacity: float = 0.5
 ) -> bytes:
-    """A photo under the colours of its classes, as a JPEG.
+    """A photo blended with the colors of its classes, as a JPEG.
 
     Args:
       image: [height, width, 3], uint8.
       labels: [height, width] of class ids.
       palette: [classes, 3], uint8.
-      opacity: of the colours, 0..1.
+      opacity: of the colors, 0..1.
     """
-    colours = np.asarray(palette, np.uint8)[np.asarray(labels)]
-    blended = Image.blend(Image.fromarray(image), Image.fromarray(colours), opacity)
+    colors = np.asarray(palette, np.uint8)[np.asarray(labels)]
+    blended = Image.blend(Image.fromarray(image), Image.fromarray(colors), opacity)
     return _encoded(blended, "JPEG", quality=_OVERLAY_QUALITY, subsampling=0)
 
 

@@ -1,7 +1,6 @@
 """Learning methods, one file each.
 
-Importing the package imports every module in it, so that gin files can name a method as
-soon as its file is there.
+Importing the package imports all its modules, so that gin files can name every method.
 """
 
 import importlib

@@ -1,13 +1,13 @@
-"""What the training loop asks of a learning method, and what a method returns.
+"""The interface of a learning method.
 
-A method is one file: a class that turns a batch into named losses. Adding one edits no
-other file; `docs/add_a_method.md` walks through an example.
+A method is one file with a class that computes named losses from a batch. A new one
+needs no changes elsewhere; `docs/add_a_method.md` has an example.
 """
 
 import abc
 import dataclasses
 import inspect
-from typing import Callable, Dict, Iterator, List, Mapping, Union
+from typing import Callable, Iterator, Mapping, Union
 
 import gin
 import numpy as np
@@ -68,22 +68,22 @@ class StepOutput:
     """What a method returns for one part of the batch.
 
     Attributes:
-      losses: scalars by name, float32. Training minimises their sum plus the weight
+      losses: scalars by name, float32. Training minimizes their sum plus the weight
         decay, averaged over the parts.
-      monitors: scalars by name, for curves. They are averaged over the parts; of a
-        `Ratio` the sums are added up first.
-      histograms: tensors by name, for distributions.
+      monitors: scalars by name, for curves. They are averaged over the parts; the sums
+        of a `Ratio` are added first.
+      histograms: tensors by name.
       images: image summaries by name.
-      aux: tensors by name, of static shapes, for `Method.on_update_end`.
+      aux: tensors by name, with static shapes, for `Method.on_update_end`.
     """
 
-    losses: Dict[str, tf.Tensor]
-    monitors: Dict[str, Union[tf.Tensor, Ratio]] = dataclasses.field(
+    losses: dict[str, tf.Tensor]
+    monitors: dict[str, Union[tf.Tensor, Ratio]] = dataclasses.field(
         default_factory=dict
     )
-    histograms: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    images: Dict[str, ImageSummary] = dataclasses.field(default_factory=dict)
-    aux: Dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    histograms: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    images: dict[str, ImageSummary] = dataclasses.field(default_factory=dict)
+    aux: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
     def show(self, name: str, kind: str, images: tf.Tensor) -> None:
         """Adds an image summary of the first `SHOWN_IMAGES` images.
@@ -106,7 +106,7 @@ class StepOutput:
           ValueError: both have a loss of the same name.
         """
         for name in self.losses.keys() & other.losses.keys():
-            raise ValueError(f"A step gave two losses called '{name}'.")
+            raise ValueError(f"A step has two losses called '{name}'.")
         for field in dataclasses.fields(self):
             getattr(self, field.name).update(getattr(other, field.name))
 
@@ -123,13 +123,13 @@ def outputs(returned: Outputs) -> Iterator[StepOutput]:
 class Method(tf.Module):
     """A way to train a model on a batch of labeled (and unlabeled) images."""
 
-    # Whether batches have "unlabeled" images besides the "labeled" ones.
+    # Whether batches have "unlabeled" images too.
     uses_unlabeled = False
-    # Number of strong views of each unlabeled image: "strong", "strong_2" and so on.
+    # Number of strong views of each unlabeled image: "strong", "strong_2", ...
     strong_views = 1
-    # Whether it mixes the unlabeled images of a replica (CutMix, ClassMix).
+    # Whether it mixes unlabeled images of a replica (CutMix, ClassMix).
     mixes_images = False
-    # Whether it keeps a moving average of the network, `self.teacher.model`.
+    # Whether it has a moving average of the network, `self.teacher.model`.
     has_teacher = False
     # Whether it trains the image classifier.
     trains_classifier = False
@@ -145,7 +145,7 @@ class Method(tf.Module):
         Args:
           model: the network to train, with its variables.
           ignore_label: label of pixels without ground truth.
-          supervised_loss: loss of the labeled images, for every method. Called as
+          supervised_loss: loss of the labeled images, in every method. Called as
             `supervised_loss(logits, labels, ignore_label=..., step=..., count=...)`;
             `softmax_cross_entropy` (which takes class weights) or
             `ohem_cross_entropy`.
@@ -157,18 +157,18 @@ class Method(tf.Module):
         self.auxiliary = None
 
     def build(self) -> None:
-        """Creates the method's own variables; called in the strategy's scope."""
+        """Creates the method's variables; called in the strategy's scope."""
 
-    def loss_normalizers(self, batch: Batch) -> Dict[str, tf.Tensor]:
-        """The divisors of the losses that depend on the batch alone.
+    def loss_normalizers(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """The divisors of losses that depend only on the batch.
 
         Args:
           batch: see `compute_losses`.
 
         Returns:
           Scalars by name, float32. `compute_losses` gets their mean over all parts of
-          the global batch: then the mean of the parts' losses is the loss of the global
-          batch.
+          the global batch, so that the mean of the parts' losses is the loss of the
+          global batch.
         """
         labels = batch["labeled"]["label"]
         return {"labeled": losses.count_labeled(labels, self.ignore_label)}
@@ -185,26 +185,24 @@ class Method(tf.Module):
         """Computes the losses of one part of the batch.
 
         A method with several passes may be a generator that yields an output after each
-        pass. Its losses are differentiated at once, which frees the activations of a
-        pass before the next one begins. No gradient of later losses reaches the tensors
-        of earlier passes.
+        pass. Its losses are differentiated immediately, which frees the activations of
+        a pass before the next pass. Gradients of later losses do not reach earlier
+        passes.
 
         Args:
           batch: {"labeled": {...}, "unlabeled": {...}}, see `data.input_pipeline`.
           global_step: the training step, int64 scalar.
-          progress: finished share of the training, 0..1, float32 scalar.
+          progress: finished share of the run, 0..1, float32 scalar.
           seed: the run's seed. Each random number depends only on the seed, the
             example's position in the stream, and the random stream.
           loss_normalizers: the mean of `loss_normalizers` over the parts. A loss
-            without an entry divides by `distributed.mean_count`.
+            without an entry divides by its own `distributed.mean_count`.
         """
 
     def on_update_end(
         self, global_step: tf.Tensor, aux: Mapping[str, tf.Tensor]
     ) -> None:
-        """Called after the optimizer update (EMA, memory bank).
-
-        Called once per step on every replica.
+        """Called after the optimizer update (EMA, memory bank), on every replica.
 
         Args:
           global_step: see `compute_losses`.
@@ -215,8 +213,8 @@ class Method(tf.Module):
 
     def class_scores(
         self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
-    ) -> Dict[str, tf.Tensor]:
-        """Class scores besides the prediction, to visualize.
+    ) -> dict[str, tf.Tensor]:
+        """Further class scores, for visualization.
 
         Computed in inference mode, so that an image's scores do not depend on the other
         images of the batch.
@@ -224,12 +222,12 @@ class Method(tf.Module):
         Args:
           images: [batch, height, width, 3], float32, in 0..255.
           valid: [batch, height, width], float32, 0 in the padding.
-          image_labels: [batch, classes - 1], float32, 1 for the classes in the image.
-            Only for methods that have image-level labels in training.
+          image_labels: [batch, classes - 1], float32, 1 for the classes in the image;
+            for methods that use image-level labels in training.
 
         Returns:
-          Scores in 0..1 by title, each [batch, h, w, classes], float32. Most methods
-          have none.
+          Scores in 0..1 by title, each [batch, h, w, classes], float32; none by
+          default.
         """
         del images, valid, image_labels
         return {}
@@ -284,38 +282,38 @@ class Method(tf.Module):
         )
 
     @property
-    def regularized_variables(self) -> List[tf.Variable]:
-        """The variables with weight decay: all kernels but the depthwise ones."""
+    def regularized_variables(self) -> list[tf.Variable]:
+        """The variables with weight decay: all kernels but depthwise ones."""
         auxiliary = [] if self.auxiliary is None else kernels(self.auxiliary)
         return self.model.regularized_variables + auxiliary
 
     @property
-    def other_variables(self) -> List[tf.Variable]:
-        """State that training needs besides the variables of the layers."""
+    def other_variables(self) -> list[tf.Variable]:
+        """State of the training that is in no layer of the model."""
         return []
 
     @property
-    def evaluated_networks(self) -> Dict[str, DeepLabV3Plus]:
-        """The networks to evaluate; the first is the method's result."""
+    def evaluated_networks(self) -> dict[str, DeepLabV3Plus]:
+        """The networks to evaluate, by name; the first is the method's result."""
         if self.has_teacher:
             return {"teacher": self.teacher.model, "student": self.model}
         return {"model": self.model}
 
 
-def kernels(module: tf.Module) -> List[tf.Variable]:
+def kernels(module: tf.Module) -> list[tf.Variable]:
     """The kernels of a module's convolutions, without the depthwise ones."""
     named = named_variables(module)
     return [named[name] for name in sorted(named) if name.endswith("/weights")]
 
 
 def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], stream: int) -> tf.Tensor:
-    """One seed per image, the same on whichever replica the image is.
+    """One seed per image, which does not depend on the image's replica.
 
     Args:
       seed: the run's.
       images: a part of the batch; "position", [batch], is each image's position in the
         stream of examples.
-      stream: number of the random stream; each use of a step has its own.
+      stream: number of the random stream; each use in a step has its own.
 
     Returns:
       [batch, 2], int32.
@@ -331,7 +329,7 @@ def draw_seeds(seed: int, images: Mapping[str, tf.Tensor], stream: int) -> tf.Te
 def supervised_output(
     loss: tf.Tensor, labeled: Mapping[str, tf.Tensor], logits: tf.Tensor
 ) -> StepOutput:
-    """The supervised loss, with images, labels and predictions to look at.
+    """An output with the supervised loss and images, labels and predictions.
 
     Args:
       loss: scalar, float32.

@@ -105,7 +105,7 @@ class FixMatch(Method):
     def _see_weak(self, labeled: Images, unlabeled: Images, seed: int):
         """Logits of the labeled images and, upsampled, of the weak views.
 
-        Both go through the network as one batch, for batch norm.
+        Both are one batch of the network, for batch norm.
         """
         images = tf.concat([labeled["image"], unlabeled["weak"]], 0)
         dropout_seeds = tf.concat(
@@ -121,7 +121,7 @@ class FixMatch(Method):
         return logits[:count], self.upsampled(logits[count:], unlabeled["weak"])
 
     def draw_boxes(self, unlabeled: Images, seed: int, stream: int) -> tf.Tensor:
-        """[batch, height, width], bool: where a strong view shows the next image."""
+        """Where a strong view shows the next image, [batch, height, width], bool."""
         return cutmix.draw_boxes(
             draw_seeds(seed, unlabeled, stream),
             tuple(unlabeled["weak"].shape[1:3]),

@@ -1,4 +1,4 @@
-"""PseudoSeg: the decoder and a refined Grad-CAM label the unlabeled images.
+"""PseudoSeg: pseudo labels from the decoder and a refined Grad-CAM.
 
 Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et al., ICLR
 2021) and `_build_pseudo_seg` in train_wss.py of googleinterns/wss.
@@ -6,7 +6,7 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 
 import enum
 import functools
-from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional
 
 import gin
 import tensorflow as tf
@@ -82,17 +82,17 @@ class PseudoSeg(Method):
         Args:
           model: the network to train.
           ignore_label: label of pixels without ground truth.
-          weakly: the unlabeled images have image-level labels. They select the classes
-            of the activation maps and train the classifier. Without them the
-            classifier's own prediction selects the classes.
+          weakly: use image-level labels of the unlabeled images: they select the
+            classes of the activation maps and train the classifier. Otherwise the
+            classifier's prediction selects the classes.
           classifier_on_unlabeled: with `weakly`, train the classifier on the unlabeled
             images' labels; otherwise on the labeled images'.
           unlabeled_weight: factor of the consistency loss.
           ramp_up_steps: steps over which that factor grows from 0. The original has
-            none: it starts from an ImageNet checkpoint. From random weights the first
-            pseudo labels are worthless.
-          use_attention: fuse with the refined Grad-CAM. Otherwise the decoder alone
-            makes the pseudo labels, and without `weakly` nothing trains a classifier.
+            none: it starts from an ImageNet checkpoint. With random weights the first
+            pseudo labels are useless.
+          use_attention: fuse with the refined Grad-CAM. Otherwise only the decoder
+            makes the pseudo labels, and without `weakly` no classifier is trained.
           attention_strides: the end points (named by the original's strides) of the
             hypercolumn. Grad-CAM is computed at the largest. Where that is the
             classifier's own input (16) it has a closed form; elsewhere it costs one
@@ -106,15 +106,15 @@ class PseudoSeg(Method):
         self.grad_cam = self.attention = None
         if use_attention:
             self.grad_cam = RefinedGradCam(model, attention_strides)
-            # Here training and checkpoints find its variables.
+            # Training and checkpoints find its variables here.
             self.attention = self.grad_cam.attention
 
     def build(self) -> None:
-        """Creates every variable."""
+        """Creates the method's variables."""
         if self.grad_cam is not None:
             self.grad_cam.build()
 
-    def loss_normalizers(self, batch: Batch) -> Dict[str, tf.Tensor]:
+    def loss_normalizers(self, batch: Batch) -> dict[str, tf.Tensor]:
         """See `Method.loss_normalizers`."""
         valid = batch["unlabeled"]["valid"]
         valid = resize_nearest(
@@ -182,7 +182,7 @@ class PseudoSeg(Method):
 
     def class_scores(
         self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
-    ) -> Dict[str, tf.Tensor]:
+    ) -> dict[str, tf.Tensor]:
         """The pseudo label, and the Grad-CAM and attention it is fused from."""
         end_points = self.model.backbone(images, training=False)
         logits = self.model.segment(end_points)
@@ -209,7 +209,7 @@ class PseudoSeg(Method):
 
     def _see(
         self, images: tf.Tensor, dropout_seeds: tf.Tensor, passes: int = 1
-    ) -> Tuple[EndPoints, tf.Tensor]:
+    ) -> tuple[EndPoints, tf.Tensor]:
         """End points and logits [batch, h, w, classes] of a pass in train mode.
 
         It updates the backbone's moving averages as `passes` equal passes would.
@@ -220,8 +220,8 @@ class PseudoSeg(Method):
             end_points, training=True, dropout_seeds=dropout_seeds
         )
 
-    def _see_weak(self, unlabeled: Images, seed: int) -> Tuple[WeakView, StepOutput]:
-        """The pseudo label; with image-level labels the classifier's loss too."""
+    def _see_weak(self, unlabeled: Images, seed: int) -> tuple[WeakView, StepOutput]:
+        """The pseudo label and, with image-level labels, the classifier's loss."""
         output = StepOutput(losses={})
         trains_classifier = self.weakly and self.classifier_on_unlabeled
         dropout_seeds = draw_seeds(seed, unlabeled, RngStream.WEAK_DROPOUT)
@@ -247,7 +247,7 @@ class PseudoSeg(Method):
     def _image_label_loss(
         self, end_points: EndPoints, images: Images, seed: int
     ) -> tf.Tensor:
-        """The classifier's loss of a pass that is not for Grad-CAM, scalar float32."""
+        """The classifier's loss with image-level labels, scalar float32."""
         seeds = draw_seeds(seed, images, RngStream.IMAGE_LABEL_CLASSIFIER_DROPOUT)
         mask = self.model.dropout_mask(seeds)
         return self._classifier_loss(end_points, images, mask)
@@ -278,7 +278,7 @@ def _monitor(
     """Adds the accuracy and confidence of the pseudo labels, and images, to an output.
 
     Args:
-      output: gets monitors, histograms and images.
+      output: receives monitors, histograms and images.
       unlabeled: the unlabeled part of the batch.
       weak: the predictions for its weak view.
       strong_logits: [batch, h, w, classes], float32, of its strong view.
@@ -304,7 +304,7 @@ def _monitor(
     output.monitors["mask_ratio"] = Ratio(
         tf.reduce_sum(pseudo_label.confident * valid), tf.reduce_sum(valid)
     )
-    # For each predicted class the share of its pixels that are confident.
+    # The share of confident pixels of each predicted class.
     predicted = tf.one_hot(predictions, classes) * valid[..., tf.newaxis]
     output.monitors["class_mask_ratio"] = Ratio(
         tf.einsum("bhwc,bhw->c", predicted, pseudo_label.confident),

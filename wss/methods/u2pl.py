@@ -1,11 +1,11 @@
-"""U2PL: the teacher's reliable pixels are pseudo labels, the others negatives.
+"""U2PL: reliable pixels of the teacher are pseudo labels, unreliable ones negatives.
 
 Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
 al., CVPR 2022) and `train_semi.py` of its published code.
 """
 
 import enum
-from typing import Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Literal, Mapping, NamedTuple, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -62,9 +62,9 @@ class View(NamedTuple):
 
     Attributes:
       images: [batch, height, width, 3], float32, 0..255.
-      label: [batch, height, width], int32, the teacher's pseudo label; ignored in the
-        padding.
-      truth: [batch, height, width], int32, only for the monitors.
+      label: [batch, height, width], int32, the teacher's pseudo label; the ignore label
+        in the padding.
+      truth: [batch, height, width], int32, for the monitors only.
       valid: [batch, height, width], float32, 0 in the padding.
     """
 
@@ -75,7 +75,7 @@ class View(NamedTuple):
 
 
 class Network(tf.Module):
-    """A network with logits and a head for representations."""
+    """A network and its representation head."""
 
     def __init__(self, model: DeepLabV3Plus, depth: int):
         super().__init__()
@@ -105,7 +105,7 @@ class U2PL(Method):
 
     uses_unlabeled = True
     has_teacher = True
-    # Its variables have the names of the student's; the optimizer trains the student.
+    # Its variables have the student's names, and the optimizer trains only the student.
     _TF_MODULE_IGNORED_PROPERTIES = Method._TF_MODULE_IGNORED_PROPERTIES | {"teacher"}
 
     def __init__(
@@ -130,11 +130,11 @@ class U2PL(Method):
           warm_up_steps: number of supervised-only steps, at least one; the teacher
             equals the student until then.
           mixing: "cutmix", "classmix", "cutout" or "none": augmentation of the
-            unlabeled images that the student sees.
+            student's unlabeled images.
           mixing_probability: share of the steps with mixing.
-          unreliable_percent: percentage of the pixels that are unreliable at the start
-            of the training; it falls linearly to 0. Anchors and positives come from as
-            many pixels of the lowest entropy.
+          unreliable_percent: percentage of unreliable pixels at the start of the run;
+            it falls linearly to 0. Anchors and positives come from the same percentage
+            of pixels, those of the lowest entropy.
           contrastive_weight: factor of the contrastive loss.
           teacher_decay: largest decay of the EMA update.
           teacher_statistics: "average": the teacher uses the moving averages of the
@@ -158,10 +158,10 @@ class U2PL(Method):
         self.teacher_measures = teacher_statistics == "own"
         self.auxiliary_weight = auxiliary_weight
         self.mixes_images = mixing in ("cutmix", "classmix") and mixing_probability > 0
-        self.hole = mean_pixel(model.variant)  # Colour of what CutOut removes.
+        self.hole = mean_pixel(model.variant)  # Color of CutOut's holes.
 
     def build(self) -> None:
-        """Creates every variable."""
+        """Creates the method's variables."""
         self.contrast = memory_bank.Contrast(self.model.num_classes)
         self.student = Network(self.model, self.contrast.depth)
         self.teacher = Network(self.model.clone(), self.contrast.depth)
@@ -221,19 +221,19 @@ class U2PL(Method):
         self.contrast.push(**distributed.gather(dict(aux)))
 
     @property
-    def regularized_variables(self) -> List[tf.Variable]:
+    def regularized_variables(self) -> list[tf.Variable]:
         """See `Method.regularized_variables`; with the representation head."""
         return super().regularized_variables + kernels(self.student.head)
 
     @property
-    def other_variables(self) -> List[tf.Variable]:
+    def other_variables(self) -> list[tf.Variable]:
         """The teacher and the memory banks."""
         teacher = named_variables(self.teacher)
         bank = self.contrast.bank
         return [*teacher.values(), bank.rows, bank.pushed]
 
     def _pseudo_label(self, unlabeled: Images) -> tf.Tensor:
-        """The teacher's classes for the weak view, ignored in the padding."""
+        """The teacher's classes for the weak view; the ignore label in the padding."""
         images = unlabeled["weak"]
         logits = self.teacher.model(images, training=False)
         logits = resize_bilinear(logits, tuple(images.shape[1:3]))
@@ -272,7 +272,7 @@ class U2PL(Method):
         seed: int,
         output: StepOutput,
     ) -> None:
-        """Adds the losses of the unlabeled images, and the keys for the banks.
+        """Adds the losses of the unlabeled images and the keys for the banks.
 
         `learns` is 0 in the warm-up and 1 after it.
         """
@@ -314,7 +314,7 @@ class U2PL(Method):
         student: Prediction,
         teacher: Prediction,
         seed: tf.Tensor,
-    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """`Contrast.compute` at the resolution of the representations."""
         size = tuple(teacher.logits.shape[1:3])
         labeled = truth != self.ignore_label
@@ -347,7 +347,7 @@ class U2PL(Method):
         logits: tf.Tensor,
         output: StepOutput,
     ) -> None:
-        """Adds accuracy and share of the reliable pixels, and images."""
+        """Adds accuracy and share of the reliable pixels, and images, to the output."""
         size = tuple(logits.shape[1:3])
         counted = tf.cast(reliable, tf.float32)
         known = tf.cast(view.label != self.ignore_label, tf.float32)
@@ -393,4 +393,6 @@ def _draw_seeds(
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise UserError(f"U2PL.{name} = {value!r}: it is one of {', '.join(choices)}.")
+        raise UserError(
+            f"U2PL.{name} = {value!r}: it has to be one of {', '.join(choices)}."
+        )

@@ -63,7 +63,7 @@ class UniMatch(FixMatch):
           model: the network to train.
           ignore_label: label of pixels without ground truth.
           threshold: least confidence of a pixel that the other views learn.
-          box_probability: see `FixMatch`; for each strong view.
+          box_probability: of each strong view, see `FixMatch`.
           perturbs_labeled: perturb and decode the features of the labeled images too,
             as the published code does. They have no loss, but the decoder's batch norm
             sees them.
@@ -119,9 +119,9 @@ class UniMatch(FixMatch):
     def _see_weak_and_perturbed(self, labeled: Images, unlabeled: Images, seed: int):
         """Logits of labeled images, weak views and their perturbed features.
 
-        Labeled images and weak views go through the backbone as one batch; they and the
-        perturbed features go through the decoder as one batch. The logits of the last
-        two are upsampled.
+        Labeled images and weak views are one batch of the backbone; they and the
+        perturbed features are one batch of the decoder. The logits of the last two are
+        upsampled.
         """
         count = labeled["image"].shape[0]
         images = tf.concat([labeled["image"], unlabeled["weak"]], 0)
@@ -149,7 +149,7 @@ class UniMatch(FixMatch):
     def _perturb(
         self, end_points: EndPoints, labeled: Images, unlabeled: Images, seed: int
     ) -> EndPoints:
-        """The decoder's inputs without a random half of the channels of each image."""
+        """The decoder's inputs, without a random half of each image's channels."""
         streams = {
             self.model.low_level_end_point: (
                 RngStream.LABELED_LOW_LEVEL_CHANNELS,

@@ -1,1 +1,1 @@
-"""Networks: images to logits and features; they know no labels and no losses."""
+"""Networks: images to logits and features, without labels and losses."""

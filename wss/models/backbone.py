@@ -1,23 +1,13 @@
-"""What a backbone is, and how its variant is found by name.
+"""The interface of a backbone, and the registry of its variants.
 
-A new backbone is one new module in this package: a class like `Backbone` and a builder
-under `@register_backbone("its_name", mean_pixel=...)`. Nothing else has to be edited.
+A new backbone is one new module in this package: a subclass of `Backbone` and a builder
+with `@register_backbone("its_name", mean_pixel=...)`. Nothing else has to be edited.
 """
 
 import abc
 import importlib
 import pkgutil
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -25,39 +15,39 @@ from wss.errors import UserError
 from wss.models.layers import EndPoints, Initializer
 from wss.models.recompute import recomputed
 
-Pixel = Tuple[float, float, float]
+Pixel = tuple[float, float, float]
 
-# What padding has to be filled with to be 0 after the variant's preprocessing.
+# Padding of this color is 0 after the variant's preprocessing.
 MID_GREY: Pixel = (127.5, 127.5, 127.5)
 IMAGENET_MEAN: Pixel = (123.15, 115.90, 103.06)
 
 
 class Backbone(tf.Module):
-    """Images to end points: what `DeepLabV3Plus` asks of a backbone.
+    """Maps images to end points: what `DeepLabV3Plus` needs of a backbone.
 
     Attributes:
       scope: TF1 scope of all its variables.
-      strides: names the end point of each "stride"; as in the original 13, 14, 15 are
-        earlier end points at the resolution of 16 (or of the output stride).
+      strides: name of the end point of each "stride". As in the original, 13, 14 and 15
+        are earlier end points at the resolution of 16 (or of the output stride).
       decoder_end_points: name and channels of the end point for the decoder, by stride.
       channels: of the last end point.
       classifier_initializer: of the classifier's kernel [1, 1, channels, classes].
-      prelogits_keep: share that the classifier's dropout keeps; 1 for no dropout.
-      recompute: gradient checkpointing in training. A module then has only its last end
-        point.
+      prelogits_keep: keep probability of the classifier's dropout; 1 for no dropout.
+      recompute: use gradient checkpointing in training. A module then has only its last
+        end point.
     """
 
     scope: str
     strides: Mapping[int, str]
-    decoder_end_points: Mapping[int, Tuple[str, int]]
+    decoder_end_points: Mapping[int, tuple[str, int]]
     channels: int
     classifier_initializer: Initializer
     prelogits_keep: float = 1.0
     recompute: bool = False
 
     @property
-    def unit_end_points(self) -> Mapping[int, Tuple[str, int]]:
-        """Like `decoder_end_points`, but of the whole units that contain them."""
+    def unit_end_points(self) -> Mapping[int, tuple[str, int]]:
+        """Like `decoder_end_points`, but the outputs of the units that contain them."""
         return self.decoder_end_points
 
     @abc.abstractmethod
@@ -66,7 +56,7 @@ class Backbone(tf.Module):
 
         Args:
           images: [batch, height, width, 3] float32 in 0..255.
-          training: whether batch norm takes the batch's statistics.
+          training: whether batch norm uses the batch's statistics.
 
         Returns:
           Tensors [batch, height, width, channels] by the original's names.
@@ -75,13 +65,13 @@ class Backbone(tf.Module):
     def call_module(
         self, module: Any, inputs: tf.Tensor, training: bool, end_points: EndPoints
     ) -> tf.Tensor:
-        """module(inputs, training, end_points), recomputed if that saves memory.
+        """Calls module(inputs, training, end_points), with `recompute` checkpointed.
 
         Args:
-          module: has a `scope`, the name of its output among the end points.
+          module: its `scope` is the name of its output among the end points.
           inputs: [batch, height, width, channels].
           training: see `__call__`.
-          end_points: takes the module's.
+          end_points: receives the module's end points.
         """
         needed = (name for name, _ in self.decoder_end_points.values())
         inside = f"{module.scope}/"
@@ -100,22 +90,22 @@ class _Variant(NamedTuple):
     last_units: Optional[int]
 
 
-_variants: Dict[str, _Variant] = {}
+_variants: dict[str, _Variant] = {}
 
 
 def register_backbone(
     name: str, *, mean_pixel: Pixel, last_units: Optional[int] = None
 ) -> Callable:
-    """Decorator of a builder of a backbone: makes it known as the variant `name`.
+    """Decorator that registers a builder of a backbone as the variant `name`.
 
     Args:
-      name: what MODEL_VARIANT calls it.
+      name: value of MODEL_VARIANT.
       mean_pixel: RGB in 0..255 that padding is filled with.
-      last_units: number of rates that a multi grid has; None: the builder finds out.
+      last_units: number of rates of a multi grid; None: the builder checks it.
 
     Returns:
-      The decorator. The builder takes the keywords `output_stride`, `multi_grid` (None
-      for the variant's own) and `batch_norm_decay` (None for the variant's own).
+      The decorator. The builder takes the keywords `output_stride`, `multi_grid` and
+      `batch_norm_decay`; the last two are None for the variant's defaults.
     """
 
     def register(builder: Callable[..., Backbone]) -> Callable[..., Backbone]:
@@ -125,7 +115,7 @@ def register_backbone(
     return register
 
 
-def variants() -> List[str]:
+def variants() -> list[str]:
     """Names of all backbones."""
     package = importlib.import_module(__package__)
     for module in pkgutil.iter_modules(package.__path__):
@@ -146,16 +136,16 @@ def create_backbone(name: str, **kwargs: Any) -> Backbone:
     """Builds the variant; keywords: see `register_backbone`.
 
     Raises:
-      UserError: unknown name, or a multi grid that does not fit it.
+      UserError: unknown name, or a multi grid of the wrong length.
     """
     return _variant(name).builder(**kwargs)
 
 
 def check_multi_grid(variant: str, multi_grid: Optional[Sequence[int]]) -> None:
-    """Refuses a multi grid of the wrong length before anything is built.
+    """Checks the length of a multi grid before anything is built.
 
     Raises:
-      UserError: unknown variant, or the number of rates is not that of its units.
+      UserError: unknown variant, or it has another number of units.
     """
     units = _variant(variant).last_units
     if multi_grid and units:
@@ -168,16 +158,16 @@ def mean_pixel(variant: str) -> Pixel:
 
 
 def zero_mean_unit_range(images: tf.Tensor) -> tf.Tensor:
-    """Maps 0..255 to -1..1: the preprocessing that MID_GREY belongs to."""
+    """Maps 0..255 to -1..1, so MID_GREY to 0."""
     return (2.0 / 255.0) * tf.cast(images, tf.float32) - 1.0
 
 
-def atrous_strides(strides: Sequence[int], output_stride: int) -> List[Tuple[int, int]]:
-    """Trades the strides beyond the output stride for atrous rates.
+def atrous_strides(strides: Sequence[int], output_stride: int) -> list[tuple[int, int]]:
+    """Replaces the strides beyond the output stride with atrous rates.
 
     Args:
       strides: of the units, in order.
-      output_stride: what the product of strides may reach.
+      output_stride: largest product of the strides.
 
     Returns:
       Stride and atrous rate of each unit.
@@ -198,11 +188,11 @@ def atrous_strides(strides: Sequence[int], output_stride: int) -> List[Tuple[int
     return units
 
 
-def unit_rates(multi_grid: Sequence[int], units: int) -> Tuple[int, ...]:
-    """Checks the rates of the last block's units.
+def unit_rates(multi_grid: Sequence[int], units: int) -> tuple[int, ...]:
+    """Returns the rates of the last block's units as a tuple.
 
     Raises:
-      UserError: their number is not the block's number of units.
+      UserError: the block has another number of units.
     """
     if len(multi_grid) != units:
         raise UserError(

@@ -1,8 +1,8 @@
-"""Batch norm with the original's numbers, its moving averages updated once a step.
+"""Batch norm with the original's numbers; its moving averages are updated once a step.
 
 A training step of PseudoSeg passes several batches through the same layers. In TF1 the
-updates of all passes raced with each other. Here a pass only records its statistics;
-the end of the step applies them in program order:
+updates of all passes race. Here a pass only records its statistics; they are applied in
+program order at the end of the step:
 
     with collect_batch_statistics() as statistics:
         model.backbone(labeled, training=True)
@@ -15,7 +15,7 @@ Outside such a block a training pass updates the averages at once.
 
 import contextlib
 import threading
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterator, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -26,7 +26,7 @@ FUSED_EPSILON = 1.001e-5
 
 
 class _Measured(NamedTuple):
-    """Statistics of a layer's inputs in one pass, and how many passes it counts as."""
+    """Statistics of a layer's inputs, and how many equal passes they stand for."""
 
     mean: tf.Tensor
     variance: tf.Tensor
@@ -34,36 +34,36 @@ class _Measured(NamedTuple):
 
 
 class BatchStatistics:
-    """What the passes of one step on one replica measured, per layer.
+    """The statistics of all passes of a step on one replica, per layer.
 
-    n updates `m -= (1 - decay) * (m - b_i)` in a row, with the statistics b_1 ... b_n,
-    are one update with the decay `decay^n` towards a weighted mean of the b_i. So per
-    layer only `sum_i (1 - decay) * decay^(n - i) * b_i` and n are needed.
+    n successive updates `m -= (1 - decay) * (m - b_i)` with the statistics b_1 ... b_n
+    equal one update with the decay `decay^n` towards a weighted mean of the b_i. A
+    layer needs only `sum_i (1 - decay) * decay^(n - i) * b_i` and n.
     """
 
     def __init__(self) -> None:
-        self._measured: Dict[BatchNorm, List[_Measured]] = {}
+        self._measured: dict[BatchNorm, list[_Measured]] = {}
 
     def add(
         self, layer: "BatchNorm", mean: tf.Tensor, variance: tf.Tensor, repeats: int
     ) -> None:
-        """Notes `repeats` equal updates of the layer's averages, [channels] each."""
+        """Records `repeats` equal updates of the layer's averages, [channels] each."""
         measured = _Measured(mean, variance, repeats)
         self._measured.setdefault(layer, []).append(measured)
 
-    def _groups(self) -> Dict[Tuple[float, Tuple[int, ...]], List["BatchNorm"]]:
-        """Layers by decay and repeats; those that the same passes measured."""
-        # They are computed as one vector: a network has hundreds of layers, and to a
-        # device small operations cost as much as large ones.
-        groups: Dict[Any, List[BatchNorm]] = {}
+    def _groups(self) -> dict[tuple[float, tuple[int, ...]], list["BatchNorm"]]:
+        """Layers by decay and repeats; the layers of a group had the same passes."""
+        # A group is computed as one vector: a network has hundreds of layers, and on a
+        # device a small operation costs as much as a large one.
+        groups: dict[Any, list[BatchNorm]] = {}
         for layer, measured in self._measured.items():
             repeats = tuple(one.repeats for one in measured)
             groups.setdefault((layer.decay, repeats), []).append(layer)
         return groups
 
     @property
-    def sums(self) -> List[tf.Tensor]:
-        """What was measured: a vector for each group of layers, means and variances."""
+    def sums(self) -> list[tf.Tensor]:
+        """Weighted sums of means and variances, a vector for each group of layers."""
         sums = []
         for (decay, repeats), layers in self._groups().items():
             summed = tf.zeros([])
@@ -79,15 +79,15 @@ class BatchStatistics:
         sums: Optional[Sequence[tf.Tensor]] = None,
         finite: Optional[tf.Tensor] = None,
     ) -> None:
-        """Updates the moving averages; call it in replica context, once.
+        """Updates the moving averages; to be called once, in replica context.
 
-        The averages are equal on all replicas and stay so: each takes the mean over the
-        replicas of what they measured.
+        The averages remain equal on all replicas: each uses the mean of all replicas'
+        statistics.
 
         Args:
-          sums: the mean of the `sums` of several blocks with the same passes, to be
-            applied instead of this block's.
-          finite: scalar bool, equal on all replicas; nothing moves where it is False.
+          sums: the mean of the `sums` of several blocks with the same passes; replaces
+            this block's.
+          finite: scalar bool, equal on all replicas; nothing changes if it is False.
         """
         if not self._measured:
             return
@@ -107,7 +107,7 @@ class BatchStatistics:
             averages += of_group
             changes += tf.split(change, [x.shape[0] for x in of_group])
 
-        def update(strategy: tf.distribute.Strategy, changes: List[Any]) -> None:
+        def update(strategy: tf.distribute.Strategy, changes: list[Any]) -> None:
             for average, change in zip(averages, changes):
                 strategy.extended.update(
                     average, _subtract, args=(change,), group=False
@@ -121,7 +121,7 @@ def _subtract(average: tf.Variable, change: tf.Tensor) -> tf.Operation:
 
 
 class _Collecting(threading.local):
-    """What is being collected; per thread, for replicas are traced in threads."""
+    """The open collection; per thread, because each replica is traced in a thread."""
 
     statistics = None
     repeats = 1
@@ -132,7 +132,7 @@ _collecting = _Collecting()
 
 @contextlib.contextmanager
 def collect_batch_statistics() -> Iterator[BatchStatistics]:
-    """Training passes inside note their statistics; the caller applies them."""
+    """Training passes inside record their statistics; the caller applies them."""
     outer, _collecting.statistics = _collecting.statistics, BatchStatistics()
     try:
         yield _collecting.statistics
@@ -151,11 +151,11 @@ def repeated_updates(repeats: int) -> Iterator[None]:
 
 
 class BatchNorm(tf.keras.layers.Layer):
-    """Normalises [batch, height, width, channels] per channel, as slim.batch_norm.
+    """Normalizes [batch, height, width, channels] per channel, like slim.batch_norm.
 
-    Uses the fused operation: the batch variance that enters the moving average carries
-    Bessel's correction, and an epsilon below 1.001e-5 acts as 1.001e-5. Statistics,
-    averages and parameters are float32 under every precision policy.
+    It uses the fused operation: the batch variance in the moving average has Bessel's
+    correction, and an epsilon below 1.001e-5 acts as 1.001e-5. Statistics, averages and
+    parameters are float32 under every precision policy.
     """
 
     def __init__(
@@ -173,10 +173,10 @@ class BatchNorm(tf.keras.layers.Layer):
         Args:
           decay: of the moving averages, per update.
           epsilon: added to the variance.
-          center: whether to add a learnt `beta`.
-          scale: whether to multiply by a learnt `gamma`.
+          center: whether to add a learned `beta`.
+          scale: whether to multiply by a learned `gamma`.
           name: the TF1 scope, ".../BatchNorm".
-          dtype: of inputs and outputs; the precision policy's unless given.
+          dtype: of inputs and outputs; default: the precision policy's.
         """
         super().__init__(name=name, dtype=dtype)
         self.decay = decay
@@ -236,11 +236,11 @@ class BatchNorm(tf.keras.layers.Layer):
 
     def _normalize_globally(
         self, inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
-    ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The fused operation's outputs, with the statistics of all replicas' inputs.
 
-        The mean comes first, for the mean of squares minus the square of the mean loses
-        digits.
+        The variance is the mean squared distance from the mean: the mean of squares
+        minus the square of the mean loses digits.
         """
         exact = tf.cast(inputs, tf.float32)
         axes = [0, 1, 2]

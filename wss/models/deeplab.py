@@ -5,17 +5,7 @@ Segmentation" (arXiv:1802.02611); constants of core/model.py of googleinterns/ws
 """
 
 import functools
-from typing import (
-    Any,
-    Dict,
-    List,
-    Literal,
-    Mapping,
-    MutableMapping,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Literal, Mapping, MutableMapping, Optional, Sequence
 
 import gin
 import numpy as np
@@ -48,13 +38,13 @@ OUTPUT_STRIDES = (8, 16, 32)
 class DeepLabV3Plus(tf.keras.Model):
     """Images to logits per pixel, and to logits per image.
 
-    Every variable exists after construction. Height and width of the images are static
-    and may be anything; `output_stride * k + 1` aligns the grids of all end points.
+    All variables exist after construction. The images' height and width are static and
+    arbitrary; `output_stride * k + 1` aligns the grids of all end points.
 
     Attributes:
       backbone: maps images [batch, height, width, 3], float32 in 0..255, to end points
         by the original's names: `model.backbone(images, training=False)`.
-      num_classes, output_stride: as given.
+      num_classes, output_stride: see `__init__`.
 
     >>> model = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
     >>> print(model(tf.zeros([1, 65, 65, 3])).shape)  # At an output stride of 4.
@@ -81,7 +71,7 @@ class DeepLabV3Plus(tf.keras.Model):
         Args:
           num_classes: background included.
           variant: of the backbone, e.g. "xception_65" or "resnet_v1_50_beta".
-          output_stride: image pixels per pixel of the backbone's features: 8, 16,
+          output_stride: image pixels per pixel of the backbone's features: 8, 16 or
             32.
           atrous_rates: of the pyramid; default: (6, 12, 18) at output stride 16, scaled
             for other strides.
@@ -95,24 +85,25 @@ class DeepLabV3Plus(tf.keras.Model):
           batch_norm_decay: of all moving averages; default: the original's, which
             differ by part. Runs of less than about ten thousand steps need about 0.98.
           backbone_batch_norm_decay: of the backbone's; default: `batch_norm_decay`.
-          recompute: gradient checkpointing of the backbone's modules in training: less
-            memory, more time.
+          recompute: use gradient checkpointing for the backbone's modules in training:
+            less memory, more time.
 
         Raises:
-          UserError: unknown variant or heads, or a stride or grid that the variant
-            cannot have.
+          UserError: unknown variant or heads, or a stride or multi grid that the
+            variant does not support.
         """
         if output_stride not in OUTPUT_STRIDES:
             raise UserError(
-                f"output_stride = {output_stride}; it is one of "
+                f"output_stride = {output_stride}; it has to be one of "
                 f"{', '.join(map(str, OUTPUT_STRIDES))}."
             )
         if heads not in STYLES:
             raise UserError(
-                f"DeepLabV3Plus.heads = {heads!r}; it is one of {', '.join(STYLES)}."
+                f"DeepLabV3Plus.heads = {heads!r}; it has to be one of "
+                f"{', '.join(STYLES)}."
             )
-        super().__init__(autocast=False)  # Images stay float32 up to preprocessing.
-        # Given explicitly, what gin binds does not come in twice.
+        super().__init__(autocast=False)  # Images are float32 until preprocessing.
+        # Explicit arguments: gin must not bind them a second time.
         self._create_clone = functools.partial(
             DeepLabV3Plus,
             num_classes,
@@ -139,32 +130,20 @@ class DeepLabV3Plus(tf.keras.Model):
             batch_norm_decay=backbone_batch_norm_decay or batch_norm_decay,
         )
         self.backbone.recompute = recompute
-        batch_norm = functools.partial(
+        self._batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
         self._style = STYLES[heads]
-        self._build_heads(aspp_channels, decoder_channels, atrous_rates, batch_norm)
+        self._decoder_channels = decoder_channels
+        self._build_heads(aspp_channels, atrous_rates)
         self.built = True
-        self._create_head = functools.partial(
-            Head,
-            channels=self.decoder.fused_channels,
-            filters=decoder_channels,
-            batch_norm=batch_norm,
-            style=self._style,
-        )
-        self._create_auxiliary_head = functools.partial(
-            AuxiliaryHead,
-            classes=num_classes,
-            batch_norm=batch_norm,
-            style=self._style,
-        )
 
     def clone(self) -> "DeepLabV3Plus":
-        """A network of the same architecture with variables of its own."""
+        """A network of the same architecture with its own variables."""
         return self._create_clone()
 
-    def get_config(self) -> Dict[str, Any]:
-        """What rebuilds the network, as JSON can have it."""
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild the network, for JSON."""
         keywords = self._create_clone.keywords
         return {
             "num_classes": self.num_classes,
@@ -174,36 +153,43 @@ class DeepLabV3Plus(tf.keras.Model):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "DeepLabV3Plus":
-        """A network as `get_config` describes it."""
+        """The network that `get_config` describes."""
         arguments = dict(config)
         with precision_policy(arguments.pop("precision")):
             return cls(**arguments)
 
     def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
-        """Gives Keras all values by TF1 name: it would find those of layers alone."""
+        """Stores all values by TF1 name; Keras would only find those of layers."""
         for name, variable in tf1_checkpoint.named_variables(self).items():
             store[name] = variable.numpy()
 
     def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
-        """Takes what `save_own_variables` gave."""
+        """Restores what `save_own_variables` stored."""
         for name, variable in tf1_checkpoint.named_variables(self).items():
             variable.assign(store[name])
 
     def create_head(self, scope: str, depth: int) -> Head:
-        """Another head beside the logits, for a method's own use.
+        """Creates a head next to the logits, for a method.
 
         Args:
-          scope: TF1 scope of its variables, which are no part of this network.
+          scope: TF1 scope of its variables, which do not belong to this network.
           depth: channels of its output.
         """
-        return self._create_head(scope, depth=depth)
+        return Head(
+            scope,
+            self.decoder.fused_channels,
+            self._decoder_channels,
+            depth,
+            self._batch_norm,
+            self._style,
+        )
 
     def create_auxiliary_head(self, scope: str, stride: int) -> AuxiliaryHead:
-        """Logits from an earlier end point, for a method's own use.
+        """Creates logits from an earlier end point, for a method.
 
         Args:
-          scope: TF1 scope of its variables, which are no part of this network.
-          stride: names the end point, as for `end_point`.
+          scope: TF1 scope of its variables, which do not belong to this network.
+          stride: names the end point, see `end_point`.
 
         Raises:
           UserError: the backbone has no such end point.
@@ -211,20 +197,18 @@ class DeepLabV3Plus(tf.keras.Model):
         side = 2 * self.output_stride + 1
         end_points = self.backbone(tf.zeros([1, side, side, 3]))
         channels = self.end_point(end_points, stride).shape[-1]
-        return self._create_auxiliary_head(scope, channels)
+        return AuxiliaryHead(
+            scope, channels, self.num_classes, self._batch_norm, self._style
+        )
 
     def _build_heads(
-        self,
-        aspp_channels: int,
-        decoder_channels: int,
-        atrous_rates: Optional[Sequence[int]],
-        batch_norm: functools.partial,
+        self, aspp_channels: int, atrous_rates: Optional[Sequence[int]]
     ) -> None:
         channels, stride = self.backbone.channels, self.output_stride
         if atrous_rates is None:
             atrous_rates = [16 * rate // stride for rate in ATROUS_RATES_AT_STRIDE_16]
         self.atrous_rates = tuple(atrous_rates)
-        style = self._style
+        style, batch_norm = self._style, self._batch_norm
         self.pyramid_pooling = PyramidPooling(
             channels, aspp_channels, self.atrous_rates, batch_norm, style
         )
@@ -235,11 +219,15 @@ class DeepLabV3Plus(tf.keras.Model):
             end_points, self.decoder_output_stride, "decoder"
         )
         self.decoder = Decoder(
-            aspp_channels, low_level_channels, decoder_channels, batch_norm, style
+            aspp_channels,
+            low_level_channels,
+            self._decoder_channels,
+            batch_norm,
+            style,
         )
         self.semantic_logits = pixel_outputs(
             "logits/semantic",
-            decoder_channels,
+            self._decoder_channels,
             self.num_classes,
             style.logits_initializer(),
         )
@@ -260,16 +248,16 @@ class DeepLabV3Plus(tf.keras.Model):
         training: bool = False,
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
-        """Computes the logits of pixels from the backbone's end points.
+        """Computes the pixels' logits from the backbone's end points.
 
         Args:
           end_points: of `backbone`.
-          training: whether batch norm takes the batch's statistics.
+          training: whether batch norm uses the batch's statistics.
           dropout_seeds: int32 [batch, 2], one for each image; None for no dropout.
 
         Returns:
           [batch, height, width, classes] at the decoder's stride, float32,
-          unnormalised.
+          unnormalized.
         """
         fused = self.fuse(end_points, training, dropout_seeds)
         return self.read_logits(fused, training, dropout_seeds)
@@ -280,7 +268,7 @@ class DeepLabV3Plus(tf.keras.Model):
         training: bool = False,
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
-        """The input of the decoder and other heads; arguments: see `segment`.
+        """Computes the input of the decoder and other heads; arguments: see `segment`.
 
         Returns:
           [batch, height, width, channels] at the decoder's stride: the pyramid's
@@ -301,15 +289,15 @@ class DeepLabV3Plus(tf.keras.Model):
         """The logits of `segment` from the result of `fuse`."""
         return self.semantic_logits(self.decoder(fused, training, dropout_seeds))
 
-    def logits_size(self, image_size: Sequence[int]) -> Tuple[int, int]:
-        """Height and width of the logits of images of a height and width."""
+    def logits_size(self, image_size: Sequence[int]) -> tuple[int, int]:
+        """Height and width of the logits, from those of the images."""
         stride = self.decoder_output_stride
         return tuple((side - 1) // stride + 1 for side in image_size)
 
     def untrained_rates(
         self, crop_size: Sequence[int], evaluated_size: Sequence[int]
-    ) -> List[int]:
-        """Atrous rates of the pyramid that are untrained but used in evaluation.
+    ) -> list[int]:
+        """Atrous rates of the pyramid that only evaluation uses; training leaves them.
 
         If a rate is at least the width of the features, the outer weights of a 3x3
         kernel see only padding in training and keep their initial values. In larger
@@ -369,14 +357,14 @@ class DeepLabV3Plus(tf.keras.Model):
     def classify(
         self, end_points: EndPoints, dropout_mask: Optional[tf.Tensor] = None
     ) -> tf.Tensor:
-        """Computes the logits of images: a linear head on the features' mean.
+        """Computes the images' logits: a linear head on the mean features.
 
         Args:
           end_points: of `backbone`.
           dropout_mask: of `dropout_mask`; None for no dropout.
 
         Returns:
-          [batch, classes - 1] (no background), float32, unnormalised.
+          [batch, classes - 1] (no background), float32, unnormalized.
         """
         features = tf.cast(self.features(end_points), tf.float32)
         pooled = tf.reduce_mean(features, [1, 2], keepdims=True)
@@ -386,12 +374,12 @@ class DeepLabV3Plus(tf.keras.Model):
 
     @property
     def classifier_kernel(self) -> tf.Tensor:
-        """[channels, classes - 1] of the classifier, float32."""
+        """The classifier's kernel, [channels, classes - 1], float32."""
         return tf.convert_to_tensor(self.classifier.kernel)[0, 0]
 
     @property
-    def regularized_variables(self) -> List[tf.Variable]:
-        """Kernels of all but the depthwise convolutions: what weight decay shrinks."""
+    def regularized_variables(self) -> list[tf.Variable]:
+        """The variables with weight decay: all kernels but the depthwise ones."""
         named = tf1_checkpoint.named_variables(self)
         return [named[name] for name in sorted(named) if name.endswith("/weights")]
 

@@ -17,7 +17,7 @@ def decay_at(
 
     Args:
       step: the training step, from 0.
-      start_step: until this step the decay is 0: the average equals the network.
+      start_step: up to this step the decay is 0: the average equals the network.
       limit: largest decay.
     """
     taken = tf.cast(tf.maximum(step - start_step, 0), tf.float32)
@@ -40,10 +40,9 @@ def update(
 
     Args:
       average: a network with the same variables.
-      model: the network that is trained.
+      model: the trained network.
       decay: 0..1, equal on all replicas.
-      statistics_decay: decay of the moving averages of batch norm; the default is
-        `decay`.
+      statistics_decay: decay of batch norm's moving averages; default: `decay`.
     """
     pairs = _pairs(average, model)
     decays = [decay, decay if statistics_decay is None else statistics_decay]
@@ -65,6 +64,6 @@ def _pairs(average: tf.Module, model: tf.Module) -> list:
     current = tf1_checkpoint.named_variables(model)
     if averages.keys() != current.keys():
         raise ValueError(
-            "The average belongs to another network: its variables have other names."
+            "The average is of another network: its variables have other names."
         )
     return [(averages[name], current[name]) for name in sorted(current)]

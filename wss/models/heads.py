@@ -1,8 +1,9 @@
-"""What DeepLabV3+ has after the backbone: pyramid, decoder, outputs.
+"""The layers of DeepLabV3+ after the backbone: pyramid, decoder, outputs.
 
-Three published networks differ in these layers alone; a `Style` says how. Constants of
-core/model.py of googleinterns/wss ("deeplab"), model/semseg/deeplabv3plus.py of
-LiheYoung/UniMatch ("unimatch") and u2pl/models/decoder.py of Haochen-Wang409/U2PL.
+Three published networks differ only in these layers; a `Style` describes each.
+Constants of core/model.py of googleinterns/wss ("deeplab"),
+model/semseg/deeplabv3plus.py of LiheYoung/UniMatch ("unimatch") and
+u2pl/models/decoder.py of Haochen-Wang409/U2PL.
 """
 
 import functools
@@ -25,22 +26,22 @@ AUXILIARY_KEEP = 0.9
 
 
 def _torch_default() -> Initializer:
-    """PyTorch's for convolutions: uniform within 1 / sqrt(fan in)."""
+    """PyTorch's initializer of convolutions: uniform within 1 / sqrt(fan in)."""
     return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 class Style(NamedTuple):
-    """How a published network makes the layers after the backbone.
+    """The layers after the backbone in a published network.
 
     Attributes:
-      separable: 3x3 convolutions of pyramid and decoder are depthwise and pointwise.
+      separable: the 3x3 convolutions of pyramid and decoder are depthwise separable.
       initializer: of the other kernels.
-      logits_initializer: of the kernel that gives the classes' logits.
-      joining_kernel: side of the kernel that joins the pyramid's branches.
-      pyramid_keep: share of the pyramid's output that dropout keeps.
+      logits_initializer: of the logits' kernel.
+      joining_kernel: size of the kernel that joins the pyramid's branches.
+      pyramid_keep: keep probability of the dropout after the pyramid.
       decoder_keep: the same after each 3x3 convolution of decoder and heads.
-      drops_channels: dropout takes whole channels of an image.
-      low_level_channels: what the early end point is projected to.
+      drops_channels: dropout removes whole channels of an image.
+      low_level_channels: channels that the early end point is projected to.
       low_level_sum: the early end point is the output of a whole unit, not of its last
         convolution; with a ResNet that is the sum of residual and shortcut.
     """
@@ -114,9 +115,9 @@ def _dropped(
     seeds: Optional[tf.Tensor],
     layer: int = 0,
 ) -> tf.Tensor:
-    """Dropout of [batch, h, w, channels]; none where `seeds` is None.
+    """Applies dropout to [batch, h, w, channels]; none if `seeds` is None.
 
-    `layer` is a number that no other layer of the network has: its draws differ.
+    `layer` is the layer's unique number, so that layers draw different numbers.
     """
     if seeds is None or keep == 1.0:
         return features
@@ -168,7 +169,7 @@ class PyramidPooling(tf.Module):
     ) -> tf.Tensor:
         pooled = tf.reduce_mean(tf.cast(features, tf.float32), [1, 2], keepdims=True)
         pooled = self.image_pooling(pooled, training)
-        # Bilinear resizing of a single pixel.
+        # Equals bilinear resizing of a single pixel.
         pooled = tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
         branches = [branch(features, training) for branch in self.branches]
         outputs = self.projection(tf.concat([pooled] + branches, -1), training)
@@ -256,7 +257,7 @@ class Decoder(tf.Module):
 
 
 class Head(tf.Module):
-    """Another reading of what the decoder fuses: convolutions like the decoder's."""
+    """Further outputs from the decoder's input, by convolutions like the decoder's."""
 
     def __init__(
         self,
@@ -287,7 +288,7 @@ class Head(tf.Module):
 
 
 class AuxiliaryHead(tf.Module):
-    """Logits from an earlier end point, whose loss helps a deep backbone to learn.
+    """Logits from an earlier end point; their loss helps to train a deep backbone.
 
     Source: `Aux_Module` of U2PL's published code.
     """
@@ -319,7 +320,7 @@ class AuxiliaryHead(tf.Module):
 
         Args:
           end_point: [batch, h, w, channels].
-          dropout_seeds: int32 [batch, 2]; whole channels are dropped.
+          dropout_seeds: int32 [batch, 2]; dropout removes whole channels.
         """
         features = self.convolution(end_point, training=True)
         return self.outputs(_dropped(features, AUXILIARY_KEEP, True, dropout_seeds))

@@ -1,12 +1,12 @@
-"""Convolutions as slim made them: explicit padding, batch norm, activation.
+"""Convolutions as in slim: explicit padding, batch norm, activation.
 
-Channel counts are given, so that every variable exists once the network is
-constructed. Every layer that owns weights has its full TF1 scope as its name, from
-which `wss.models.tf1_checkpoint` reads the TF1 names of its variables.
+The number of input channels is an argument, so that all variables exist once the
+network is constructed. The name of a layer with weights is its full TF1 scope; from it
+`wss.models.tf1_checkpoint` derives the TF1 names of its variables.
 """
 
 import contextlib
-from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence
 
 import tensorflow as tf
 
@@ -14,33 +14,33 @@ from wss.models.batch_norm import BatchNorm
 from wss.models.recompute import recomputed
 from wss.ops import random
 
-EndPoints = Dict[str, tf.Tensor]
+EndPoints = dict[str, tf.Tensor]
 Initializer = tf.keras.initializers.Initializer
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def truncated_normal(stddev: float) -> Initializer:
-    """slim's initialiser: a normal cut at two standard deviations of 0.
+    """slim's initializer: a normal truncated at two standard deviations.
 
-    One for each layer: used twice it gives the same values twice.
+    Each layer needs its own: a second use gives the same values.
     """
     return tf.keras.initializers.TruncatedNormal(stddev=stddev)
 
 
 def build(layer: tf.keras.layers.Layer, channels: int) -> tf.keras.layers.Layer:
     """Creates the layer's variables for inputs of [..., ..., ..., channels]."""
-    with tf.name_scope(f"{layer.name}/"):  # Absolute, whatever scope we are in.
+    with tf.name_scope(f"{layer.name}/"):  # The slash makes the scope absolute.
         layer.build(tf.TensorShape([None, None, None, channels]))
     return layer
 
 
 def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tensor:
-    """Draws what dropout multiplies by: 0, or 1 / keep for a share `keep`; float32.
+    """Draws the factors of dropout: 1 / keep with probability `keep`, else 0; float32.
 
     Args:
       shape: [batch, ...], static.
-      keep: share that is kept.
+      keep: probability.
       seeds: int32 [batch, 2], a seed for each example.
     """
     return (
@@ -49,12 +49,12 @@ def dropout_mask(shape: Sequence[int], keep: float, seeds: tf.Tensor) -> tf.Tens
 
 
 class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
-    """Keras's, with fewer operations."""
+    """Keras's layer, with fewer operations."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         (rate, _), (_, height, width, _) = self.dilation_rate, inputs.shape
         if rate == 1:
-            # Keras would add constants, three for each convolution of a graph.
+            # Keras would add three constants per convolution to the graph.
             return tf.compat.v1.nn.depthwise_conv2d_native(
                 inputs,
                 self.depthwise_kernel,
@@ -62,7 +62,7 @@ class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
                 self.padding.upper(),
             )
         if height is not None and width is not None and rate >= max(height, width):
-            # All weights but the central one see nothing but padding.
+            # All weights but the central one see only padding.
             row, column = (size // 2 for size in self.kernel_size)
             return inputs * self.depthwise_kernel[row, column, :, 0]
         return super().call(inputs)
@@ -71,8 +71,8 @@ class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
 class Convolution(tf.Module):
     """Convolution, batch norm, activation.
 
-    A strided kernel is padded by the same number of zeros on both sides, whatever the
-    input's size (TF's own SAME padding shifts even sizes by a pixel).
+    A strided convolution pads both sides with the same number of zeros, for every input
+    size (TensorFlow's SAME padding shifts even sizes by a pixel).
     """
 
     def __init__(
@@ -95,18 +95,19 @@ class Convolution(tf.Module):
           channels: of the input.
           filters: channels of the output; None for a depthwise convolution.
           kernel_size: height and width of the kernel, pixels.
-          stride: pixels of the input per pixel of the output.
+          stride: input pixels per output pixel.
           rate: atrous rate.
           relu: whether a ReLU follows.
           initializer: of the kernel.
-          batch_norm: makes the batch norm, takes `name`.
+          batch_norm: creates the batch norm; takes `name`.
         """
         super().__init__()
         self.scope = scope
         self._relu = relu
         self._padding = rate * (kernel_size - 1) // 2 if stride > 1 else 0
-        # TensorFlow cuts an atrous one's input, with a margin of the rate on each side,
-        # into rate^2 small images: several times the input, kept for the way back.
+        # For an atrous depthwise convolution TensorFlow divides the padded input into
+        # rate^2 small images and keeps them, several times the input, for the backward
+        # pass.
         self._recompute = filters is None and rate > 1
         arguments = dict(
             kernel_size=kernel_size,
@@ -132,7 +133,7 @@ class Convolution(tf.Module):
     def __call__(
         self, inputs: tf.Tensor, training: bool, end_points: Optional[EndPoints] = None
     ) -> tf.Tensor:
-        """Maps [batch, height, width, channels]; notes the output in `end_points`."""
+        """Maps [batch, height, width, channels]; adds the output to `end_points`."""
         if self._padding:
             pad = [self._padding, self._padding]
             inputs = tf.pad(inputs, [[0, 0], pad, pad, [0, 0]])
@@ -160,10 +161,10 @@ class SeparableConvolution(tf.Module):
         stride: int = 1,
         rate: int = 1,
         relu: bool = True,
-        initializers: Tuple[Initializer, Initializer],
+        initializers: tuple[Initializer, Initializer],
         batch_norm: Callable[..., BatchNorm],
     ):
-        """Arguments as for `Convolution`; `relu` after both, or none, of the two."""
+        """Arguments: see `Convolution`; `relu` applies to both convolutions."""
         super().__init__()
         depthwise, pointwise = initializers
         self.depthwise = Convolution(
@@ -195,7 +196,7 @@ class SeparableConvolution(tf.Module):
 
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
-    """Layers that are made inside compute in this precision, one of `PRECISIONS`."""
+    """Layers created inside compute in this precision, one of `PRECISIONS`."""
     outer = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(precision)
     try:

@@ -1,12 +1,12 @@
 """Gradient checkpointing: less memory, more time.
 
-The backward pass of a module needs the activations of its layers. Instead of keeping
-them, `recomputed` computes them again from the module's inputs.
+The backward pass of a module needs the activations of its layers. `recomputed` does not
+keep them, but computes them again from the module's inputs.
 
 Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost" (arXiv:1604.06174).
 """
 
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, Sequence
 
 import tensorflow as tf
 
@@ -17,10 +17,10 @@ from wss.ops import distributed
 def recomputed(
     module: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor
 ) -> tf.Tensor:
-    """module(inputs), whose gradient calls the module a second time.
+    """Computes module(inputs); its gradient calls the module a second time.
 
     Args:
-      module: depends on its inputs and on variables alone. Batch norm records its
+      module: depends only on its inputs and on variables. Batch norm records its
         statistics in the first call only.
       inputs: [batch, height, width, channels].
 
@@ -37,9 +37,9 @@ def recomputed(
     def forget(inputs: tf.Tensor):
         def backward(
             upstream: tf.Tensor, variables: Sequence[tf.Variable] = ()
-        ) -> Tuple[tf.Tensor, List[tf.Tensor]]:
-            # Not before the gradient is here. Otherwise TensorFlow would find that it
-            # has all this already.
+        ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            # Waits for the gradient. Otherwise TensorFlow would reuse the activations
+            # of the first call, and so keep them.
             with tf.control_dependencies([upstream]):
                 again = tf.identity(inputs)
             with tf.GradientTape() as tape, distributed.synchronized(

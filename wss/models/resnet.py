@@ -1,14 +1,14 @@
 """ResNet-v1 with atrous convolution, plain and `_beta`.
 
 Kaiming He et al., "Deep Residual Learning for Image Recognition" (arXiv:1512.03385).
-The `_beta` variants replace the 7x7 root by three 3x3 convolutions; their variables
-have the plain variant's scope. The last unit of a block has its stride.
+The `_beta` variants replace the 7x7 root with three 3x3 convolutions; their variables
+have the plain variant's scope. The stride of a block is in its last unit.
 Constants of deeplab/core/resnet_v1_beta.py and feature_extractor.py of the original.
 """
 
 import functools
 import math
-from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -41,15 +41,15 @@ class Architecture(NamedTuple):
       scope: TF1 scope.
       unit: name of the residual unit in the scopes.
       kernels: kernel sizes of a unit's convolutions.
-      widths: filters of them in the first block; each block doubles them.
+      widths: their filters in the first block; each block doubles them.
       units: number of units of each block.
     """
 
     scope: str
     unit: str
-    kernels: Tuple[int, ...]
-    widths: Tuple[int, ...]
-    units: Tuple[int, ...]
+    kernels: tuple[int, ...]
+    widths: tuple[int, ...]
+    units: tuple[int, ...]
 
 
 _BOTTLENECK = ("bottleneck_v1", (1, 3, 1), (64, 64, 256))
@@ -61,7 +61,7 @@ RESNET_101 = Architecture("resnet_v1_101", *_BOTTLENECK, (3, 4, 23, 3))
 
 
 def variance_scaling(fan_in: int) -> Initializer:
-    """slim's variance scaling, factor 2; 1.3 makes up for cutting the normal."""
+    """slim's variance scaling, factor 2; 1.3 compensates for the truncation."""
     return truncated_normal(math.sqrt(1.3 * 2.0 / fan_in))
 
 
@@ -75,7 +75,7 @@ def _convolution(
 
 
 class ResidualUnit(tf.Module):
-    """Convolutions plus a shortcut, then a ReLU; the second one carries the stride."""
+    """Convolutions plus a shortcut, then a ReLU; the second convolution is strided."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class ResNet(Backbone):
     def __init__(
         self,
         architecture: Architecture,
-        root: Sequence[Tuple[int, int]],
+        root: Sequence[tuple[int, int]],
         *,
         output_stride: int,
         multi_grid: Optional[Sequence[int]] = None,
@@ -149,9 +149,9 @@ class ResNet(Backbone):
           architecture: scope, units and widths.
           root: kernel size and filters of the convolutions before the blocks.
           output_stride: input pixels per pixel of the last end point.
-          multi_grid: atrous rates of the last block's units, on top of the block's own;
-            all 1 unless given, as in the original (the DeepLab authors advise 1, 2, 4).
-          batch_norm_decay: the original's unless given.
+          multi_grid: factors on the atrous rates of the last block's units; default: 1,
+            as in the original (the DeepLab authors advise 1, 2, 4).
+          batch_norm_decay: default: the original's.
         """
         super().__init__()
         self.scope = architecture.scope
@@ -225,7 +225,7 @@ class ResNet(Backbone):
         self.channels = channels
 
     @property
-    def unit_end_points(self) -> Mapping[int, Tuple[str, int]]:
+    def unit_end_points(self) -> Mapping[int, tuple[str, int]]:
         """The sums of residual and shortcut; `decoder_end_points` are residuals."""
         return {
             stride: (name.rsplit("/", 1)[0], channels)
@@ -249,7 +249,7 @@ class ResNet(Backbone):
 
 
 def _register(
-    name: str, architecture: Architecture, root: Sequence[Tuple[int, int]], pixel: Pixel
+    name: str, architecture: Architecture, root: Sequence[tuple[int, int]], pixel: Pixel
 ) -> None:
     register_backbone(name, mean_pixel=pixel, last_units=architecture.units[-1])(
         functools.partial(ResNet, architecture, root)

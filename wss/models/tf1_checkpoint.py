@@ -1,14 +1,14 @@
-"""TF1 variable names: of our variables, and checkpoints that are keyed by them.
+"""Checkpoints with TF1 variable names.
 
-Reads the published ImageNet and DeepLab checkpoints, runs of the original code and our
-own checkpoints (which note the name of every variable); writes what TF1 code reads.
+Reads the published ImageNet and DeepLab checkpoints, those of the original code and our
+own (which contain the name of every variable); writes checkpoints that TF1 code reads.
 """
 
 import dataclasses
 import os
 import pathlib
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -30,28 +30,28 @@ _LEAVES = {
 }
 _GLOBAL_STEP, _OWN_STEP = "global_step", "step/.ATTRIBUTES/VARIABLE_VALUE"
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
-# How a checkpoint in one file ends, as TensorFlow wrote it before 0.12.
+# The end of a checkpoint in one file, as TensorFlow wrote it before 0.12.
 _ONE_FILE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
-# How files begin that people take for checkpoints.
+# The beginnings of files that people mistake for checkpoints.
 _FOREIGN = {
     b"\x89HDF": "an HDF5 file of Keras weights",
     b"PK\x03\x04": "an archive of Keras, PyTorch or zip",
-    b"\x1f\x8b": "a packed archive, to be unpacked first",
+    b"\x1f\x8b": "a compressed archive (unpack it first)",
 }
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-# The attribute under which a method holds the moving average of its network. Both have
-# the same TF1 names.
+# The attribute of a method that holds the moving average of its network. Both have the
+# same TF1 names.
 _AVERAGE = "teacher"
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of the model's variables, by TF1 name.
+    """The outcome of `restore`, by TF1 name.
 
     Attributes:
-      loaded: took their value from the checkpoint.
-      skipped: have another shape in the checkpoint or were excluded; with the reason.
-      missing: are not in the checkpoint.
+      loaded: variables with a value from the checkpoint.
+      skipped: the reason, for variables that have another shape there or are excluded.
+      missing: variables that are not in the checkpoint.
     """
 
     loaded: Sequence[str]
@@ -59,8 +59,8 @@ class Report:
     missing: Sequence[str]
 
 
-def named_variables(module: tf.Module) -> Dict[str, tf.Variable]:
-    """Every variable of the module's layers by its TF1 name.
+def named_variables(module: tf.Module) -> dict[str, tf.Variable]:
+    """The variables of the module's layers by TF1 name.
 
     A layer's name is its TF1 scope: the kernel of the layer "aspp0" is "aspp0/weights".
     """
@@ -80,21 +80,21 @@ def restore(
     exclude: Sequence[str] = (),
     average: bool = False,
 ) -> Report:
-    """Gives the module's variables the values that a checkpoint has for their names.
+    """Assigns the checkpoint's values to the module's variables, by TF1 name.
 
-    A variable of another shape, such as a head of another number of classes, keeps its
-    value. One line of the log says how many were loaded, skipped and missing; their
-    names follow at `--verbosity=1`.
+    A variable of another shape, such as a head for another number of classes, keeps its
+    value. A log line counts the loaded, skipped and missing variables; `--verbosity=1`
+    names them.
 
     Args:
-      path: a TF1 checkpoint, one of ours, or a directory (then its latest).
+      path: a TF1 checkpoint, one of ours, or a directory (for its latest).
       module: model or method; all variables exist.
-      exclude: beginnings of TF1 names not to load.
-      average: of a checkpoint of ours that has a moving average of the network (a
-        method's `teacher`) beside it, take the average.
+      exclude: prefixes of TF1 names not to load.
+      average: if one of our checkpoints has a moving average of the network (a method's
+        `teacher`), load the average.
 
     Returns:
-      What became of each variable.
+      The outcome for each variable.
 
     Raises:
       UserError: there is no checkpoint, or none of its variables fits.
@@ -107,8 +107,8 @@ def restore(
         raise
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         raise UserError(
-            f"{path} is not a TensorFlow checkpoint, or a damaged one "
-            f"({first_line(error)}). Fetch or copy it again, or choose another one."
+            f"{path} is damaged or not a TensorFlow checkpoint "
+            f"({first_line(error)}). Copy it again, or choose another one."
         ) from error
     _log(path, report)
     return report
@@ -134,17 +134,17 @@ def _restore(
     if not loaded:
         raise UserError(
             f"No variable of the checkpoint {path} fits the model. It holds "
-            f"{_examples(keys)}; the model wants {_examples(named_variables(module))}. "
-            "Choose the MODEL_VARIANT it was trained with, or another init_checkpoint."
+            f"{_examples(keys)}; the model has {_examples(named_variables(module))}. "
+            "Choose the MODEL_VARIANT it was trained with, or another checkpoint."
         )
     return Report(loaded, skipped, missing)
 
 
 def export(path: str, module: tf.Module, step: int = 0) -> None:
-    """Writes the module's variables as a checkpoint of TF1 names.
+    """Writes the module's variables as a checkpoint with TF1 names.
 
     Args:
-      path: prefix of the files, e.g. "model.ckpt"; `.index` and `.data-...` are added.
+      path: prefix of the files `.index` and `.data-...`, e.g. "model.ckpt".
       module: model or method; all variables exist.
       step: training step of the variables; TF1 code restores it.
     """
@@ -163,10 +163,10 @@ def export(path: str, module: tf.Module, step: int = 0) -> None:
 
 
 def step_of(path: str) -> int:
-    """The training step that a checkpoint, of TF1 or ours, notes; 0 if it notes none.
+    """The training step in a checkpoint, of TF1 or ours; 0 if it has none.
 
     Args:
-      path: of a checkpoint that can be read, or its directory.
+      path: of a readable checkpoint, or its directory.
     """
     reader = tf.train.load_checkpoint(find(path))
     for key in (_OWN_STEP, _GLOBAL_STEP):
@@ -179,12 +179,12 @@ def find(path: str) -> str:
     """The prefix of a checkpoint.
 
     Args:
-      path: the prefix, one of the checkpoint's files, or a directory or its file
-        `checkpoint` (then its latest).
+      path: the prefix or one of the checkpoint's files; or a directory or its file
+        `checkpoint`, for the latest.
 
     Raises:
-      UserError: there is none, or several without a latest; or it is a file of another
-        program.
+      UserError: there is none, or several of which none is the latest; or it is a file
+        of another program.
     """
     paths.check("The checkpoint", path)
     path = _FILE_ENDING.sub("", path)
@@ -195,8 +195,8 @@ def find(path: str) -> str:
     if not tf.io.gfile.exists(f"{path}.index"):
         if not tf.io.gfile.exists(path):
             raise UserError(
-                f"There is no checkpoint {path}. Give what stands before .index, or a "
-                "directory with a checkpoint in it."
+                f"There is no checkpoint {path}. Give its path without .index, or a "
+                "directory that contains a checkpoint."
             )
         _refuse_foreign(path)
     return path
@@ -206,13 +206,13 @@ def _find_in(directory: str) -> str:
     atomic.refuse_special(os.path.join(directory, "checkpoint"))
     try:
         latest = tf.train.latest_checkpoint(directory)
-    except ValueError:  # The file `checkpoint` is empty or no text.
+    except ValueError:  # The file `checkpoint` is empty or not text.
         latest = None
     if latest is not None:
         return latest
     # An unpacked archive often lacks the file `checkpoint` that names the latest.
     found = [p[: -len(".index")] for p in tf.io.gfile.glob(f"{directory}/*.index")]
-    found += tf.io.gfile.glob(f"{directory}/*.ckpt")  # Of before TensorFlow 0.12.
+    found += tf.io.gfile.glob(f"{directory}/*.ckpt")  # Before TensorFlow 0.12.
     if len(found) != 1:
         names = ", ".join(sorted(pathlib.PurePath(p).name for p in found))
         raise UserError(
@@ -223,7 +223,7 @@ def _find_in(directory: str) -> str:
 
 
 def _refuse_foreign(path: str) -> None:
-    """Refuses files that are no TensorFlow checkpoint."""
+    """Raises a UserError for a file that is not a TensorFlow checkpoint."""
     atomic.refuse_special(path)
     with tf.io.gfile.GFile(path, "rb") as file:
         beginning = file.read(8)
@@ -232,24 +232,24 @@ def _refuse_foreign(path: str) -> None:
     for signature, what in _FOREIGN.items():
         if beginning.startswith(signature):
             raise UserError(
-                f"{path} is {what}, no TensorFlow checkpoint. Give one that was saved "
-                "by tf.train; docs/checkpoints.md lists published ones."
+                f"{path} is {what}, not a TensorFlow checkpoint. Give one that "
+                "tf.train saved; docs/checkpoints.md lists published ones."
             )
     if end != _ONE_FILE:
         raise UserError(
-            f"{path} is no TensorFlow checkpoint, or cut off. Give what stands before "
-            ".index in the names of its files, or the folder that they are in."
+            f"{path} is not a TensorFlow checkpoint, or is cut off. Give the path of "
+            "its files without .index, or their folder."
         )
 
 
-def _keys(reader: Any, average: bool) -> Dict[str, str]:
-    """TF1 name -> key in the checkpoint; of the average, if there is one, or not."""
+def _keys(reader: Any, average: bool) -> dict[str, str]:
+    """TF1 name -> key in the checkpoint; `average`: of the average, if it has one."""
     keys = reader.get_variable_to_shape_map()
     if _OBJECT_GRAPH not in keys:
         return {key: key for key in keys}
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     graph.ParseFromString(np.asarray(reader.get_tensor(_OBJECT_GRAPH)).item())
-    names: Dict[str, str] = {}
+    names: dict[str, str] = {}
     edges = [child for node in graph.nodes for child in node.children]
     teachers = [edge.node_id for edge in edges if edge.local_name == _AVERAGE]
     roots = teachers if average and teachers else [0]
@@ -261,8 +261,8 @@ def _keys(reader: Any, average: bool) -> Dict[str, str]:
     return names
 
 
-def _reachable(graph: Any, roots: Iterable[int]) -> Set[int]:
-    """Nodes of an object graph that the roots lead to, but not through an average."""
+def _reachable(graph: Any, roots: Iterable[int]) -> set[int]:
+    """Nodes of an object graph reachable from the roots, but not through an average."""
     found, waiting = set(), set(roots)
     while waiting:
         number = waiting.pop()
@@ -273,13 +273,13 @@ def _reachable(graph: Any, roots: Iterable[int]) -> Set[int]:
     return found
 
 
-def _examples(names: Mapping[str, object]) -> List[str]:
+def _examples(names: Mapping[str, object]) -> list[str]:
     return sorted(names)[:1] + sorted(names)[-1:]
 
 
 def _log(path: str, report: Report) -> None:
     logging.info(
-        "Initialised from %s: %d variables loaded, %d skipped, %d missing "
+        "Initialized from %s: %d variables loaded, %d skipped, %d missing "
         "(--verbosity=1 names them)",
         path,
         len(report.loaded),

@@ -6,7 +6,7 @@ deeplab/core/xception.py and feature_extractor.py of the original.
 """
 
 import functools
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -36,7 +36,7 @@ class Block(NamedTuple):
 
     name: str
     units: int
-    filters: Tuple[int, int, int]
+    filters: tuple[int, int, int]
     stride: int
     shortcut: str
 
@@ -66,11 +66,11 @@ class XceptionModule(tf.Module):
         rates: Sequence[int],
         batch_norm: functools.partial,
     ):
-        """Arguments as the block's; `stride` and `rates` replace those of the table."""
+        """`stride` and `rates` replace those of the block's table."""
         super().__init__()
         self.scope = scope
-        # With a shortcut the sum has to stay linear: ReLUs stand before the depthwise
-        # convolutions. Without, they follow every batch norm.
+        # With a shortcut, ReLUs precede the depthwise convolutions, so that the sum is
+        # linear. Without one they follow every batch norm.
         self._relu_before = block.shortcut != "none"
         self._identity = block.shortcut == "identity"
         self.convolutions = []
@@ -137,9 +137,9 @@ class Xception(Backbone):
           scope: TF1 scope.
           blocks: the table of blocks.
           output_stride: input pixels per pixel of the last end point.
-          multi_grid: atrous rates of the last block's three convolutions, on top of
-            the block's own; 1 each unless given.
-          batch_norm_decay: the original's unless given.
+          multi_grid: factors on the atrous rates of the last block's three
+            convolutions; default: 1, 1, 1.
+          batch_norm_decay: default: the original's.
         """
         super().__init__()
         self.scope = scope
@@ -176,7 +176,7 @@ class Xception(Backbone):
         multi_grid: Sequence[int],
         batch_norm: functools.partial,
     ) -> None:
-        """`output_stride` counts from the stem's output."""
+        """Creates the blocks; `output_stride` is relative to the stem's output."""
         strides = [block.stride for block in blocks for _ in range(block.units)]
         units = iter(atrous_strides(strides, output_stride))
         self.blocks, channels = [], STEM[-1][0]

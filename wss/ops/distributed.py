@@ -1,9 +1,9 @@
-"""Values that replicas compute together.
+"""Values that the replicas compute together.
 
 The global batch of a step is divided into parts: one per replica or, with gradient
 accumulation, several micro-batches per replica. Each part computes its own losses and
-gradients; training averages them. This module gives the few values that depend on all
-parts.
+gradients; training averages them. This module computes the few values that depend on
+all parts.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ import tensorflow as tf
 
 
 class Ratio(NamedTuple):
-    """Sums over a part of the batch; divided after adding those of all parts.
+    """Sums over a part of the batch, to be divided after adding those of all parts.
 
     Attributes:
-      total: scalar, or a vector with an entry for each class, float32.
+      total: scalar or [classes], float32.
       count: the divisor, of the same shape.
     """
 
@@ -25,7 +25,7 @@ class Ratio(NamedTuple):
     count: tf.Tensor
 
     def result(self) -> tf.Tensor:
-        """total / count, scalar float32: the mean over the entries with a count."""
+        """Mean of total / count over the entries with a count, scalar float32."""
         counted = tf.cast(self.count > 0, tf.float32)
         ratios = tf.math.divide_no_nan(self.total, self.count)
         return tf.math.divide_no_nan(tf.reduce_sum(ratios), tf.reduce_sum(counted))
@@ -54,7 +54,7 @@ def gather(values: Any) -> Any:
 
 
 class _Mode(threading.local):
-    """Per thread, for replicas are traced in threads."""
+    """Per thread, because each replica is traced in a thread."""
 
     synchronized = False
     shares_counts = False
@@ -93,18 +93,18 @@ def is_synchronized() -> bool:
 
 
 def batch_mean(values: Any) -> Any:
-    """The mean over the batch of a value measured on this replica's part.
+    """The mean over the batch of a value of this replica.
 
-    As in the original the batch is that of one replica; inside of `synchronized` it is
+    As in the original, the batch is that of one replica; inside `synchronized` it is
     that of all replicas.
     """
     return mean(values) if is_synchronized() else values
 
 
 def mean_count(count: tf.Tensor) -> tf.Tensor:
-    """The mean over the replicas of the number of pixels in a loss, scalar.
+    """The mean over the replicas of the number of pixels of a loss, scalar.
 
     If each replica divides by it, the mean of the replicas' losses is the loss of the
-    global batch. Outside of `shared_counts` it is this replica's own count.
+    global batch. Outside `shared_counts` it is this replica's count.
     """
     return mean(count) if _mode.shares_counts and _several() else count

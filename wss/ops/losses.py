@@ -1,9 +1,9 @@
-"""Losses, each a float32 scalar, with the original's rules of normalisation.
+"""Losses, each a float32 scalar, with the original's rules of normalization.
 
-A loss divides by its number of pixels. Training averages over the parts of the global
-batch (`ops.distributed`). For that to be the mean over all pixels of the batch, a loss
-divides by the mean count of the parts: `count` if that is known before the step
-(`Method.loss_normalizers`), else `distributed.mean_count`.
+Training averages the losses of the parts of the global batch (`ops.distributed`). To
+make this the mean over all pixels of the batch, a loss divides by the parts' mean
+number of pixels: `count` if it is known before the step (`Method.loss_normalizers`),
+else `distributed.mean_count`.
 
 Source: `train_utils.add_softmax_cross_entropy_loss_for_each_scale` and `train_wss.py`
 of googleinterns/wss.
@@ -21,7 +21,7 @@ from wss.settings import Natural, NonNegative, PositiveShare, Several, Share
 
 
 def divide_or_zero(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """total / count, and 0 (with a gradient of 0) where nothing was counted."""
+    """total / count; 0, with a gradient of 0, where the count is 0."""
     return tf.math.divide_no_nan(total, tf.cast(count, total.dtype))
 
 
@@ -47,28 +47,28 @@ def softmax_cross_entropy(
 
     Args:
       logits: [batch, h, w, classes], float32.
-      labels: [batch, height, width], int32; `ignore_label` without ground truth.
+      labels: [batch, height, width], int32; `ignore_label` where no class is known.
       ignore_label: label of pixels to ignore.
       class_weights: factor of each class's pixels. The mean still divides by the number
         of pixels, not by the sum of their weights.
-      upsample_logits: compare at the resolution of the labels; otherwise the labels are
-        brought to the logits' resolution.
-      top_k_fraction: share of all pixels, those of largest loss, that the mean takes.
+      upsample_logits: resize the logits to the labels; otherwise the labels to the
+        logits.
+      top_k_fraction: share of all pixels, those of the largest loss, that count.
       mining_steps: steps over which the share falls linearly from 1 to
         `top_k_fraction`.
       step: the training step, needed with `mining_steps`.
-      count: what the sum is divided by, the mean of `count_labeled` over the parts of
-        the global batch. It is measured here if it is not given, and where the
-        comparison is not at the labels' resolution or takes the largest losses only.
+      count: the divisor, the mean of `count_labeled` over the parts of the global
+        batch. It is computed here if it is None, if the labels are resized, or if only
+        the largest losses count.
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.
 
     Raises:
-      UserError: not one class weight for each class.
+      UserError: the number of class weights is not the number of classes.
 
     >>> logits = tf.constant([[[[2.0, 0.0], [0.0, 2.0]]]])  # One row of two pixels.
-    >>> labels = tf.constant([[[0, 255]]])  # The second has no truth.
+    >>> labels = tf.constant([[[0, 255]]])  # The second is ignored.
     >>> loss = softmax_cross_entropy(logits, labels, ignore_label=255)
     >>> print(f"{loss:.4f}")
     0.1269
@@ -79,7 +79,7 @@ def softmax_cross_entropy(
     else:
         labels = resize_nearest(labels, tuple(logits.shape[1:3]), align_corners=True)
     kept = labels != ignore_label
-    # Ignored pixels get some class, and no weight.
+    # Ignored pixels get any class and the weight 0.
     labels = tf.where(kept, labels, 0)
     pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     weights = tf.cast(kept, tf.float32)
@@ -105,14 +105,14 @@ def _mean_of_largest(
     mining_steps: int,
     step: Optional[tf.Tensor],
 ) -> tf.Tensor:
-    """Mean of the non-zero ones among the largest `fraction` of the losses."""
+    """Mean of the largest `fraction` of the losses, without those that are 0."""
     pixel_losses = tf.sort(tf.reshape(pixel_losses, [-1]), direction="DESCENDING")
     pixels = pixel_losses.shape[0]
     fraction = tf.constant(fraction, tf.float32)
     if mining_steps:
         progress = tf.minimum(1.0, tf.cast(step, tf.float32) / mining_steps)
         fraction = progress * fraction + (1.0 - progress)
-    # The number of pixels may change with the step; the shape must not.
+    # The number of pixels may depend on the step, the shape may not.
     top_k = tf.cast(fraction * float(pixels), tf.int32)
     largest = tf.where(tf.range(pixels) < top_k, pixel_losses, 0.0)
     count = mean_count(tf.math.count_nonzero(largest, dtype=tf.float32))
@@ -133,17 +133,16 @@ def ohem_cross_entropy(
     """Mean cross entropy of hard pixels (online hard example mining).
 
     Sources: `OhemCrossEntropy2dTensor` of U2PL's published code and
-    `ProbOhemCrossEntropy2d` of UniMatch's, which are one formula.
+    `ProbOhemCrossEntropy2d` of UniMatch's, which are the same formula.
 
     Args:
-      logits: [batch, h, w, classes], float32; compared at the size of the labels.
+      logits: [batch, h, w, classes], float32; resized to the labels.
       labels: [batch, height, width], int32.
       ignore_label: label of pixels to ignore.
       threshold: pixels are hard if their class has at most this probability.
-      min_kept: least number of pixels that are kept of this replica's images, the
-        hardest; all if there are fewer.
-      step, count: not used; every supervised loss has them. The hard pixels are counted
-        here.
+      min_kept: least number of pixels to keep on each replica, the hardest ones; all if
+        there are fewer.
+      step, count: unused arguments of every supervised loss.
 
     Returns:
       Scalar, float32; 0 where every pixel is ignored.
@@ -151,7 +150,7 @@ def ohem_cross_entropy(
     >>> logits = tf.constant([[[[9.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]])
     >>> labels = tf.constant([[[0, 0, 0]]])
     >>> loss = ohem_cross_entropy(logits, labels, ignore_label=255, min_kept=1)
-    >>> print(f"{loss:.4f}")  # Of the last pixel; the others are not hard.
+    >>> print(f"{loss:.4f}")  # Only the last pixel is hard.
     1.3133
     """
     del step, count
@@ -181,22 +180,22 @@ def consistency(
 ) -> tf.Tensor:
     """Cross entropy of the strong view's logits against the pseudo label.
 
-    The sum runs over the confident pixels, the divisor counts all valid ones: fewer
+    The sum is over the confident pixels, but the divisor counts all valid ones: fewer
     confident pixels mean a smaller loss.
 
     Args:
       logits: [batch, h, w, classes], float32, of the strong view.
       pseudo_label: [batch, h, w, classes], float32, probabilities (one-hot where hard).
-      confident: [batch, h, w], float32, 1 where the pseudo label is to be learned.
-      valid: [batch, h, w], float32, 0 in the padding and in what CutOut removed.
+      confident: [batch, h, w], float32, 1 where the pseudo label is learned.
+      valid: [batch, h, w], float32, 0 in the padding and in CutOut's holes.
       count: the mean of the sum of `valid` over the parts of the global batch;
-        measured here if it is not given.
+        default: computed here.
 
     >>> logits = tf.zeros([1, 1, 2, 2])
     >>> pseudo_label = tf.constant([[[[1.0, 0.0], [0.8, 0.2]]]])
     >>> confident = tf.constant([[[1.0, 0.0]]])
     >>> loss = consistency(logits, pseudo_label, confident, tf.ones([1, 1, 2]))
-    >>> print(f"{loss:.4f}")  # log 2 of one pixel of two.
+    >>> print(f"{loss:.4f}")  # log 2 for one of two pixels.
     0.3466
     """
     pixel_losses = tf.nn.softmax_cross_entropy_with_logits(
@@ -208,7 +207,7 @@ def consistency(
 
 
 def image_label_loss(image_logits: tf.Tensor, image_labels: tf.Tensor) -> tf.Tensor:
-    """Mean sigmoid cross entropy of the classes that an image shows.
+    """Mean sigmoid cross entropy of the image-level labels.
 
     Args:
       image_logits: [batch, classes - 1], float32; no background.

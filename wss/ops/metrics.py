@@ -1,10 +1,9 @@
-"""Metrics, accumulated on the device as exact counts.
+"""Metrics from exact counts, accumulated on the device.
 
 Source: `eval.py` of googleinterns/wss.
 """
 
 import dataclasses
-from typing import Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,19 +13,19 @@ from wss.ops.distributed import Ratio
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says of the predictions.
+    """Scores of the predictions, from a confusion matrix.
 
     Attributes:
       mean_iou: mean over the classes that occur in labels or predictions. A class that
         is predicted but never labeled counts as 0.
       class_iou: [classes], NaN for a class without a labeled pixel.
-      pixel_accuracy: share of the counted pixels that are right.
-      mean_class_accuracy: mean over the labeled classes of the share of their pixels
-        that is right.
+      pixel_accuracy: share of correct pixels.
+      mean_class_accuracy: mean over the labeled classes of their share of correct
+        pixels.
       confusion: [classes, classes], int64, row = label, column = prediction.
       ignored_pixels: pixels with the ignore label.
-      invalid_pixels: pixels whose label is no class and not the ignore label. They are
-        left out as well, but point at masks that need a look.
+      invalid_pixels: pixels whose label is neither a class nor the ignore label. They
+        are not counted either, but are a sign of broken masks.
     """
 
     mean_iou: float
@@ -80,7 +79,7 @@ class ConfusionMatrix(tf.Module):
         super().__init__(name="confusion_matrix")
         self.num_classes = num_classes
         self.ignore_label = ignore_label
-        # One class more on the side of the labels, for each kind of left-out pixel.
+        # Two more rows, for ignored and invalid pixels.
         self._counts = tf.Variable(
             tf.zeros([num_classes + 2, num_classes], tf.int64),
             trainable=False,
@@ -90,13 +89,13 @@ class ConfusionMatrix(tf.Module):
         )
 
     def update(self, labels: tf.Tensor, predictions: tf.Tensor) -> None:
-        """Adds the pixels of `labels` and `predictions`, integers of one shape."""
+        """Counts the pixels of `labels` and `predictions`, integers of equal shape."""
         classes = self.num_classes
         labels = tf.reshape(tf.cast(labels, tf.int32), [-1])
         predictions = tf.reshape(tf.cast(predictions, tf.int32), [-1])
         is_class = (labels >= 0) & (labels < classes)
         left_out = tf.where(labels == self.ignore_label, classes, classes + 1)
-        # An ignore label below `classes` is left out like any other.
+        # The ignore label may be below `classes`.
         is_class &= labels != self.ignore_label
         rows = tf.where(is_class, labels, left_out)
         counts = tf.math.bincount(
@@ -108,11 +107,11 @@ class ConfusionMatrix(tf.Module):
         self._counts.assign_add(tf.reshape(counts, [classes + 2, classes]))
 
     def reset(self) -> None:
-        """Starts again at zero."""
+        """Resets all counts to 0."""
         self._counts.assign(tf.zeros_like(self._counts))
 
     def result(self) -> Scores:
-        """The scores of all pixels since the start."""
+        """The scores of all pixels since the last reset."""
         counts = self._counts.numpy()
         classes = self.num_classes
         return scores(counts[:classes], counts[classes].sum(), counts[-1].sum())
@@ -120,19 +119,19 @@ class ConfusionMatrix(tf.Module):
 
 def multi_label_scores(
     image_labels: np.ndarray, image_logits: np.ndarray
-) -> Tuple[float, float, float]:
+) -> tuple[float, float, float]:
     """Accuracy, precision and recall of "the image shows class c" at probability 0.5.
 
     Args:
       image_labels: [images, classes - 1], 1 where the image shows the class.
-      image_logits: [images, classes - 1], unnormalised.
+      image_logits: [images, classes - 1], unnormalized.
 
     >>> scores = multi_label_scores([[1, 0, 1]], [[2.0, 1.0, -1.0]])
     >>> print(np.round(scores, 2))
     [0.33 0.5  0.5 ]
     """
     truth = np.asarray(image_labels) > 0
-    # sigmoid(x) >= 0.5 where x >= 0.
+    # sigmoid(x) >= 0.5 if x >= 0.
     predicted = np.asarray(image_logits) >= 0
     hits = float(np.sum(truth & predicted))
     return (
@@ -148,9 +147,9 @@ def balanced_accuracy(
     counted: tf.Tensor,
     num_classes: int,
 ) -> Ratio:
-    """Mean over the classes that occur of the share of their pixels that is right.
+    """Mean over the occurring classes of their share of correct pixels.
 
-    Static shapes and matrix products only, for use inside the training step.
+    It uses only static shapes and matrix products, for the training step.
 
     Args:
       labels: [batch, h, w], int32.
@@ -159,12 +158,12 @@ def balanced_accuracy(
       num_classes: number of classes.
 
     Returns:
-      Pixels that are right and pixels, [classes] each; the result is 0 where nothing
-      was counted.
+      Correct pixels and all pixels, [classes] each; the result is 0 if nothing is
+      counted.
 
     >>> labels, predictions = tf.constant([0, 0, 0, 1]), tf.constant([0, 0, 0, 0])
     >>> right = balanced_accuracy(labels, predictions, labels < 255, num_classes=2)
-    >>> print(right.result().numpy())  # All of the one class, none of the other.
+    >>> print(right.result().numpy())  # All of class 0, none of class 1.
     0.5
     """
     weight = tf.reshape(tf.cast(counted, tf.float32), [-1])

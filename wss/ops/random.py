@@ -8,13 +8,13 @@ _BITS = 23
 
 
 def per_example_uniform(shape: Sequence[int], seeds: tf.Tensor) -> tf.Tensor:
-    """Uniform random numbers for each example, which depend on its seed alone.
+    """Uniform random numbers of each example, which depend only on its seed.
 
     TensorFlow's default generator depends on the device, and XLA makes floats from
     other bits than TensorFlow. Here they are the last 23 bits, as in TensorFlow.
 
     Args:
-      shape: shape of one example's numbers, static.
+      shape: static shape of an example's numbers.
       seeds: [batch, 2], int32, one seed per example.
 
     Returns:

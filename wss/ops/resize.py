@@ -1,16 +1,14 @@
-"""Resizing of tensors with the conventions of the original.
+"""Resizing with the conventions of the original.
 
-`align_corners` puts the centres of the corner pixels of input and output on each other,
-so that an image of `stride * k + 1` pixels and its features of `k + 1` share a grid.
+`align_corners` aligns the centers of the corner pixels of input and output, so that an
+image of `stride * k + 1` pixels and its features of `k + 1` share a grid.
 """
-
-from typing import Tuple
 
 import tensorflow as tf
 
 
-def resize_bilinear(tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
-    """Resizes logits, features or CAMs bilinearly, corners aligned.
+def resize_bilinear(tensor: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Resizes logits, features or CAMs bilinearly, with aligned corners.
 
     Args:
       tensor: [batch, height, width, channels], float; computed in float32.
@@ -30,12 +28,12 @@ def resize_bilinear(tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
 
 
 def resize_nearest(
-    tensor: tf.Tensor, size: Tuple[int, int], *, align_corners: bool
+    tensor: tf.Tensor, size: tuple[int, int], *, align_corners: bool
 ) -> tf.Tensor:
-    """Resizes a map of labels or a mask [batch, height, width] by nearest neighbour.
+    """Resizes labels or a mask, [batch, height, width], by nearest neighbor.
 
-    The original resizes labels with aligned corners where a loss reads them at the
-    resolution of the logits, and valid masks (and the labels of its monitors) without.
+    The original aligns the corners of labels for a loss at the resolution of the
+    logits, but not those of valid masks (or of the labels of its monitors).
 
     >>> row = tf.constant([[[1, 2]]])
     >>> print(resize_nearest(row, (1, 4), align_corners=False).numpy().ravel())

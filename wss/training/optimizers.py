@@ -229,7 +229,6 @@ def learning_rate(
     return tf.where(step < slow_start_steps, slow_rate, rate)
 
 
-@gin.configurable
 class LossScale(tf.Module):
     """A factor on the loss that is as large as the gradients allow.
 

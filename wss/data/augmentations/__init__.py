@@ -3,13 +3,12 @@
 A policy is a function with one of two decorators, which also make its keyword arguments
 configurable by gin (`color_jitter.hue = 0.1`):
 
-  @photometric  (image, seed) -> image. Sees the whole scaled image
+  @photometric  (image, seed) -> image. Gets the whole scaled image
                 [height, width, 3], float32, 0..255, before padding and crop, and must
-                leave every pixel where it is: the pseudo label of the weak view has to
-                fit the strong one.
-  @occlusion    (size, seed) -> hidden [height, width], bool. Says which pixels of the
-                crop are hidden: filled in the strong view, without label and not
-                valid.
+                not move pixels: the pseudo label of the weak view has to fit the strong
+                one.
+  @occlusion    (size, seed) -> hidden [height, width], bool. Chooses the hidden pixels
+                of the crop: filled in the strong view, without label and not valid.
 
 The function's name is the policy's name. A new file in this folder registers itself.
 """
@@ -19,7 +18,7 @@ import importlib.util
 import inspect
 import pkgutil
 import zlib
-from typing import Callable, Dict, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 import gin
 import tensorflow as tf
@@ -36,14 +35,14 @@ class Policy(NamedTuple):
     requires: Optional[str]
 
     def __call__(self, subject, seed: tf.Tensor) -> tf.Tensor:
-        """Applies the policy with a seed of its own, drawn from the example's."""
+        """Applies the policy with its own seed, derived from the example's."""
         purpose = zlib.crc32(self.name.encode()) & 0x7FFFFFFF
         return self.function(
             subject, tf.random.experimental.stateless_fold_in(seed, purpose)
         )
 
 
-_POLICIES: Dict[str, Policy] = {}
+_POLICIES: dict[str, Policy] = {}
 
 
 def _register(kind: str, requires: Optional[str]) -> Callable:
@@ -58,7 +57,7 @@ def _register(kind: str, requires: Optional[str]) -> Callable:
 
 
 def photometric(requires: Optional[str] = None) -> Callable:
-    """Registers a policy that changes colours; `requires` names a package it needs."""
+    """Registers a policy that changes colors; `requires` names a package it needs."""
     return _register("photometric", requires)
 
 
@@ -71,7 +70,7 @@ def get(name: str) -> Policy:
     """The policy of a name.
 
     Raises:
-      UserError: the name is unknown, or the package that the policy needs is missing.
+      UserError: the name is unknown, or a package that the policy needs is missing.
     """
     if name not in _POLICIES:
         raise UserError(

@@ -1,6 +1,6 @@
-"""Colour jitter by blending, like torchvision's `ColorJitter`.
+"""Color jitter by blending, like torchvision's `ColorJitter`.
 
-FixMatch and UniMatch for segmentation use it, with these strengths. PseudoSeg's
+FixMatch and UniMatch for segmentation use it with these strengths. PseudoSeg's
 `color_jitter` adds to the brightness instead of multiplying it, and changes the
 contrast of each channel separately.
 """
@@ -11,8 +11,8 @@ from wss.data.augmentations import photometric
 
 PROBABILITY = 0.8
 BRIGHTNESS = 0.5  # Factors are drawn from 1 - BRIGHTNESS to 1 + BRIGHTNESS.
-CONTRAST = 0.5  # The same for the distance from the mean grey of the image.
-SATURATION = 0.5  # The same for the distance from the pixel's grey.
+CONTRAST = 0.5  # The same for the distance from the mean gray of the image.
+SATURATION = 0.5  # The same for the distance from the pixel's gray.
 HUE = 0.25  # Largest rotation, in turns.
 
 
@@ -35,9 +35,9 @@ def blend_jitter(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
                 [
                     lambda x=changed: blend(x, 0.0, 1.0 + BRIGHTNESS * draws[0]),
                     lambda x=changed: blend(
-                        x, tf.reduce_mean(_grey(x)), 1.0 + CONTRAST * draws[1]
+                        x, tf.reduce_mean(_gray(x)), 1.0 + CONTRAST * draws[1]
                     ),
-                    lambda x=changed: blend(x, _grey(x), 1.0 + SATURATION * draws[2]),
+                    lambda x=changed: blend(x, _gray(x), 1.0 + SATURATION * draws[2]),
                     lambda x=changed: tf.image.adjust_hue(x, HUE * draws[3]),
                 ],
             )
@@ -51,5 +51,5 @@ def blend(image: tf.Tensor, other: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(other + factor * (image - other), 0.0, 1.0)
 
 
-def _grey(image: tf.Tensor) -> tf.Tensor:
+def _gray(image: tf.Tensor) -> tf.Tensor:
     return tf.image.rgb_to_grayscale(image)

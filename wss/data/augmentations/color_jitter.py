@@ -1,4 +1,4 @@
-"""Colour jitter: PseudoSeg's photometric distortion.
+"""Color jitter: PseudoSeg's photometric distortion.
 
 Follows `color_jitter` in `core/preprocess_utils.py` of the original: brightness,
 contrast, saturation and hue in random order, clipped to [0, 1] after each.
@@ -39,7 +39,7 @@ def color_jitter(
     saturation: Share = 0.5,
     hue: Share = 0.25,
 ) -> tf.Tensor:
-    """Jitters the colours of an image; a strength of 0 leaves a property unchanged.
+    """Jitters the colors of an image; a strength of 0 does not change a property.
 
     Args:
       image: [height, width, 3], float32, 0..255.

@@ -1,6 +1,6 @@
 """CutOut (https://arxiv.org/abs/1708.04552): a square hole at a random place."""
 
-from typing import Annotated, Tuple
+from typing import Annotated
 
 import tensorflow as tf
 
@@ -10,16 +10,16 @@ from wss.settings import Range
 
 @occlusion()
 def cutout(
-    size: Tuple[int, int],
+    size: tuple[int, int],
     seed: tf.Tensor,
     half_size: Annotated[int, Range(low=0, high=10000)] = 50,
 ) -> tf.Tensor:
-    """Draws a hole of (2 * half_size)^2 pixels, cut off at the border.
+    """Draws a hole of (2 * half_size)^2 pixels, clipped at the border.
 
     Args:
       size: height and width of the crop.
       seed: [2], int.
-      half_size: half the hole's side, pixels (`pad_size` of the original).
+      half_size: half of the hole's side, pixels (the original's `pad_size`).
 
     Returns:
       [height, width], bool, True in the hole.
@@ -29,10 +29,10 @@ def cutout(
     return hole(size, center, half_size)
 
 
-def hole(size: Tuple[int, int], center: tf.Tensor, half_size: int) -> tf.Tensor:
-    """[height, width], bool: True less than `half_size` around `center` (row, column).
+def hole(size: tuple[int, int], center: tf.Tensor, half_size: int) -> tf.Tensor:
+    """[height, width], bool: True in the square around `center` (row, column).
 
-    As in the original the hole begins `half_size` before the centre and ends
+    As in the original, the hole begins `half_size` before the center and ends
     `half_size - 1` after it.
     """
     inside = [

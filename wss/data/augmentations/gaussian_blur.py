@@ -12,7 +12,7 @@ MIN_SIGMA, MAX_SIGMA = 0.1, 2.0  # Pixels.
 
 @photometric()
 def gaussian_blur(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Blurs half of the images by a random standard deviation.
+    """Blurs half of the images with a random standard deviation.
 
     Args:
       image: [height, width, 3], float32, 0..255.
@@ -27,10 +27,10 @@ def gaussian_blur(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def blur(image: tf.Tensor, sigma: tf.Tensor, radius: int) -> tf.Tensor:
-    """Blurs an image [height, width, 3], float32; its border is repeated.
+    """Blurs an image; its border is repeated.
 
     Args:
-      image: what to blur.
+      image: [height, width, 3], float32.
       sigma: standard deviation, pixels.
       radius: of the kernel, pixels.
     """

@@ -1,8 +1,8 @@
-"""RandAugment (https://arxiv.org/abs/1909.13719) on tensorflow_addons.image.
+"""RandAugment (https://arxiv.org/abs/1909.13719) with tensorflow_addons.image.
 
-Only its photometric operations (the pool that FixMatch draws from, without rotation,
-shear and translation): the strong view must stay aligned with the weak one, whose
-pseudo label it learns. Combine it with "cutout", as FixMatch does.
+It has only the photometric operations (FixMatch's pool without rotation, shear and
+translation): the strong view has to be aligned with the weak one, whose pseudo label it
+learns. Combine it with "cutout", as FixMatch does.
 """
 
 import functools
@@ -56,7 +56,7 @@ def apply_operation(
 
 
 def _blend(other: tf.Tensor, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """`other` at factor 0, `image` at 1, and beyond it above."""
+    """`other` at factor 0, `image` at 1, extrapolated above 1."""
     return tf.clip_by_value(other + factor * (image - other), 0.0, 255.0)
 
 
@@ -90,8 +90,8 @@ def _brightness(image, strength, factor):
 
 
 def _color(image, strength, factor):
-    grey = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image))
-    return _blend(grey, image, factor)
+    gray = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image))
+    return _blend(gray, image, factor)
 
 
 def _contrast(image, strength, factor):

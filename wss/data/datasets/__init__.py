@@ -1,8 +1,8 @@
-"""Data sets: one file each, found by its name.
+"""Data sets: one file each, found by name.
 
-A module of this package that defines `SPEC`, a `DatasetSpec`, is a data set. Adding one
-is adding that file. `folder` is for your own images, described by the
-`dataset.json` that `python -m data_prep.folder` writes beside the shards.
+A module of this package that defines `SPEC`, a `DatasetSpec`, is a data set; a new one
+needs only this file. `folder` is for your own images, described by the `dataset.json`
+that `python -m data_prep.folder` writes next to the shards.
 """
 
 import importlib
@@ -18,7 +18,7 @@ _NOT_DATASETS = ("spec", "manifest")
 
 
 def names() -> list[str]:
-    """The known data sets.
+    """Names of all data sets.
 
     >>> "voc" in names()
     True
@@ -32,13 +32,12 @@ def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
 
     Args:
       name: one of `names()`. "folder" is described by `<data_dir>/dataset.json`.
-      data_dir: folder with the shards. Where it holds a `dataset.json`, that must agree
-        with the data set in classes, their order and ignore label; shards that other
-        tools wrote have none.
+      data_dir: folder with the shards. If it has a `dataset.json` (shards of other
+        tools do not), the classes, their order and the ignore label must agree with it.
 
     Raises:
-      UserError: no such data set, no description of a folder, or the shards were
-        written for other classes.
+      UserError: there is no such data set, a folder has no description, or the shards
+        were written for other classes.
 
     >>> print(get("voc").class_names[:3])
     ('background', 'aeroplane', 'bicycle')
@@ -46,8 +45,8 @@ def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
     known = names()
     if name not in known:
         raise UserError(
-            f"There is no data set '{name}'. Known: {', '.join(known)}. A new one is "
-            "one file in wss/data/datasets/; your own images need none: use 'folder'."
+            f"There is no data set '{name}'. Known: {', '.join(known)}. Your own "
+            "images are 'folder'; a new data set is one file in wss/data/datasets/."
         )
     manifest = manifests.read(data_dir) if data_dir else None
     if name == FOLDER:
@@ -63,8 +62,8 @@ def _from_manifest(
 ) -> DatasetSpec:
     if manifest is None:
         raise UserError(
-            f"No {manifests.FILE_NAME} in '{data_dir or ''}', so the classes of this "
-            "data set are not known. Create the data set with: python -m "
+            f"There is no {manifests.FILE_NAME} in '{data_dir or ''}', so the classes "
+            "of this data set are unknown. Create the data set with: python -m "
             f"data_prep.folder --images=... --output_dir={data_dir or '...'}"
         )
     return DatasetSpec(

@@ -1,7 +1,7 @@
 """ADE20K of the Scene Parsing Challenge 2016: 150 classes, no background.
 
-A class's name is the first of its names in the challenge's `objectInfo150.txt`. Pixels
-of other objects carry the ignore label.
+A class has the first of its names in the challenge's `objectInfo150.txt`. Pixels of
+other objects have the ignore label.
 """
 
 import numpy as np
@@ -28,8 +28,8 @@ _CLASSES = (
     "glass, clock, flag"
 )
 
-# The challenge's colours; it gives one of them to two classes, road and skyscraper.
-_COLOURS = (
+# The challenge's colors; road and skyscraper have the same one.
+_COLORS = (
     "787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 "
     "e005ff ebff07 96053d 787846 08ff33 ff0652 8fff8c ccff04 ff3307 cc4603 "
     "0066c8 3de6fa ff0633 0b66ff ff0747 ff09e0 0907e6 dcdcdc ff095c 7009ff "
@@ -50,6 +50,6 @@ _COLOURS = (
 SPEC = DatasetSpec(
     name="ade20k",
     class_names=tuple(_CLASSES.split(", ")),
-    palette=np.frombuffer(bytes.fromhex(_COLOURS), np.uint8).reshape(-1, 3),
+    palette=np.frombuffer(bytes.fromhex(_COLORS), np.uint8).reshape(-1, 3),
     split_sizes={"train": 20210, "val": 2000},
 )

@@ -1,6 +1,6 @@
 """CamVid with the 11 classes of the public benchmark, in SegNet's order; no background.
 
-Void pixels carry the ignore label.
+Void pixels have the ignore label.
 """
 
 from wss.data.datasets.spec import DatasetSpec

@@ -1,6 +1,6 @@
 """Cityscapes with the 19 classes of its benchmark; no background.
 
-All other pixels carry the ignore label.
+All other pixels have the ignore label.
 """
 
 from wss.data.datasets.spec import DatasetSpec

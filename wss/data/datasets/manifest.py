@@ -1,4 +1,4 @@
-"""`dataset.json`: what data_prep notes beside the shards that it writes."""
+"""`dataset.json`, which data_prep writes next to the shards."""
 
 import os
 from typing import Any, Optional
@@ -14,7 +14,7 @@ def path(data_dir: str) -> str:
 
 
 def image_bits(manifest: dict[str, Any]) -> Optional[int]:
-    """Of images with more than 8 bits, in all splits; None: there are none such.
+    """Bits of the images with more than 8 bits, in all splits; None: there are none.
 
     `data_prep.folder` chooses them; `wss.image_io.bit_depth.to_8_bits` applies them.
     """
@@ -29,15 +29,15 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
       `{"name": ..., "class_names": [...], "ignore_label": ..., "splits": {name: {
       "examples": ..., "with_masks": ..., "shards": ..., "files": {shard: {"bytes":
       ..., "sha256": ...}}, "skipped": [{"name": ..., "reason": ...}], "options": ...,
-      "sources": {"state": ..., "content": ...}, "plan": ...}}}`, or None where there is
-      none (shards written by other tools). "sources" are digests of the files that
-      the split was made from, see `data_prep.writing.fingerprints`.
-      "skipped" is there only where broken images were left out.
+      "sources": {"state": ..., "content": ...}, "plan": ...}}}`, or None if there is
+      none (shards of other tools). "sources" are digests of the files that the split
+      was made from, see `data_prep.writing.fingerprints`. "skipped" exists only if
+      broken images were left out.
 
     Raises:
-      UserError: the file is empty, damaged or no manifest.
+      UserError: the file is empty, damaged or not a manifest.
     """
-    # Processes that only read images import this module too: they need no TensorFlow.
+    # Processes that only read images import this module too, without TensorFlow.
     import tensorflow as tf
 
     file_name = path(data_dir)
@@ -53,7 +53,7 @@ def read(data_dir: str) -> Optional[dict[str, Any]]:
 
 
 def _checked(manifest: Any) -> dict[str, Any]:
-    """The manifest, if it has what others rely on."""
+    """Returns the manifest if it has the entries that others need."""
     names, splits = manifest["class_names"], manifest["splits"]
     is_sound = (
         isinstance(manifest["name"], str)

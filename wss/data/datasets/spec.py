@@ -1,4 +1,4 @@
-"""What training and evaluation need to know about a data set."""
+"""The description of a data set for training and evaluation."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from wss.files import atomic, stored_files
 
 
 def pascal_palette(num_classes: int) -> np.ndarray:
-    """PASCAL VOC's colours: the bits of the class id, dealt to red, green and blue.
+    """PASCAL VOC's colors: the bits of the class id, in turn for red, green and blue.
 
     Returns:
       [num_classes, 3], uint8; class 0 is black.
@@ -34,12 +34,12 @@ class DatasetSpec:
     """The classes of a data set.
 
     Attributes:
-      name: the name under which `wss.data.datasets.get` finds it.
+      name: its name in `wss.data.datasets.get`.
       class_names: name of each class by id, the background included.
-      palette: [num_classes, 3], uint8, a colour for each class; None: PASCAL's.
+      palette: [num_classes, 3], uint8, a color for each class; default: PASCAL's.
       ignore_label: label of pixels that training and evaluation ignore.
       split_sizes: published number of images by split; may be empty.
-      image_bits: bits of photos with more than 8 bits, for prediction too, see
+      image_bits: bits of photos with more than 8 bits, also for prediction, see
         `wss.image_io.bit_depth.to_8_bits`; None: there are none.
 
     >>> roads = DatasetSpec("roads", ("background", "road"))
@@ -67,7 +67,7 @@ class DatasetSpec:
         object.__setattr__(self, "palette", palette)
 
     def write(self, path: str) -> None:
-        """Writes the classes, with their colours, as a JSON file."""
+        """Writes the classes and their colors as a JSON file."""
         atomic.write_text(path, self.text())
 
     def text(self) -> str:
@@ -88,14 +88,14 @@ class DatasetSpec:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The classes, with their colours, as JSON has them."""
+        """The classes and their colors, for JSON."""
         return {
             "name": self.name,
             "ignore_label": self.ignore_label,
             **({"image_bits": self.image_bits} if self.image_bits else {}),
             "classes": [
-                {"id": number, "name": name, "colour": colour}
-                for number, (name, colour) in enumerate(
+                {"id": number, "name": name, "colour": color}
+                for number, (name, color) in enumerate(
                     zip(self.class_names, self.palette.tolist())
                 )
             ],
@@ -103,19 +103,19 @@ class DatasetSpec:
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> "DatasetSpec":
-        """What `to_json` gave.
+        """The inverse of `to_json`.
 
         Raises:
-          KeyError, TypeError, ValueError: it is something else.
+          KeyError, TypeError, ValueError: `written` is something else.
         """
         classes, bits = written["classes"], written.get("image_bits")
-        colours = np.array([one["colour"] for one in classes])
+        colors = np.array([one["colour"] for one in classes])
         is_sound = (
             len(classes) > 0
             and [one["id"] for one in classes] == list(range(len(classes)))
             and all(isinstance(one["name"], str) for one in classes)
-            and colours.min() >= 0
-            and colours.max() <= 255
+            and colors.min() >= 0
+            and colors.max() <= 255
             and isinstance(written["ignore_label"], int)
             and (bits is None or bits in range(8, 17))
         )
@@ -124,7 +124,7 @@ class DatasetSpec:
         return cls(
             name=written["name"],
             class_names=tuple(one["name"] for one in classes),
-            palette=colours,
+            palette=colors,
             ignore_label=written["ignore_label"],
             image_bits=bits,
         )

@@ -13,7 +13,7 @@ from wss.ops.distributed import mean_count
 
 
 class Target(NamedTuple):
-    """What a strong view learns, each [batch, height, width].
+    """The target of a strong view, each [batch, height, width].
 
     Attributes:
       label: int32, the most probable class of the weak view.
@@ -27,7 +27,7 @@ class Target(NamedTuple):
 
 
 def make_target(logits: tf.Tensor, valid: tf.Tensor) -> Target:
-    """The target of the strong views; no gradient flows back.
+    """The target of the strong views, without gradient.
 
     Args:
       logits: [batch, height, width, classes], float32, of the weak view.
@@ -51,7 +51,7 @@ def confidence_masked_cross_entropy(
 
     Args:
       logits: [batch, height, width, classes], float32, of a strong view.
-      target: what the view learns.
+      target: of the view.
       threshold: least confidence of a pixel that is learned.
 
     Returns:

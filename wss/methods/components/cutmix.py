@@ -1,22 +1,20 @@
-"""CutMix and ClassMix: parts of an image show the next image of the batch.
+"""CutMix and ClassMix: parts of an image are replaced with the next image's.
 
 Sources: `obtain_cutmix_box` of LiheYoung/UniMatch (the boxes of FixMatch and UniMatch);
 `generate_cutout_mask` and `generate_class_mask` of U2PL's published code.
 """
 
-from typing import Tuple
-
 import tensorflow as tf
 
 from wss.ops.random import per_example_uniform
 
-# Attempts to draw a rectangle inside the image; at worst one in ten succeeds.
+# Attempts to draw a rectangle inside the image; at least one in ten succeeds.
 _TRIES = 64
 
 
 def draw_boxes(
     seeds: tf.Tensor,
-    size: Tuple[int, int],
+    size: tuple[int, int],
     *,
     probability: float = 0.5,
     min_area: float = 0.02,
@@ -59,8 +57,8 @@ def draw_boxes(
     return rows & columns & (is_drawn & fits)[:, tf.newaxis, tf.newaxis]
 
 
-def draw_half_boxes(seeds: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
-    """Draws a random rectangle of half the area in each image.
+def draw_half_boxes(seeds: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Draws in each image a random rectangle of half its area.
 
     Args:
       seeds: [batch, 2], int32.
@@ -91,13 +89,13 @@ def draw_half_classes(
 
     Args:
       seeds: [batch, 2], int32.
-      labels: [batch, height, width], int32; other values belong to no class.
+      labels: [batch, height, width], int32; values that are not a class are ignored.
       num_classes: number of classes.
 
     Returns:
       [batch, height, width], bool.
 
-    >>> labels = tf.constant([[[0, 0, 1, 2]]])  # Three classes, so one is taken.
+    >>> labels = tf.constant([[[0, 0, 1, 2]]])  # One of three classes.
     >>> parts = draw_half_classes(tf.constant([[1, 2]]), labels, num_classes=3)
     >>> print(len(set(labels[parts].numpy())))
     1
@@ -112,7 +110,7 @@ def draw_half_classes(
 
 
 def paste(parts: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Replaces a part of each image by that of the next image of the batch.
+    """Replaces a part of each image with that of the next image of the batch.
 
     Args:
       parts: [batch, height, width], bool.

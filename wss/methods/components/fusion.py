@@ -1,11 +1,11 @@
-"""Fusion: two predictions become one sharp, soft pseudo label.
+"""Fusion of two predictions into one sharpened soft pseudo label.
 
 Source: section 3.2 of "PseudoSeg" (Zou et al., ICLR 2021) and `_build_pseudo_seg` in
 train_wss.py of googleinterns/wss.
 """
 
 import dataclasses
-from typing import Literal, Optional, Tuple
+from typing import Literal, Optional
 
 import gin
 import tensorflow as tf
@@ -20,7 +20,7 @@ class PseudoLabel:
     """The target of the strong view.
 
     Attributes:
-      probabilities: [batch, h, w, classes], float32; one-hot where hard.
+      probabilities: [batch, h, w, classes], float32; one-hot unless soft.
       average: [batch, h, w, classes], float32, before sharpening.
       confident: [batch, h, w], float32, 1 where the confidence reaches the threshold.
     """
@@ -32,18 +32,18 @@ class PseudoLabel:
 
 def normalize_logits(
     decoder: tf.Tensor, attention: tf.Tensor, over: str
-) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Brings both logits to a common scale, so that neither softmax dominates.
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scales both logits alike, so that neither softmax dominates.
 
     Args:
       decoder: [batch, h, w, classes], float32.
       attention: [batch, h, w, classes], float32.
-      over: "batch" divides by one scalar, the root mean square over all values of both
+      over: "batch" divides by one scalar, the root mean square of all values of both
         (the original's code); "pixel" divides each pixel by the root of its sum of
-        squares (the paper's formula); "none" leaves the logits alone.
+        squares (the paper's formula); "none" does not scale.
 
     Returns:
-      The two, scaled.
+      The scaled logits.
 
     Raises:
       UserError: `over` is unknown.
@@ -71,7 +71,7 @@ def normalize_logits(
 
 
 def sharpen(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
-    """p_i^(1/T) / sum_j p_j^(1/T): towards one-hot for temperatures below 1.
+    """p_i^(1/T) / sum_j p_j^(1/T): closer to one-hot for temperatures below 1.
 
     >>> print(sharpen(tf.constant([0.75, 0.25]), temperature=0.5).numpy().round(2))
     [0.9 0.1]
@@ -94,29 +94,29 @@ def fuse(
     soft: bool = True,
     threshold: Share = 0.0,
 ) -> PseudoLabel:
-    """Fuses the predictions of decoder and attention for the weak view.
+    """Fuses the decoder's and the attention's predictions for the weak view.
 
     Args:
       decoder_logits: [batch, h, w, classes], float32.
       attention_logits: [batch, h, w, classes], float32, at the same resolution; None
-        to use the decoder alone.
-      temperature: of the sharpening of soft labels; 1 for none.
-      source: the "average" of both, or the "attention" alone.
+        to use only the decoder.
+      temperature: sharpens soft labels; 1 for no sharpening.
+      source: the "average" of both, or only the "attention".
       decoder_weight: weight of the decoder in the average, the paper's gamma.
-      normalize_over: "batch", "pixel" or "none": normalization of the logits, see
-        `normalize_logits`; only for the average.
-      soft: the target is the distribution; otherwise its most probable class.
+      normalize_over: "batch", "pixel" or "none": normalization of the logits before the
+        average, see `normalize_logits`.
+      soft: learn the distribution; otherwise its most probable class.
       threshold: least confidence of a pixel that is learned.
 
     Returns:
-      The pseudo label; no gradient flows back.
+      The pseudo label, without gradient.
 
     Raises:
       UserError: `source` or `normalize_over` is unknown, or `temperature` is not
         positive.
 
     >>> decoder = tf.constant([[[[4.0, 0.0]]]])  # Confident: the first class.
-    >>> attention = tf.constant([[[[0.0, 1.0]]]])  # Rather the second class.
+    >>> attention = tf.constant([[[[0.0, 1.0]]]])  # Less confident: the second class.
     >>> label = fuse(decoder, attention, temperature=0.5, normalize_over="none")
     >>> print(label.average.numpy().round(2), label.probabilities.numpy().round(2))
     [[[[0.63 0.37]]]] [[[[0.74 0.26]]]]

@@ -1,7 +1,7 @@
 """U2PL's contrastive loss: unreliable pixels are negatives of unlikely classes.
 
-[pixels, ...] are the pixels of the labeled images, then those of the unlabeled ones, of
-a part of the batch, at the resolution of the representations.
+In shapes, [pixels, ...] are the pixels of a part of the batch at the resolution of the
+representations: first those of the labeled images, then those of the unlabeled ones.
 
 Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
 al., CVPR 2022), section 3.3, and `compute_contra_memobank_loss` of its published code.
@@ -9,7 +9,7 @@ That code indexes anchors and prototypes by the classes that occur in the batch,
 banks by class id; here all three are indexed by class id.
 """
 
-from typing import Annotated, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple
+from typing import Annotated, Literal, NamedTuple, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -25,9 +25,10 @@ class Roles(NamedTuple):
     """The roles of the pixels for each class, each [pixels, classes], bool.
 
     Attributes:
-      reliable: have the class as label, with low entropy; their mean is the positive.
-      anchors: those of `reliable` with a minimum probability of the class.
-      negatives: probably do not have the class, but are similar to it.
+      reliable: pixels with the class as label and low entropy; their mean is the
+        positive.
+      anchors: reliable pixels with a minimum probability of the class.
+      negatives: pixels that are similar to the class but probably not of it.
     """
 
     reliable: tf.Tensor
@@ -49,13 +50,12 @@ def assign_roles(
 ) -> Roles:
     """Selects the anchors, positives and negatives of each class.
 
-    A labeled pixel is a negative of its `low_rank` most probable classes, without its
+    A labeled pixel is a negative of its `low_rank` most probable classes, except its
     own. An unreliable unlabeled pixel is a negative of the classes of rank `low_rank`
-    up to `high_rank`, which are neither likely nor unlikely.
+    up to `high_rank` (exclusive), which are neither likely nor very unlikely.
 
     Args:
-      one_hot: [pixels, classes], float32, of the label or pseudo label; all 0 where it
-        is ignored.
+      one_hot: [pixels, classes], float32, label or pseudo label; all 0 where ignored.
       low_entropy: [pixels], bool, labeled or reliable.
       high_entropy: [pixels], bool, labeled or unreliable.
       probabilities: [pixels, classes], float32, of the teacher.
@@ -63,8 +63,8 @@ def assign_roles(
       low_rank: see above; ranks begin at 0.
       high_rank: see above.
       min_probability: anchors have a larger probability of their class.
-      negative_rule: "paper" for the above; "official" for the published code, where a
-        negative also has the class as pseudo label, and labeled pixels are none.
+      negative_rule: "paper" for the rule above; "official" for the published code,
+        where only unlabeled pixels with the class as pseudo label are negatives.
     """
     pixels, classes = one_hot.shape
     labeled = (tf.range(pixels) < num_labeled)[:, tf.newaxis]
@@ -83,7 +83,7 @@ def assign_roles(
 
 
 class MemoryBank(tf.Module):
-    """The latest negatives of each class, as representations.
+    """The representations of each class's latest negatives.
 
     One variable holds the ring buffers of all classes. Every replica has a copy and
     pushes the keys of all replicas.
@@ -107,7 +107,7 @@ class MemoryBank(tf.Module):
         self.rows = tf.Variable(
             tf.zeros([sum(capacities) + 1, depth]), name="rows", **own_copy
         )
-        # Number of rows that were pushed so far, per class.
+        # Number of rows pushed so far, per class.
         self.pushed = tf.Variable(
             tf.zeros([len(capacities)], tf.int64), name="pushed", **own_copy
         )
@@ -118,7 +118,7 @@ class MemoryBank(tf.Module):
         return tf.minimum(self.pushed.read_value(), self._capacities)
 
     def push(self, keys: tf.Tensor, present: tf.Tensor) -> None:
-        """Appends rows; in a full bank they replace the oldest ones.
+        """Appends rows; in a full bank they replace the oldest.
 
         Args:
           keys: [classes, keys, depth], float32, in order.
@@ -126,12 +126,12 @@ class MemoryBank(tf.Module):
         """
         place = tf.cumsum(tf.cast(present, tf.int64), axis=1)
         count = place[:, -1]
-        # Keys that later ones of the same call would replace are skipped.
+        # Skips keys that later ones of the same call would replace.
         kept = present & (place > (count - self._capacities)[:, tf.newaxis])
         rows = self._row(self.pushed.read_value()[:, tf.newaxis] + place - 1)
         rows = tf.where(kept, rows, sum(self.capacities))
-        # In place, as the banks are large: a variable with a copy per replica can only
-        # be assigned as a whole.
+        # In place, because the banks are large: a variable with a copy per replica can
+        # otherwise only be assigned as a whole.
         tf.raw_ops.ResourceScatterNdUpdate(
             ref=self.rows.handle,
             indices=tf.reshape(rows, [-1, 1]),
@@ -153,7 +153,7 @@ class MemoryBank(tf.Module):
         return tf.constant(self.capacities, tf.int64)
 
     def _row(self, numbers: tf.Tensor) -> tf.Tensor:
-        """The row of the n-th key of each class; n [classes, ...], int64."""
+        """The rows of the n-th keys of each class; n: [classes, ...], int64."""
         shape = [-1] + [1] * (numbers.shape.rank - 1)
         starts = tf.cumsum(self._capacities, exclusive=True)
         capacities = tf.reshape(self._capacities, shape)
@@ -179,18 +179,18 @@ def draw_members(members: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
 
 def select_keys(
     members: tf.Tensor, priorities: tf.Tensor, count: int
-) -> Tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Selects up to `count` pixels of each class, in order.
 
     Args:
       members: [pixels, classes], bool.
-      priorities: [pixels], float32 in [0, 1); of more than `count` members those with
-        the largest priorities are selected.
+      priorities: [pixels], float32 in [0, 1); of more than `count` members, those with
+        the highest priorities are selected.
       count: largest number of pixels per class.
 
     Returns:
       [classes, count], int32, pixels; [classes, count], bool, False for entries that
-      are no members.
+      are not members.
     """
     count = min(count, members.shape[0])
     scores = tf.where(tf.transpose(members), 1.0 + priorities, 0.0)
@@ -214,7 +214,7 @@ def contrastive_loss(
     present: tf.Tensor,
     temperature: float = 0.5,
 ) -> tf.Tensor:
-    """InfoNCE: pulls anchors to their class's positive, away from its negatives.
+    """InfoNCE: attracts anchors to their class's positive, repels them from negatives.
 
     Args:
       anchors: [classes, anchors, depth], float32, of the student.
@@ -225,12 +225,12 @@ def contrastive_loss(
       temperature: divides the cosines.
 
     Returns:
-      Scalar, float32: the mean over the present classes, where a class that is not
-      usable counts as 0. It is 0 if fewer than two classes are present.
+      Scalar, float32: the mean over the present classes; a class that is not usable
+      counts as 0. It is 0 if fewer than two classes are present.
     """
     anchors = anchors * _inverse_length(anchors)
     positives = positives * _inverse_length(positives)
-    # Normalized after the product, which avoids a copy of all negatives.
+    # Normalizing after the product avoids a copy of all negatives.
     own = tf.einsum("cqd,cd->cq", anchors, positives)[..., tf.newaxis]
     others = tf.einsum("cqd,cqkd->cqk", anchors, negatives)
     others *= _inverse_length(negatives)[..., 0]
@@ -243,7 +243,7 @@ def contrastive_loss(
 
 
 def _inverse_length(vectors: tf.Tensor) -> tf.Tensor:
-    """1 / |vectors|, [..., 1], bounded as in PyTorch's cosine similarity."""
+    """1 / |vectors|, [..., 1], with the bound of PyTorch's cosine similarity."""
     squares = tf.reduce_sum(vectors**2, -1, keepdims=True)
     return tf.math.rsqrt(tf.maximum(squares, 1e-16))
 
@@ -270,17 +270,17 @@ class Contrast(tf.Module):
 
         Args:
           num_classes: number of classes.
-          depth: of the representations.
-          negative_rule: "paper", or "official" for that of the published code, see
+          depth: channels of the representations.
+          negative_rule: "paper", or "official" for the published code, see
             `assign_roles`.
-          low_rank: an unreliable pixel is no negative of its `low_rank` most probable
-            classes. The default is a seventh of the classes, 1 to 3.
+          low_rank: an unreliable pixel is not a negative of its `low_rank` most
+            probable classes. Default: a seventh of the number of classes, 1 to 3.
           high_rank: nor of the classes after its `high_rank` most probable ones.
           queries: number of anchors of each class in a step.
           negatives: number of negatives of each anchor.
-          new_keys: largest number of pixels of each class that a part of the batch adds
-            to the banks.
-          bank_capacity: number of rows of a class's bank.
+          new_keys: largest number of pixels of each class that a micro-batch adds to
+            the banks.
+          bank_capacity: number of rows of a class's bank, except class 0.
           first_bank_capacity: number of rows of class 0's bank (background or road).
 
         Raises:
@@ -289,7 +289,7 @@ class Contrast(tf.Module):
         super().__init__()
         if negative_rule not in NEGATIVE_RULES:
             raise UserError(
-                f"Contrast.negative_rule = {negative_rule!r}: it is one of "
+                f"Contrast.negative_rule = {negative_rule!r}: it has to be one of "
                 f"{', '.join(NEGATIVE_RULES)}."
             )
         self.depth = depth
@@ -304,7 +304,7 @@ class Contrast(tf.Module):
 
     @property
     def fill(self) -> tf.Tensor:
-        """Filled share of the banks, mean over the classes, scalar float32."""
+        """Mean filled share of the classes' banks, scalar float32."""
         capacities = tf.constant(self.bank.capacities, tf.float32)
         return tf.reduce_mean(tf.cast(self.bank.sizes, tf.float32) / capacities)
 
@@ -318,8 +318,8 @@ class Contrast(tf.Module):
         teacher: tf.Tensor,
         num_labeled: int,
         seed: tf.Tensor,
-    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
-        """Computes the loss of a part of the batch, and its keys for the banks.
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Computes the loss of a part of the batch and its keys for the banks.
 
         Args:
           labels: [pixels], int32, label or pseudo label; -1 where it is ignored.
@@ -361,14 +361,14 @@ class Contrast(tf.Module):
         return loss, {"keys": keys, "present": tf.cast(present, tf.float32)}
 
     def push(self, keys: tf.Tensor, present: tf.Tensor) -> None:
-        """Pushes the keys that `compute` returned for all parts, [parts, ...] each."""
+        """Pushes the keys that `compute` returned for all parts, each [parts, ...]."""
         classes = self._num_classes
         self.bank.push(
             tf.reshape(tf.transpose(keys, [1, 0, 2, 3]), [classes, -1, self.depth]),
             tf.reshape(tf.transpose(present, [1, 0, 2]), [classes, -1]) > 0,
         )
 
-    def _draw_negatives(self, shape: List[int], seed: tf.Tensor) -> tf.Tensor:
+    def _draw_negatives(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
         last = tf.reshape(tf.maximum(self.bank.sizes - 1, 0), [-1, 1, 1])
         ages = _uniform(shape, seed, 1) * tf.cast(last + 1, tf.float32)
         return self.bank.take(tf.minimum(tf.cast(ages, tf.int64), last))

@@ -1,11 +1,11 @@
-"""Refined Grad-CAM: where the image classifier looks, spread to similar pixels.
+"""Refined Grad-CAM: the image classifier's Grad-CAM, spread to similar pixels.
 
 Sources: `compute_cam_v2` in core/train_utils_core.py of googleinterns/wss, after
 Selvaraju et al., "Grad-CAM" (ICCV 2017); section 3.2 of "PseudoSeg" (Zou et al., ICLR
 2021).
 """
 
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Optional, Sequence
 
 import tensorflow as tf
 
@@ -19,8 +19,8 @@ from wss.ops.resize import resize_bilinear
 class RefinedGradCam:
     """Grad-CAM of a network's image classifier, refined by self-attention.
 
-    A method that uses it keeps `attention` as an attribute of its own: there training
-    and checkpoints find the variables.
+    A method that uses it has to keep `attention` as an attribute, where training and
+    checkpoints find the variables.
 
     >>> model = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
     >>> grad_cam = RefinedGradCam(model, strides=(15, 16))
@@ -40,7 +40,7 @@ class RefinedGradCam:
             `DeepLabV3Plus.end_point`. Grad-CAM is computed at the largest.
         """
         self.model = model
-        # As in the original the deepest comes first in the concatenation.
+        # As in the original, the deepest is the first in the concatenation.
         self.strides = sorted(strides, reverse=True)
         self.attention = SelfAttention(model.num_classes)
 
@@ -60,7 +60,7 @@ class RefinedGradCam:
         valid: tf.Tensor,
         dropout_mask: Optional[tf.Tensor] = None,
         training: bool = True,
-    ) -> Tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Computes the maps and refines them into logits.
 
         Args:
@@ -95,13 +95,13 @@ class RefinedGradCam:
         image_labels: Optional[tf.Tensor],
         valid: tf.Tensor,
         training: bool = True,
-    ) -> Tuple[tf.Tensor, tf.Tensor]:
-        """`compute`, with the background's map and at the size of `valid`.
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`compute` with a background map, resized to `valid`.
 
         Args:
           end_points: of the backbone.
-          image_labels: see `compute`; None for the classes that the classifier finds
-            (probability of at least 0.5).
+          image_labels: see `compute`; None for the classes to which the classifier
+            gives a probability of at least 0.5.
           valid: [batch, h, w], float32, see `SelfAttention`.
           training: see `compute`.
 
@@ -117,7 +117,7 @@ class RefinedGradCam:
         maps = resize_bilinear(with_background(maps), size)
         return maps, resize_bilinear(logits, size)
 
-    def _hypercolumn(self, end_points: EndPoints) -> List[tf.Tensor]:
+    def _hypercolumn(self, end_points: EndPoints) -> list[tf.Tensor]:
         return [self.model.end_point(end_points, stride) for stride in self.strides]
 
 
@@ -129,9 +129,9 @@ def class_activation_maps(
 ) -> tf.Tensor:
     """Grad-CAM of a linear classifier over globally average-pooled features.
 
-    There the gradient of class c's logit with respect to the features is the same at
-    every position, kernel[:, c] / (height * width) (times the dropout's factors), so
-    that one matrix product replaces a backward pass per class.
+    The gradient of class c's logit with respect to the features is then the same at
+    every position, kernel[:, c] / (height * width) (times the dropout's factors). One
+    matrix product replaces a backward pass per class.
 
     Args:
       features: [batch, height, width, depth], float32, the classifier's input.
@@ -142,7 +142,7 @@ def class_activation_maps(
         batch, so every image's maps get the batch's mean factors.
 
     Returns:
-      [batch, height, width, classes - 1], float32 in 0..1; no gradient flows back.
+      [batch, height, width, classes - 1], float32 in 0..1, without gradient.
 
     >>> features = tf.constant([[[[0.0, 1.0], [4.0, 1.0]]]])  # One row of two places.
     >>> kernel = tf.constant([[1.0, 0.0], [0.0, 1.0]])  # Of the image classifier.
@@ -170,13 +170,13 @@ def gradient_class_activation_maps(
     """Grad-CAM of any classifier on any of its layers.
 
     The channel weights are the gradient's mean over batch and height, as in the
-    original, whose `reduce_mean(..., axis=(1, 2))` acts on a list of one gradient and
-    therefore one axis further left than it seems.
+    original: its `reduce_mean(..., axis=(1, 2))` acts on a list of one gradient, which
+    adds an axis at the front.
 
     Args:
       features: [batch, height, width, depth], float32.
-      gradients: gives for class c the gradient of the sum of its logits over the batch
-        with respect to `features`, [batch, height, width, depth].
+      gradients: for class c, returns the gradient of the sum of its logits over the
+        batch with respect to `features`, [batch, height, width, depth].
       image_labels: [batch, classes - 1], float32.
 
     Returns:
@@ -198,14 +198,14 @@ def gradient_class_activation_maps(
 
 
 def _normalize(maps: tf.Tensor, image_labels: tf.Tensor) -> tf.Tensor:
-    """Blanks the classes that the image does not show; scales the others to 0..1."""
+    """Scales the maps to 0..1; those of classes that are not in the image are 0."""
     maps *= tf.cast(image_labels, tf.float32)[:, tf.newaxis, tf.newaxis, :]
     peak = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
     return tf.stop_gradient(maps / tf.maximum(peak, 1e-5))
 
 
 def with_background(maps: tf.Tensor) -> tf.Tensor:
-    """Puts a background score of 1 - max before the maps: [..., classes].
+    """Prepends a background score of 1 - max to the maps: [..., classes].
 
     >>> print(with_background(tf.constant([[0.25, 0.5]])).numpy())
     [[0.5  0.25 0.5 ]]

@@ -1,10 +1,10 @@
-"""Reliable and unreliable pixels: U2PL's split by the teacher's entropy.
+"""Reliable and unreliable pixels, split by the teacher's entropy (U2PL).
 
 Source: "Semi-Supervised Semantic Segmentation Using Unreliable Pseudo-Labels" (Wang et
 al., CVPR 2022), section 3.2, and `compute_unsupervised_loss` of its published code.
 """
 
-from typing import Tuple, Union
+from typing import Union
 
 import tensorflow as tf
 
@@ -27,7 +27,7 @@ def unreliable_percent(progress: Scalar, start: float = 20.0) -> tf.Tensor:
     """alpha_t: the percentage of unreliable pixels, float32.
 
     Args:
-      progress: finished share of the training, 0..1.
+      progress: finished share of the run, 0..1.
       start: the percentage at the start; it falls linearly to 0.
 
     >>> print(f"{unreliable_percent(0.25):.1f}")
@@ -53,7 +53,7 @@ def percentile(values: tf.Tensor, counted: tf.Tensor, percent: Scalar) -> tf.Ten
     """
     ordered = tf.sort(tf.reshape(tf.where(counted, values, float("inf")), [-1]))
     last = tf.reduce_sum(tf.cast(counted, tf.int32)) - 1
-    # float32 is too coarse for positions among millions of pixels.
+    # float32 is not exact for positions among millions of pixels.
     place = tf.cast(percent, tf.float64) / 100.0 * tf.cast(last, tf.float64)
     below = tf.clip_by_value(tf.cast(tf.floor(place), tf.int32), 0, tf.maximum(last, 0))
     above = tf.clip_by_value(below + 1, 0, tf.maximum(last, 0))
@@ -70,7 +70,7 @@ def reliability_weighted_cross_entropy(
     valid: tf.Tensor,
     percent: Scalar,
     ignore_label: int,
-) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Cross entropy of the reliable pixels, weighted by the inverse of their share.
 
     The mean over the reliable pixels is multiplied by valid pixels / reliable pixels.
@@ -79,14 +79,14 @@ def reliability_weighted_cross_entropy(
       logits: [batch, height, width, classes], float32, of the student.
       pseudo_label: [batch, height, width], int32.
       teacher_entropy: [batch, height, width], float32, of the teacher on the same view.
-      valid: [batch, height, width], float32, 0 in the padding. Pixels that CutOut
-        removed are valid, though their label is ignored.
+      valid: [batch, height, width], float32, 0 in the padding. Pixels in CutOut's holes
+        are valid, but their label is ignored.
       percent: pixels of lower entropy than this percentile are reliable.
       ignore_label: pseudo label of pixels to ignore.
 
     Returns:
-      The loss, scalar; the reliable pixels [batch, height, width], bool; the entropy
-      that separates them from the others, scalar.
+      The loss, scalar; the reliable pixels, [batch, height, width], bool; the entropy
+      threshold, scalar.
 
     >>> logits, pseudo_label = tf.zeros([1, 1, 4, 2]), tf.zeros([1, 1, 4], tf.int32)
     >>> entropies = tf.constant([[[0.1, 0.2, 0.3, 0.6]]])

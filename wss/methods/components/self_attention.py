@@ -1,14 +1,14 @@
 """Self-attention over hypercolumn features refines the class activation maps.
 
-Pixels with similar features share their activation maps; a 1x1 convolution turns the
-result into logits, which fusion averages with the decoder's.
+Pixels with similar features share their activation maps; a 1x1 convolution maps the
+result to logits, which `fusion` combines with the decoder's.
 
 Source: `compute_self_att_v2` and `compute_cam` (v1) in core/train_utils_core.py of
 googleinterns/wss.
 """
 
 import math
-from typing import Literal, Sequence, Tuple
+from typing import Literal, Sequence
 
 import gin
 import tensorflow as tf
@@ -17,15 +17,15 @@ from wss.errors import UserError
 from wss.models import layers
 from wss.models.batch_norm import BatchNorm
 from wss.ops.resize import resize_bilinear, resize_nearest
-from wss.settings import Count, Decay
+from wss.settings import Count
 
 # Added to the scores of masked-out keys; their float32 softmax is 0.
 MASKED = -1e9
 
 
-@gin.configurable(denylist=["num_classes"])
+@gin.configurable(denylist=["num_classes", "downsample_method"])
 class SelfAttention(tf.Module):
-    """Key and query projections, attention, and the pixel normalisation.
+    """Key and query projections, attention, and the pixel normalization.
 
     Variables carry the original's names: `hyper_column/{key,query}/weights`,
     `pixel_normalization/weights` and its batch norm (v2) or biases (v1).
@@ -45,20 +45,18 @@ class SelfAttention(tf.Module):
         version: Literal[1, 2] = 2,
         key_downsampling: Count = 1,
         downsample_method: Literal["nearest", "bilinear"] = "nearest",
-        batch_norm_decay: Decay = 0.999,
     ):
         """Creates the layers.
 
         Args:
           num_classes: number of classes, background included.
           attention_dim: channels of keys and queries.
-          version: 2 adds the maps to the output of the attention (so scores are in 0..2
-            and the background is 2 - max) and normalises with batch norm; 1 does
-            neither (background 1 - max, plain convolution with biases).
-          key_downsampling: factor by which the grid of keys and values is coarser,
-            after Linformer (arXiv:2006.04768). Memory falls with its square.
-          downsample_method: "nearest" or "bilinear", for keys and values.
-          batch_norm_decay: of the pixel normalisation's moving averages.
+          version: 2 adds the maps to the output of the attention (scores are in 0..2,
+            the background is 2 - max) and normalizes with batch norm; 1 does neither
+            (background 1 - max, plain convolution with biases).
+          key_downsampling: factor by which the grid of keys and values is coarser, as
+            in Linformer (arXiv:2006.04768). Memory is divided by its square.
+          downsample_method: "nearest" or "bilinear", of keys and values.
 
         Raises:
           UserError: `version` or `downsample_method` is unknown.
@@ -81,9 +79,9 @@ class SelfAttention(tf.Module):
         self.pixel_normalization = _projection(scope, num_classes, version == 1)
         self.batch_norm = None
         if version == 2:
-            # slim's defaults: no scale, and a decay of its own.
+            # slim's defaults, unlike those of the network.
             self.batch_norm = BatchNorm(
-                decay=batch_norm_decay,
+                decay=0.999,
                 epsilon=1e-3,
                 scale=False,
                 name=f"{scope}/BatchNorm",
@@ -113,12 +111,12 @@ class SelfAttention(tf.Module):
         """Refines maps into logits.
 
         Args:
-          end_points: feature maps [batch, *, *, *] of the backbone, deepest first; no
-            gradient flows back to them.
+          end_points: feature maps [batch, *, *, *] of the backbone, deepest first; they
+            get no gradient.
           maps: [batch, h, w, values], class activation maps. The background is added
             here, even if `maps` already has one.
-          valid: [batch, height, width], 0 in the padding and where CutOut removed
-            pixels; these are masked out.
+          valid: [batch, height, width], 0 in the padding and in CutOut's holes, which
+            are masked out.
           training: batch norm uses the statistics of the batch, as the original always
             does.
 
@@ -163,7 +161,7 @@ class SelfAttention(tf.Module):
         weights = tf.nn.softmax(scores + (1.0 - allowed) * MASKED, axis=-1)
         return tf.reshape(tf.matmul(weights, value), tf.shape(maps))
 
-    def _downsample(self, tensor: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
+    def _downsample(self, tensor: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         if self.downsample_method == "bilinear":
             return resize_bilinear(tensor, size)
         return tf.raw_ops.ResizeNearestNeighbor(
@@ -180,7 +178,7 @@ def _flatten(tensor: tf.Tensor) -> tf.Tensor:
 def _projection(
     scope: str, channels: int, use_bias: bool = False
 ) -> tf.keras.layers.Layer:
-    """A 1x1 convolution in float32 with slim's default initialiser."""
+    """A 1x1 convolution in float32 with slim's default initializer."""
     return tf.keras.layers.Conv2D(
         channels,
         1,
