@@ -50,7 +50,7 @@ def show(options: argparse.Namespace) -> None:
     """Evaluates the runs and writes page, figure and panels.
 
     Raises:
-      UserError: nothing was trained, the runs cannot be compared, an image or class is
+      UserError: a run is missing, the runs cannot be compared, an image or class is
         unknown, or the folder cannot be written.
     """
     model_dirs = name_runs(options.model_dir, options.names)

@@ -102,7 +102,7 @@ class TrainedRun:
         self._predictor = build_predictor(experiment, method.model)
         self.protocol = self._predictor.protocol()
         self._batches = evaluation_batches(experiment)
-        # Traced now, while gin holds this training's configuration.
+        # Traced now, while gin has the configuration of this run.
         crop = self._predictor.crop_size
         self._class_scores = tf.function(method.class_scores).get_concrete_function(
             tf.TensorSpec([1, *crop, 3]),
@@ -179,7 +179,7 @@ class TrainedRun:
         )
 
     def losses(self) -> Dict[str, List[Tuple[int, float]]]:
-        """The training's losses by step."""
+        """The training losses: points (step, value) by name."""
         return event_files.read_curves(os.path.join(self.model_dir, "train"), "losses")
 
     def mean_ious(self) -> List[Tuple[int, float]]:
