@@ -98,13 +98,13 @@ def run_training(
     Args:
       experiment: what to train.
       evaluates: evaluate during training and at the end.
-      profile_steps: TensorFlow's profiler runs from the first to the second step.
+      profile_steps: steps between which TensorFlow's profiler runs.
       checkpoint_interval: steps between two checkpoints; 0: only at the end.
       keep_checkpoints: how many of the last checkpoints to keep.
       eval_interval: steps between two evaluations; 0: only at the end.
-      log_interval: steps between two progress lines, and two points of a curve; 0: only
-        at the start and the end.
-      image_interval: steps between two histograms, and two sample images; 0: only at
+      log_interval: steps between two progress lines, each with a point of the curves;
+        0: only at the start and the end.
+      image_interval: steps between two sets of histograms and sample images; 0: only at
         the end.
       steps_per_loop: maximum number of steps that run without returning to Python. A
         signal takes effect after them, and the time that they wait for their batches is
