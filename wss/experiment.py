@@ -121,8 +121,8 @@ class Experiment:
         if self.method.uses_unlabeled:
             if self.unlabeled_split is None:
                 raise UserError(
-                    f"{self.method.__name__} learns from unlabeled images, but no "
-                    "split of them is named. Set UNLABELED_SPLIT."
+                    f"{self.method.__name__} learns from unlabeled images, but their "
+                    "split has no name. Set UNLABELED_SPLIT."
                 )
             self.count_images(
                 "UNLABELED_SPLIT", self.unlabeled_split, needs_masks=False

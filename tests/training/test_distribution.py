@@ -92,7 +92,7 @@ def test_the_chief_comes_first(monkeypatch):
     workers = cluster.read()
     assert workers.hosts == ["c:3", "[::1]:1", "b:2"]
     assert workers.names == ["chief 0", "worker 0", "worker 1"]
-    assert workers.describe(workers.index) == "worker 1 (b:2)"
+    assert workers.describe(workers.own_index) == "worker 1 (b:2)"
 
 
 def test_a_missing_tpu_is_a_user_error():

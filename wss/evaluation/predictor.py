@@ -15,7 +15,12 @@ import tensorflow as tf
 from wss import settings
 from wss.data import geometry
 from wss.errors import UserError
-from wss.evaluation import tiling
+from wss.evaluation.tiling import (
+    averaged_windows,
+    enlarged,
+    enlarged_rows,
+    fitting_size,
+)
 from wss.ops.resize import resize_bilinear
 from wss.settings import PositiveShare, Scale, Several
 
@@ -192,15 +197,13 @@ class Predictor(tf.Module):
         fitted = tf.cond(
             fits,
             lambda: tf.cast(images, tf.float32),
-            lambda: geometry.scale_image(
-                images, tiling.fitting_size(size, self.crop_size)
-            ),
+            lambda: geometry.scale_image(images, fitting_size(size, self.crop_size)),
         )
         scores = self._crop_scores(fitted)
         scores = tf.cond(
             fits,
             lambda: scores,
-            lambda: tiling.enlarged_rows(scores, size, tf.range(size[0])),
+            lambda: enlarged_rows(scores, size, tf.range(size[0])),
         )
         return _best(scores), self._crop_probabilities(scores)
 
@@ -213,7 +216,7 @@ class Predictor(tf.Module):
         if self.fits(image):
             return tf.cast(image, tf.float32)
         # The same scaling as in the training input.
-        size = tiling.fitting_size(image.shape[:2], self.crop_size)
+        size = fitting_size(image.shape[:2], self.crop_size)
         return geometry.scale_image(image, size)
 
     def padded(self, images: tf.Tensor) -> tf.Tensor:
@@ -277,14 +280,14 @@ class Predictor(tf.Module):
           [rows, width, classes], float32. Only one stripe is in memory at a time.
         """
         if self._slides(image):
-            yield from tiling.averaged_windows(
+            yield from averaged_windows(
                 image, self.crop_size, self.stride, self._window_scores
             )
         elif self.fits(image):
             yield self._crop_scores(self.fitted(image)[tf.newaxis])[0]
         else:
             small = self._crop_scores(self.fitted(image)[tf.newaxis])[0]
-            yield from tiling.enlarged(small, image.shape[:2])
+            yield from enlarged(small, image.shape[:2])
 
     def _window_scores(self, window: np.ndarray) -> tf.Tensor:
         """Scores [rows, columns, classes] of a window of an image."""

@@ -32,12 +32,12 @@ class Cluster(NamedTuple):
     Attributes:
       hosts: the workers' addresses, "host:port"; the first worker is the chief.
       names: the workers' names, such as "worker 1".
-      index: position of this process in both lists.
+      own_index: position of this process in both lists.
     """
 
     hosts: List[str]
     names: List[str]
-    index: int
+    own_index: int
 
     def describe(self, index: int) -> str:
         """Name and address of a worker, such as "worker 1 (host1:2222)"."""
@@ -138,7 +138,7 @@ class _Meeting:
 
     def __init__(self, cluster: Cluster):
         self._cluster = cluster
-        others = set(range(len(cluster.hosts))) - {cluster.index}
+        others = set(range(len(cluster.hosts))) - {cluster.own_index}
         # Workers that have not answered yet, and workers that have not asked yet.
         self._unanswered, self._silent = set(others), set(others)
         self._failures: Dict[int, str] = {}
@@ -147,11 +147,11 @@ class _Meeting:
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Context in which the questions of the other workers are answered."""
-        _, port = _split(self._cluster.hosts[self._cluster.index])
+        _, port = _split(self._cluster.hosts[self._cluster.own_index])
         try:
             server = _listen(port)
         except OSError as error:
-            own = self._cluster.describe(self._cluster.index)
+            own = self._cluster.describe(self._cluster.own_index)
             reason = os.strerror(error.errno)  # Shorter than str(error).
             self._fail(
                 f"{own} cannot listen on its port ({reason}). Does another process "
@@ -202,12 +202,12 @@ class _Meeting:
                     self._silent.discard(question["from"])
 
     def _message(self, to: int) -> Dict[str, Any]:
-        content = (self._cluster.hosts, self._cluster.index, to, self._problem)
+        content = (self._cluster.hosts, self._cluster.own_index, to, self._problem)
         return dict(zip(_FIELDS, content))
 
     def _check(self, message: Dict[str, Any]) -> None:
         """Records a problem that the message of another process shows."""
-        index, hosts = self._cluster.index, self._cluster.hosts
+        index, hosts = self._cluster.own_index, self._cluster.hosts
         if message.get("problem"):
             self._problem = self._problem or str(message["problem"])
         elif message["cluster"] != hosts:

@@ -236,7 +236,7 @@ def gather(strategy: tf.distribute.Strategy, text: str) -> List[str]:
 
     def gather_rows(row: np.ndarray) -> np.ndarray:
         table = np.zeros([len(workers.hosts), len(row)], np.int32)
-        table[workers.index] = row
+        table[workers.own_index] = row
         replicas = strategy.num_replicas_in_sync // len(workers.hosts)
         return _adder(strategy)(tf.constant(table)).numpy() // replicas
 
