@@ -74,7 +74,7 @@ def test_a_bucket_out_of_reach_is_one_line(capsys):
     assert cli.run(command) == 2
     assert capsys.readouterr().err == (
         "error: gs://mine/a.tfrecord cannot be reached (Could not resolve host). "
-        "Check its name, the network and your rights there, or name a folder of this "
+        "Check its name, the network and your permissions, or choose a folder on this "
         "machine.\n"
     )
 

@@ -27,6 +27,7 @@ MODULES = [
     "wss.methods.components.cutmix",
     "wss.models.deeplab",
     "wss.evaluation.predictor",
+    "wss.evaluation.tiling",
     "wss.methods.components.self_attention",
     "wss.methods.components.refined_grad_cam",
     "wss.methods.components.fusion",
@@ -35,13 +36,13 @@ MODULES = [
     "wss.evaluation.segmenter",
     "wss.training.optimizers",
 ]
-# Helpers of their neighbours: what they do fits their one line.
+# Helpers of their neighbors: one line describes them.
 WITHOUT = {"divide_or_zero", "count_labeled", "Scores", "PseudoLabel"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the examples find a training and two photos."""
+    """The folder of the examples, with a run and two photos."""
     folder = tmp_path_factory.mktemp("examples")
     trained.make(folder / "runs" / "shapes")
     for name in ("street.jpg", "garden.png"):

@@ -64,4 +64,4 @@ def test_a_command_that_has_begun_gets_a_keyboard_interrupt(tmp_path):
         cwd=tmp_path,
     )
     assert ended.returncode == 130 and ended.stdout == "in order\n"
-    assert ended.stderr == "\nStopped; the same command goes on from here.\n"
+    assert ended.stderr == "\nStopped; the same command resumes from here.\n"

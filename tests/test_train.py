@@ -99,7 +99,7 @@ def test_train_resume_evaluate(data_dir, tmp_path, capsys):
     }
     capsys.readouterr()
     assert run(data_dir, model_dir) == 0
-    assert "This run is finished: it took its 3 steps." in capsys.readouterr().out
+    assert "This run is already finished, after 3 steps." in capsys.readouterr().out
 
 
 def test_two_replicas_and_image_level_labels(data_dir, tmp_path, capsys):
@@ -143,7 +143,7 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("DATA_DIR = '/dev/null'", "/dev/null is not a folder. Set DATA_DIR"),
         (
             "Method.supervised_loss = @learning_rate",
-            "Method.supervised_loss is no loss of labels",
+            "Method.supervised_loss is not a loss of labels",
         ),
         ("LABELED_SPLIT = 'val+'", "The split 'val+' has an empty name next to a '+'."),
         (
@@ -208,7 +208,7 @@ def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(
 
 def test_evaluating_what_was_never_trained(data_dir, tmp_path, capsys):
     assert eval.main([f"--model_dir={tmp_path}"]) == 2
-    assert "is not the folder of a training" in capsys.readouterr().err
+    assert "is not the folder of a run" in capsys.readouterr().err
     assert run(data_dir, tmp_path, flags=["--mode=eval"]) == 2
     assert "There is no checkpoint in" in capsys.readouterr().err
 
@@ -235,7 +235,7 @@ def test_another_configuration_in_the_same_folder(data_dir, tmp_path, capsys):
     assert (tmp_path / "config.gin").read_bytes() == before
     settings = ["TRAIN_STEPS = 1", "CHECKPOINT_INTERVAL = 7"]
     assert run(data_dir, tmp_path, *settings, **arguments) == 0
-    assert "This run is finished" in capsys.readouterr().out
+    assert "This run is already finished" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", config.experiments())

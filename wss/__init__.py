@@ -9,9 +9,9 @@ from wss.version import __version__ as __version__
 
 interrupts.expect_command()
 
-# The models are Keras 2 models. From TensorFlow 2.16 on Keras 2 lives in `tf_keras`
-# and has to be asked for before TensorFlow is imported; asking for it where it is not
-# installed (TensorFlow 2.15) breaks `tf.keras`.
+# The models are Keras 2 models. From TensorFlow 2.16 on, Keras 2 is the package
+# `tf_keras`, and must be selected before TensorFlow is imported. Selecting it where it
+# is not installed (TensorFlow 2.15) breaks `tf.keras`.
 if importlib.util.find_spec("tf_keras") is not None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
 
 
 def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
-    """Loads what was trained, to predict photos of any size.
+    """Loads a trained network, to predict photos of any size.
 
     >>> import wss
     >>> model = wss.load("runs/shapes")
@@ -28,18 +28,18 @@ def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
     >>> print(street.shape, street.dtype)
     (50, 120) uint8
 
-    The data that it learned from need not be there.
+    The training data are not needed.
 
     Args:
-      model_dir: folder of the training.
-      checkpoint: "latest", "best" (of the highest mean IoU), or a path.
+      model_dir: folder of the run.
+      checkpoint: "latest", "best" (with the highest mean IoU), or a path.
 
     Returns:
       A `tf.keras.Model`: see `wss.evaluation.segmenter.Segmenter`.
 
     Raises:
-      UserError: nothing was trained there, or the checkpoint is damaged.
+      UserError: the folder has no run, or the checkpoint is damaged.
     """
-    from wss import runs  # Whoever only asks for the version does not wait.
+    from wss import runs  # Imported late, so that `import wss` is quick.
 
     return runs.load(model_dir, checkpoint)

@@ -1,4 +1,4 @@
-"""Shared by the command lines: flags, quiet logs, mistakes reported in one line."""
+"""Shared parts of the commands: flags, quiet logs, errors in one line."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ from wss.errors import Stopped, UserError, first_line
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
     """A parser for `python -m <module>` that shows the module's docstring as it is.
 
-    A repeated flag of several values adds to the earlier ones.
+    If a flag with several values is repeated, its values are added up.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -27,20 +27,20 @@ def make_parser(module: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    # An argument like a negative number is a value, not a flag: --map -9999=ignore.
+    # Arguments that start like negative numbers are values: --map -9999=ignore.
     parser._negative_number_matcher = re.compile(r"-(\.?\d|inf)")
-    parser.register("action", None, _Store)  # Instead of argparse's own.
+    parser.register("action", None, _Store)  # Replaces argparse's own.
     return parser
 
 
-# How the flags that take paths show their values.
+# The metavars of flags that take paths.
 _PATHS = ("DIR", "FILE", "PHOTOS", "latest|best|PATH")
 
 
 class _Store(argparse.Action):
-    """Stores a value, or adds several to those that the flag had before.
+    """Stores a value, or adds several values to earlier ones of the same flag.
 
-    An empty path, for example from an unset shell variable, is refused.
+    An empty path, for example from an unset shell variable, is an error.
     """
 
     def __call__(self, parser, namespace, values, option_string=None):
@@ -55,7 +55,7 @@ class _Store(argparse.Action):
 
 @functools.cache
 def number(kind: Any) -> Callable[[str], Any]:
-    """A `type` of argparse's: a number of a kind of `wss.settings`, such as `Count`."""
+    """A `type` for argparse: numbers of a type of `wss.settings`, such as `Count`."""
 
     def read(text: str) -> Any:
         value: Any = text
@@ -71,13 +71,13 @@ def number(kind: Any) -> Callable[[str], Any]:
 
 
 def add_checkpoint_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that chooses among the checkpoints of a run."""
+    """Adds the flag that chooses a checkpoint of a run."""
     parser.add_argument(
         "--checkpoint",
         default="latest",
         metavar="latest|best|PATH",
-        help="the last one in --model_dir (default), that of the highest mean IoU, or "
-        "a path",
+        help="the last checkpoint in --model_dir (default), the one with the highest "
+        "mean IoU, or a path",
     )
 
 
@@ -106,8 +106,8 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--sliding_window",
         action="store_true",
-        help="take images larger than EVAL_CROP_SIZE in overlapping windows, instead "
-        "of shrinking them",
+        help="predict images larger than EVAL_CROP_SIZE in overlapping windows, "
+        "instead of shrinking them",
     )
 
 
@@ -135,7 +135,7 @@ def add_shared_flags(parser: argparse.ArgumentParser, tpu: bool = True) -> None:
         action="append",
         default=[],
         metavar="BINDING",
-        help='gin statement such as "BATCH_SIZE = 8"; repeatable, wins over the files',
+        help='gin binding such as "BATCH_SIZE = 8"; repeatable, overrides the files',
     )
     if tpu:
         parser.add_argument(
@@ -157,26 +157,19 @@ def run(
       resumable: whether the same command resumes after an interruption.
 
     Returns:
-      0 when all went well, 2 with a line `error: ...` for a mistake of the user's or a
-      bucket out of reach, 130 after Ctrl-C, 143 where SIGTERM and 129 where SIGHUP
-      ended a run that saved its state. Anything else is a bug in wss and keeps its
-      stack trace.
+      0 after success; 2 with a line `error: ...` for a UserError or a bucket that
+      cannot be reached; 130 after Ctrl-C; 143 after SIGTERM and 129 after SIGHUP, if
+      the run saved its state. Any other exception is a bug in wss and is raised.
     """
-    # Errors of TensorFlow's C++ code are Python exceptions too.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.basicConfig(format="%(message)s")
-    absl.logging.set_verbosity(verbosity)
-    absl.logging.get_absl_logger().addFilter(
-        lambda record: "Sharding callback duration" not in record.getMessage()
-    )
+    _configure_logs(verbosity)
     try:
         interrupts.begin()
         command()
     except UserError as error:
-        # What failed lives on: TensorFlow may wait where that ends, see `leave`.
+        # Keeps the failed objects alive: TensorFlow may hang when it deletes them, see
+        # `leave`.
         sys.last_value = error
-        # gin adds lines about which call failed.
+        # gin appends lines about the call that failed.
         message = str(error).split("\n  In call to configurable")[0]
         print(f"error: {message}", file=sys.stderr)
         return 2
@@ -189,37 +182,48 @@ def run(
     except Stopped as stopped:
         name = signal.Signals(stopped.signal).name
         print(
-            f"Stopped by {name}. The state is saved; the same command goes on from "
+            f"Stopped by {name}. The state is saved; the same command resumes from "
             "there.",
             file=sys.stderr,
         )
         return 128 + stopped.signal
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from here" if resumable else ""
-        print(f"\nStopped{goes_on}.", file=sys.stderr)
+        advice = "; the same command resumes from here" if resumable else ""
+        print(f"\nStopped{advice}.", file=sys.stderr)
         return 130
     finally:
         interrupts.begin(False)
     return 0
 
 
+def _configure_logs(verbosity: int) -> None:
+    # Quiet: errors in TensorFlow's C++ code become Python exceptions anyway.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.basicConfig(format="%(message)s")
+    absl.logging.set_verbosity(verbosity)
+    absl.logging.get_absl_logger().addFilter(
+        lambda record: "Sharding callback duration" not in record.getMessage()
+    )
+
+
 def _unreachable(error: Exception) -> Optional[str]:
-    """A sentence for TensorFlow's failure to reach a bucket; None for other errors."""
-    unknown = r"(?<=\(file: ')[a-z][a-z0-9]*://[^']+"  # Of a scheme without files.
+    """A message if TensorFlow could not reach a bucket; None for other errors."""
+    unknown = r"(?<=\(file: ')[a-z][a-z0-9]*://[^']+"  # An unknown scheme.
     bucket = r"\b(?!https?:|grpc:)[a-z][a-z0-9]*://[^\s'\")]+"
     path = re.search(unknown, str(error)) or re.search(bucket, str(error))
     if path is None or not type(error).__module__.startswith("tensorflow"):
         return None
     return (
         f"{path.group()} cannot be reached ({first_line(error)}). Check its name, the "
-        "network and your rights there, or name a folder of this machine."
+        "network and your permissions, or choose a folder on this machine."
     )
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process with a status; after a failure at once.
+    """Ends the process with a status; after a failure without waiting for threads.
 
-    TensorFlow's threads may still wait for a machine that is gone.
+    TensorFlow's threads may be waiting for a machine that is gone.
     """
     if status:
         sys.stdout.flush()

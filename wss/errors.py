@@ -1,13 +1,13 @@
-"""The error that a user can mend."""
+"""The errors that a user can correct, and the text of other errors."""
 
 import re
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave: the configuration, a path, the data.
+    """A mistake of the user: in the configuration, a path or the data.
 
-    The message names the thing, the place and the next step. The command lines print
-    it as one line and exit with status 2; a stack trace would only hide it.
+    The message names the thing, the place and the next step. The commands print it in
+    one line, without a stack trace, and exit with status 2.
     """
 
 
@@ -15,7 +15,7 @@ class NotFiniteError(UserError):
     """A loss, the gradient or a variable is NaN or infinite.
 
     Attributes:
-      step: number of the step, 0 for the first, whose batch led to it.
+      step: number of the step whose batch led to it, 0 for the first.
     """
 
     def __init__(self, message: str, step: int):
@@ -24,12 +24,13 @@ class NotFiniteError(UserError):
 
 
 class Stopped(BaseException):
-    """A signal ended a run, and nothing is lost.
+    """A signal ended a run, whose state is saved.
 
-    No `Exception`, like KeyboardInterrupt: nobody is to mistake it for a failure.
+    Like KeyboardInterrupt it is not an `Exception`, so that no handler mistakes it for
+    a failure.
 
     Attributes:
-      signal: its number.
+      signal: number of the signal.
     """
 
     def __init__(self, signal: int):
@@ -38,13 +39,13 @@ class Stopped(BaseException):
 
 
 def first_line(error: Exception) -> str:
-    """What an error of TensorFlow or Python says, without names of operations."""
-    # A SyntaxError's text repeats the place.
+    """The first line of an error's message, without TensorFlow's operation names."""
+    # The text of a SyntaxError includes the place.
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     line = (text.strip() or type(error).__name__).splitlines()[0].strip()
     return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]( name:.*)?", "", line)
 
 
 def reason(error: Exception) -> str:
-    """Why a file could not be read or written: the system's words, if it said any."""
+    """Why a file could not be read or written: the system's message, if it has one."""
     return getattr(error, "strerror", None) or first_line(error)

@@ -1,15 +1,15 @@
-"""Evaluates a trained model with the configuration that it was trained with.
+"""Evaluates a run with the configuration that it was trained with.
 
     python -m wss.eval --model_dir=runs/voc_1-16
     python -m wss.eval --model_dir=runs/voc_1-16 --checkpoint=best \\
         --gin_bindings="EVAL_SPLIT = 'train'"
 
-As papers report it with multi-scale testing:
+With multi-scale testing, as in papers:
 
     python -m wss.eval --model_dir=runs/voc_1-16 --flip \\
         --scales 0.5 0.75 1.0 1.25 1.5 1.75
 
-Beside a run with --mode=train, which may start later:
+While another process trains with --mode=train; it may start later:
 
     python -m wss.eval --model_dir=runs/voc_1-16 --continuous
 """
@@ -27,7 +27,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _parser().parse_args(arguments)
 
     def command() -> None:
-        # TensorFlow takes seconds to import: late, so that --help answers at once.
+        # Late, so that --help is quick: importing TensorFlow takes seconds.
         from wss import runs
         from wss.evaluation import following, restoring
 
@@ -44,7 +44,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _protocol(options: argparse.Namespace) -> List[str]:
-    """The gin bindings that the flags of the protocol stand for."""
+    """The flags of the protocol as gin bindings."""
     bindings = cli.view_bindings(options)
     if options.boundary:
         bindings.append("Evaluator.boundary = True")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout",
         type=cli.number(NonNegative),
         metavar="SECONDS",
-        help="with --continuous: give up after so long without a new checkpoint "
+        help="with --continuous: give up after SECONDS without a new checkpoint "
         "(default: never)",
     )
     cli.add_shared_flags(parser)
@@ -77,22 +77,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that say how to measure."""
+    """Adds the flags of the evaluation protocol."""
     group = parser.add_argument_group(
         "protocol",
-        "Without these flags as the original: whole images, one scale, not mirrored. "
-        "docs/evaluation.md says what each costs.",
+        "The default is that of the original: whole images, one scale, not mirrored. "
+        "docs/evaluation.md says what each flag costs.",
     )
     cli.add_view_flags(group)
     group.add_argument(
         "--boundary",
         action="store_true",
-        help="measure how well the boundaries are met, too",
+        help="also measure the quality of the boundaries (boundary F-score)",
     )
     group.add_argument(
         "--image_labels",
         action="store_true",
-        help="measure the classifier of whole images, too",
+        help="also measure the classifier of whole images",
     )
 
 

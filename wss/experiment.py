@@ -1,7 +1,7 @@
-"""What a run is to do: data, network, method and schedule, described and checked.
+"""The description of a run: data, network, method and schedule, with their checks.
 
-An `Experiment` only describes. What is built from it (the network, the method, the
-batches) comes from the functions below it; `wss.training.loop` trains it.
+An `Experiment` is only a description. The functions below it build the network, the
+method and the batches from it, and `wss.training.loop` trains it.
 """
 
 import dataclasses
@@ -28,36 +28,37 @@ from wss.settings import Count, Natural, Range, Size
 class Experiment:
     """What a run trains and evaluates, and where it writes.
 
-    Creating one looks up what the configuration names and raises a UserError for an
-    unknown data set or backbone, or a crop that does not fit. Nothing big is built.
+    Creating one looks up the names in the configuration, and raises a UserError for an
+    unknown data set or backbone, or for an invalid crop. No network is built.
 
     Attributes:
-      model_dir: where everything goes that the experiment writes.
-      strategy: which devices train.
+      model_dir: folder of the run, for everything that it writes.
+      strategy: the devices to train on.
       dataset: name of the data set, see `wss.data.datasets`.
       data_dir: folder with its shards.
-      labeled_split: images with masks to learn from.
-      unlabeled_split: images that are used without their masks; may be several splits
+      labeled_split: the images to learn from with their masks.
+      unlabeled_split: the images to learn from without masks; may be several splits
         joined by "+".
-      eval_split: images to evaluate on.
-      method: how to learn from both.
+      eval_split: the images to evaluate on.
+      method: the learning method.
       model_variant: the backbone.
       output_stride: image pixels per pixel of the backbone's features: 8, 16 or 32.
       crop_size: side, or (height, width), of the training crops, in pixels.
-      eval_crop_size: side, or (height, width), that evaluated images are padded to;
-        larger ones are shrunk to it or taken by windows, see `Predictor`.
-      batch_size: labeled images in a step, over all replicas; as many unlabeled ones
-        come with them.
-      accumulation_steps: micro-batches into which each replica divides its images of
-        a step, so that a large batch fits on a small device.
+      eval_crop_size: side, or (height, width), to which evaluated images are padded;
+        larger ones are shrunk to it or predicted in windows, see `Predictor`.
+      batch_size: number of labeled images in a step, over all replicas; there are as
+        many unlabeled ones.
+      accumulation_steps: number of micro-batches into which each replica divides its
+        images of a step, so that a large batch fits on a small device.
       precision: "float32", "mixed_bfloat16" or "mixed_float16".
       train_steps: number of steps.
-      init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
-      initialize_last_layer: take the layers that give the classes' logits from it too.
-      seed: decides every random draw.
-      deterministic: choose kernels that give the same numbers in every run, see
+      init_checkpoint: checkpoint with the initial weights, of TF1 or of wss, or its
+        folder.
+      initialize_last_layer: also load the layers that compute the logits from it.
+      seed: seed of all random numbers.
+      deterministic: use kernels that compute the same numbers in every run, see
         `distribution.configure_determinism`.
-      spec: the classes; by default those of the data set.
+      spec: the classes (default: those of the data set).
     """
 
     model_dir: str
@@ -84,44 +85,44 @@ class Experiment:
 
     def __post_init__(self):
         if self.spec is None:
-            self._settle(spec=datasets.get(self.dataset, self.data_dir))
+            self._set(spec=datasets.get(self.dataset, self.data_dir))
         if self.spec.num_classes < 2:
             raise UserError(
                 f"The data set {self.spec.name} has one class only, "
-                f"{self.spec.class_names[0]}: there is nothing to tell apart. Write it "
-                "again with two classes or more."
+                f"{self.spec.class_names[0]}, but segmentation needs at least two. "
+                "Write it again with more classes."
             )
-        mean_pixel(self.model_variant)  # Refuses an unknown backbone.
+        mean_pixel(self.model_variant)  # Raises an error for an unknown backbone.
         network = gin.get_bindings(DeepLabV3Plus)
         check_multi_grid(self.model_variant, network.get("multi_grid"))
         stride = self.output_stride
-        self._settle(
+        self._set(
             crop_size=config.crop_size("CROP_SIZE", self.crop_size, stride),
             eval_crop_size=config.crop_size(
                 "EVAL_CROP_SIZE", self.eval_crop_size, stride
             ),
         )
 
-    def _settle(self, **values: object) -> None:
-        """Fills in what follows from the rest; afterwards nothing changes."""
+    def _set(self, **values: object) -> None:
+        """Sets fields that follow from others, despite `frozen`."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def check_training(self) -> None:
-        """Finds what can be wrong with a training, without building a network.
+        """Checks everything that training needs, without building a network.
 
         Raises:
-          UserError: missing shards, a labeled split without masks, a batch that does
-            not divide over the replicas, an unknown augmentation, class weights of
-            another number of classes.
+          UserError: shards are missing, the labeled split lacks masks, the batch does
+            not divide over the replicas, an augmentation is unknown, or the number of
+            class weights is wrong.
         """
         self._check_batch_size()
         self.count_images("LABELED_SPLIT", self.labeled_split, needs_masks=True)
         if self.method.uses_unlabeled:
             if self.unlabeled_split is None:
                 raise UserError(
-                    f"{self.method.__name__} learns from unlabeled images, but no "
-                    "split of them is named. Set UNLABELED_SPLIT."
+                    f"{self.method.__name__} learns from unlabeled images, but their "
+                    "split has no name. Set UNLABELED_SPLIT."
                 )
             self.count_images(
                 "UNLABELED_SPLIT", self.unlabeled_split, needs_masks=False
@@ -130,18 +131,23 @@ class Experiment:
         training_batches(self, start_step=0)  # Builds the graph, reads nothing.
 
     def check_evaluation(self) -> None:
-        """Finds images to evaluate on that are missing or have no masks.
+        """Checks the images to evaluate on.
 
         Raises:
-          UserError: there are such.
+          UserError: shards or masks are missing.
         """
         self.count_images("EVAL_SPLIT", self.eval_split, needs_masks=True)
 
     def count_images(self, macro: str, split: str, needs_masks: bool) -> int:
-        """Number of images of the split that a macro names.
+        """Counts the images of a split.
+
+        Args:
+          macro: the macro that names the split, for messages.
+          split: name of the split, or several joined by "+".
+          needs_masks: whether all images must have masks.
 
         Raises:
-          UserError: no such split, or some images lack a mask that they need.
+          UserError: the split does not exist, or masks are missing.
         """
         images = input_pipeline.count_examples(self.data_dir, split, self.dataset)
         manifest = datasets.manifest.read(self.data_dir)
@@ -150,24 +156,23 @@ class Experiment:
             if not written:
                 continue
             count = written["examples"]
-            with_masks = written.get("with_masks", count)  # Of another writer.
+            with_masks = written.get("with_masks", count)  # Other tools omit it.
             if with_masks < count:
                 raise UserError(
                     f"{macro} = {split!r}: only {with_masks} of the {count} images of "
-                    f"{part} have masks. Learning from labels and evaluating need a "
-                    "split whose images all have."
+                    f"{part} have masks. Choose a split whose images all have masks."
                 )
         return images
 
     def splits(self) -> List[str]:
-        """The splits that a training reads, as they are named."""
+        """Names of the splits that a run reads."""
         unlabeled = self.unlabeled_split if self.method.uses_unlabeled else None
         splits = [self.labeled_split, unlabeled, self.eval_split]
         return [split for split in splits if split]
 
     @property
     def images_per_step(self) -> int:
-        """Images that all replicas see in a step."""
+        """Number of images in a step, over all replicas."""
         return self.batch_size * (1 + self.method.uses_unlabeled)
 
     def _check_batch_size(self) -> None:
@@ -183,7 +188,7 @@ class Experiment:
             )
 
     def _check_loss(self) -> None:
-        """Has the labeled images' loss refuse settings that do not fit the classes."""
+        """Calls the supervised loss, which raises an error if settings do not fit."""
         default = losses.softmax_cross_entropy
         loss = gin.get_bindings(Method).get("supervised_loss", default)
         try:
@@ -196,14 +201,15 @@ class Experiment:
             )
         except TypeError as error:
             raise UserError(
-                f"Method.supervised_loss is no loss of labels ({first_line(error)}). "
-                "Choose @softmax_cross_entropy or @ohem_cross_entropy."
+                "Method.supervised_loss is not a loss of labels "
+                f"({first_line(error)}). Choose @softmax_cross_entropy or "
+                "@ohem_cross_entropy."
             ) from error
 
 
 def build_network(experiment: Experiment) -> DeepLabV3Plus:
-    """The network with its initial weights."""
-    tf.keras.utils.set_random_seed(experiment.seed)  # Of the initial weights.
+    """Builds the network with its initial weights."""
+    tf.keras.utils.set_random_seed(experiment.seed)  # For the initial weights.
     with experiment.strategy.scope(), precision_policy(experiment.precision):
         return DeepLabV3Plus(
             experiment.spec.num_classes,
@@ -213,7 +219,7 @@ def build_network(experiment: Experiment) -> DeepLabV3Plus:
 
 
 def build_method(experiment: Experiment) -> Method:
-    """The network and the method, with all their variables."""
+    """Builds the network and the method, with all their variables."""
     model = build_network(experiment)
     with experiment.strategy.scope(), precision_policy(experiment.precision):
         method = experiment.method(model, experiment.spec.ignore_label)
@@ -226,12 +232,12 @@ def training_batches(
     start_step: int,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
-    """The batches from a step on, as `input_pipeline.training_batches` gives them.
+    """The batches from a step on, see `input_pipeline.training_batches`.
 
     Args:
-      experiment: names the splits.
-      start_step: the first batch is that of this step.
-      input_context: which replicas read them; None: all images are for one.
+      experiment: the run.
+      start_step: the step of the first batch.
+      input_context: the replicas that read the batches; None: one reads all.
     """
     unlabeled = None
     if experiment.method.uses_unlabeled:
@@ -255,14 +261,14 @@ def training_batches(
 def distributed_batches(
     experiment: Experiment, start_step: int
 ) -> tf.distribute.DistributedDataset:
-    """As `training_batches`, each replica's part on its device."""
+    """Like `training_batches`, with the part of each replica on its device."""
     return experiment.strategy.distribute_datasets_from_function(
         functools.partial(training_batches, experiment, start_step)
     )
 
 
 def evaluation_batches(experiment: Experiment) -> tf.data.Dataset:
-    """The images to evaluate on, as `input_pipeline.evaluation_batches` gives them."""
+    """The images to evaluate on, see `input_pipeline.evaluation_batches`."""
     return input_pipeline.evaluation_batches(
         experiment.data_dir, experiment.eval_split, spec=experiment.spec
     )

@@ -14,7 +14,7 @@ writes
     exported/tf1/                   tf1: a checkpoint for the original code
     exported/classes.json           id, name and color of each class
 
-Each export is loaded again and predicts synthetic images (odd sizes, grey, larger than
+Each export is loaded again and predicts synthetic images (odd sizes, gray, larger than
 EVAL_CROP_SIZE) and, if the data are available, images of the evaluation split. An
 export whose probabilities differ from those of wss.predict is discarded.
 """
@@ -43,7 +43,7 @@ def export(options: argparse.Namespace) -> None:
     """Writes and verifies all requested formats.
 
     Raises:
-      UserError: nothing was trained, the folder cannot be written, or some formats
+      UserError: the run is missing, the folder cannot be written, or some formats
         were not exported; the others are complete.
     """
     # Late, so that --help is quick: importing TensorFlow takes seconds.

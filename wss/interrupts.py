@@ -1,4 +1,4 @@
-"""Ctrl-C before a command has begun ends it without a traceback."""
+"""Ctrl-C before a command has started ends it without a traceback."""
 
 import os
 import signal
@@ -10,24 +10,24 @@ _begun = False
 
 
 def expect_command() -> None:
-    """Ends the process quietly at Ctrl-C, until the command has begun, and in imports.
+    """Makes Ctrl-C end the process quietly, before the command and during imports.
 
-    Does nothing unless `python -m` is about to run a command: programs that import the
-    package handle signals themselves.
+    Only if `python -m` is about to run a command: programs that import the package
+    handle signals themselves.
     """
-    is_command = sys.argv[:1] == ["-m"]  # While Python looks for the module.
+    is_command = sys.argv[:1] == ["-m"]  # As long as Python looks for the module.
     if is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 
 
 def begin(begun: bool = True) -> None:
-    """From here on Ctrl-C is a KeyboardInterrupt; with False no longer."""
+    """Makes Ctrl-C a KeyboardInterrupt from here on; with False no longer."""
     global _begun
     _begun = begun
 
 
 def _interrupt(number: int, frame: Optional[FrameType]) -> None:
-    # An interrupted import of TensorFlow fails in many ways.
+    # An interrupted import of TensorFlow fails in many different ways.
     if not _begun or _imports(frame):
         os.write(2, b"\nStopped.\n")
         os._exit(128 + number)

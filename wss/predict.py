@@ -15,7 +15,7 @@ writes, for photos/street/1.jpg,
 
 Photos are rotated according to their EXIF data, and so are the results. Unreadable
 photos and other files in a folder are reported and skipped. Results of an earlier run
-are replaced and never taken for photos; other files in --output_dir are only replaced
+are replaced and never used as photos; other files in --output_dir are only replaced
 with --overwrite. The masks are those that wss.eval scores. A photo larger than the
 run's EVAL_CROP_SIZE is shrunk to fit, or predicted in windows with --sliding_window.
 """
@@ -53,7 +53,7 @@ def predict(options: argparse.Namespace) -> None:
     """Predicts all photos and writes the requested results.
 
     Raises:
-      UserError: there are no photos, none can be read, nothing was trained, or the
+      UserError: there are no photos, none can be read, the run is missing, or the
         folder cannot be written or contains files that must not be replaced.
     """
     from wss.image_io import discovery
@@ -111,7 +111,7 @@ def _write_all(
     """Writes the results, and yields the name of each photo that has them."""
     from tqdm import tqdm
 
-    # Without a terminal there is nobody to watch a bar.
+    # `disable=None`: no progress bar without a terminal.
     for name, image in _read_all(
         tqdm(photos.items(), desc="predicting", unit=" photos", disable=None),
         model.spec.image_bits,

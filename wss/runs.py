@@ -1,4 +1,4 @@
-"""Starts what gin is configured to, and opens what was trained before."""
+"""Starts the run that gin configures, and opens earlier runs."""
 
 import dataclasses
 import hashlib
@@ -26,10 +26,10 @@ from wss.training import (
 )
 from wss.training.loop import run_training
 
-# What each worker's machine may have of its own: paths, and what no step depends on.
+# Settings in which workers may differ: paths, and settings that change no step.
 _OWN_SETTINGS = {
     "Experiment.data_dir",
-    "Experiment.init_checkpoint",  # The chief's is taken.
+    "Experiment.init_checkpoint",  # The chief's weights are used.
     "get_strategy",
     "training_batches.data_service",
 }
@@ -41,16 +41,16 @@ def run(
     tpu: Optional[str] = None,
     profile_steps: Optional[Tuple[int, int]] = None,
 ) -> None:
-    """Runs what gin is configured to: "train", "eval" or "train_and_eval".
+    """Trains or evaluates what gin configures.
 
     Args:
-      mode: one of the three.
-      model_dir: folder of the training.
+      mode: "train", "eval" or "train_and_eval".
+      model_dir: folder of the run.
       tpu: name of a TPU.
       profile_steps: steps between which TensorFlow's profiler runs.
 
     Raises:
-      UserError: a mistake in the configuration or the data.
+      UserError: the configuration or the data have a mistake.
     """
     paths.check("--model_dir", model_dir)
     experiment = _create(model_dir, tpu)
@@ -71,11 +71,11 @@ def run(
 
 
 def check_training(experiment: Experiment) -> None:
-    """Finds what can be wrong with a training, without building a network.
+    """Checks everything that training needs, without building a network.
 
     Raises:
-      UserError: see `Experiment.check_training`; or a missing INIT_CHECKPOINT, a folder
-        with checkpoints of other settings, classes or images.
+      UserError: see `Experiment.check_training`; or INIT_CHECKPOINT is missing, or the
+        folder has checkpoints of other settings, classes or images.
     """
     experiment.check_training()
     description.check_training(experiment)
@@ -85,15 +85,15 @@ def check_training(experiment: Experiment) -> None:
 def open_trained(
     model_dir: str, bindings: Sequence[str] = (), tpu: Optional[str] = None
 ) -> Experiment:
-    """The experiment that was trained in `model_dir`, to be evaluated.
+    """Opens the run in `model_dir` for evaluation.
 
     Args:
-      model_dir: folder of the training; its configuration is loaded.
-      bindings: gin statements that win over the training's.
+      model_dir: folder of the run; its configuration is loaded.
+      bindings: gin bindings that override those of the run.
       tpu: name of a TPU.
 
     Raises:
-      UserError: nothing was trained there, a mistake in the bindings or the data.
+      UserError: the folder has no run, or the bindings or the data have a mistake.
     """
     _configure(model_dir, bindings)
     experiment = _create(model_dir, tpu)
@@ -107,17 +107,17 @@ def load(
     bindings: Sequence[str] = (),
     tpu: Optional[str] = None,
 ) -> Segmenter:
-    """What was trained in `model_dir`, for photos; the data need not be there.
+    """Loads the network trained in `model_dir`; the data are not needed.
 
     Args:
-      model_dir: folder of the training.
+      model_dir: folder of the run.
       checkpoint: "latest", "best" or a path.
-      bindings: gin statements that win over the training's.
+      bindings: gin bindings that override those of the run.
       tpu: name of a TPU.
 
     Raises:
-      UserError: nothing was trained there, a mistake in the bindings, a damaged
-        checkpoint.
+      UserError: the folder has no run, the bindings have a mistake, or the checkpoint
+        is damaged.
     """
     return segmenter(reopen(model_dir, bindings, tpu), checkpoint)[0]
 
@@ -128,11 +128,11 @@ def reopen(
     tpu: Optional[str] = None,
     strategy: Optional[tf.distribute.Strategy] = None,
 ) -> Experiment:
-    """As `open_trained`, but the data need not be there.
+    """Like `open_trained`, without the data.
 
     Args:
       model_dir, bindings, tpu: see `open_trained`.
-      strategy: which devices; None: chosen by what is there.
+      strategy: the devices; None: see `distribution.get_strategy`.
     """
     _configure(model_dir, bindings)
     path = os.path.join(model_dir, description.CLASSES_FILE)
@@ -141,7 +141,7 @@ def reopen(
 
 
 def segmenter(experiment: Experiment, checkpoint: str) -> Tuple[Segmenter, int]:
-    """What was trained, as a checkpoint has it, and its step; errors: see `load`."""
+    """Loads a checkpoint's network; returns it and its step. Errors: see `load`."""
     network, step = restoring.restored_network(experiment, checkpoint)
     return Segmenter(build_predictor(experiment, network), experiment.spec), step
 
@@ -149,15 +149,16 @@ def segmenter(experiment: Experiment, checkpoint: str) -> Tuple[Segmenter, int]:
 def check_agreement(
     experiment: Experiment, mode: str, profile_steps: Optional[Tuple[int, int]]
 ) -> None:
-    """Compares all workers before the first step; every one of them has to ask.
+    """Checks before the first step that all workers train the same; all must call it.
 
     Args:
-      experiment: what this worker is to train.
+      experiment: the experiment of this worker.
       mode: see `run`.
-      profile_steps: see `run`; workers come back to Python after the same steps.
+      profile_steps: see `run`; must be equal, since all workers must return to Python
+        after the same steps.
 
     Raises:
-      UserError: they differ; it says who, in what.
+      UserError: names the workers and their differences.
     """
     if not distribution.are_several(experiment.strategy):
         return
@@ -167,11 +168,11 @@ def check_agreement(
         **_facts(experiment, mode),
     }
     own = json.dumps({"settings": config.text(), "facts": facts}, default=str)
-    told = list(map(json.loads, distribution.gather(experiment.strategy, own)))
-    names = cluster.read().names
+    first, *others = map(json.loads, distribution.gather(experiment.strategy, own))
+    chief, *names = cluster.read().names
     differences: List[str] = []
-    for name, other in zip(names[1:], told[1:]):
-        differences += _differences(told[0], other, (f"on {names[0]}", f"on {name}"))
+    for name, other in zip(names, others):
+        differences += _differences(first, other, (f"on {chief}", f"on {name}"))
     if differences:
         raise UserError(
             f"The workers do not train the same: {'; '.join(differences)}. Start the "
@@ -184,8 +185,8 @@ def _configure(model_dir: str, bindings: Sequence[str]) -> None:
     path = os.path.join(model_dir, config.CONFIG_FILE)
     if not tf.io.gfile.exists(path):
         raise UserError(
-            f"There is no {path}: {model_dir} is not the folder of a training. Train "
-            f"first: python -m wss.train --gin_file=... --model_dir={model_dir}"
+            f"There is no {path}: {model_dir} is not the folder of a run. Train first: "
+            f"python -m wss.train --gin_file=... --model_dir={model_dir}"
         )
     stored_files.read_text(path, config_changes.ADVICE)
     config.load([path], bindings)
@@ -198,12 +199,12 @@ def _create(
     strategy: Optional[tf.distribute.Strategy] = None,
 ) -> Experiment:
     if strategy is None:
-        # None would override what gin binds.
+        # Passing None would override gin's binding.
         strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
     try:
         experiment = Experiment(model_dir, strategy, spec=spec)
     except TypeError as error:
-        # Python's own sentence about the setting that has no value.
+        # Python's message names the setting without a value.
         raise UserError(
             f"{str(error).splitlines()[0]}. Set it in a gin file."
         ) from error
@@ -212,7 +213,7 @@ def _create(
 
 
 def _facts(experiment: Experiment, mode: str) -> Dict[str, Any]:
-    """What settings do not tell, by the name that a message gives it."""
+    """What workers must have in common besides the settings, by name for messages."""
     splits = {}
     if mode != "eval":
         splits["LABELED_SPLIT"] = experiment.labeled_split
@@ -237,7 +238,7 @@ def _facts(experiment: Experiment, mode: str) -> Dict[str, Any]:
 
 
 def _checksum(manifest: Optional[Dict[str, Any]], split: str) -> Optional[str]:
-    """One for the shards that data_prep wrote; None for those of other tools."""
+    """A checksum of all shards that data_prep wrote; None for those of other tools."""
     written = manifest["splits"] if manifest else {}
     files = [written.get(part, {}).get("files") for part in split.split("+")]
     if not all(files):
@@ -252,6 +253,6 @@ def _differences(
         first["settings"], other["settings"], _OWN_SETTINGS, places
     )
     for name in {**first["facts"], **other["facts"]}:
-        values = [told["facts"].get(name) for told in (first, other)]
+        values = [worker["facts"].get(name) for worker in (first, other)]
         if values[0] != values[1]:
             yield f"{name} is {values[0]!r} {places[0]} and {values[1]!r} {places[1]}"

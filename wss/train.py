@@ -1,12 +1,12 @@
-"""Trains and evaluates what gin files describe.
+"""Trains and evaluates a run that gin files configure.
 
     python -m wss.train --gin_file=gin_configs/voc_1-16.gin
     python -m wss.train --gin_file=gin_configs/coco_1-32.gin \\
         --gin_bindings="BATCH_SIZE = 8" --gin_bindings="DATA_DIR = '/data/coco'"
 
-The same command goes on from the last checkpoint. SIGTERM, Ctrl-C and a closed terminal
-(SIGHUP, unless nohup has it ignored) finish the running steps, save and end with status
-143, 130 or 129; a second one ends at once.
+The same command resumes from the last checkpoint. SIGTERM, Ctrl-C and closing the
+terminal (SIGHUP, not under nohup) end the run after the current steps and a checkpoint,
+with status 143, 130 or 129; a second signal ends it at once.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _parser().parse_args(arguments)
 
     def command() -> None:
-        # TensorFlow takes seconds to import: late, so that --help answers at once.
+        # Late, so that --help is quick: importing TensorFlow takes seconds.
         from wss import config, runs
         from wss.training.profiling import parse_window
 
@@ -45,12 +45,12 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="FILE",
-        help="gin file; repeatable, later ones win",
+        help="gin file; repeatable, later files override earlier ones",
     )
     parser.add_argument(
         "--model_dir",
         metavar="DIR",
-        help="where everything goes (default: named after the last gin file; "
+        help="output folder of the run (default: named after the last gin file; "
         "runs/voc_1-16 for gin_configs/voc_1-16.gin, runs/voc_1-16_unimatch for "
         "gin_configs/unimatch/voc_1-16.gin)",
     )

@@ -31,8 +31,8 @@ from wss.files.outputs import OutputFolder
 from wss.settings import Natural
 
 if TYPE_CHECKING:
-    from wss.report.page import Shown
-    from wss.report.run_results import Measured, TrainedRun
+    from wss.report.page import ShownImage
+    from wss.report.run_results import Evaluation, TrainedRun
     from wss.visualization.figures import Panel
 
 _PAGE, _FIGURE, _PANELS = "report.html", "figure.png", "panels"
@@ -50,19 +50,21 @@ def show(options: argparse.Namespace) -> None:
     """Evaluates the runs and writes page, figure and panels.
 
     Raises:
-      UserError: nothing was trained, the runs cannot be compared, an image or class is
+      UserError: a run is missing, the runs cannot be compared, an image or class is
         unknown, or the folder cannot be written.
     """
     model_dirs = name_runs(options.model_dir, options.names)
     # Late, so that --help is quick: importing TensorFlow takes seconds.
     from wss.report import page, run_results
 
-    wanted = page.Wanted(options.images, options.first, options.best, options.worst)
-    if not wanted.count:
-        wanted = page.Wanted(best=_SHOWN_BY_DEFAULT, worst=_SHOWN_BY_DEFAULT)
-    if wanted.count > _MOST_IMAGES:
+    selection = page.Selection(
+        options.images, options.first, options.best, options.worst
+    )
+    if not selection.count:
+        selection = page.Selection(best=_SHOWN_BY_DEFAULT, worst=_SHOWN_BY_DEFAULT)
+    if selection.count > _MOST_IMAGES:
         raise UserError(
-            f"{wanted.count} images are too many for a page: choose at most "
+            f"{selection.count} images are too many for a page: choose at most "
             f"{_MOST_IMAGES} with --images, --first, --best and --worst."
         )
     folder = OutputFolder(options.output_dir, options.overwrite)
@@ -76,15 +78,15 @@ def show(options: argparse.Namespace) -> None:
         options.tpu,
     )
     classes = class_ids(options.classes, runs[0].spec)
-    if wanted.names:
-        page.check_names(wanted.names, runs[0].names(), runs[0].split)
-    measured = [run.measure() for run in runs]
-    check_images(runs, measured)
-    chosen = page.choose(wanted, [one.images for one in measured])
-    groups = _look(runs, measured, chosen, classes)
+    if selection.names:
+        page.check_names(selection.names, runs[0].names(), runs[0].split)
+    evaluations = [run.evaluate() for run in runs]
+    check_images(runs, evaluations)
+    chosen = page.choose(selection, [one.images for one in evaluations])
+    groups = _predict_images(runs, evaluations, chosen, classes)
     with folder.explained():
-        _write(folder, runs, measured, groups)
-    for run, one in zip(runs, measured):
+        _write(folder, runs, evaluations, groups)
+    for run, one in zip(runs, evaluations):
         print(f"{run.name}: mIoU {100 * one.total.mean_iou:.2f} at step {run.step}")
     print(f"page    {folder.place(_PAGE)}")
 
@@ -128,9 +130,11 @@ def class_ids(classes: Sequence[str], spec) -> List[int]:
     return [known[name] for name in classes]
 
 
-def check_images(runs: Sequence["TrainedRun"], measured: Sequence["Measured"]) -> None:
+def check_images(
+    runs: Sequence["TrainedRun"], evaluations: Sequence["Evaluation"]
+) -> None:
     """Raises a UserError if two runs were evaluated on different images."""
-    names = [[image.name for image in one.images] for one in measured]
+    names = [[image.name for image in one.images] for one in evaluations]
     for run, other in zip(runs, names):
         if other != names[0]:
             raise UserError(
@@ -140,26 +144,26 @@ def check_images(runs: Sequence["TrainedRun"], measured: Sequence["Measured"]) -
             )
 
 
-def _look(
+def _predict_images(
     runs: Sequence["TrainedRun"],
-    measured: Sequence["Measured"],
+    evaluations: Sequence["Evaluation"],
     chosen: Mapping[str, Sequence[int]],
     classes: Sequence[int],
-) -> Dict[str, List["Shown"]]:
+) -> Dict[str, List["ShownImage"]]:
     """The images to show, by title."""
     from wss.report import page
 
     places = [place for group in chosen.values() for place in group]
     shared, own = {}, {place: {} for place in places}
     for run in runs if places else ():
-        for place, sight in run.look(places, probabilities=bool(classes)):
-            shared[place] = page.shared_panels(sight, run.spec)
-            own[place][run.name] = page.own_panels(sight, run.spec, classes)
+        for place, result in run.predict(places, probabilities=bool(classes)):
+            shared[place] = page.shared_panels(result, run.spec)
+            own[place][run.name] = page.own_panels(result, run.spec, classes)
     return {
         title: [
-            page.Shown(
-                name=measured[0].images[place].name,
-                mean_iou=[one.images[place].mean_iou for one in measured],
+            page.ShownImage(
+                name=evaluations[0].images[place].name,
+                mean_iou=[one.images[place].mean_iou for one in evaluations],
                 shared=shared[place],
                 own=own[place],
             )
@@ -172,8 +176,8 @@ def _look(
 def _write(
     folder: OutputFolder,
     runs: Sequence["TrainedRun"],
-    measured: Sequence["Measured"],
-    groups: Mapping[str, Sequence["Shown"]],
+    evaluations: Sequence["Evaluation"],
+    groups: Mapping[str, Sequence["ShownImage"]],
 ) -> None:
     from wss.image_io import writing
     from wss.report import page
@@ -196,7 +200,7 @@ def _write(
         ]
         titles = [*shown[0].shared, *(run.name for run in runs)]
         folder.write(_FIGURE, figures.png(figures.image_grid(rows, titles)))
-    folder.write(_PAGE, page.render(runs, measured, groups).encode())
+    folder.write(_PAGE, page.render(runs, evaluations, groups).encode())
 
 
 def _parts_of_paths(names: Iterable[str]) -> List[str]:

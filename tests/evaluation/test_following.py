@@ -52,7 +52,7 @@ def test_waits_for_the_run_and_ends_with_it(tmp_path, capsys, monkeypatch):
     assert run.evaluated == [10, 30]
     printed = capsys.readouterr().out
     assert "Waiting for checkpoints in" in printed
-    assert "The run has taken its 30 steps." in printed
+    assert "The run is finished after 30 steps." in printed
 
 
 def test_a_run_that_does_not_go_on(tmp_path, monkeypatch):
@@ -64,7 +64,7 @@ def test_a_run_that_does_not_go_on(tmp_path, monkeypatch):
 
 def test_a_file_is_no_folder_to_wait_for(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file is no folder"):
+    with pytest.raises(UserError, match="file is not a folder"):
         following.wait_for_first(str(tmp_path / "file"))
 
 

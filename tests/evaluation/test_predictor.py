@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from tests.models.networks import small_model
 from wss.errors import UserError
-from wss.evaluation import predictor as predictor_module
+from wss.evaluation import tiling
 from wss.evaluation.predictor import Predictor
 from wss.ops.resize import resize_bilinear
 
-CROP, GREY, CLASSES = (33, 41), (127.5, 120.0, 110.0), 4
+CROP, GRAY, CLASSES = (33, 41), (127.5, 120.0, 110.0), 4
 
 
 class Toy(tf.Module):
@@ -57,7 +57,7 @@ def reference_softmax(logits):
 
 def reference_crop(network, image, scales=(1.0,), flip=False, of=reference_softmax):
     """The mean of what `of` makes of the logits of an image that fits."""
-    padded = np.full([*CROP, 3], GREY, np.float64)
+    padded = np.full([*CROP, 3], GRAY, np.float64)
     padded[: image.shape[0], : image.shape[1]] = image
     views = []
     for scale in scales:
@@ -81,7 +81,7 @@ def assert_best(labels, probabilities):
 def test_the_default_is_the_originals_evaluation_to_the_bit():
     model = small_model()
     image = make_image(29, 40)
-    padded = np.full([1, *CROP, 3], GREY, np.float32)
+    padded = np.full([1, *CROP, 3], GRAY, np.float32)
     padded[0, :29, :40] = image
 
     @tf.function
@@ -90,7 +90,7 @@ def test_the_default_is_the_originals_evaluation_to_the_bit():
         return logits, tf.argmax(logits, -1, tf.int32)
 
     logits, expected = original(tf.constant(padded))
-    predictor = Predictor(model, CROP, GREY)
+    predictor = Predictor(model, CROP, GRAY)
     np.testing.assert_array_equal(predictor.labels(image), expected[0, :29, :40])
     probabilities = predictor.probabilities(image.astype(np.float32))
     np.testing.assert_array_equal(probabilities, tf.nn.softmax(logits[:, :29, :40])[0])
@@ -104,7 +104,7 @@ def test_the_default_is_the_originals_evaluation_to_the_bit():
 @pytest.mark.parametrize("size", [CROP, (17, 23), (1, 1)])
 def test_scales_and_mirrored_images(scales, flip, size):
     network, image = Toy(), make_image(*size)
-    predictor = Predictor(network, CROP, GREY, scales=scales, flip=flip)
+    predictor = Predictor(network, CROP, GRAY, scales=scales, flip=flip)
     expected = reference_crop(network, image, scales, flip)
     actual = predictor.probabilities(image)
     np.testing.assert_allclose(actual, expected, atol=1e-6)
@@ -114,7 +114,7 @@ def test_scales_and_mirrored_images(scales, flip, size):
 @pytest.mark.parametrize("size", [CROP, (17, 23), (33, 90), (70, 10)])
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0)])
 def test_a_batch_in_a_graph_has_the_numbers_of_its_images(size, scales):
-    predictor = Predictor(Toy(), CROP, GREY, scales=scales)
+    predictor = Predictor(Toy(), CROP, GRAY, scales=scales)
     images = np.stack([make_image(*size, seed) for seed in range(3)])
     shape = tf.TensorSpec([None, None, None, 3], tf.uint8)
     labels, probabilities = tf.function(predictor.predict_batch, [shape])(images)
@@ -128,14 +128,14 @@ def test_the_mirrored_image_of_a_symmetric_one():
     # The columns' grid ends with the crop, so that mirroring keeps it.
     half = make_image(33, 20)
     image = np.concatenate([half, make_image(33, 1), half[:, ::-1]], axis=1)
-    probabilities = Predictor(Toy(), CROP, GREY, flip=True).probabilities(image)
+    probabilities = Predictor(Toy(), CROP, GRAY, flip=True).probabilities(image)
     np.testing.assert_allclose(probabilities, probabilities[:, ::-1], atol=1e-6)
 
 
 def test_a_scale_of_one_is_no_average():
     image = make_image(30, 41)
-    plain = Predictor(Toy(), CROP, GREY)
-    scaled = Predictor(Toy(), CROP, GREY, scales=[1])
+    plain = Predictor(Toy(), CROP, GRAY)
+    scaled = Predictor(Toy(), CROP, GRAY, scales=[1])
     for first, second in zip(
         plain.labels_and_confidence(image), scaled.labels_and_confidence(image)
     ):
@@ -148,7 +148,7 @@ def test_a_scale_of_one_is_no_average():
 def test_windows(size, flip, stride):
     network, image = Toy(), make_image(*size)
     predictor = Predictor(
-        network, CROP, GREY, flip=flip, window="sliding", stride=stride
+        network, CROP, GRAY, flip=flip, window="sliding", stride=stride
     )
     sums, counts = np.zeros([*size, CLASSES]), np.zeros([*size, 1])
 
@@ -176,7 +176,7 @@ def test_windows_whose_logits_are_averaged(scales):
     """As U2PL's evaluation of Cityscapes: the softmax comes last, if at all."""
     network, image = Toy(), make_image(40, 60)
     predictor = Predictor(
-        network, CROP, GREY, scales=scales, window="sliding", average="logits"
+        network, CROP, GRAY, scales=scales, window="sliding", average="logits"
     )
     sums, counts = np.zeros([40, 60, CLASSES]), np.zeros([40, 60, 1])
     for top in (0, 7):
@@ -191,13 +191,13 @@ def test_windows_whose_logits_are_averaged(scales):
     _, confidence = predictor.labels_and_confidence(image)
     np.testing.assert_allclose(confidence, expected.max(-1), atol=1e-6)
     # A mean of probabilities is something else.
-    mean = Predictor(network, CROP, GREY, scales=scales, window="sliding")
+    mean = Predictor(network, CROP, GRAY, scales=scales, window="sliding")
     assert np.abs(mean.probabilities(image) - expected).max() > 1e-3
 
 
 def test_scales_whose_logits_are_averaged():
     network, image, scales = Toy(), make_image(*CROP), (0.75, 1.5)
-    predictor = Predictor(network, CROP, GREY, scales=scales, average="logits")
+    predictor = Predictor(network, CROP, GRAY, scales=scales, average="logits")
     logits = reference_crop(network, image, scales, of=np.asarray)
     expected = reference_softmax(logits)
     np.testing.assert_allclose(predictor.probabilities(image), expected, atol=4e-6)
@@ -210,34 +210,19 @@ def test_scales_whose_logits_are_averaged():
 
 def test_what_is_averaged_matters_only_where_something_is():
     image = make_image(30, 41)
-    plain = Predictor(Toy(), CROP, GREY)
-    logits = Predictor(Toy(), CROP, GREY, average="logits")
+    plain = Predictor(Toy(), CROP, GRAY)
+    logits = Predictor(Toy(), CROP, GRAY, average="logits")
     np.testing.assert_array_equal(
         plain.probabilities(image), logits.probabilities(image)
     )
     assert plain.protocol() == logits.protocol() and not logits.variations
 
 
-@pytest.mark.parametrize(
-    "length, window, starts",
-    [
-        # UniMatch: int(801 * 2 / 3) = 534 from one to the next.
-        (1024, 801, [0, 223]),
-        (2048, 801, [0, 534, 1068, 1247]),
-        # U2PL: ceil(769 * 2 / 3) = 513.
-        (1024, 769, [0, 255]),
-        (2048, 769, [0, 513, 1026, 1279]),
-    ],
-)
-def test_the_published_windows_of_cityscapes(length, window, starts):
-    assert predictor_module._window_starts(length, window, 2 / 3) == starts
-
-
 def test_one_window_is_the_whole_image():
     for size in (CROP, (20, 30)):
         image = make_image(*size)
-        whole = Predictor(Toy(), CROP, GREY).labels_and_confidence(image)
-        window = Predictor(Toy(), CROP, GREY, window="sliding")
+        whole = Predictor(Toy(), CROP, GRAY).labels_and_confidence(image)
+        window = Predictor(Toy(), CROP, GRAY, window="sliding")
         for first, second in zip(whole, window.labels_and_confidence(image)):
             np.testing.assert_array_equal(first, second)
 
@@ -247,33 +232,33 @@ def test_one_window_is_the_whole_image():
 )
 def test_a_large_image_is_shrunk_and_its_logits_enlarged(size, small):
     network, image = Toy(), make_image(*size)
-    predictor = Predictor(network, CROP, GREY)
+    predictor = Predictor(network, CROP, GRAY)
     assert predictor.shrinks(image)
-    np.testing.assert_array_equal(predictor_module.fitting_size(size, CROP), small)
+    np.testing.assert_array_equal(tiling.fitting_size(size, CROP), small)
     shrunk = tf.image.resize(image, small, antialias=True)
-    padded = np.full([1, *CROP, 3], GREY, np.float32)
+    padded = np.full([1, *CROP, 3], GRAY, np.float32)
     padded[0, : small[0], : small[1]] = shrunk
     logits = resize_bilinear(network(tf.constant(padded), training=False), CROP)
     logits = tf.image.resize(logits[0, : small[0], : small[1]], size)
     expected = tf.nn.softmax(logits)
     np.testing.assert_allclose(predictor.probabilities(image), expected, atol=1e-6)
     # Whatever the height of the stripes.
-    with mock.patch.object(predictor_module, "_STRIPE_NUMBERS", 7 * size[1] * CLASSES):
+    with mock.patch.object(tiling, "_STRIPE_NUMBERS", 7 * size[1] * CLASSES):
         np.testing.assert_array_equal(
-            predictor.labels(image), Predictor(Toy(), CROP, GREY).labels(image)
+            predictor.labels(image), Predictor(Toy(), CROP, GRAY).labels(image)
         )
 
 
 def test_images_of_all_sizes_build_one_graph():
     network = Toy()
-    predictor = Predictor(network, CROP, GREY)
+    predictor = Predictor(network, CROP, GRAY)
     for size in ((33, 41), (20, 11), (9, 30), (80, 80)):
         assert predictor.labels(make_image(*size)).shape == size
     assert network.sizes == [CROP]
 
 
 def test_the_protocol_says_what_decides_the_numbers():
-    assert Predictor(Toy(), CROP, GREY).protocol() == {
+    assert Predictor(Toy(), CROP, GRAY).protocol() == {
         "text": "whole images padded to 33 x 41",
         "window": "whole",
         "stride": None,
@@ -283,14 +268,14 @@ def test_the_protocol_says_what_decides_the_numbers():
         "flip": False,
     }
     other = Predictor(
-        Toy(), CROP, GREY, scales=(0.5, 1), flip=True, window="sliding", stride=0.5
+        Toy(), CROP, GRAY, scales=(0.5, 1), flip=True, window="sliding", stride=0.5
     )
     assert other.protocol()["text"] == (
         "windows of 33 x 41, stride 0.5, scales 0.5 1, mirrored too"
     )
     assert other.variations == ["sliding", "scales", "flip"]
     assert other.protocol()["average"] == "probabilities"
-    u2pl = Predictor(Toy(), CROP, GREY, window="sliding", average="logits")
+    u2pl = Predictor(Toy(), CROP, GRAY, window="sliding", average="logits")
     assert u2pl.protocol()["text"] == (
         "windows of 33 x 41, stride 0.6667, logits averaged"
     )
@@ -312,12 +297,12 @@ def test_the_protocol_says_what_decides_the_numbers():
 )
 def test_settings_that_make_no_sense(options, message):
     with pytest.raises(UserError, match=message):
-        Predictor(Toy(), CROP, GREY, **options)
+        Predictor(Toy(), CROP, GRAY, **options)
 
 
 def test_what_is_no_image():
     with pytest.raises(UserError, match=r"\[5, 5\].*Convert it to RGB"):
-        Predictor(Toy(), CROP, GREY).labels(np.zeros([5, 5]))
+        Predictor(Toy(), CROP, GRAY).labels(np.zeros([5, 5]))
 
 
 @pytest.mark.parametrize("size", [(20, 30), (33, 41), (66, 40)], ids=str)
@@ -328,13 +313,13 @@ def test_what_a_function_sees_of_a_whole_image(size):
         calls.append((images.numpy(), valid.numpy()))
         return {"same": images, "half": images[:, ::2, ::2]}
 
-    outputs = Predictor(Toy(), CROP, GREY).of_whole(image, function)
+    outputs = Predictor(Toy(), CROP, GRAY).of_whole(image, function)
     ((images, valid),) = calls
     rows, columns = (33, 20) if size[0] > CROP[0] else size
     assert images.shape == (1, *CROP, 3) and valid.shape == (1, *CROP)
     assert valid[0, :rows, :columns].all() and valid.sum() == rows * columns
     np.testing.assert_array_equal(
-        images[valid == 0], np.broadcast_to(GREY, [int((1 - valid).sum()), 3])
+        images[valid == 0], np.broadcast_to(GRAY, [int((1 - valid).sum()), 3])
     )
     np.testing.assert_array_equal(outputs["same"], images[0, :rows, :columns])
     if (rows, columns) == size:

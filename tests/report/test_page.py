@@ -13,8 +13,8 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.ops import metrics
 from wss.report import page
-from wss.report.page import Wanted, check_names, choose
-from wss.report.run_results import ImageScore, Measured, Sight
+from wss.report.page import Selection, check_names, choose
+from wss.report.run_results import Evaluation, ImagePrediction, ImageScore
 from wss.visualization import figures
 from wss.visualization.figures import Panel
 from wss.visualization.label_colors import (
@@ -85,16 +85,16 @@ def make_run(name, **changes):
     return types.SimpleNamespace(**{**values, **changes})
 
 
-def make_measured(shrunk=0):
+def make_evaluation(shrunk=0):
     confusion = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
     images = [ImageScore("street/<b>1</b>", 0.25)]
-    return Measured(images, metrics.scores(confusion), shrunk)
+    return Evaluation(images, metrics.scores(confusion), shrunk)
 
 
 def make_shown(*runs):
     panel = Panel(np.zeros([4, 5, 3], np.uint8), is_flat=True)
     own = {"prediction": panel, "error": panel}
-    return page.Shown(
+    return page.ShownImage(
         name="street/<b>1</b>",
         mean_iou=[0.25, None][: len(runs)],
         shared={"image": panel, "truth": panel},
@@ -102,9 +102,9 @@ def make_shown(*runs):
     )
 
 
-def render(*runs, measured=None):
-    measured = measured or [make_measured() for _ in runs]
-    return page.render(runs, measured, {"Best images": [make_shown(*runs)]})
+def render(*runs, evaluations=None):
+    evaluations = evaluations or [make_evaluation() for _ in runs]
+    return page.render(runs, evaluations, {"Best images": [make_shown(*runs)]})
 
 
 def test_the_page_is_valid_and_names_everything():
@@ -170,7 +170,7 @@ def test_curves_show_what_was_recorded(monkeypatch):
 def test_numbers_of_the_tables():
     text = render(make_run("one"))
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", text)
-    scores = make_measured().total
+    scores = make_evaluation().total
     assert f"{100 * scores.mean_iou:.2f}" in cells
     assert "66.67" in cells and "50.00" in cells  # IoU: 6 of 9, 3 of 6.
     assert cells.count("–") == 1  # The bird, which is nowhere.
@@ -178,18 +178,18 @@ def test_numbers_of_the_tables():
 
 
 def test_of_several_runs_the_better_stands_out():
-    better = make_measured()
-    worse = Measured(
+    better = make_evaluation()
+    worse = Evaluation(
         better.images, metrics.scores(np.array([[4, 4, 0], [1, 3, 0], [0, 0, 0]])), 0
     )
-    text = render(make_run("one"), make_run("two"), measured=[better, worse])
+    text = render(make_run("one"), make_run("two"), evaluations=[better, worse])
     best = re.findall(r'<td class="n best">([^<]*)</td>', text)
     assert best == ["66.67", "50.00", f"{100 * better.total.mean_iou:.2f}"]
 
 
 def test_a_run_that_has_not_ended_and_has_no_curves():
     run = make_run("one", record={}, losses=dict, mean_ious=list)
-    text = render(run, measured=[make_measured(shrunk=2)])
+    text = render(run, evaluations=[make_evaluation(shrunk=2)])
     read(text)
     assert "one has no run.json" in text and "2 larger images were shrunk" in text
     assert text.count("Nothing was recorded.") == 2
@@ -217,7 +217,7 @@ def test_panels_of_one_run_stand_in_a_row_and_of_several_below_each_other():
     ]
 
 
-def make_sight(**changes):
+def make_result(**changes):
     """An image of two by three pixels; the method saw half of it as large."""
     scores = np.zeros([1, 3, 3], np.float32)
     scores[0, [0, 1, 2], [0, 1, 2]] = 1.0
@@ -229,13 +229,13 @@ def make_sight(**changes):
         probabilities=None,
         class_scores={"CAM": scores},
     )
-    return Sight(**{**values, **changes})
+    return ImagePrediction(**{**values, **changes})
 
 
 def test_titles_shapes_and_colors_of_the_panels():
-    sight = make_sight()
-    shared = page.shared_panels(sight, SPEC)
-    own = page.own_panels(sight, SPEC)
+    result = make_result()
+    shared = page.shared_panels(result, SPEC)
+    own = page.own_panels(result, SPEC)
     assert list(shared) == ["image", "truth"]
     assert list(own) == ["prediction", "error", "confidence", "CAM"]
     for panel in [*shared.values(), *own.values()]:
@@ -243,7 +243,7 @@ def test_titles_shapes_and_colors_of_the_panels():
     truth = [[PALETTE[0], PALETTE[1], IGNORED_COLOR]]
     truth += [[PALETTE[2], PALETTE[1], IGNORED_COLOR]]
     np.testing.assert_array_equal(shared["truth"].pixels, truth)
-    np.testing.assert_array_equal(own["prediction"].pixels, PALETTE[sight.prediction])
+    np.testing.assert_array_equal(own["prediction"].pixels, PALETTE[result.prediction])
     error = [[RIGHT_COLOR, WRONG_COLOR, IGNORED_COLOR]]
     error += [[RIGHT_COLOR, RIGHT_COLOR, IGNORED_COLOR]]
     np.testing.assert_array_equal(own["error"].pixels, error)
@@ -255,8 +255,8 @@ def test_titles_shapes_and_colors_of_the_panels():
 def test_maps_of_chosen_classes():
     probabilities = np.zeros([2, 3, 3], np.float32)
     probabilities[..., 2] = [[1, 0, 0], [0, 0, 1]]
-    sight = make_sight(probabilities=probabilities)
-    panels = page.own_panels(sight, SPEC, classes=[2])
+    result = make_result(probabilities=probabilities)
+    panels = page.own_panels(result, SPEC, classes=[2])
     assert list(panels)[4:] == ["prediction: bird", "CAM: bird"]
     expected = [[HIGHEST, LOWEST, LOWEST], [LOWEST, LOWEST, HIGHEST]]
     np.testing.assert_array_equal(panels["prediction: bird"].pixels, expected)
@@ -271,7 +271,7 @@ RUN = scored(a=0.5, b=0.9, c=None, d=0.1, e=0.7, f=0.1)
 
 
 def test_best_and_worst_come_in_the_order_of_their_scores():
-    assert choose(Wanted(best=2, worst=3), [RUN]) == {
+    assert choose(Selection(best=2, worst=3), [RUN]) == {
         "Best images": [1, 4],
         "Worst images": [5, 3, 0],
     }
@@ -280,14 +280,14 @@ def test_best_and_worst_come_in_the_order_of_their_scores():
 def test_of_several_runs_the_mean_decides():
     other = scored(a=1.0, b=0.1, c=None, d=0.5, e=0.6, f=0.0)
     # a 0.75, e 0.65, b 0.5, d 0.3, f 0.05
-    assert choose(Wanted(best=3, worst=2), [RUN, other]) == {
+    assert choose(Selection(best=3, worst=2), [RUN, other]) == {
         "Best images": [0, 4, 1],
         "Worst images": [5, 3],
     }
 
 
 def test_an_image_is_shown_once_and_one_without_labels_has_no_rank():
-    chosen = choose(Wanted(names=["e", "c"], first=2, best=9, worst=9), [RUN])
+    chosen = choose(Selection(names=["e", "c"], first=2, best=9, worst=9), [RUN])
     assert chosen == {
         "Chosen images": [4, 2],
         "First images": [0, 1],

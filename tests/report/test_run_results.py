@@ -1,4 +1,4 @@
-"""What is opened, measured and seen of a run, against its parts."""
+"""A run that is opened, evaluated and used for predictions, against its parts."""
 
 import numpy as np
 import pytest
@@ -31,26 +31,28 @@ def run(tmp_path_factory):
 
 
 def test_images_are_scored_one_by_one_and_together(run):
-    measured = run.measure()
-    assert [image.name for image in measured.images] == run.names()
-    assert len(measured.images) == IMAGES == measured.shrunk_images
+    evaluation = run.evaluate()
+    assert [image.name for image in evaluation.images] == run.names()
+    assert len(evaluation.images) == IMAGES == evaluation.shrunk_images
     total = ConfusionMatrix(run.spec.num_classes, run.spec.ignore_label)
-    for place, sight in run.look(range(IMAGES)):
+    for place, result in run.predict(range(IMAGES)):
         one = ConfusionMatrix(run.spec.num_classes, run.spec.ignore_label)
         for matrix in (one, total):
-            matrix.update(sight.truth, sight.prediction)
-        assert measured.images[place].mean_iou == one.result().mean_iou
-    np.testing.assert_array_equal(measured.total.confusion, total.result().confusion)
-    assert measured.total.mean_iou == total.result().mean_iou
+            matrix.update(result.truth, result.prediction)
+        assert evaluation.images[place].mean_iou == one.result().mean_iou
+    np.testing.assert_array_equal(evaluation.total.confusion, total.result().confusion)
+    assert evaluation.total.mean_iou == total.result().mean_iou
 
 
 def test_a_look_at_one_image(run):
-    ((place, sight),) = run.look([3], probabilities=True)
-    assert place == 3 and sight.image.shape == (40, 40, 3)
-    assert sight.image.dtype == np.uint8 and sight.truth.shape == (40, 40)
-    np.testing.assert_array_equal(np.argmax(sight.probabilities, -1), sight.prediction)
-    np.testing.assert_array_equal(np.max(sight.probabilities, -1), sight.confidence)
-    shapes_seen = {name: one.shape for name, one in sight.class_scores.items()}
+    ((place, result),) = run.predict([3], probabilities=True)
+    assert place == 3 and result.image.shape == (40, 40, 3)
+    assert result.image.dtype == np.uint8 and result.truth.shape == (40, 40)
+    np.testing.assert_array_equal(
+        np.argmax(result.probabilities, -1), result.prediction
+    )
+    np.testing.assert_array_equal(np.max(result.probabilities, -1), result.confidence)
+    shapes_seen = {name: one.shape for name, one in result.class_scores.items()}
     # As large as the crop.
     assert shapes_seen == dict.fromkeys(
         ["pseudo label", "CAM", "attention"], (33, 33, 5)

@@ -52,7 +52,7 @@ def test_one_training_at_a_time(tmp_path):
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "here\n"
-        message = f"Another training is running in {folder}. .* --model_dir"
+        message = f"Another run is training in {folder}. .* --model_dir"
         with pytest.raises(UserError, match=message):
             with access.sole_training(folder):
                 pass

@@ -151,7 +151,7 @@ def test_no_other_is_deleted_before_a_checkpoint_is_on_the_disk(tmp_path, monkey
 
 def test_the_best_without_an_evaluation(tmp_path):
     Run(tmp_path).save(1)
-    with pytest.raises(UserError, match="Take the last one, --checkpoint=latest"):
+    with pytest.raises(UserError, match="Use the last one, --checkpoint=latest"):
         checkpoints.find(str(tmp_path), "best")
     with pytest.raises(UserError, match="Train first"):
         checkpoints.find(str(tmp_path / "none"), "best")
@@ -235,7 +235,7 @@ def test_no_run_begins_anew_beside_a_best(tmp_path):
         path.unlink()
     with pytest.raises(UserError, match="no ckpt-.* INIT_CHECKPOINT = .*best-2'"):
         checkpoints.check_latest(str(tmp_path))
-    with pytest.raises(UserError, match="Take it, --checkpoint=best"):
+    with pytest.raises(UserError, match="Use it, --checkpoint=best"):
         checkpoints.find(str(tmp_path), "latest")
     assert checkpoints.find(str(tmp_path), "best") == str(tmp_path / "best-2")
 

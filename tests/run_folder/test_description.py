@@ -340,7 +340,7 @@ def test_a_rate_that_was_too_high(data_dir, tmp_path, capsys):
     assert run(data_dir, tmp_path / "a", *high, flags=flags) == 2
     error = capsys.readouterr().err
     assert "Train into another --model_dir with a smaller learning_rate.base" in error
-    taken = error.split("until then, ")[1].split(" begin with")[0].split(" and ")
+    taken = error.split("until then, ")[1].split(" start from")[0].split(" and ")
     assert taken[0] == f"INIT_CHECKPOINT = '{tmp_path}/a/ckpt-2'"
     with refused(capsys, tmp_path, "learning_rate.base is"):
         assert run(data_dir, tmp_path / "a", *lower, flags=flags) == 2
@@ -375,7 +375,7 @@ def test_files_of_the_users_own(data_dir, tmp_path, capsys):
     folder.mkdir()
     for name in ("classes.json", "config.gin", "run.json", "metrics.json"):
         (folder / name).write_text("# my own")
-        with refused(capsys, folder, f"{folder / name} would be replaced", "rename"):
+        with refused(capsys, folder, f"would replace {folder / name}, ", "rename"):
             assert run(data_dir, folder) == 2
         (folder / name).rename(folder / "mine.txt")
     assert run(data_dir, folder) == 0

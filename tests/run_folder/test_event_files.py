@@ -28,7 +28,7 @@ def test_a_folder_that_can_not_be_written_gives_one_warning(tmp_path, capsys):
     events.flush()
     printed = capsys.readouterr().out
     assert printed.count("warning: TensorBoard events cannot be written to") == 1
-    assert printed.count("\n") == 1 and "The run goes on without them." in printed
+    assert printed.count("\n") == 1 and "The run continues without them." in printed
     assert "{{" not in printed and "[Op:" not in printed
 
 

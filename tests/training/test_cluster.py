@@ -57,14 +57,16 @@ def test_a_host_that_is_not_there_is_named_when_the_time_is_over():
     start = time.monotonic()
     ends = meet(member(hosts, 0), member(hosts, 1), seconds=2.0)
     assert time.monotonic() - start < 20
-    sentence = "Not all workers came. No answer from worker 2 (nowhere.invalid:2222): "
+    sentence = (
+        "Not all workers are there. No answer from worker 2 (nowhere.invalid:2222): "
+    )
     for end in ends:
         assert end.startswith(sentence) and "worker 1" not in end
         assert "get_strategy.wait_seconds" in end
 
 
-def test_two_that_take_themselves_for_the_same_end_all(monkeypatch):
-    monkeypatch.setattr(cluster, "_TELLING_S", 1.0)
+def test_two_workers_with_one_index_end_all(monkeypatch):
+    monkeypatch.setattr(cluster, "_REPORT_S", 1.0)
     hosts = free_hosts(2)
     ends = meet(member(hosts, 1), member(hosts, 1), seconds=60.0)
     for end in ends:
@@ -92,8 +94,8 @@ def test_an_index_of_another_machine_is_named():
     thread.join()
     assert ends == [end]
     assert end == (
-        f"The process at {hosts[0]} takes itself for worker 1, but there is worker 0. "
-        "Give each process the index of its own address in TF_CONFIG."
+        f"The process at {hosts[0]} has the index of worker 1, but this is the address "
+        "of worker 0. Give each process the index of its own address in TF_CONFIG."
     )
 
 
@@ -104,8 +106,8 @@ def test_clusters_that_differ_end_all():
         assert end.startswith("The workers have different clusters in their TF_CONFIG:")
 
 
-def test_a_taken_port_is_told_to_the_others(monkeypatch):
-    monkeypatch.setattr(cluster, "_TELLING_S", 1.0)
+def test_a_taken_port_is_reported_to_the_others(monkeypatch):
+    monkeypatch.setattr(cluster, "_REPORT_S", 1.0)
     hosts = free_hosts(2)
     with socket.create_server(("", int(hosts[1].split(":")[1]))):
         ends = meet(member(hosts, 0), member(hosts, 1), seconds=60.0)

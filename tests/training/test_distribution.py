@@ -35,27 +35,27 @@ GOOD = {
 @pytest.mark.parametrize(
     "wrong, sentence",
     [
-        ("{", "is no JSON"),
-        ("[" * 100000, "is no JSON"),
-        ("[]", "no JSON object"),
-        ("3", "no JSON object"),
-        ({"cluster": ["a:1"]}, '"cluster" is no JSON object'),
-        ({"cluster": {"worker": "a:1"}}, '"worker" is no list of addresses'),
-        ({"cluster": {"worker": []}}, '"worker" is no list of addresses'),
-        ({"cluster": {"worker": ["a:1", 2]}}, "2 is no address such as"),
-        ({"cluster": {"worker": ["a:1", "b"]}}, "'b' is no address such as"),
-        ({"cluster": {"worker": ["a:1", "b:"]}}, "'b:' is no address such as"),
-        ({"cluster": {"worker": ["a:1", ":2"]}}, "':2' is no address such as"),
-        ({"cluster": {"worker": ["a:1", "b:70000"]}}, "'b:70000' is no address"),
-        ({"cluster": {"worker": ["a:1", "a:1"]}}, "the address a:1 is there twice"),
+        ("{", "is not JSON"),
+        ("[" * 100000, "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ("3", "is not a JSON object"),
+        ({"cluster": ["a:1"]}, '"cluster" is not a JSON object'),
+        ({"cluster": {"worker": "a:1"}}, '"worker" is not a list of addresses'),
+        ({"cluster": {"worker": []}}, '"worker" is not a list of addresses'),
+        ({"cluster": {"worker": ["a:1", 2]}}, "2 is not an address such as"),
+        ({"cluster": {"worker": ["a:1", "b"]}}, "'b' is not an address such as"),
+        ({"cluster": {"worker": ["a:1", "b:"]}}, "'b:' is not an address such as"),
+        ({"cluster": {"worker": ["a:1", ":2"]}}, "':2' is not an address such as"),
+        ({"cluster": {"worker": ["a:1", "b:70000"]}}, "'b:70000' is not an address"),
+        ({"cluster": {"worker": ["a:1", "a:1"]}}, "it has the address a:1 twice"),
         ({"cluster": {"worker": ["a:1"], "ps": ["b:1"]}}, "has the job 'ps'"),
         ({"cluster": {"chief": ["a:1", "b:1"]}}, "has several chiefs"),
-        ({"task": None}, '"task" has to give "type" and "index"'),
-        ({"task": {"type": "worker"}}, '"task" has to give "type" and "index"'),
+        ({"task": None}, '"task" must have "type" and "index"'),
+        ({"task": {"type": "worker"}}, '"task" must have "type" and "index"'),
         ({"task": {"type": "worker", "index": 2}}, "this process is worker 2, but its"),
         ({"task": {"type": "worker", "index": -1}}, "this process is worker -1, but"),
         ({"task": {"type": "worker", "index": 0.5}}, "this process is worker 0.5, but"),
-        ({"task": {"type": "chief", "index": 0}}, "has worker 0, worker 1. Give each"),
+        ({"task": {"type": "chief", "index": 0}}, "has worker 0, worker 1. Number the"),
         ({"task": {"type": ["worker"], "index": 0}}, "this process is ['worker'] 0"),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_chief_comes_first(monkeypatch):
     workers = cluster.read()
     assert workers.hosts == ["c:3", "[::1]:1", "b:2"]
     assert workers.names == ["chief 0", "worker 0", "worker 1"]
-    assert workers.describe(workers.place) == "worker 1 (b:2)"
+    assert workers.describe(workers.own_index) == "worker 1 (b:2)"
 
 
 def test_a_missing_tpu_is_a_user_error():

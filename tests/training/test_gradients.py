@@ -97,9 +97,9 @@ def test_gradients(two_cpus, method, late, portions, where):
 
 def test_the_second_pass_waits_for_the_gradients_of_the_first():
     step = make(OneByOne)
-    counts = {}
+    normalizers = {}
     graph = tf.function(step._compute).get_concrete_function(
-        tf.TensorSpec([4]), tf.TensorSpec([], tf.int64), counts, None
+        tf.TensorSpec([4]), tf.TensorSpec([], tf.int64), normalizers, None
     )
     graph = graph.graph
     (begin,) = (o for o in graph.get_operations() if o.name == "second/add")
@@ -124,13 +124,13 @@ def test_a_weight_that_is_used_twice_and_computed_again(where):
 
     @where
     def run():
-        learnt, found = differentiate(compute, {"w": weight, "other": other}, 0.5)
-        return learnt.losses, found
+        output, gradients = differentiate(compute, {"w": weight, "other": other}, 0.5)
+        return output.losses, gradients
 
-    losses, found = run()
+    losses, gradients = run()
     assert float(losses["first"]) == float(losses["second"]) == A**2 * B + A**2 * X
-    assert float(found["w"]) == 2 * A * B + 2 * A * X  # Half of two losses.
-    assert float(found["other"]) == A**2
+    assert float(gradients["w"]) == 2 * A * B + 2 * A * X  # Half of two losses.
+    assert float(gradients["other"]) == A**2
 
 
 def test_two_losses_of_one_name_are_an_error():

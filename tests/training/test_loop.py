@@ -103,7 +103,7 @@ def test_what_comes_before_a_batch_that_fails_is_saved(
 def test_a_finished_run_says_so(tmp_path, capsys):
     toy.train(tmp_path)
     toy.train(tmp_path)
-    assert "finished: it took its 8 steps" in capsys.readouterr().out
+    assert "already finished, after 8 steps" in capsys.readouterr().out
 
 
 def test_an_evaluation_that_was_owed_is_made_up_for(tmp_path):
@@ -221,7 +221,7 @@ def test_masks_without_a_class_are_warned_of(tmp_path, capsys, monkeypatch):
     toy.train(tmp_path)
     warnings = capsys.readouterr().err.splitlines()
     assert [line.split(":")[1] for line in warnings if "no labeled pixel" in line] == [
-        " step 1 found no labeled pixel",
-        " step 2 found no labeled pixel",
-        " step 4 found no labeled pixel",
+        " the masks of step 1 have no labeled pixel",
+        " the masks of step 2 have no labeled pixel",
+        " the masks of step 4 have no labeled pixel",
     ]

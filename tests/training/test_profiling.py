@@ -45,4 +45,4 @@ def test_a_profiler_that_does_not_start_is_told(monkeypatch, capsys):
     window = ProfileWindow((1, 2), "nowhere")
     window.update(1)
     window.update(2)
-    assert "the profiler does not start: another runs" in capsys.readouterr().out
+    assert "the profiler cannot be started: another runs" in capsys.readouterr().out

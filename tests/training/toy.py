@@ -128,7 +128,7 @@ def _instead(made, begin_batches, evaluate):
         build_evaluator=lambda experiment, networks: ToyEvaluator(evaluate),
         distributed_batches=lambda experiment, start_step: begin_batches(start_step),
         run_card=mock.DEFAULT,
-        run_folder=mock.DEFAULT,
+        description=mock.DEFAULT,
         starting_point=mock.DEFAULT,
     )
 
@@ -171,7 +171,7 @@ def train(
         rest.run_card.describe.return_value = "method   ToyMethod"
         for name, function in {
             "load": rest.starting_point.load,
-            "describe": rest.run_folder.describe,
+            "describe": rest.description.write,
             "show": rest.run_card.show_start,
             "record": rest.run_card.write_record,
         }.items():

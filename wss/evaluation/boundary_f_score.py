@@ -17,9 +17,10 @@ TOLERANCE = 0.0075
 class BoundaryScore:
     """Boundary F-scores of classes, averaged over images.
 
-    An image counts for the classes that its label shows. What the paper leaves open:
-    the border of the image is no boundary, that of an ignored region is one of the
-    label. A predicted boundary on ignored pixels can be right, but not wrong.
+    An image counts for the classes in its label. The paper leaves some choices open:
+    here the border of the image is not a boundary, the border of an ignored region is a
+    boundary of the label, and a predicted boundary on ignored pixels can be right, but
+    not wrong.
 
     >>> label = np.zeros([8, 8], np.uint8)
     >>> label[:, 4:] = 1
@@ -59,19 +60,19 @@ class BoundaryScore:
 
 
 def boundary(classes: np.ndarray) -> np.ndarray:
-    """Pixels next to one of another class, bool, of a map [height, width].
+    """Pixels next to a pixel of another class; [height, width], bool.
 
     >>> print(boundary(np.array([[0, 0, 0, 1]])).astype(int))
     [[0 0 1 1]]
     """
-    found = np.zeros(classes.shape, bool)
-    below = classes[1:] != classes[:-1]
-    found[1:] |= below
-    found[:-1] |= below
-    beside = classes[:, 1:] != classes[:, :-1]
-    found[:, 1:] |= beside
-    found[:, :-1] |= beside
-    return found
+    result = np.zeros(classes.shape, bool)
+    rows_differ = classes[1:] != classes[:-1]
+    result[1:] |= rows_differ
+    result[:-1] |= rows_differ
+    columns_differ = classes[:, 1:] != classes[:, :-1]
+    result[:, 1:] |= columns_differ
+    result[:, :-1] |= columns_differ
+    return result
 
 
 def f_score(
@@ -106,19 +107,22 @@ def f_score(
 
 
 def near(targets: np.ndarray, points: np.ndarray, tolerance: float) -> np.ndarray:
-    """Which points, in the order of `np.nonzero`, have a target within `tolerance`.
+    """Which points have a target within `tolerance`.
 
     Args:
       targets: [height, width], bool.
       points: [height, width], bool.
       tolerance: Euclidean distance in pixels.
 
+    Returns:
+      [points], bool, in the order of `np.nonzero`.
+
     >>> targets = np.array([[True, False, False, False]])
     >>> points = np.array([[False, True, False, True]])
     >>> print(near(targets, points, tolerance=1.0))
     [ True False]
     """
-    # The tree's own bound is exclusive, and only keeps the search short.
+    # The bound of the tree is exclusive, and only speeds up the search.
     distances, _ = spatial.cKDTree(np.argwhere(targets)).query(
         np.argwhere(points), distance_upper_bound=tolerance + 1
     )

@@ -1,4 +1,4 @@
-"""Evaluates the checkpoints of a run that trains somewhere else."""
+"""Evaluates the checkpoints of a run that another process trains."""
 
 import os
 from typing import Iterator, Optional
@@ -12,30 +12,32 @@ from wss.files import atomic, paths
 
 
 def wait_for_first(model_dir: str, timeout: Optional[float] = None) -> None:
-    """Waits for the first checkpoint of a run, which may not have begun yet.
+    """Waits for the first checkpoint of a run, which may not have started yet.
 
     Args:
       model_dir: folder of the run.
       timeout: seconds until it gives up; None: never.
 
     Raises:
-      UserError: it is no folder, or there was no checkpoint in time.
+      UserError: it is not a folder, or there was no checkpoint in time.
     """
     paths.check("--model_dir", model_dir)
     if tf.io.gfile.exists(model_dir) and not tf.io.gfile.isdir(model_dir):
-        raise UserError(f"{model_dir} is no folder. Name that of a run (--model_dir).")
+        raise UserError(
+            f"{model_dir} is not a folder. Name the folder of a run (--model_dir)."
+        )
     print(f"Waiting for checkpoints in {model_dir}.", flush=True)
     next(_checkpoints(model_dir, timeout))
 
 
 def follow(experiment: Experiment, timeout: Optional[float] = None) -> None:
-    """Evaluates each new checkpoint until that of the run's last step.
+    """Evaluates each new checkpoint, up to that of the run's last step.
 
-    The run may stop and may be started again. Of several checkpoints that come during
-    an evaluation only the newest is evaluated.
+    The run may stop and resume. Of several checkpoints that are written during an
+    evaluation, only the newest is evaluated.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
       timeout: seconds without a new checkpoint until it gives up; None: never.
 
     Raises:
@@ -50,23 +52,23 @@ def follow(experiment: Experiment, timeout: Optional[float] = None) -> None:
                 raise
             continue  # The run has deleted it in the meantime.
         if step >= experiment.train_steps:
-            print(f"The run has taken its {step} steps.", flush=True)
+            print(f"The run is finished after {step} steps.", flush=True)
             return
 
 
 def _checkpoints(model_dir: str, timeout: Optional[float]) -> Iterator[str]:
-    """Paths of checkpoints as they come, without an end."""
+    """Yields the paths of new checkpoints, without an end."""
     atomic.refuse_special(os.path.join(model_dir, "checkpoint"))
     try:
         yield from tf.train.checkpoints_iterator(model_dir, timeout=timeout)
     except ValueError as error:
         raise UserError(
             f"{os.path.join(model_dir, 'checkpoint')} is damaged: it names no "
-            "checkpoint. The run writes it anew with its next checkpoint; give the "
-            "same command again then."
+            "checkpoint. The run writes it again with its next checkpoint; then start "
+            "the same command again."
         ) from error
     raise UserError(
         f"There was no new checkpoint in {model_dir} for {timeout:.0f} s, and the run "
-        "has not taken its last step. Start it again, or give --continuous a longer "
-        "--timeout; the same command goes on from there."
+        "is not finished. Start the run again, or choose a longer "
+        "--timeout; the same command continues from there."
     )

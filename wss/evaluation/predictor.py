@@ -6,16 +6,7 @@ the sliding window, `scale_crop_process` in eval.py of Haochen-Wang409/U2PL for 
 of logits.
 """
 
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Literal,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Dict, Iterator, List, Literal, Sequence, Tuple
 
 import gin
 import numpy as np
@@ -24,14 +15,17 @@ import tensorflow as tf
 from wss import settings
 from wss.data import geometry
 from wss.errors import UserError
+from wss.evaluation.tiling import (
+    averaged_windows,
+    enlarged,
+    enlarged_rows,
+    fitting_size,
+)
 from wss.ops.resize import resize_bilinear
 from wss.settings import PositiveShare, Scale, Several
 
 WHOLE, SLIDING = "whole", "sliding"
 PROBABILITIES, LOGITS = "probabilities", "logits"
-
-# Maximum size of a stripe of enlarged scores, in numbers: 256 MiB of float32.
-_STRIPE_NUMBERS = 2**26
 
 
 @gin.configurable(denylist=["network", "crop_size", "padding_value"])
@@ -108,7 +102,7 @@ class Predictor(tf.Module):
         self.average = average
         self.network = network
         self.padding_value = padding_value
-        # Without views the logits decide, which avoids rounding in the softmax.
+        # Without views, labels come from the logits: no rounding in the softmax.
         self._has_views = self.scales != (1.0,) or self.flip
 
     def protocol(self) -> Dict[str, Any]:
@@ -157,11 +151,6 @@ class Predictor(tf.Module):
     def _averages_logits(self) -> bool:
         averages = self._has_views or self.window == SLIDING
         return averages and self.average == LOGITS
-
-    @property
-    def _crop_gives_probabilities(self) -> bool:
-        """Whether the scores of a crop are probabilities, not logits."""
-        return self._has_views and self.average == PROBABILITIES
 
     def labels(self, image: np.ndarray) -> tf.Tensor:
         """The most probable class of each pixel.
@@ -214,16 +203,13 @@ class Predictor(tf.Module):
         scores = tf.cond(
             fits,
             lambda: scores,
-            lambda: _enlarged_rows(scores, size, tf.range(size[0])),
+            lambda: enlarged_rows(scores, size, tf.range(size[0])),
         )
-        given = self._crop_gives_probabilities
-        probabilities = scores if given else tf.nn.softmax(scores)
-        return _best(scores), probabilities
+        return _best(scores), self._crop_probabilities(scores)
 
     def predict_crops(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities [batch, *crop_size, classes] of padded images of that size."""
-        scores = self._padded_scores(images)
-        return scores if self._crop_gives_probabilities else tf.nn.softmax(scores)
+        return self._crop_probabilities(self._padded_scores(images))
 
     def fitted(self, image: np.ndarray) -> tf.Tensor:
         """The image [height, width, 3], float32, shrunk to the crop if it is larger."""
@@ -272,6 +258,12 @@ class Predictor(tf.Module):
             for name, output in outputs.items()
         }
 
+    def _crop_probabilities(self, scores: tf.Tensor) -> tf.Tensor:
+        """The probabilities for scores of a crop, which are logits or probabilities."""
+        if self._has_views and self.average == PROBABILITIES:
+            return scores
+        return tf.nn.softmax(scores)
+
     def _slides(self, image: np.ndarray) -> bool:
         return self.window == SLIDING and not self.fits(image)
 
@@ -288,37 +280,21 @@ class Predictor(tf.Module):
           [rows, width, classes], float32. Only one stripe is in memory at a time.
         """
         if self._slides(image):
-            yield from self._slide(image)
+            yield from averaged_windows(
+                image, self.crop_size, self.stride, self._window_scores
+            )
         elif self.fits(image):
             yield self._crop_scores(self.fitted(image)[tf.newaxis])[0]
         else:
             small = self._crop_scores(self.fitted(image)[tf.newaxis])[0]
-            yield from _enlarged(small, image.shape[:2])
+            yield from enlarged(small, image.shape[:2])
 
-    def _slide(self, image: np.ndarray) -> Iterator[tf.Tensor]:
-        """The average over the windows, in stripes like `_scores`."""
-        height, width = image.shape[:2]
-        rows, columns = (min(a, b) for a, b in zip(image.shape, self.crop_size))
-        tops = _window_starts(height, rows, self.stride)
-        lefts = _window_starts(width, columns, self.stride)
-        counts = np.outer(
-            _windows_over(height, tops, rows), _windows_over(width, lefts, columns)
-        ).astype(np.float32)[..., np.newaxis]
-        sums = None  # For the rows top ... top + rows.
-        for top, following in zip(tops, [*tops[1:], height]):
-            for left in lefts:
-                part = image[top : top + rows, left : left + columns]
-                part = tf.cast(part, tf.float32)[tf.newaxis]
-                scores = self._crop_scores(part)[0]
-                if not self._has_views and self.average == PROBABILITIES:
-                    scores = tf.nn.softmax(scores)
-                if sums is None:
-                    sums = np.zeros([rows, width, scores.shape[-1]], np.float32)
-                sums[:, left : left + columns] += scores.numpy()
-            done = following - top  # No later window reaches these.
-            yield tf.constant(sums[:done] / counts[top:following])
-            sums[: rows - done] = sums[done:]
-            sums[rows - done :] = 0.0
+    def _window_scores(self, window: np.ndarray) -> tf.Tensor:
+        """Scores [rows, columns, classes] of a window of an image."""
+        scores = self._crop_scores(tf.cast(window, tf.float32)[tf.newaxis])[0]
+        if not self._has_views and self.average == PROBABILITIES:
+            scores = tf.nn.softmax(scores)
+        return scores
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
     def _crop_scores(self, images: tf.Tensor) -> tf.Tensor:
@@ -361,60 +337,6 @@ class Predictor(tf.Module):
                     scores = tf.nn.softmax(scores)
                 views.append(scores)
         return views
-
-
-def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
-    """Size of the largest image with this aspect ratio inside the crop: [2], int32.
-
-    >>> print(fitting_size((50, 120), crop_size=(65, 65)).numpy())
-    [27 65]
-    """
-    size, crop_size = tf.convert_to_tensor(size), tf.convert_to_tensor(crop_size)
-    sides = size * crop_size[::-1] // size[::-1]
-    return tf.clip_by_value(sides, 1, crop_size)
-
-
-def _enlarged(scores: tf.Tensor, size: Sequence[int]) -> Iterator[tf.Tensor]:
-    """Enlarges [h, w, classes] to `size`, in stripes of rows."""
-    height, width = size
-    step = max(1, _STRIPE_NUMBERS // (width * scores.shape[-1]))
-    for first in range(0, height, step):
-        rows = tf.range(first, min(first + step, height))
-        yield _enlarged_rows(scores, size, rows)
-
-
-def _enlarged_rows(
-    scores: tf.Tensor, size: Sequence[int], rows: tf.Tensor
-) -> tf.Tensor:
-    """Some rows of [..., h, w, classes] enlarged to `size`.
-
-    Bilinear, with the same pixel centers as `geometry.scale_image`.
-    """
-    height = tf.cast(size[0], tf.float64)
-    small_height = tf.cast(tf.shape(scores)[-3], tf.float64)
-    places = (tf.cast(rows, tf.float64) + 0.5) * small_height / height - 0.5
-    places = tf.clip_by_value(places, 0, small_height - 1)
-    above = tf.floor(places)
-    below = tf.minimum(above + 1, small_height - 1)
-    share = tf.cast(places - above, tf.float32)[:, tf.newaxis, tf.newaxis]
-    enlarged = tf.gather(scores, tf.cast(above, tf.int32), axis=-3) * (1 - share)
-    enlarged += tf.gather(scores, tf.cast(below, tf.int32), axis=-3) * share
-    # Only the width changes here.
-    return tf.image.resize(enlarged, tf.stack([tf.shape(rows)[0], size[1]]))
-
-
-def _window_starts(length: int, window: int, stride: float) -> List[int]:
-    """First pixels of the windows along a side; the last window ends at its end."""
-    last = length - window
-    return [*range(0, last, max(1, round(window * stride))), last]
-
-
-def _windows_over(length: int, starts: Sequence[int], window: int) -> np.ndarray:
-    """Number of windows that cover each pixel of a side: [length]."""
-    counts = np.zeros(length, np.int64)
-    for start in starts:
-        counts[start : start + window] += 1
-    return counts
 
 
 def _best(scores: tf.Tensor) -> tf.Tensor:

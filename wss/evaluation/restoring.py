@@ -19,7 +19,7 @@ def restored_network(
     """Restores the network of a checkpoint; returns it and its training step.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
       checkpoint: "latest", "best" or a path.
 
     Raises:
@@ -93,11 +93,12 @@ def evaluate_checkpoint(experiment: Experiment, checkpoint: str = "latest") -> N
 
 
 def less_memory(experiment: Experiment) -> str:
-    """What reduces the memory of an evaluation, for `explained_memory`."""
+    """Which setting reduces the memory of an evaluation, for `explained_memory`."""
     height, width = experiment.eval_crop_size
     return (
-        f"An image takes less with a smaller EVAL_CROP_SIZE (now {height} x {width}); "
-        "--sliding_window then sees all of its pixels."
+        "An image needs less memory with a smaller EVAL_CROP_SIZE (now "
+        f"{height} x {width}); --sliding_window then still predicts it at full "
+        "resolution."
     )
 
 

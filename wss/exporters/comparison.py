@@ -92,7 +92,7 @@ def compare(
 
 
 def made_up_images(crop_size: Tuple[int, int]) -> List[np.ndarray]:
-    """Synthetic images: of the crop's size, of odd sizes, larger than the crop, grey.
+    """Synthetic images: of the crop's size, of odd sizes, larger than the crop, gray.
 
     Args:
       crop_size: height and width of the network's input.
@@ -108,8 +108,8 @@ def made_up_images(crop_size: Tuple[int, int]) -> List[np.ndarray]:
         (height + 5, 2 * width + 1),
     ]
     images = [_blobs(size, seed) for seed, size in enumerate(sizes)]
-    grey = np.repeat(_blobs((height // 2, width - 1), len(sizes))[..., :1], 3, -1)
-    return [*images, grey]
+    gray = np.repeat(_blobs((height // 2, width - 1), len(sizes))[..., :1], 3, -1)
+    return [*images, gray]
 
 
 def evaluation_images(experiment: Experiment) -> List[np.ndarray]:

@@ -103,13 +103,13 @@ class TFLiteFloat16(TFLite):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppresses what the converter's C++ code writes to standard error: TensorFlow's
-    log level does not."""
-    kept = os.dup(2)
+    """Suppresses what the converter's C++ code writes to standard error, regardless of
+    TensorFlow's log level."""
+    stderr = os.dup(2)
     try:
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)

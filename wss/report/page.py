@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
-from wss.report.run_results import ImageScore, Measured, Sight, TrainedRun
+from wss.report.run_results import Evaluation, ImagePrediction, ImageScore, TrainedRun
 from wss.training import versions
 from wss.visualization import figures, label_colors
 from wss.visualization.figures import Panel
@@ -25,7 +25,7 @@ _RECORDED = ("command", "seed", "precision", "steps")
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class Selection:
     """The requested images; all criteria apply, and each image is shown once.
 
     Attributes:
@@ -47,7 +47,7 @@ class Wanted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
+class ShownImage:
     """An image of the page.
 
     Attributes:
@@ -66,12 +66,12 @@ class Shown:
         """Rows of panels by title: image, truth and predictions first, then details."""
         if len(self.own) == 1:
             return [{**self.shared, **panels} for panels in self.own.values()]
-        first, *others = [dict(self.shared)], *self.own.items()
-        for run, panels in others:
+        rows = [dict(self.shared)]
+        for run, panels in self.own.items():
             details = {f"{run}: {title}": panel for title, panel in panels.items()}
-            first[0][f"{run}: prediction"] = details.pop(f"{run}: prediction")
-            first.append(details)
-        return first
+            rows[0][f"{run}: prediction"] = details.pop(f"{run}: prediction")
+            rows.append(details)
+        return rows
 
 
 def check_names(names: Sequence[str], known: Sequence[str], split: str) -> None:
@@ -87,12 +87,12 @@ def check_names(names: Sequence[str], known: Sequence[str], split: str) -> None:
 
 
 def choose(
-    wanted: Wanted, runs: Sequence[Sequence[ImageScore]]
+    selection: Selection, runs: Sequence[Sequence[ImageScore]]
 ) -> Dict[str, List[int]]:
     """Selects the images to show.
 
     Args:
-      wanted: the requested images.
+      selection: the requested images.
       runs: for each run, the scores of all images in the order of the split.
 
     Returns:
@@ -104,14 +104,13 @@ def choose(
         for place, scores in enumerate(zip(*runs))
         if scores[0].mean_iou is not None
     }
-    ranking = sorted(
-        means, key=lambda place: -means[place]
-    )  # Ties keep the order of the split.
+    # Ties keep the order of the split.
+    ranking = sorted(means, key=lambda place: -means[place])
     groups = {
-        "Chosen images": [names.index(name) for name in wanted.names],
-        "First images": list(range(min(wanted.first, len(names)))),
-        "Best images": ranking[: wanted.best],
-        "Worst images": ranking[::-1][: wanted.worst],
+        "Chosen images": [names.index(name) for name in selection.names],
+        "First images": list(range(min(selection.first, len(names)))),
+        "Best images": ranking[: selection.best],
+        "Worst images": ranking[::-1][: selection.worst],
     }
     chosen: Dict[str, List[int]] = {}
     seen = set()
@@ -123,40 +122,40 @@ def choose(
     return chosen
 
 
-def shared_panels(sight: Sight, spec: DatasetSpec) -> Dict[str, Panel]:
+def shared_panels(result: ImagePrediction, spec: DatasetSpec) -> Dict[str, Panel]:
     """The panels that are the same for all runs, by title: image and ground truth."""
     return {
-        "image": Panel(sight.image, is_flat=False),
-        "truth": _label_panel(sight.truth, spec),
+        "image": Panel(result.image, is_flat=False),
+        "truth": _label_panel(result.truth, spec),
     }
 
 
 def own_panels(
-    sight: Sight, spec: DatasetSpec, classes: Sequence[int] = ()
+    result: ImagePrediction, spec: DatasetSpec, classes: Sequence[int] = ()
 ) -> Dict[str, Panel]:
     """The panels of one run for an image.
 
     Args:
-      sight: the predictions for the image.
+      result: the predictions for the image.
       spec: the classes.
       classes: ids of the classes to show score maps for; these need the probabilities
-        in `sight`.
+        in `result`.
 
     Returns:
       Panels at the size of the image, by title: prediction, error and confidence; the
       best class of each of the method's scores; the score maps.
     """
     panels = {
-        "prediction": _label_panel(sight.prediction, spec),
-        "error": Panel(error_map(sight.truth, sight.prediction, spec), is_flat=True),
-        "confidence": Panel(heat_map(sight.confidence), is_flat=False),
+        "prediction": _label_panel(result.prediction, spec),
+        "error": Panel(error_map(result.truth, result.prediction, spec), is_flat=True),
+        "confidence": Panel(heat_map(result.confidence), is_flat=False),
     }
-    size = sight.truth.shape[::-1]
-    for title, scores in sight.class_scores.items():
+    size = result.truth.shape[::-1]
+    for title, scores in result.class_scores.items():
         panels[title] = _label_panel(np.argmax(scores, -1), spec).resized(*size)
     if not classes:
         return panels
-    maps = {"prediction": sight.probabilities, **sight.class_scores}
+    maps = {"prediction": result.probabilities, **result.class_scores}
     for number in classes:
         for title, scores in maps.items():
             heat = Panel(heat_map(scores[..., number]), is_flat=False)
@@ -170,14 +169,14 @@ def _label_panel(labels: np.ndarray, spec: DatasetSpec) -> Panel:
 
 def render(
     runs: Sequence[TrainedRun],
-    measured: Sequence[Measured],
-    groups: Mapping[str, Sequence[Shown]],
+    evaluations: Sequence[Evaluation],
+    groups: Mapping[str, Sequence[ShownImage]],
 ) -> str:
     """Renders the page.
 
     Args:
       runs: the runs.
-      measured: their evaluations.
+      evaluations: their evaluations.
       groups: the images to show, by the title of their group.
 
     Returns:
@@ -198,12 +197,12 @@ def render(
         shares=lambda scores: figures.row_shares(scores.confusion).tolist(),
     )
     return environment.get_template("page.html.jinja").render(
-        runs=list(zip(runs, measured)),
+        runs=list(zip(runs, evaluations)),
         spec=runs[0].spec,
         split=runs[0].split,
         groups=groups,
         charts=_charts(runs),
-        facts=_facts(runs, measured),
+        facts=_facts(runs, evaluations),
         heat=heat_map(np.linspace(0, 1, 9)).tolist(),
         colors=label_colors,
         line_colors=["currentColor", *figures.LINE_COLORS[1:]],
@@ -246,20 +245,20 @@ def thinned(points: Sequence[Tuple[int, float]]) -> List[Tuple[float, float]]:
 
 
 def _facts(
-    runs: Sequence[TrainedRun], measured: Sequence[Measured]
+    runs: Sequence[TrainedRun], evaluations: Sequence[Evaluation]
 ) -> Dict[str, List[str]]:
     """The facts needed to reproduce the runs: by name, a value for each run."""
-    columns = [_facts_of(run, one) for run, one in zip(runs, measured)]
+    columns = [_facts_of(run, one) for run, one in zip(runs, evaluations)]
     names = dict.fromkeys(name for column in columns for name in column)
     return {name: [column.get(name, "") for column in columns] for name in names}
 
 
-def _facts_of(run: TrainedRun, measured: Measured) -> Dict[str, str]:
+def _facts_of(run: TrainedRun, evaluation: Evaluation) -> Dict[str, str]:
     protocol = run.protocol["text"]
-    if measured.shrunk_images:
-        protocol += f"; {measured.shrunk_images} larger images were shrunk to it"
+    if evaluation.shrunk_images:
+        protocol += f"; {evaluation.shrunk_images} larger images were shrunk to it"
     facts = {
-        "evaluated on": f"{len(measured.images)} images of {run.split}",
+        "evaluated on": f"{len(evaluation.images)} images of {run.split}",
         "protocol": protocol,
         "checkpoint": f"step {run.step}",
     }

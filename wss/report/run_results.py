@@ -35,7 +35,7 @@ class ImageScore:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """An evaluation with the scores of all images.
 
     Attributes:
@@ -50,7 +50,7 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sight:
+class ImagePrediction:
     """An image with the predictions of a run.
 
     Attributes:
@@ -102,7 +102,7 @@ class TrainedRun:
         self._predictor = build_predictor(experiment, method.model)
         self.protocol = self._predictor.protocol()
         self._batches = evaluation_batches(experiment)
-        # Traced now, while gin holds this training's configuration.
+        # Traced now, while gin has the configuration of this run.
         crop = self._predictor.crop_size
         self._class_scores = tf.function(method.class_scores).get_concrete_function(
             tf.TensorSpec([1, *crop, 3]),
@@ -117,7 +117,7 @@ class TrainedRun:
         with parsing.user_errors():
             return [batch["name"][0].numpy().decode() for batch in self._batches]
 
-    def measure(self) -> Measured:
+    def evaluate(self) -> Evaluation:
         """Evaluates like `wss.eval`, and keeps the score of each image.
 
         Raises:
@@ -143,11 +143,11 @@ class TrainedRun:
                 )
                 sums = sums + of_image.confusion
                 shrunk += self._predictor.shrinks(image)
-        return Measured(images, scores(sums), shrunk)
+        return Evaluation(images, scores(sums), shrunk)
 
-    def look(
+    def predict(
         self, places: Sequence[int], probabilities: bool = False
-    ) -> Iterator[Tuple[int, Sight]]:
+    ) -> Iterator[Tuple[int, ImagePrediction]]:
         """Predicts images of the split; yields positions and predictions.
 
         Args:
@@ -158,16 +158,18 @@ class TrainedRun:
         with parsing.user_errors():
             for place, batch in enumerate(self._batches.take(max(wanted) + 1)):
                 if place in wanted:
-                    yield place, self._sight(batch, probabilities)
+                    yield place, self._predict(batch, probabilities)
 
-    def _sight(self, batch: Mapping[str, tf.Tensor], probabilities: bool) -> Sight:
+    def _predict(
+        self, batch: Mapping[str, tf.Tensor], probabilities: bool
+    ) -> ImagePrediction:
         image, truth = batch["image"][0], batch["label"][0]
         shown = views.image_labels(truth, self.spec.num_classes, self.spec.ignore_label)
         class_scores = self._predictor.of_whole(
             image, lambda images, valid: self._class_scores(images, valid, shown[None])
         )
         prediction, confidence = self._predictor.labels_and_confidence(image)
-        return Sight(
+        return ImagePrediction(
             image=np.clip(np.rint(image.numpy()), 0, 255).astype(np.uint8),
             truth=truth.numpy(),
             prediction=prediction.numpy(),
@@ -179,7 +181,7 @@ class TrainedRun:
         )
 
     def losses(self) -> Dict[str, List[Tuple[int, float]]]:
-        """The training's losses by step."""
+        """The training losses: points (step, value) by name."""
         return event_files.read_curves(os.path.join(self.model_dir, "train"), "losses")
 
     def mean_ious(self) -> List[Tuple[int, float]]:

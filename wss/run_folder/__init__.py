@@ -1,1 +1,1 @@
-"""The folder of a run: what training and evaluation write there and read again."""
+"""The folder of a run: the files that training and evaluation write and read."""

@@ -1,4 +1,4 @@
-"""Access to a folder: made, locked for one run, and failures to write explained."""
+"""Creates a run's folder, locks it for one run, and explains failures to write."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from wss.files import atomic
 
 @contextlib.contextmanager
 def explained_folder(folder: str) -> Iterator[None]:
-    """Turns a failure to write below a folder into a `UserError`."""
+    """Context that turns a failure to write below a folder into a `UserError`."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
@@ -23,24 +23,24 @@ def explained_folder(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained_scores(folder: str) -> Iterator[None]:
-    """As `explained_folder`, of an evaluation: its scores were printed before."""
+    """Like `explained_folder`, for an evaluation whose scores were already printed."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         if folder not in str(error):
             raise
         raise UserError(
-            f"The scores above are right, but {folder} does not keep them: it cannot "
-            f"be written to ({reason(error)}). To keep them, make room or copy the "
-            "folder to a place of your own, and evaluate there."
+            f"The scores above are valid, but cannot be saved: {folder} cannot be "
+            f"written to ({reason(error)}). To save them, make room, or copy the "
+            "folder to a place where you may write, and evaluate there."
         ) from error
 
 
 def make_folder(folder: str) -> None:
-    """Makes a folder to write to, unless it is there.
+    """Creates a folder if it does not exist.
 
     Raises:
-      UserError: it cannot be made; the failure may name any folder above it.
+      UserError: it cannot be created. TensorFlow's error may name any parent folder.
     """
     try:
         tf.io.gfile.makedirs(folder)
@@ -50,15 +50,16 @@ def make_folder(folder: str) -> None:
 
 @contextlib.contextmanager
 def sole_training(folder: str) -> Iterator[None]:
-    """Makes a folder unless it is there, and keeps other runs on this machine out.
+    """Context that creates a folder and locks it against other runs on this machine.
 
-    However this process ends, the folder is free again.
+    The lock ends with the process, however it ends.
 
     Args:
-      folder: in a bucket, and where the file system knows no locks, nobody is kept out.
+      folder: folder of the run. In a bucket, or without support of the file system for
+        locks, it is not locked.
 
     Raises:
-      UserError: another training is there, or the folder cannot be made.
+      UserError: another run is using the folder, or it cannot be created.
     """
     is_new = not tf.io.gfile.isdir(folder)
     make_folder(folder)
@@ -69,14 +70,14 @@ def sole_training(folder: str) -> Iterator[None]:
     try:
         if atomic.try_lock(descriptor) is False:
             raise UserError(
-                f"Another training is running in {folder}. Wait for its end, or name "
+                f"Another run is training in {folder}. Wait for its end, or choose "
                 "another --model_dir."
             )
         yield
     except UserError:
         if is_new:
             with contextlib.suppress(OSError):
-                os.rmdir(folder)  # Only if nothing has been written.
+                os.rmdir(folder)  # Fails if something has been written.
         raise
     finally:
         os.close(descriptor)
@@ -85,7 +86,7 @@ def sole_training(folder: str) -> Iterator[None]:
 def _not_writable(folder: str, error: Exception) -> UserError:
     return UserError(
         f"The folder {folder} cannot be written to ({reason(error)}). Is its disk "
-        "full or gone, and may you write to it? Make room, or name another "
-        "--model_dir. What was there before is not harmed: once the folder is there "
-        "again, the same command goes on from the last checkpoint."
+        "full or gone, and may you write to it? Make room, or choose another "
+        "--model_dir. Earlier files are not harmed: once the folder can be written to, "
+        "the same command resumes from the last checkpoint."
     )

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: saved by step, the last few and the best are kept.
+"""Checkpoints of a run, named by step: the last few and the best are kept.
 
-TensorFlow writes a checkpoint's values first and its index last, and each value with a
-checksum. So one that is there in part, or damaged, is found out by reading it.
+TensorFlow writes the values of a checkpoint first and its index last, each value with a
+checksum. So reading a checkpoint reveals whether it is incomplete or damaged.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ _FILE = re.compile(rf"({LATEST}|{BEST})-(\d+)(\.index|\.data-.*|_temp/?)")
 
 
 class Checkpoints:
-    """The checkpoints `<directory>/ckpt-<step>` and `best-<step>` of one training.
+    """The checkpoints `<directory>/ckpt-<step>` and `best-<step>` of one run.
 
     Args:
-      directory: where they lie.
+      directory: folder of the run.
       step: the variable that counts the steps.
       keep: how many of the last checkpoints to keep, at least 1.
-      items: what a checkpoint holds beside the step, by name.
+      items: the other contents of a checkpoint, by name.
 
     Attributes:
-      latest: path of the checkpoint that was saved or restored last, None before.
+      latest: path of the checkpoint that was saved or restored last; None before.
     """
 
     def __init__(self, directory: str, step: tf.Variable, keep: int, **items: Any):
@@ -41,10 +41,10 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(step=step, **items)
 
     def save(self) -> None:
-        """Saves now, unless that was done at this step, and deletes the oldest.
+        """Saves a checkpoint, unless this step has one, and deletes the oldest.
 
         Raises:
-          UserError: it cannot be written; the checkpoints before stay.
+          UserError: it cannot be written; earlier checkpoints stay.
         """
         step = int(self._step.numpy())
         path = _path(self._directory, LATEST, step)
@@ -53,27 +53,28 @@ class Checkpoints:
         if self.latest and not tf.io.gfile.exists(f"{self.latest}.index"):
             print(
                 f"warning: {self.latest} is gone. Has {self._directory} been emptied? "
-                "The training goes on and saves there; the curves so far are lost.",
+                "The run continues and saves there; the curves so far are lost.",
                 flush=True,
             )
         self._write(path)
-        # Later ones could not be read, or this run would have begun there.
+        # Later checkpoints could not be read, otherwise this run would have resumed
+        # from them.
         steps = [s for s in _steps(self._directory, LATEST) if s <= step][-self._keep :]
-        self._name_latest(steps)
+        self._write_state(steps)
         self.latest = path
         _delete_others(self._directory, LATEST, steps)
 
     def save_best(self) -> None:
-        """Saves as the best; errors: see `save`."""
+        """Saves the best checkpoint; errors: see `save`."""
         step = int(self._step.numpy())
         self._write(_path(self._directory, BEST, step))
         _delete_others(self._directory, BEST, [step])
 
     def restore(self) -> bool:
-        """Restores the last checkpoint that can be read; False where there is none.
+        """Restores the last readable checkpoint; returns False if there is none.
 
         Raises:
-          UserError: it was written by another configuration, or none can be read.
+          UserError: another configuration wrote it, or no checkpoint can be read.
         """
         path = find_latest(self._directory)
         if path is None:
@@ -83,9 +84,8 @@ class Checkpoints:
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
                 f"The checkpoint {path} does not fit this configuration "
-                f"({first_line(error)}). Continue with the configuration it was "
-                f"written by ({self._directory}/config.gin), or train into another "
-                "--model_dir."
+                f"({first_line(error)}). Continue with the configuration of the run "
+                f"({self._directory}/config.gin), or train into another --model_dir."
             ) from error
         self.latest = path
         return True
@@ -96,26 +96,26 @@ class Checkpoints:
             self._sync(os.path.basename(path))
         except (tf.errors.OpError, OSError) as error:
             self._delete_unfinished()
-            kept = "no checkpoint was written before"
+            earlier = "no checkpoint was written before"
             if self.latest:
-                kept = f"the last good checkpoint is {self.latest}"
+                earlier = f"the last good checkpoint is {self.latest}"
             raise UserError(
                 f"The checkpoint {path} cannot be written ({first_line(error)}); "
-                f"{kept}. Make room, or mend what is wrong with the folder; the same "
-                "command goes on from there."
+                f"{earlier}. Make room, or make the folder writable; the same command "
+                "then resumes from there."
             ) from error
 
     def _sync(self, prefix: str) -> None:
         """Waits until a checkpoint is on the disk, before others are deleted.
 
-        A disk that is full, or a machine that loses its power, shows itself only then.
+        Otherwise a full disk or a power cut could cost both.
         """
         for name in _files(self._directory, LATEST, BEST):
             if name.startswith(f"{prefix}."):
                 atomic.keep(os.path.join(self._directory, name))
 
-    def _name_latest(self, steps: List[int]) -> None:
-        """Writes what `tf.train.latest_checkpoint` reads."""
+    def _write_state(self, steps: List[int]) -> None:
+        """Writes the file that `tf.train.latest_checkpoint` reads."""
         lines = [f'model_checkpoint_path: "{LATEST}-{steps[-1]}"']
         lines += [f'all_model_checkpoint_paths: "{LATEST}-{step}"' for step in steps]
         path = os.path.join(self._directory, "checkpoint")
@@ -128,48 +128,52 @@ class Checkpoints:
 
 
 def exist(directory: str) -> bool:
-    """Whether a run has saved a checkpoint there, the last or the best."""
+    """Whether a run has saved a checkpoint in a folder."""
     return any(_candidates(directory, kind) for kind in (LATEST, BEST))
 
 
 def check_latest(directory: str) -> None:
-    """Refuses a folder where a run would begin anew and replace the best.
+    """Checks that a run would not start anew and replace the best checkpoint.
 
     Raises:
-      UserError: the best checkpoint is there, but none of the last ones.
+      UserError: there is a best checkpoint, but no last one.
     """
     if _candidates(directory, LATEST) or not _candidates(directory, BEST):
         return
     best = _candidates(directory, BEST)[0]
     raise UserError(
-        f"{directory} has its best checkpoint, but no {LATEST}-* to go on from: a run "
-        "would begin anew and replace the best. Put a copy of the last checkpoint "
-        f"back, or train into another --model_dir; INIT_CHECKPOINT = '{best}' and "
-        "Experiment.initialize_last_layer = True begin with its weights."
+        f"{directory} has a best checkpoint, but no {LATEST}-* to resume from: the run "
+        "would start anew and replace the best. Put back a copy of the last "
+        f"checkpoint, or train into another --model_dir; INIT_CHECKPOINT = '{best}' "
+        "and Experiment.initialize_last_layer = True start from its weights."
     )
 
 
 def find_latest(directory: str) -> Optional[str]:
-    """Path of the last checkpoint that can be read, None before the first.
+    """Path of the last checkpoint that can be read; None if there is no checkpoint.
 
-    Those that cannot be read are named in a printed line.
+    Prints a warning for each later one that cannot be read.
 
     Raises:
-      UserError: there are some, but none can be read.
+      UserError: there are checkpoints, but none can be read.
     """
     return _find(directory, LATEST)
 
 
 def find_best(directory: str) -> Optional[str]:
-    """As `find_latest`, of the best checkpoint."""
+    """Like `find_latest`, for the best checkpoint."""
     return _find(directory, BEST)
 
 
 def find(directory: str, which: str) -> str:
-    """Path of the checkpoint that "latest", "best" or a path names.
+    """Path of a checkpoint.
+
+    Args:
+      directory: folder of the run.
+      which: "latest", "best" or a path, which is returned as it is.
 
     Raises:
-      UserError: there is no such one of the training in `directory`.
+      UserError: the run has no such checkpoint.
     """
     finders = {"latest": find_latest, "best": find_best}
     if which not in finders:
@@ -179,13 +183,13 @@ def find(directory: str, which: str) -> str:
         return path
     if which == "best" and exist(directory):
         raise UserError(
-            f"There is no best checkpoint in {directory}: the training evaluated none. "
-            "Take the last one, --checkpoint=latest."
+            f"There is no best checkpoint in {directory}: the run evaluated none. Use "
+            "the last one, --checkpoint=latest."
         )
     if which == "latest" and exist(directory):
         raise UserError(
             f"There is no last checkpoint ({LATEST}-*) in {directory}, only the best. "
-            "Take it, --checkpoint=best."
+            "Use it, --checkpoint=best."
         )
     raise UserError(
         f"There is no checkpoint in {directory}. Train first: python -m wss.train "
@@ -194,17 +198,18 @@ def find(directory: str, which: str) -> str:
 
 
 def use(directory: str, which: str, action: Callable[[str], Value]) -> Value:
-    """What an action gives for the path that `find` finds.
-
-    Looks again where a running training has deleted the checkpoint in the meantime.
+    """Reads a checkpoint, and tries again if a run deletes it in the meantime.
 
     Args:
-      directory: folder of the training.
+      directory: folder of the run.
       which: "latest", "best" or a path.
-      action: reads the checkpoint of a path.
+      action: reads the checkpoint with a path.
+
+    Returns:
+      The result of the action.
 
     Raises:
-      UserError: there is no such one, or what the action raises.
+      UserError: there is no such checkpoint, or the action raised it.
     """
     while True:
         path = find(directory, which)
@@ -216,7 +221,7 @@ def use(directory: str, which: str, action: Callable[[str], Value]) -> Value:
 
 
 def problem(path: str) -> Optional[str]:
-    """Why a checkpoint cannot be read, None if it can: all of it is read."""
+    """Reads a whole checkpoint; returns why it cannot be read, None if it can."""
     try:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
@@ -234,12 +239,12 @@ def _find(directory: str, kind: str) -> Optional[str]:
             break
         reasons.append(reason)
         now = _candidates(directory, kind)
-        if now != candidates:  # A running training has deleted it in the meantime.
+        if now != candidates:  # A run has deleted it in the meantime.
             candidates, reasons = now, []
     for path, reason in zip(candidates, reasons):
         print(
             f"warning: the checkpoint {path} cannot be read ({reason}); the one "
-            "before it is taken.",
+            "before it is used.",
             flush=True,
         )
     if len(reasons) < len(candidates):
@@ -247,42 +252,43 @@ def _find(directory: str, kind: str) -> Optional[str]:
     if candidates:
         raise UserError(
             f"None of the checkpoints in {directory} can be read. Put back a copy of "
-            f"{candidates[0]}.*, or start anew with another --model_dir."
+            f"{candidates[0]}.*, or start a new run with another --model_dir."
         )
     return None
 
 
 def _candidates(directory: str, kind: str) -> List[str]:
-    """Paths of what claims to be a whole checkpoint, the last one first.
+    """Paths of all checkpoints with an index, newest first.
 
-    One without an index claims nothing, for it was never finished.
+    A checkpoint without an index was never finished. The one that the file `checkpoint`
+    names was: if it is lost, its path comes first.
     """
     steps = _steps(directory, kind)
     paths = [_path(directory, kind, step) for step in reversed(steps)]
     named = _named_latest(directory) if kind == LATEST else None
     if named is not None and named not in paths:
-        paths.insert(0, named)  # Lost.
+        paths.insert(0, named)
     return paths
 
 
 def _named_latest(directory: str) -> Optional[str]:
-    """The path in the file `checkpoint`, which is written after each save."""
+    """The path named in the file `checkpoint`, which is written after each save."""
     atomic.refuse_special(os.path.join(directory, "checkpoint"))
     try:
         state = tf.train.get_checkpoint_state(directory)
-    except ValueError:  # It is empty or no text.
+    except ValueError:  # The file is empty or not text.
         return None
     return None if state is None else state.model_checkpoint_path
 
 
 def _steps(directory: str, kind: str) -> List[int]:
-    """Steps of the checkpoints that have an index, in order."""
-    found = _files(directory, kind).items()
-    return sorted(step for name, step in found if name.endswith(".index"))
+    """Steps of the checkpoints that have an index, in ascending order."""
+    files = _files(directory, kind).items()
+    return sorted(step for name, step in files if name.endswith(".index"))
 
 
 def _files(directory: str, *kinds: str) -> Dict[str, int]:
-    """Names of the files and folders of all checkpoints of kinds, with their steps."""
+    """Steps of all files and folders of checkpoints of some kinds, by their names."""
     if not tf.io.gfile.isdir(directory):
         return {}
     matches = map(_FILE.fullmatch, tf.io.gfile.listdir(directory))

@@ -1,7 +1,7 @@
-"""Which shards a run reads: their names, sizes and checksums.
+"""The record of the shards that a run reads: their names, sizes and checksums.
 
-A split whose shards change on the way would have the last steps learn, and the last
-evaluations count, other images than the first.
+If shards changed during a run, its later steps and evaluations would use other images
+than the earlier ones.
 """
 
 import json
@@ -16,16 +16,16 @@ from wss.files import outputs, stored_files
 
 DATA_FILE = "data.json"  # In the folder of a run.
 
-# Split -> name of a shard -> "bytes" and, where dataset.json has it, "sha256".
+# Split -> name of a shard -> "bytes" and, if dataset.json has it, "sha256".
 Record = Dict[str, Dict[str, Dict[str, Any]]]
 
 
 def of(data_dir: str, splits: Iterable[str]) -> Record:
-    """Looks up the shards of splits.
+    """The record of the shards that splits have now.
 
     Args:
       data_dir: folder of the shards.
-      splits: names, also several joined by "+". Those without shards are left out.
+      splits: names, or several joined by "+"; splits without shards are left out.
 
     Raises:
       UserError: the folder's `dataset.json` is damaged.
@@ -36,21 +36,21 @@ def of(data_dir: str, splits: Iterable[str]) -> Record:
         if match["split"] not in record:
             continue
         size = tf.io.gfile.stat(os.path.join(data_dir, match.string)).length
-        noted = manifest["splits"].get(match["split"], {}).get("files", {})
-        known = noted.get(match.string, {})
-        # A checksum of another file, which took this one's place, says nothing.
-        checksum = known.get("sha256") if known.get("bytes") == size else None
+        listed = manifest["splits"].get(match["split"], {}).get("files", {})
+        entry = listed.get(match.string, {})
+        # With another size, the file was replaced: the checksum is of the old one.
+        checksum = entry.get("sha256") if entry.get("bytes") == size else None
         record[match["split"]][match.string] = {
             "bytes": size,
             **({"sha256": checksum} if checksum else {}),
         }
     return {
-        name: dict(sorted(found.items())) for name, found in record.items() if found
+        name: dict(sorted(shards.items())) for name, shards in record.items() if shards
     }
 
 
 def read(model_dir: str) -> Record:
-    """The record in the folder of a run; empty where there is none.
+    """The record in the folder of a run; empty if there is none.
 
     Raises:
       UserError: it is damaged.
@@ -61,11 +61,11 @@ def read(model_dir: str) -> Record:
     return stored_files.read_json(
         path,
         lambda record: {
-            split: {name: dict(entry) for name, entry in found.items()}
-            for split, found in record.items()
+            split: {name: dict(entry) for name, entry in shards.items()}
+            for split, shards in record.items()
         },
-        "It says which images the training began with. Put back a copy, or move it "
-        "away: whether the images are still the same is then not known.",
+        "It records the images that the run started with. Put back a copy, or move it "
+        "away: then nothing checks that the images are still the same.",
     )
 
 
@@ -76,21 +76,21 @@ def write(model_dir: str, record: Mapping[str, Any]) -> None:
 
 
 def differences(old: Record, new: Record) -> List[str]:
-    """A phrase for each split of both records whose shards are not the same."""
-    found = []
+    """A phrase for each split of both records whose shards differ."""
+    phrases = []
     for split in sorted({*old} & {*new}):
         there, here = old[split], new[split]
         if {*there} != {*here}:
             odd = min({*there} ^ {*here})
             where = "there" if odd in there else "here"
-            found.append(f"{split} has {odd} only {where}")
+            phrases.append(f"{split} has {odd} only {where}")
             continue
         for name in there:
             difference = _difference(there[name], here[name])
             if difference:
-                found.append(f"{name} {difference}")
-                break  # One file of a split is enough to know that it changed.
-    return found
+                phrases.append(f"{name} {difference}")
+                break  # One file of a split is enough.
+    return phrases
 
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the folder of a run says of its checkpoints: settings, classes, data."""
+"""What belongs to the checkpoints of a run: settings, classes and data."""
 
 import os
 from typing import List
@@ -14,7 +14,7 @@ from wss.run_folder import access, checkpoints, data_record, results
 
 CLASSES_FILE = "classes.json"
 RUN_FILE = "run.json"
-# What a run replaces.
+# The files that a run replaces.
 _WRITTEN = (
     config.CONFIG_FILE,
     config.OPERATIVE_CONFIG_FILE,
@@ -27,35 +27,35 @@ _WRITTEN = (
 
 
 def write(experiment: Experiment) -> None:
-    """Writes what the folder's checkpoints are to be read with.
+    """Writes configuration, classes and data record into the folder of a run.
 
     Args:
-      experiment: the run that writes there.
+      experiment: the run.
 
     Raises:
-      UserError: the folder cannot be made.
+      UserError: the folder cannot be created.
     """
     folder = experiment.model_dir
     access.make_folder(folder)
     outputs.write_noted(os.path.join(folder, config.CONFIG_FILE), config.text())
     classes = os.path.join(folder, CLASSES_FILE)
     outputs.write_noted(classes, experiment.spec.text())
-    # Splits that were only evaluated stay, as long as their evaluations do.
+    # Splits that were only evaluated stay in the record, like their evaluations.
     known = data_record.read(folder) if checkpoints.exist(folder) else {}
     record = data_record.of(experiment.data_dir, experiment.splits())
     data_record.write(folder, {**known, **record})
 
 
 def check_training(experiment: Experiment) -> None:
-    """Finds out what would have the last steps learn other than the first.
+    """Checks that a run can resume from the checkpoints in its folder, or start there.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
 
     Raises:
-      UserError: settings, classes or images are not those of the folder's checkpoints,
-        or only the best of them is there; or there are none, and a file of a user's own
-        has a name that the training writes.
+      UserError: settings, classes or images differ from those of the folder's
+        checkpoints, only the best checkpoint is left, or a new run would replace a
+        file that wss did not write.
     """
     folder = experiment.model_dir
     if checkpoints.exist(folder):
@@ -68,20 +68,20 @@ def check_training(experiment: Experiment) -> None:
 
 
 def _check_new(folder: str) -> None:
-    """Refuses to begin a run where it would replace what no command wrote."""
+    """Checks that a new run would replace no file that wss did not write."""
     foreign = outputs.OutputFolder(folder).foreign(_WRITTEN)
     if foreign:
         raise UserError(
-            f"{os.path.join(folder, foreign[0])} would be replaced by a new run, but "
-            "no run of wss wrote it, or it was changed since. Move or rename it, or "
-            "train into another --model_dir."
+            f"A new run would replace {os.path.join(folder, foreign[0])}, which no run "
+            "of wss wrote, or which was changed since. Move or rename it, or train "
+            "into another --model_dir."
         )
 
 
 def check_evaluation(experiment: Experiment) -> None:
-    """Finds out what would have evaluations of one split count different images.
+    """Checks that all evaluations of a split in a folder use the same images.
 
-    Arguments and errors: see `check_training`, without the settings.
+    Arguments and errors: see `check_training`; settings may differ.
     """
     folder = experiment.model_dir
     if checkpoints.exist(folder):
@@ -90,7 +90,7 @@ def check_evaluation(experiment: Experiment) -> None:
 
 
 def remember_evaluation(experiment: Experiment) -> None:
-    """Notes the images of a split that was evaluated beside the training."""
+    """Records the images of an evaluated split that the run does not read."""
     folder = experiment.model_dir
     known = data_record.read(folder)
     record = data_record.of(experiment.data_dir, [experiment.eval_split])
@@ -99,7 +99,7 @@ def remember_evaluation(experiment: Experiment) -> None:
 
 
 def check_classes(folder: str, spec: DatasetSpec) -> None:
-    """Compares the classes that a folder's checkpoints tell apart with the data's.
+    """Compares the classes of a folder's checkpoints with those of the data.
 
     Raises:
       UserError: names, order or ignore label differ, or `classes.json` is damaged.
@@ -115,12 +115,12 @@ def check_classes(folder: str, spec: DatasetSpec) -> None:
 
 
 def check_checkpoint(path: str, model_dir: str, spec: DatasetSpec) -> None:
-    """Finds out whether a checkpoint tells the classes that it is asked for.
+    """Checks that a checkpoint has the classes of the run that is to use it.
 
     Args:
-      path: of a checkpoint or its folder, maybe of another training.
-      model_dir: folder of the training that it is to be read for.
-      spec: the classes there.
+      path: path of a checkpoint or its folder; it may belong to another run.
+      model_dir: folder of the run that is to use it.
+      spec: the classes of that run.
 
     Raises:
       UserError: the names or the order of the classes differ.
@@ -129,22 +129,22 @@ def check_checkpoint(path: str, model_dir: str, spec: DatasetSpec) -> None:
     difference = class_difference(folder, spec)
     if difference:
         raise UserError(
-            f"The checkpoint {path} tells other classes than {model_dir}: {difference}."
-            f" Choose a checkpoint of {model_dir}, or --model_dir={folder}."
+            f"The checkpoint {path} has other classes than {model_dir}: {difference}. "
+            f"Choose a checkpoint of {model_dir}, or --model_dir={folder}."
         )
 
 
 def class_difference(folder: str, spec: DatasetSpec, ignore_label: bool = False) -> str:
-    """What differs between the classes of a folder's checkpoints and other classes.
+    """How the classes of a folder's checkpoints differ from other classes.
 
     Args:
-      folder: where the checkpoints lie.
+      folder: folder of the checkpoints.
       spec: the other classes.
-      ignore_label: whether the labels to ignore have to be the same too.
+      ignore_label: also compare the ignore labels.
 
     Returns:
-      A phrase with both lists; empty where they are the same, or where the folder has
-      no `classes.json` (of other programs).
+      A phrase with both lists; empty if they are equal, or if the folder has no
+      `classes.json`, like those of other programs.
 
     Raises:
       UserError: the file is damaged.
@@ -164,14 +164,14 @@ def class_difference(folder: str, spec: DatasetSpec, ignore_label: bool = False)
 
 
 def check_data(experiment: Experiment, splits: List[str]) -> None:
-    """Compares the shards with those that the folder's record names.
+    """Compares the shards with the record in the folder of a run.
 
     Args:
-      experiment: of the run.
-      splits: the ones to compare.
+      experiment: the run.
+      splits: the splits to compare.
 
     Raises:
-      UserError: the shards of a split are others, or the record is damaged.
+      UserError: the shards of a split have changed, or the record is damaged.
     """
     folder = experiment.model_dir
     record = data_record.of(experiment.data_dir, splits)
@@ -179,8 +179,8 @@ def check_data(experiment: Experiment, splits: List[str]) -> None:
     if differences:
         raise UserError(
             f"The images in {experiment.data_dir} are not those that {folder} was "
-            f"trained or evaluated on: {'; '.join(differences)}. Go back to the old "
-            "ones (DATA_DIR) or train into another --model_dir; to evaluate on the new "
+            f"trained or evaluated on: {'; '.join(differences)}. Use the old images "
+            "(DATA_DIR) or train into another --model_dir; to evaluate on the new "
             "ones, write them as a split of another name and choose it as EVAL_SPLIT."
         )
 

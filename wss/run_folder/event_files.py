@@ -1,4 +1,4 @@
-"""TensorBoard event files: written, cut off where a run resumes, and read back."""
+"""TensorBoard event files: writes them, cuts them off on resume, reads curves."""
 
 import contextlib
 import os
@@ -10,17 +10,18 @@ import tensorflow as tf
 
 from wss.errors import first_line
 
-# As TensorFlow names files of events: the second they began, and what tells them apart.
+# TensorFlow's names of event files: the time of creation in seconds, and a suffix that
+# makes the name unique.
 _EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d+)(\..+)")
-# What a full disk, a vanished folder or a missing package raises.
+# Raised for a full disk, a deleted folder or a missing package.
 _FAILURES = (tf.errors.OpError, OSError, ImportError)
 
 
 class Summaries:
     """Writes TensorBoard events into a directory.
 
-    Where writing fails it warns once and writes no more: curves are no reason to stop a
-    training.
+    If writing fails, it warns once and stops writing: a run does not end because of its
+    curves.
     """
 
     def __init__(self, directory: str):
@@ -59,7 +60,7 @@ class Summaries:
     def _writing(self, step: int) -> Iterator[None]:
         with self._guarded():
             if self._writer is None:
-                yield  # Without a writer the operations write nothing.
+                yield  # Without a writer the operations do nothing.
                 return
             with self._writer.as_default(step):
                 yield
@@ -75,21 +76,21 @@ class Summaries:
             self._failed = True
             print(
                 f"warning: TensorBoard events cannot be written to {self._directory} "
-                f"({first_line(error)}). The run goes on without them.",
+                f"({first_line(error)}). The run continues without them.",
                 flush=True,
             )
 
 
 def forget_from(directory: str, step: int) -> None:
-    """Has TensorBoard drop what it finds in a directory from a step on.
+    """Makes TensorBoard drop the events of a directory from a step on.
 
-    To be called before this run's first event: TensorBoard reads the files of a
-    directory in the order of their time. Where it cannot be written, nor can the
-    events that would be drawn twice.
+    Must be called before the first event of this process, because TensorBoard reads the
+    files of a directory in the order of their times. If the directory cannot be
+    written, nothing happens: then no event is drawn twice either.
 
     Args:
-      directory: of events.
-      step: the first one that will be drawn again.
+      directory: folder of the events.
+      step: the first step that will be written again.
     """
     if not tf.io.gfile.isdir(directory):
         return
@@ -98,7 +99,8 @@ def forget_from(directory: str, step: int) -> None:
         _put_before_now(directory)
         with tf.Graph().as_default():
             writer = tf.compat.v1.summary.FileWriter(directory)
-        # TensorBoard takes the first one in a directory for that of the first run.
+        # TensorBoard takes the first such event in a directory for the start of the
+        # first run, and drops nothing.
         for _ in range(2):
             writer.add_session_log(start, step)
         writer.close()
@@ -107,16 +109,16 @@ def forget_from(directory: str, step: int) -> None:
 
 
 def _put_before_now(directory: str) -> None:
-    """Renames files of events from the future: the clock has been set back since.
+    """Renames event files from the future, written before the clock was set back.
 
-    Their order stays, and what is written from now on comes after them.
+    They keep their order, and new files come after them.
     """
     matches = [_EVENTS.fullmatch(name) for name in tf.io.gfile.listdir(directory)]
-    found = sorted((m for m in matches if m), key=lambda m: m.string)
+    files = sorted((m for m in matches if m), key=lambda m: m.string)
     now = int(time.time())
-    if not found or int(found[-1][2]) < now:
+    if not files or int(files[-1][2]) < now:
         return
-    for number, match in enumerate(found, start=now - len(found)):
+    for number, match in enumerate(files, start=now - len(files)):
         tf.io.gfile.rename(
             os.path.join(directory, match.string),
             os.path.join(directory, f"{match[1]}{number:010d}{match[3]}"),
@@ -124,18 +126,18 @@ def _put_before_now(directory: str) -> None:
 
 
 def read_curves(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]]:
-    """The curves that TensorBoard shows of a directory.
+    """The curves of a directory, as TensorBoard shows them.
 
     Args:
-      directory: of events.
-      group: what comes before the slash of their tags, such as "losses".
+      directory: folder of the events.
+      group: first part of the tags, before the slash, such as "losses".
 
     Returns:
-      Points (step, value) by the rest of the tag; none where there are no events.
+      Points (step, value) by the rest of the tag; empty without events.
     """
     if not tf.io.gfile.isdir(directory):
         return {}
-    # Late, for it takes a while, and training does without it.
+    # Imported late: it is slow, and training does not need it.
     from tensorboard.backend.event_processing import plugin_event_accumulator
 
     events = plugin_event_accumulator.EventAccumulator(
@@ -143,7 +145,7 @@ def read_curves(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]
     )
     tags = events.Reload().PluginTagToContent("scalars")
     return {
-        # By step, and each once: the order of the files is that of a clock.
+        # Sorted, and each step once: the order of the files depends on the clock.
         tag[len(group) + 1 :]: sorted(
             {
                 event.step: float(tf.make_ndarray(event.tensor_proto))

@@ -54,9 +54,9 @@ def forget(model_dir: str, which: Callable[[Mapping[str, Any]], bool]) -> None:
     path = os.path.join(model_dir, EVALUATIONS_FILE)
     with _alone(path):
         evaluations = read_evaluations(model_dir)
-        kept = [one for one in evaluations if not which(one)]
-        if len(kept) < len(evaluations):
-            _write(path, kept)
+        others = [one for one in evaluations if not which(one)]
+        if len(others) < len(evaluations):
+            _write(path, others)
 
 
 def best(model_dir: str, split: str, protocol: str) -> Optional[Dict[str, Any]]:

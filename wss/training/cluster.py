@@ -1,8 +1,8 @@
-"""The workers that TF_CONFIG names: who they are, and that all of them are there.
+"""The workers of TF_CONFIG: checks that all are there, each with its own index.
 
-TensorFlow waits for the others without limit, holds up all of Python meanwhile, and
-says nothing of two workers that take themselves for the same one. So all ask all who
-they are, on the ports that TensorFlow will listen on, before it begins.
+TensorFlow waits for missing workers without a limit, blocks Python meanwhile, and does
+not notice two workers with the same index. So before it starts, each worker asks every
+other one for its address and index, on the ports that TensorFlow will use.
 """
 
 import contextlib
@@ -22,33 +22,33 @@ _EXAMPLE = (
 )
 _FIELDS = ("cluster", "from", "to", "problem")
 _PERIOD_S, _PATIENCE_S, _MAX_BYTES = 0.5, 5.0, 1 << 16
-# How long one that cannot begin waits for the others, to tell them.
-_TELLING_S = 20.0
+# How long a worker that cannot start keeps trying to tell the others.
+_REPORT_S = 20.0
 
 
 class Cluster(NamedTuple):
-    """Several processes that train together.
+    """Several workers that train together.
 
     Attributes:
-      hosts: their addresses "host:port"; the first one writes for all.
-      names: what they are called, "worker 1".
-      place: which of them this process is.
+      hosts: the workers' addresses, "host:port"; the first worker is the chief.
+      names: the workers' names, such as "worker 1".
+      own_index: position of this process in both lists.
     """
 
     hosts: List[str]
     names: List[str]
-    place: int
+    own_index: int
 
-    def describe(self, place: int) -> str:
-        """Name and address, "worker 1 (host1:2222)"."""
-        return f"{self.names[place]} ({self.hosts[place]})"
+    def describe(self, index: int) -> str:
+        """Name and address of a worker, such as "worker 1 (host1:2222)"."""
+        return f"{self.names[index]} ({self.hosts[index]})"
 
 
 def read() -> Optional[Cluster]:
-    """Reads TF_CONFIG; None where it is not set or names one process alone.
+    """Reads TF_CONFIG; None if it is not set or names only one process.
 
     Raises:
-      UserError: it describes no cluster of workers, or no place in it.
+      UserError: it does not describe a cluster of workers and an index in it.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -56,49 +56,49 @@ def read() -> Optional[Cluster]:
     try:
         settings = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(f"it is no JSON: {error}") from error
+        raise _unreadable(f"it is not JSON: {error}") from error
     if not isinstance(settings, dict):
-        raise _unreadable("it is no JSON object")
+        raise _unreadable("it is not a JSON object")
     jobs = _jobs(settings.get("cluster", {}))
     if not jobs:
         return None
     task = settings.get("task")
     if not isinstance(task, dict) or not {"type", "index"} <= set(task):
-        raise _unreadable('"task" has to give "type" and "index"')
+        raise _unreadable('"task" must have "type" and "index"')
     name = f"{task['type']} {task['index']}"
     names = [f"{job} {index}" for job in jobs for index in range(len(jobs[job]))]
     if name not in names:
         raise UserError(
             f"TF_CONFIG says that this process is {name}, but its cluster has "
-            f"{', '.join(names)}. Give each process another index from 0 on."
+            f"{', '.join(names)}. Number the processes from 0."
         )
     hosts = [host for job in jobs for host in jobs[job]]
     return Cluster(hosts, names, names.index(name)) if len(hosts) > 1 else None
 
 
 def _jobs(cluster: Any) -> Dict[str, List[str]]:
-    """The addresses by job, the chief's first."""
+    """The addresses by job, starting with the chief's."""
     if not isinstance(cluster, dict):
-        raise _unreadable('"cluster" is no JSON object')
-    strange = [job for job in cluster if job not in _JOBS]
-    if strange:
+        raise _unreadable('"cluster" is not a JSON object')
+    unknown = [job for job in cluster if job not in _JOBS]
+    if unknown:
         raise _unreadable(
-            f"its cluster has the job {strange[0]!r}, not only workers and at most one "
-            "chief"
+            f"its cluster has the job {unknown[0]!r}, but only workers and at most one "
+            "chief are allowed"
         )
     jobs = {job: cluster[job] for job in _JOBS if job in cluster}
     for job, hosts in jobs.items():
         if not isinstance(hosts, list) or not hosts:
-            raise _unreadable(f'"{job}" is no list of addresses')
+            raise _unreadable(f'"{job}" is not a list of addresses')
         for host in hosts:
             if not _is_address(host):
-                raise _unreadable(f"{host!r} is no address such as 'host0:2222'")
+                raise _unreadable(f"{host!r} is not an address such as 'host0:2222'")
     if len(jobs.get("chief", [])) > 1:
         raise _unreadable("it has several chiefs")
     hosts = sum(jobs.values(), [])
     twice = [host for host in hosts if hosts.count(host) > 1]
     if twice:
-        raise _unreadable(f"the address {twice[0]} is there twice")
+        raise _unreadable(f"it has the address {twice[0]} twice")
     return jobs
 
 
@@ -111,21 +111,22 @@ def _is_address(host: Any) -> bool:
 
 def _unreadable(reason: str) -> UserError:
     return UserError(
-        f"TF_CONFIG cannot be read ({reason}). It has to look like {_EXAMPLE}; see "
+        f"TF_CONFIG cannot be read ({reason}). It must look like {_EXAMPLE}; see "
         "docs/tpu.md."
     )
 
 
 def meet(cluster: Cluster, seconds: float) -> None:
-    """Returns once all workers are there and take each other for whom they are.
+    """Waits until all workers have answered and agree on the cluster.
 
     Args:
-      cluster: who is to come.
-      seconds: how long to wait for them.
+      cluster: the workers.
+      seconds: how long to wait.
 
     Raises:
-      UserError: some did not come, this one's port is taken, two have the same place,
-        or one could not begin: then all of them end.
+      UserError: a worker did not answer, the port of this one is in use, two have the
+        same index or different clusters, or one of them could not start. All workers
+        then raise it.
     """
     meeting = _Meeting(cluster)
     with meeting.listening():
@@ -133,30 +134,30 @@ def meet(cluster: Cluster, seconds: float) -> None:
 
 
 class _Meeting:
-    """What this process knows of the others."""
+    """What this process knows about the other workers."""
 
     def __init__(self, cluster: Cluster):
         self._cluster = cluster
-        others = set(range(len(cluster.hosts))) - {cluster.place}
-        # Whose answer did not come yet, and who did not ask yet.
-        self._missing, self._silent = set(others), set(others)
+        others = set(range(len(cluster.hosts))) - {cluster.own_index}
+        # Workers that have not answered yet, and workers that have not asked yet.
+        self._unanswered, self._silent = set(others), set(others)
         self._failures: Dict[int, str] = {}
         self._problem: Optional[str] = None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, the others are answered."""
-        _, port = _split(self._cluster.hosts[self._cluster.place])
+        """Context in which the questions of the other workers are answered."""
+        _, port = _split(self._cluster.hosts[self._cluster.own_index])
         try:
             server = _listen(port)
         except OSError as error:
-            own = self._cluster.describe(self._cluster.place)
-            reason = os.strerror(error.errno)  # Its own sentence is longer.
-            self._end(
-                f"{own} cannot listen on its port ({reason}). Has another "
-                "process the same index in its TF_CONFIG, or does an earlier run still "
-                "go on?",
-                time.monotonic() + _TELLING_S,
+            own = self._cluster.describe(self._cluster.own_index)
+            reason = os.strerror(error.errno)  # Shorter than str(error).
+            self._fail(
+                f"{own} cannot listen on its port ({reason}). Does another process "
+                "have the same index in its TF_CONFIG, or is an earlier run still "
+                "running?",
+                time.monotonic() + _REPORT_S,
             )
         stop = threading.Event()
         thread = threading.Thread(target=self._answer_all, args=(server, stop))
@@ -170,24 +171,24 @@ class _Meeting:
 
     def wait(self, end: float) -> None:
         """Asks the others until all have answered and asked, or the time is over."""
-        while self._missing or self._silent:
-            for place in sorted(self._missing):
-                self._ask(place)
+        while self._unanswered or self._silent:
+            for index in sorted(self._unanswered):
+                self._ask(index)
             if self._problem:
-                self._end(self._problem)
+                self._fail(self._problem)
             if time.monotonic() > end:
                 self._give_up()
-            if self._missing or self._silent:
+            if self._unanswered or self._silent:
                 time.sleep(_PERIOD_S)
 
-    def _ask(self, place: int) -> None:
+    def _ask(self, index: int) -> None:
         try:
-            answer = _exchange(self._cluster.hosts[place], self._message(place))
+            answer = _exchange(self._cluster.hosts[index], self._message(index))
         except (OSError, ValueError) as error:
-            self._failures[place] = str(error) or type(error).__name__
+            self._failures[index] = str(error) or type(error).__name__
             return
         self._check(answer)
-        self._missing.discard(place)
+        self._unanswered.discard(index)
 
     def _answer_all(self, server: socket.socket, stop: threading.Event) -> None:
         server.settimeout(_PERIOD_S / 5)
@@ -201,51 +202,51 @@ class _Meeting:
                     self._silent.discard(question["from"])
 
     def _message(self, to: int) -> Dict[str, Any]:
-        content = (self._cluster.hosts, self._cluster.place, to, self._problem)
+        content = (self._cluster.hosts, self._cluster.own_index, to, self._problem)
         return dict(zip(_FIELDS, content))
 
     def _check(self, message: Dict[str, Any]) -> None:
-        """Notes what is wrong with what another process says."""
-        place, hosts = self._cluster.place, self._cluster.hosts
+        """Records a problem that the message of another process shows."""
+        index, hosts = self._cluster.own_index, self._cluster.hosts
         if message.get("problem"):
             self._problem = self._problem or str(message["problem"])
         elif message["cluster"] != hosts:
             self._problem = (
                 "The workers have different clusters in their TF_CONFIG: "
                 f"{', '.join(hosts)} and {', '.join(map(str, message['cluster']))}. "
-                "It has to be the same on all, but for the index."
+                "Only the index may differ."
             )
-        elif message["to"] != place:
+        elif message["to"] != index:
             self._problem = (
-                f"The process at {hosts[message['to']]} takes itself for "
-                f"{self._cluster.names[place]}, but there is "
+                f"The process at {hosts[message['to']]} has the index of "
+                f"{self._cluster.names[index]}, but this is the address of "
                 f"{self._cluster.names[message['to']]}. Give each process the index of "
                 "its own address in TF_CONFIG."
             )
 
     def _give_up(self) -> None:
-        absent = [
-            f"{self._cluster.describe(place)}"
-            + (f": {self._failures[place]}" if place in self._missing else "")
-            for place in sorted(self._missing | self._silent)
+        missing = [
+            f"{self._cluster.describe(index)}"
+            + (f": {self._failures[index]}" if index in self._unanswered else "")
+            for index in sorted(self._unanswered | self._silent)
         ]
-        self._end(
-            f"Not all workers came. No answer from {'; '.join(absent)}. Compare the "
-            "addresses in TF_CONFIG, start the same command on all of them, or wait "
-            "longer for them (get_strategy.wait_seconds)."
+        self._fail(
+            f"Not all workers are there. No answer from {'; '.join(missing)}. Compare "
+            "the addresses in TF_CONFIG, start the same command on all of them, or "
+            "wait longer for them (get_strategy.wait_seconds)."
         )
 
-    def _end(self, problem: str, last: float = 0.0) -> NoReturn:
-        """Ends this process; tells those that are there, or come until `last`."""
+    def _fail(self, problem: str, end: float = 0.0) -> NoReturn:
+        """Raises an error, after telling each worker that answers before `end`."""
         self._problem = problem
-        # The own address too: another process may take itself for this one.
+        # This worker's address too: another process may use its index.
         untold = dict(enumerate(self._cluster.hosts))
         while untold:
-            for place, host in list(untold.items()):
+            for index, host in list(untold.items()):
                 with contextlib.suppress(OSError, ValueError):
-                    _exchange(host, self._message(place), seconds=1.0)
-                    del untold[place]
-            if time.monotonic() > last:
+                    _exchange(host, self._message(index), seconds=1.0)
+                    del untold[index]
+            if time.monotonic() > end:
                 break
             time.sleep(_PERIOD_S)
         raise UserError(problem)
@@ -268,7 +269,7 @@ def _exchange(
 
 
 def _read(connection: socket.socket, seconds: float = _PATIENCE_S) -> Dict[str, Any]:
-    """What the other side says; a ValueError where it is none of us."""
+    """Reads a message; raises a ValueError if the other side is not a worker."""
     connection.settimeout(seconds)
     with connection.makefile("rb") as file:
         message = json.loads(file.readline(_MAX_BYTES))

@@ -1,4 +1,4 @@
-"""Advice where a step fails: the memory that it needs, the images of its batch."""
+"""Advice after a step has failed: how to save memory, which images it used."""
 
 import json
 import os
@@ -13,34 +13,34 @@ from wss.run_folder import checkpoints
 
 
 def less_memory(experiment: Experiment) -> str:
-    """What reduces the memory of a step, for `explained_memory`."""
+    """Which settings reduce the memory of a step, for `explained_memory`."""
     height, width = experiment.crop_size
-    goes_on = "Start again with one of them."
+    advice = "Start again with one of them."
     if checkpoints.exist(experiment.model_dir):
-        # In the same folder they have to stay what they are.
-        goes_on = (
-            "They need another --model_dir; the same command goes on from the last "
+        # A resumed run must keep these settings.
+        advice = (
+            "They need another --model_dir; the same command resumes from the last "
             "checkpoint, on a device with more memory."
         )
     return (
-        "Four settings reduce what a step needs: a "
+        "Four settings reduce the memory of a step: a "
         f"smaller CROP_SIZE (now {height} x {width}), a larger "
         f"Experiment.output_stride (now {experiment.output_stride}), PRECISION = "
         f"'mixed_bfloat16' (now '{experiment.precision}'), and more "
         f"ACCUMULATION_STEPS (now {experiment.accumulation_steps}) or a smaller "
-        f"BATCH_SIZE (now {experiment.batch_size}). {goes_on}"
+        f"BATCH_SIZE (now {experiment.batch_size}). {advice}"
     )
 
 
 def explained_batch(
     experiment: Experiment, error: NotFiniteError, latest: Optional[str]
 ) -> NotFiniteError:
-    """Writes down the batch of a bad step; the error with what to do about it.
+    """Lists the images of a bad step in a file; returns an error with advice.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
       error: names the step.
-      latest: path of the last good checkpoint, None where there is none.
+      latest: path of the last good checkpoint; None if there is none.
     """
     path = save_batch(experiment, error.step, str(error))
     return NotFiniteError(
@@ -57,26 +57,26 @@ def _advice_on_rate(latest: Optional[str]) -> str:
     if latest is None:
         return (
             f"No checkpoint was written before. Start again with {settings}, or from "
-            "other weights where there is an INIT_CHECKPOINT."
+            "other weights if INIT_CHECKPOINT is set."
         )
-    # In the same folder the rate has to stay what it is.
+    # A resumed run must keep its learning rate.
     return (
         f"The last good checkpoint is {latest}. Train into another --model_dir with "
-        f"{settings}. If the losses were sound until then, INIT_CHECKPOINT = "
-        f"'{latest}' and Experiment.initialize_last_layer = True begin with its "
+        f"{settings}. If the losses were fine until then, INIT_CHECKPOINT = "
+        f"'{latest}' and Experiment.initialize_last_layer = True start from its "
         "weights."
     )
 
 
 def save_batch(experiment: Experiment, step: int, problem: str) -> str:
-    """Writes down the images of a step's batch.
+    """Writes a list of the images of a step's batch.
 
-    They are found again from the seed, without the device.
+    The seed determines them, so the device is not needed.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
       step: number of the step, 0 for the first.
-      problem: what happened there.
+      problem: what happened in this step.
 
     Returns:
       Path of the file in the model directory, `batch_of_step_<step>.json`.

@@ -1,7 +1,7 @@
-"""Which devices train, several processes that train together, and the order of sums.
+"""Devices, several workers that train together, and deterministic sums.
 
-The processes that TF_CONFIG names start alike, and one of them, the chief, writes and
-prints for all.
+All workers of TF_CONFIG run the same command. One of them, the chief, writes and prints
+for all.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from wss.errors import NotFiniteError, UserError, first_line
 from wss.settings import Positive, Range
 from wss.training import cluster
 
-# What an operation on all workers raises where one of them does not answer.
+# Raised by collective operations if a worker does not answer.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -36,22 +36,22 @@ def get_strategy(
     logical_cpus: Annotated[int, Range(low=1, high=256)] = 1,
     wait_seconds: Positive = 300.0,
 ) -> tf.distribute.Strategy:
-    """Chooses by what is there: the TPU asked for, else GPUs, else the CPU.
+    """Chooses the devices: the TPU if one is named, else all GPUs, else the CPU.
 
-    Has to be called before the first TensorFlow operation. Where the environment
-    variable TF_CONFIG names several workers, this process is one of them and waits for
-    the others.
+    Must be called before the first TensorFlow operation. If the environment variable
+    TF_CONFIG names several workers, this process is one of them and waits for the
+    others.
 
     Args:
-      tpu: name or address of a TPU, "local" on a TPU VM.
-      logical_cpus: number of replicas on the CPU, to try several replicas where there
-        is no accelerator.
-      wait_seconds: how long to wait for the other workers that TF_CONFIG names.
+      tpu: name or address of a TPU; "local" on a TPU VM.
+      logical_cpus: number of replicas on the CPU, to try several replicas without
+        accelerators.
+      wait_seconds: how long to wait for the other workers of TF_CONFIG.
 
     Raises:
-      UserError: the TPU is not found, TF_CONFIG cannot be read, a worker does not come
-        or is not who it should be, or TensorFlow already runs with another number of
-        logical CPUs.
+      UserError: the TPU is not found, TF_CONFIG cannot be read, a worker is missing or
+        has the wrong index, or TensorFlow already runs with another number of logical
+        CPUs.
     """
     if tpu is not None:
         return _tpu_strategy(tpu)
@@ -67,11 +67,11 @@ def get_strategy(
 
 
 def device_names(strategy: tf.distribute.Strategy) -> List[str]:
-    """Names of all replicas' devices, with their workers' where these are several."""
+    """Names of the devices of all replicas; of several workers with their hosts."""
     own = [d.split("device:")[-1] for d in strategy.extended.worker_devices]
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return own
-    # TensorFlow takes all workers for alike.
+    # TensorFlow assumes that all workers have the same devices.
     jobs = strategy.cluster_resolver.cluster_spec().as_dict()
     hosts = [host for job in ("chief", "worker") for host in jobs.get(job, [])]
     return [f"{host} {device}" for host in hosts for device in own]
@@ -89,10 +89,10 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def set_logical_cpus(count: int) -> None:
-    """Splits the CPU into `count` devices, unless that is done already.
+    """Splits the CPU into `count` devices, if it does not have that many yet.
 
     Raises:
-      UserError: TensorFlow already runs with fewer.
+      UserError: TensorFlow already runs with fewer devices.
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
     wanted = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
@@ -102,22 +102,22 @@ def set_logical_cpus(count: int) -> None:
         tf.config.set_logical_device_configuration(cpu, wanted)
     except RuntimeError as error:
         raise UserError(
-            f"The CPU cannot become {count} replicas any more: TensorFlow has already "
+            f"The CPU cannot be split into {count} replicas: TensorFlow has already "
             "started. Set get_strategy.logical_cpus before anything else runs."
         ) from error
 
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    # Two of them in one process number their collective operations alike, and current
-    # TensorFlow then takes one's for the other's.
+    # Cached, because two strategies in one process use the same numbers for their
+    # collective operations, which current TensorFlow then confuses.
     return tf.distribute.MirroredStrategy(devices)
 
 
 @functools.cache
 def _multi_worker(wait_seconds: float) -> tf.distribute.Strategy:
     workers = cluster.read()
-    # Of several workers only one writes to the standard output.
+    # Each worker says so: only the chief prints to standard output.
     print(
         f"Waiting for all workers: {', '.join(workers.hosts)}.",
         file=sys.stderr,
@@ -128,8 +128,8 @@ def _multi_worker(wait_seconds: float) -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise UserError(
-            f"The workers met, but cannot work together ({first_line(error)}). Start "
-            "the same command on all of them again."
+            f"All workers answered, but cannot work together ({first_line(error)}). "
+            "Start the same command on all of them again."
         ) from error
 
 
@@ -143,25 +143,25 @@ def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no TPU"
         raise UserError(
             f"The TPU {tpu!r} cannot be used ({reason}). Give its name or address, or "
-            "'local' on a TPU VM; without --tpu the GPUs or the CPU train."
+            "'local' on a TPU VM; without --tpu, the GPUs or the CPU are used."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
 @contextlib.contextmanager
 def together(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[str]:
-    """Inside, this process works with the others that TF_CONFIG names, if it names any.
+    """Context in which this process works together with the other workers, if any.
 
-    One of them, the chief, writes and prints for all. The others' files go into a
-    folder that vanishes at the end, and what they print goes nowhere. No one leaves
-    before all are done: who is gone is missed.
+    The chief writes and prints for all. The other workers write to a temporary folder,
+    and what they print is discarded. At the end all workers wait for each other, since
+    one that has left would stop the others.
 
     Args:
-      strategy: which devices train.
-      model_dir: where the chief writes.
+      strategy: the devices to train on.
+      model_dir: output folder of the chief.
 
     Yields:
-      The folder that this process writes to.
+      The output folder of this process.
 
     Raises:
       UserError: another worker is gone.
@@ -173,29 +173,29 @@ def together(strategy: tf.distribute.Strategy, model_dir: str) -> Iterator[str]:
         if is_chief(strategy):
             yield model_dir
         else:
-            with _aside() as folder:
+            with _discarded_output() as folder:
                 yield folder
         _wait_for_all(strategy)
     except _LOST as error:
         raise UserError(
-            f"Another worker is gone or cannot be reached ({first_line(error)}). None "
-            "goes on without it. Start the same command on all of them again; it goes "
-            "on from the last checkpoint."
+            f"Another worker is gone or cannot be reached ({first_line(error)}), and "
+            "the others cannot continue without it. Start the same command on all of "
+            "them again; it resumes from the last checkpoint."
         ) from error
     except NotFiniteError as error:
         if is_chief(strategy):
             raise
-        # It knows neither the checkpoints nor the file that lists the images.
+        # Only the chief knows the checkpoints and the list of the batch's images.
         raise UserError(
-            f"The step after step {error.step} went wrong on all workers; the first "
-            "one says how."
+            f"The step after step {error.step} failed on all workers. The message of "
+            "the chief, the first worker, says why."
         ) from error
 
 
 def share(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) -> None:
-    """Gives the variables the chief's values on all workers.
+    """Copies the chief's values of the variables to all workers.
 
-    Only the chief has to find a checkpoint.
+    So only the chief needs the checkpoint.
     """
     if not are_several(strategy):
         return
@@ -218,27 +218,30 @@ def share(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) ->
 
 
 def any_of(strategy: tf.distribute.Strategy, flag: bool) -> bool:
-    """Whether it is so on any worker; all of them have to ask at the same step."""
+    """Whether `flag` is set on any worker; all must call it after the same step."""
     if not are_several(strategy):
         return flag
     return int(_adder(strategy)(tf.constant(int(flag)))) > 0
 
 
 def gather(strategy: tf.distribute.Strategy, text: str) -> List[str]:
-    """The texts of all workers, in the order of `cluster.Cluster`; see `any_of`."""
+    """The texts of all workers, in the order of `cluster.Cluster.hosts`.
+
+    All workers must call it.
+    """
     workers = cluster.read()
     if not are_several(strategy) or workers is None:
         return [text]
     own = np.frombuffer(text.encode(), np.uint8)
 
-    def of_all(row: np.ndarray) -> np.ndarray:
+    def gather_rows(row: np.ndarray) -> np.ndarray:
         table = np.zeros([len(workers.hosts), len(row)], np.int32)
-        table[workers.place] = row
+        table[workers.own_index] = row
         replicas = strategy.num_replicas_in_sync // len(workers.hosts)
         return _adder(strategy)(tf.constant(table)).numpy() // replicas
 
-    sizes = of_all(np.array([len(own)]))[:, 0]
-    rows = of_all(np.pad(own, [0, max(sizes) - len(own)]))
+    sizes = gather_rows(np.array([len(own)]))[:, 0]
+    rows = gather_rows(np.pad(own, [0, max(sizes) - len(own)]))
     rows = rows.astype(np.uint8)
     return [row[:size].tobytes().decode() for row, size in zip(rows, sizes)]
 
@@ -255,12 +258,12 @@ def _adder(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]
 
 
 def are_several(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is one of several."""
+    """Whether several workers train together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 @contextlib.contextmanager
-def _aside() -> Iterator[str]:
+def _discarded_output() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
         with contextlib.redirect_stdout(nowhere):
             yield folder
@@ -275,13 +278,13 @@ def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
 
 
 def configure_determinism(deterministic: bool = False) -> None:
-    """Has TensorFlow add, read and write in the same order in every run.
+    """Makes TensorFlow add, read and write in the same order in every run.
 
-    Functions that have run before may keep their order.
+    Must be called first: functions that already ran may keep their order.
 
     Args:
-      deterministic: choose kernels that give the same numbers each time, which may be
-        slower. For GPUs; the CPU's were not found to differ.
+      deterministic: use kernels that compute the same numbers each time, which may be
+        slower. It matters on GPUs; no differences were found on CPUs.
     """
     _keep_order()
     if deterministic:
@@ -291,15 +294,15 @@ def configure_determinism(deterministic: bool = False) -> None:
 def _keep_order() -> None:
     """Switches off two passes of TensorFlow's graph optimizer.
 
-    Where the one that saves memory thinks that it is short (a CPU counts as 256 MB), it
-    adds three or more tensors into a temporary variable in the order in which they
-    become ready. That order changes from run to run. `tf.config.optimizer` knows all
-    passes but this one.
+    The pass that saves memory: if it considers memory short (it assumes 256 MB for a
+    CPU), it adds three or more tensors into a temporary variable in the order in which
+    they become ready. That order changes from run to run. `tf.config.optimizer` has no
+    option for this pass.
 
-    The one on dependencies takes "written after this reading" away where another path
-    leads from the reading to the writing. Where that path is through an operation that
-    it splits later (`tf.identity_n`, which `all_reduce` adds), nothing is left of the
-    order: some steps read weights that they had just written.
+    The pass that removes dependencies: it drops the control dependency "write after
+    this read" if there is another path from the read to the write. If that path leads
+    through an operation that is split later (`tf.identity_n`, which `all_reduce` adds),
+    the order is lost: some steps read weights that they had just written.
     """
     current = context.context()
     options = tf.compat.v1.ConfigProto()
@@ -309,4 +312,4 @@ def _keep_order() -> None:
     rewriting.memory_optimization = rewriting.NO_MEM_OPT
     rewriting.dependency_optimization = rewriting.OFF
     current._config = options
-    current.function_call_options = None  # They are made anew from the above.
+    current.function_call_options = None  # They are rebuilt from the above.

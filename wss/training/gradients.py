@@ -1,4 +1,4 @@
-"""Gradients of a method's losses, one after the other."""
+"""Gradients of a method's losses: pass by pass, and micro-batch by micro-batch."""
 
 import contextlib
 from typing import Any, Callable, Dict, Mapping, Tuple, Union
@@ -15,107 +15,114 @@ def differentiate(
     variables: Mapping[str, tf.Variable],
     factor: Union[float, tf.Tensor],
 ) -> Tuple[StepOutput, Tensors]:
-    """What a step gives, and the gradients of its losses.
+    """Computes losses and their gradients.
 
-    Losses that come one by one are differentiated one by one, and the next pass waits
-    for that: what two passes keep for their way back is never in memory together. All
-    use the same values of the variables.
+    If there are several outputs, the backward pass of each runs before the forward pass
+    of the next, so that the activations of two passes are never in memory together. All
+    passes use the same values of the variables.
 
     Args:
-      compute: returns an output or yields several, as `Method.compute_losses`.
-      variables: by name.
-      factor: of the losses' sum.
+      compute: returns one output or yields several, as `Method.compute_losses`.
+      variables: variables by name.
+      factor: multiplies the sum of the losses.
 
     Returns:
-      The outputs as one, and the gradients by the names of the variables that some loss
-      depends on.
+      The outputs merged into one, and the gradients by variable name, without the
+      variables that no loss depends on.
     """
-    learnt, gradients = StepOutput(losses={}), {}
+    merged, gradients = StepOutput(losses={}), {}
     with contextlib.ExitStack() as stack, tf.GradientTape(persistent=True) as tape:
         for output in outputs(compute()):
             loss = factor * total(output.losses)
             with tape.stop_recording():
-                found = tape.gradient(loss, dict(variables))
+                new = tape.gradient(loss, dict(variables))
             tape.reset()
-            found = {
+            new = {
                 name: tf.convert_to_tensor(gradient)
-                for name, gradient in found.items()
+                for name, gradient in new.items()
                 if gradient is not None
             }
-            for name, gradient in found.items():
+            for name, gradient in new.items():
                 earlier = gradients.get(name)
                 gradients[name] = gradient if earlier is None else earlier + gradient
-            learnt.add(output)
-            # The next pass begins after all of them.
-            all_found = tf.group(*found.values())
-            stack.enter_context(tf.control_dependencies([all_found]))
-    return learnt, gradients
+            merged.add(output)
+            # The next forward pass waits for this backward pass.
+            backward_pass = tf.group(*new.values())
+            stack.enter_context(tf.control_dependencies([backward_pass]))
+    return merged, gradients
 
 
 def accumulate_gradients(
     compute: Callable[[Any, Tensors], Dict[str, Any]],
     batch: Any,
-    counts: Tensors,
+    loss_normalizers: Tensors,
     micro_batches: int,
 ) -> Dict[str, Any]:
-    """What a batch gives, computed in micro-batches, one after the other.
+    """Divides a batch into micro-batches and computes one after the other.
 
     Args:
-      compute: takes images and what their losses divide by; gives dicts of tensors.
+      compute: takes images and the divisors of their losses; returns dicts of tensors.
       batch: structure of tensors [images, ...].
-      counts: what the losses of all images divide by.
-      micro_batches: how many to divide the images into.
+      loss_normalizers: divisors of the losses of all images, by name.
+      micro_batches: number of micro-batches.
 
     Returns:
-      The mean of what the micro-batches give; "histograms" and "images" of the first,
-      and "aux" of each, [micro-batches, ...].
+      The mean of the micro-batches' results, except for "histograms" and "images",
+      which are those of the first, and "aux", which has all: [micro-batches, ...].
     """
     if micro_batches == 1:
-        results = compute(batch, counts)
-        kept = {name: value[tf.newaxis] for name, value in results.pop("aux").items()}
-        return {**results, "aux": kept}
-    counts = {name: count / micro_batches for name, count in counts.items()}
+        results = compute(batch, loss_normalizers)
+        aux = {name: value[tf.newaxis] for name, value in results.pop("aux").items()}
+        return {**results, "aux": aux}
+    loss_normalizers = {
+        name: value / micro_batches for name, value in loss_normalizers.items()
+    }
     batch = tf.nest.map_structure(
         lambda x: tf.reshape(
             x, [micro_batches, x.shape[0] // micro_batches, *x.shape[1:]]
         ),
         batch,
     )
-    results = compute(tf.nest.map_structure(lambda x: x[0], batch), counts)
-    shown = {kind: results.pop(kind) for kind in ("histograms", "images")}
-    kept = {
+
+    def compute_part(index: Union[int, tf.Tensor]) -> Dict[str, Any]:
+        part = tf.nest.map_structure(lambda x: x[index], batch)
+        return compute(part, loss_normalizers)
+
+    results = compute_part(0)
+    summaries = {kind: results.pop(kind) for kind in ("histograms", "images")}
+    aux = {
         name: tf.repeat(value[tf.newaxis], micro_batches, axis=0)
         for name, value in results.pop("aux").items()
     }
 
-    def add(index: tf.Tensor, results: Any, kept: Tensors) -> Tuple[Any, ...]:
-        more = compute(tf.nest.map_structure(lambda x: x[index], batch), counts)
+    def add(index: tf.Tensor, results: Any, aux: Tensors) -> Tuple[Any, ...]:
+        new = compute_part(index)
         results = {
-            kind: tf.nest.map_structure(tf.add, results[kind], more[kind])
+            kind: tf.nest.map_structure(tf.add, results[kind], new[kind])
             for kind in results
         }
-        kept = {
-            name: _replace(values, index, more["aux"][name])
-            for name, values in kept.items()
+        aux = {
+            name: _replace(values, index, new["aux"][name])
+            for name, values in aux.items()
         }
-        return index + 1, results, kept
+        return index + 1, results, aux
 
-    _, results, kept = tf.while_loop(
-        lambda index, *_: index < micro_batches, add, (1, results, kept)
+    _, results, aux = tf.while_loop(
+        lambda index, *_: index < micro_batches, add, (1, results, aux)
     )
     means = tf.nest.map_structure(lambda x: x / micro_batches, results)
-    return {**means, **shown, "aux": kept}
+    return {**means, **summaries, "aux": aux}
 
 
 def _replace(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """`values` [micro-batches, ...] with `value` [...] as the one at `index`."""
+    """Returns `values` [micro-batches, ...] with `value` [...] at `index`."""
     shape = [-1] + [1] * value.shape.rank
-    is_there = tf.reshape(tf.range(values.shape[0]) == index, shape)
-    return tf.where(is_there, value, values)
+    is_index = tf.reshape(tf.range(values.shape[0]) == index, shape)
+    return tf.where(is_index, value, values)
 
 
 def total(losses: Tensors) -> tf.Tensor:
-    """The sum, in the order of the losses; scalar float32."""
-    # `tf.add_n` begins with an input that nothing else needs any more: here an order
-    # that depends on the other threads.
+    """The sum of the losses, in their order; scalar float32."""
+    # `tf.add_n` starts with whichever input it may overwrite, so that its order would
+    # depend on the timing of other threads.
     return tf.reduce_sum(tf.stack(list(losses.values())))

@@ -1,4 +1,4 @@
-"""Where it trains: one run on one page, from its first line to its last."""
+"""The training loop: one run on one page, from its first line to its last."""
 
 import dataclasses
 from typing import Iterator, Optional, Tuple
@@ -16,12 +16,7 @@ from wss.run_folder import description
 from wss.run_folder.checkpoints import Checkpoints
 from wss.run_folder.event_files import forget_from
 from wss.settings import Count, Natural
-from wss.training import (
-    diagnostics,
-    distribution,
-    run_card,
-    starting_point,
-)
+from wss.training import diagnostics, distribution, run_card, starting_point
 from wss.training.preemption import StopSignals
 from wss.training.profiling import ProfileWindow
 from wss.training.summaries import Progress
@@ -30,7 +25,7 @@ from wss.training.train_step import Results, TrainingStep, build_training_step
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When what is due: intervals in steps; 0: at the end of the run only."""
+    """What is due after which step: intervals in steps; 0: only at the end."""
 
     total_steps: int
     log: int
@@ -40,11 +35,11 @@ class Schedule:
     steps_per_loop: int
 
     def is_due(self, step: int, interval: int) -> bool:
-        """Whether something is due after a step; everything is after the last."""
+        """Whether something is due after a step; after the last, everything is."""
         return step == self.total_steps or (interval > 0 and step % interval == 0)
 
     def steps_to_next(self, step: int, profile: ProfileWindow) -> int:
-        """Steps to take at once: until something is due or the profiler turns."""
+        """Steps to take at once: until something is due, or the profiler switches."""
         intervals = (self.log, self.images, self.checkpoint, self.evaluation)
         to_event = [every - step % every for every in intervals if every > 0]
         to_event.append(profile.steps_to_next(step) or self.total_steps)
@@ -53,7 +48,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """What a run is built of."""
+    """The parts of a run."""
 
     experiment: Experiment
     schedule: Schedule
@@ -95,30 +90,31 @@ def run_training(
     image_interval: Natural = 500,
     steps_per_loop: Count = 1,
 ) -> None:
-    """Trains to the last step, from the last checkpoint if there is one.
+    """Trains to the last step; resumes from the last checkpoint if there is one.
 
-    Everything random or that depends on time is a function of the step, so a run that
-    was stopped and started again takes the same steps as one that was not.
+    Random numbers and schedules are functions of the step, so a resumed run takes the
+    same steps as one that was never stopped.
 
     Args:
       experiment: what to train.
-      evaluates: evaluate on the way and at the end.
-      profile_steps: TensorFlow's profiler runs from the first to the second step.
+      evaluates: evaluate during training and at the end.
+      profile_steps: steps between which TensorFlow's profiler runs.
       checkpoint_interval: steps between two checkpoints; 0: only at the end.
       keep_checkpoints: how many of the last checkpoints to keep.
       eval_interval: steps between two evaluations; 0: only at the end.
-      log_interval: steps between two progress lines and two points of a curve; 0: only
-        at the start and the end.
-      image_interval: steps between two histograms and sample images; 0: only at the
-        end.
-      steps_per_loop: steps that run without coming back to Python, at most. A signal
-        waits for them, and the wait for their batches is not measured.
+      log_interval: steps between two progress lines, each with a point of the curves;
+        0: only at the start and the end.
+      image_interval: steps between two sets of histograms and sample images; 0: only at
+        the end.
+      steps_per_loop: maximum number of steps that run without returning to Python. A
+        signal takes effect after them, and the time that they wait for their batches is
+        not measured.
 
     Raises:
       UserError: a batch cannot be made (the state before it is saved), a loss is not
-        finite, the device is out of memory, or a checkpoint cannot be written; the
-        checkpoints before stay.
-      Stopped: a signal came; the state is saved.
+        finite, the device is out of memory, or a checkpoint cannot be written; earlier
+        checkpoints stay.
+      Stopped: a signal was received; the state is saved.
     """
     method = build_method(experiment)
     training_step = build_training_step(experiment, method)
@@ -153,12 +149,12 @@ def run_training(
         progress = _restore(run)
         with run.signals.watch():
             _train(run, progress)
-    description.write(experiment)  # It may have been emptied on the way.
+    description.write(experiment)  # The folder may have been emptied meanwhile.
     run_card.write_record(experiment, experiment.train_steps)
 
 
 def _restore(run: _Run) -> Progress:
-    """Restores the last checkpoint or begins; from here on, the run writes."""
+    """Restores the last checkpoint, or starts a new run; prepares its folder."""
     restored = run.checkpoints.restore()
     step = int(run.training_step.step.numpy())
     if restored:
@@ -170,22 +166,22 @@ def _restore(run: _Run) -> Progress:
         run.evaluator.forget_after(step)
     events = f"{run.experiment.model_dir}/train"
     forget_from(events, step + 1 if restored else 0)
-    run.training_step.share()  # Only the chief has to find a checkpoint.
+    run.training_step.share()  # Only the chief needs the checkpoint.
     return Progress(run.experiment, events)
 
 
 def _train(run: _Run, progress: Progress) -> None:
-    """Takes steps up to the last; after each may come a log, pictures, a checkpoint."""
+    """Takes the remaining steps; logs, saves and evaluates when it is due."""
     schedule, strategy = run.schedule, run.experiment.strategy
     first = step = int(run.training_step.step.numpy())
     if run.checkpoints.latest and run.evaluates_after(step):
-        _evaluate(run, step)  # The run may have been stopped in it.
+        _evaluate(run, step)  # The run may have been stopped during it.
     if step >= schedule.total_steps:
-        print(f"This run is finished: it took its {step} steps.", flush=True)
+        print(f"This run is already finished, after {step} steps.", flush=True)
         return
     batches = iter(distributed_batches(run.experiment, step))
     while step < schedule.total_steps:
-        # The first step by itself: it shows signs of life.
+        # The first step runs alone, so that its results show early.
         count = 1 if step == first else schedule.steps_to_next(step, run.profile)
         results = _take_steps(run, batches, count, progress)
         step += count
@@ -205,7 +201,7 @@ def _train(run: _Run, progress: Progress) -> None:
                 _evaluate(run, step)
         if distribution.any_of(strategy, run.signals.received is not None):
             _save(run, progress)
-            distribution.any_of(strategy, True)  # No one leaves before all have saved.
+            distribution.any_of(strategy, True)  # Workers wait until all have saved.
             run.signals.stop()
     run.profile.stop()
 
@@ -213,7 +209,7 @@ def _train(run: _Run, progress: Progress) -> None:
 def _take_steps(
     run: _Run, batches: Iterator[Batch], count: int, progress: Progress
 ) -> Results:
-    """Takes steps, and saves those before a batch that cannot be made."""
+    """Takes steps; saves the state if the next batch cannot be made."""
     try:
         with parsing.user_errors():
             if run.schedule.steps_per_loop > 1:
@@ -235,7 +231,7 @@ def _save(run: _Run, progress: Progress) -> None:
 
 
 def _evaluate(run: _Run, step: int) -> None:
-    """Evaluates what has just been saved, so that a signal may break it off."""
+    """Evaluates the state just saved, so a signal may interrupt the evaluation."""
     with run.signals.raising():
         if not run.evaluator.has_evaluated(step):
             is_last = step == run.schedule.total_steps

@@ -1,4 +1,4 @@
-"""How weights follow gradients: learning rate, momentum, factors, the loss scale."""
+"""The optimizer: learning rate, momentum, gradient multipliers, loss scale."""
 
 from typing import Annotated, Dict, Iterable, Literal, Mapping, Optional
 
@@ -16,13 +16,13 @@ class Momentum(tf.Module):
         accumulator = momentum * accumulator + gradient
         variable -= learning_rate * accumulator
 
-    Keras folds the rate into the accumulator, which differs once the rate changes. The
-    accumulators are kept by variable name, so that a checkpoint stays readable when the
-    order of the variables changes.
+    Keras multiplies the rate into the accumulator, which makes a difference once the
+    rate changes. The accumulators are stored by variable name, so that a checkpoint
+    stays readable when the order of the variables changes.
 
     Args:
       variables: trainable variables by name.
-      momentum: share of the accumulator that a step keeps.
+      momentum: factor of the accumulator in each step.
 
     >>> weight = tf.Variable(1.0)
     >>> Momentum({"w": weight}).apply({"w": tf.constant(2.0)}, tf.constant(0.5))
@@ -39,7 +39,7 @@ class Momentum(tf.Module):
         self.momentum = momentum
         self.accumulators: Dict[str, tf.Variable] = {}
         for name, variable in variables.items():
-            # Beside its variable: on the same devices, mirrored if it is mirrored.
+            # Like its variable: on the same devices, and mirrored if that is mirrored.
             with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
                 self.accumulators[name] = tf.Variable(
                     tf.zeros(variable.shape, variable.dtype),
@@ -54,12 +54,12 @@ class Momentum(tf.Module):
         learning_rate: tf.Tensor,
         finite: Optional[tf.Tensor] = None,
     ) -> None:
-        """Takes a step; called in replica context with the same values on each replica.
+        """Updates the variables; called in replica context, with equal values on all.
 
         Args:
           gradients: gradients by variable name, already summed over the replicas.
           learning_rate: scalar float32.
-          finite: scalar bool; nothing changes where it is False.
+          finite: scalar bool; if it is False, nothing changes.
         """
         context = tf.distribute.get_replica_context()
         arguments = (gradients, learning_rate)
@@ -68,7 +68,7 @@ class Momentum(tf.Module):
         context.merge_call(self._apply_everywhere, args=arguments)
 
     def _apply_everywhere(self, strategy, gradients, learning_rate, *finite):
-        # One constant for all: a graph with hundreds of variables has nodes enough.
+        # One constant for all variables keeps the graph small.
         momentum = tf.constant(self.momentum)
 
         def update(variable, accumulator, gradient, rate):
@@ -102,17 +102,17 @@ def gradient_multipliers(
     last_layer_multiplier: NonNegative = 1.0,
     bias_multiplier: NonNegative = 2.0,
 ) -> Dict[str, float]:
-    """Factors on the gradients of single variables (DeepLab's training utilities).
+    """Factors for the gradients of some variables (DeepLab's training utilities).
 
     Args:
-      names: TF1 names of the trainable variables; both rules look for substrings, as
-        the original does, so `xception_65/logits` is a last layer too.
+      names: TF1 names of the trainable variables. As in the original, both rules look
+        for substrings, so `xception_65/logits` counts as a last layer too.
       last_layers: scopes of the last layers.
       last_layer_multiplier: factor of the last layers.
-      bias_multiplier: factor of biases everywhere, on top of their layer's.
+      bias_multiplier: factor of all biases, multiplied with that of their layer.
 
     Returns:
-      Factor by name, for the names whose factor is not 1.
+      Factors by name, without those that are 1.
 
     >>> print(gradient_multipliers(["logits/weights", "logits/biases"]))
     {'logits/biases': 2.0}
@@ -135,8 +135,8 @@ def polynomial_decay(
     Args:
       step: scalar, steps since the decay began.
       base: rate at step 0.
-      end: rate from `decay_steps` on.
-      power: 1 decays linearly.
+      end: rate from step `decay_steps` on.
+      power: exponent; 1 decays linearly.
       decay_steps: length of the decay in steps.
 
     Returns:
@@ -181,16 +181,16 @@ def learning_rate(
     """The learning rate of a step (DeepLab's `get_model_learning_rate`).
 
     Args:
-      step: scalar integer, number of steps taken before this one.
+      step: number of steps taken before this one, scalar integer.
       total_steps: number of steps of the run.
       policy: "poly" (`polynomial_decay`) or "step" (`staircase_decay`). The decay
         begins after the slow start.
-      base: rate at which the decay begins.
-      end: rate at which "poly" ends.
+      base: rate at the start of the decay.
+      end: rate at the end of "poly".
       power: exponent of "poly".
       decay_steps: length of "poly"; 0: to the end of the run.
-      decay_factor: what "step" multiplies with every `decay_interval` steps.
-      decay_interval: steps between two stairs of "step".
+      decay_factor: "step" multiplies the rate by it every `decay_interval` steps.
+      decay_interval: steps between two reductions of "step".
       slow_start_steps: length of the slow start; 0: none.
       slow_start_rate: rate at step 0 of the slow start.
       slow_start_burn_in: "none" keeps `slow_start_rate` during the slow start,
@@ -230,17 +230,20 @@ def learning_rate(
 
 
 class LossScale(tf.Module):
-    """A factor on the loss that is as large as the gradients allow.
+    """Dynamic loss scaling for float16.
 
-    Without it float16's smallest gradients become 0. A step whose gradients overflow is
-    left out and halves the factor; a series of steps that do not doubles it.
+    Without it small gradients become 0 in float16. If the gradients of a step overflow,
+    the step is skipped and the scale is halved; after `growth_steps` steps without an
+    overflow it is doubled.
 
-    Source: Micikevicius et al., "Mixed Precision Training"
-    (ICLR 2018).
+    Source: Micikevicius et al., "Mixed Precision Training" (ICLR 2018).
 
     Args:
-      initial: factor of the first step.
-      growth_steps: length of the series.
+      initial: scale of the first step.
+      growth_steps: number of steps without an overflow before the scale is doubled.
+
+    Attributes:
+      value: the scale, a scalar float32 variable.
 
     >>> scale = LossScale(initial=4.0)
     >>> scale.update(finite=tf.constant(False))
@@ -261,10 +264,10 @@ class LossScale(tf.Module):
         )
 
     def update(self, finite: tf.Tensor) -> None:
-        """Notes how a step went; called outside of the replicas.
+        """Adapts the scale after a step; called in cross-replica context.
 
         Args:
-          finite: scalar bool, whether all gradients were.
+          finite: whether all gradients were finite, scalar bool.
         """
         good_steps = self._good_steps + 1
         grows = good_steps >= self._growth_steps

@@ -1,4 +1,4 @@
-"""Signals that end a run: its state is saved first."""
+"""Signals that end a run after its state has been saved."""
 
 import contextlib
 import errno
@@ -11,16 +11,16 @@ from typing import Any, Iterator, Optional
 
 from wss.errors import Stopped
 
-# What a machine sends before it is taken away, Ctrl-C, and a terminal that is closed.
+# Sent before a machine is preempted, by Ctrl-C, and when a terminal is closed.
 _NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class StopSignals:
-    """Notes the first signal; a second one ends the process at once.
+    """Records the first signal; a second one ends the process at once.
 
     Attributes:
-      received: number of the signal that came, None before.
+      received: number of the first signal; None until there is one.
     """
 
     def __init__(self) -> None:
@@ -29,15 +29,15 @@ class StopSignals:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """Inside, signals are noted; outside they do what they did before."""
+        """Context in which signals are recorded; afterwards they act as before."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # Only the main thread may ask for signals.
+            yield  # Only the main thread may handle signals.
             return
-        # What was ignored, as by nohup, stays so.
+        # Ignored signals stay ignored, for example under nohup.
         watched = [s for s in _SIGNALS if signal.getsignal(s) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._handle) for number in watched}
-        # Python's handlers wait until TensorFlow returns, after steps or minutes: a
-        # thread listens.
+        # Python calls its handlers only after TensorFlow returns, which may take
+        # minutes. Therefore a thread reads the signals too.
         reader, writer = socket.socketpair()
         writer.setblocking(False)
         wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -54,7 +54,7 @@ class StopSignals:
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
-        """Inside, a signal raises `Stopped`: for what is done again anyway."""
+        """Context in which a signal raises `Stopped`, for work that is repeated."""
         self._raises = True
         try:
             if self.received is not None:
@@ -64,7 +64,7 @@ class StopSignals:
             self._raises = False
 
     def stop(self) -> None:
-        """Raises `Stopped`, with SIGTERM where no signal came here."""
+        """Raises `Stopped`, with SIGTERM if only another worker received a signal."""
         raise Stopped(self.received or signal.SIGTERM)
 
     def _handle(self, number: int, frame: Any) -> None:
@@ -73,7 +73,7 @@ class StopSignals:
             self.stop()
 
     def _listen(self, reader: socket.socket) -> None:
-        """Reads the numbers of the signals as they come."""
+        """Reads the numbers of the signals as they arrive."""
         count = 0
         with reader:
             for number in iter(lambda: reader.recv(1), b""):
@@ -92,10 +92,10 @@ class StopSignals:
 
 
 class _Lasting:
-    """A stream that outlives its terminal, or the program that reads it.
+    """A stream that survives the end of its terminal, or of the program that reads it.
 
-    Whatever is written after them vanishes. It would fail, and with it what is still to
-    be saved.
+    What is written afterwards is discarded: an error would end the run before its state
+    is saved.
     """
 
     def __init__(self, stream: Any):

@@ -1,4 +1,4 @@
-"""What will run, for the eye to check, and what has run, for later."""
+"""The table at the start of a run, and run.json at its end."""
 
 import json
 import os
@@ -21,10 +21,10 @@ _WIDTH = 88
 
 
 def describe(experiment: Experiment, method: Method) -> str:
-    """Data, classes, network, batch, schedule, devices and output.
+    """The table of a run: data, classes, network, batch, schedule, devices, output.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
       method: its method, with all variables.
     """
     model_dir = experiment.model_dir
@@ -48,16 +48,17 @@ def describe(experiment: Experiment, method: Method) -> str:
 
 
 def _warnings(experiment: Experiment, method: Method) -> Iterator[str]:
-    """Settings that go together and hardly are what is wanted."""
+    """Warnings about valid settings that are probably a mistake."""
     rates = method.model.untrained_rates(
         experiment.crop_size, experiment.eval_crop_size
     )
     if rates:
         named = ", ".join(map(str, rates))
         yield (
-            f"crops are too small for these atrous rates: {named}. Their outer weights "
-            "meet padding only and learn nothing, but act on images of EVAL_CROP_SIZE. "
-            "Choose a larger CROP_SIZE or smaller DeepLabV3Plus.atrous_rates."
+            f"crops are too small for these atrous rates: {named}. The outer weights "
+            "see only padding and learn nothing, but are used on images of "
+            "EVAL_CROP_SIZE. Choose a larger CROP_SIZE or smaller "
+            "DeepLabV3Plus.atrous_rates."
         )
     replicas = experiment.strategy.num_replicas_in_sync
     micro_batches = experiment.accumulation_steps
@@ -73,14 +74,14 @@ def _warnings(experiment: Experiment, method: Method) -> Iterator[str]:
 
 
 def write_record(experiment: Experiment, step: int) -> str:
-    """Writes run.json: what ran and what came out, once a run is at its end.
+    """Writes run.json at the end of a run: settings, versions and results.
 
     Args:
-      experiment: of the run.
-      step: steps taken.
+      experiment: the run.
+      step: number of steps taken.
 
     Returns:
-      The file's path.
+      The path of the file.
     """
     metrics = results.read_metrics(experiment.model_dir) or {}
     replicas = experiment.strategy.num_replicas_in_sync
@@ -117,12 +118,12 @@ def write_record(experiment: Experiment, step: int) -> str:
 
 
 def show_start(experiment: Experiment, summaries: Summaries, step: int) -> None:
-    """Shows what is known once a step has been traced: settings in use, and the code.
+    """Writes what is known once a step was traced: settings in use, command, code.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
       summaries: TensorBoard's.
-      step: the first one of this run.
+      step: the step at which this process started.
     """
     settings = config.operative_text()
     path = os.path.join(experiment.model_dir, config.OPERATIVE_CONFIG_FILE)
@@ -139,7 +140,7 @@ def show_start(experiment: Experiment, summaries: Summaries, step: int) -> None:
 
 
 def startup_texts() -> Dict[str, str]:
-    """Markdown by tag, for TensorBoard: the command, the code and the configuration."""
+    """Command, code and configuration for TensorBoard: markdown by tag."""
     code = "\n".join(f"    {k} {v}" for k, v in versions.versions().items())
     return {
         "command": f"    {versions.command()}",
@@ -198,7 +199,7 @@ def _schedule(experiment: Experiment) -> Dict[str, str]:
         for step in sorted({0, steps // 2, steps - 1})
     ]
     return {
-        "steps": f"{steps}, {epochs:.1f} times through the labeled images, seed "
+        "steps": f"{steps}, {epochs:.1f} epochs of the labeled images, seed "
         f"{experiment.seed}",
         "rate": ", ".join(rates),
     }

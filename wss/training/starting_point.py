@@ -1,4 +1,4 @@
-"""The checkpoint that a new training takes its first weights from."""
+"""INIT_CHECKPOINT: the checkpoint with the initial weights of a new run."""
 
 import os
 
@@ -10,21 +10,21 @@ from wss.run_folder import checkpoints, description
 
 
 def check(experiment: Experiment) -> None:
-    """Reads INIT_CHECKPOINT, if there is one, before the network is built.
+    """Checks INIT_CHECKPOINT, if it is set, before the network is built.
 
-    A training that goes on does not read it again, and it may be gone by then.
+    A resumed run does not need it any more, so it may be gone by then.
 
     Args:
-      experiment: of the run.
+      experiment: the run.
 
     Raises:
-      UserError: it is none or damaged; or its last layers, which are wanted, tell other
-        classes.
+      UserError: it is missing or damaged, or its last layers are to be used, but belong
+        to other classes.
     """
-    given = experiment.init_checkpoint
-    if not given or checkpoints.exist(experiment.model_dir):
+    checkpoint = experiment.init_checkpoint
+    if not checkpoint or checkpoints.exist(experiment.model_dir):
         return
-    path = tf1_checkpoint.find(given)
+    path = tf1_checkpoint.find(checkpoint)
     reason = checkpoints.problem(path)
     if reason is not None:
         raise UserError(
@@ -36,17 +36,17 @@ def check(experiment: Experiment) -> None:
     difference = description.class_difference(os.path.dirname(path), experiment.spec)
     if difference:
         raise UserError(
-            f"INIT_CHECKPOINT: the last layers of {path} tell other classes than the "
-            f"data have: {difference}. Leave out Experiment.initialize_last_layer, or "
-            "choose another one."
+            f"INIT_CHECKPOINT: {path} was trained on other classes than those of the "
+            f"data: {difference}. Leave out Experiment.initialize_last_layer, or "
+            "choose another checkpoint."
         )
 
 
 def load(experiment: Experiment, method: Method) -> None:
-    """Gives a method the weights of INIT_CHECKPOINT, if there is one.
+    """Loads the weights of INIT_CHECKPOINT, if it is set, into a method.
 
     Raises:
-      UserError: none of them fits.
+      UserError: none of the weights fits.
     """
     if experiment.init_checkpoint:
         last_layers = ("logits/", f"{method.model.backbone.scope}/logits/")

@@ -1,4 +1,4 @@
-"""What a person sees of a run: the progress line, and TensorBoard's curves."""
+"""Reports the progress of a run: on the screen and in TensorBoard."""
 
 import contextlib
 import math
@@ -14,18 +14,18 @@ from wss.experiment import Experiment
 from wss.run_folder.event_files import Summaries
 from wss.training.train_step import Results
 
-# Seconds that a step waits for its batch until that is worth a warning.
+# A step that waits longer for its batch prints a warning.
 _STALL_SECONDS = 60.0
-# Below this share, waiting is what every pipeline does now and then.
-_WAITING_WORTH_A_LOOK = 0.05
+# Smaller shares of waiting are normal for any pipeline, and are not shown.
+_SHOWN_WAITING = 0.05
 
 
 class Progress:
-    """Shows how a run gets on: on the screen and in TensorBoard.
+    """Shows the progress of a run: on the screen and in TensorBoard.
 
     Args:
       experiment: the run.
-      directory: of TensorBoard's events.
+      directory: folder for TensorBoard's events.
     """
 
     def __init__(self, experiment: Experiment, directory: str):
@@ -35,13 +35,13 @@ class Progress:
         self._waited: Optional[float] = None  # Seconds; None: not measured.
 
     def start(self, step: int) -> None:
-        """Begins to measure the pace; the first step, which is traced, is left out."""
+        """Starts to measure the speed, after the first step, which includes tracing."""
         self._stopwatch.start(step)
         self._waited = None
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time inside is that of waiting for a batch; a long wait gives a warning."""
+        """Context of the wait for a batch: it is measured, and a long wait warns."""
         warning = threading.Timer(_STALL_SECONDS, _warn_of_stall)
         warning.daemon = True
         warning.start()
@@ -53,7 +53,7 @@ class Progress:
             self._waited = (self._waited or 0.0) + time.monotonic() - start
 
     def paused(self) -> contextlib.AbstractContextManager:
-        """Time inside does not count for the pace."""
+        """Context whose time is not part of the measured speed."""
         return self._stopwatch.pause()
 
     def log(self, step: int, results: Results, weight_norm: tf.Tensor) -> None:
@@ -61,11 +61,11 @@ class Progress:
 
         Args:
           step: number of steps taken.
-          results: of the last one.
+          results: the results of the last step.
           weight_norm: Euclidean norm of all weights, scalar.
         """
         self._stopwatch.lap(step)
-        pace = self._stopwatch.steps_per_second
+        speed = self._stopwatch.steps_per_second
         losses = {name: float(value) for name, value in results["losses"].items()}
         scalars = {
             **_tagged("losses", losses),
@@ -75,10 +75,10 @@ class Progress:
             **_tagged("memory_gb", memory_in_use()),
         }
         images_per_second = waiting = None
-        if pace:
-            images_per_second = pace * self._experiment.images_per_step
+        if speed:
+            images_per_second = speed * self._experiment.images_per_step
             scalars["performance/images_per_second"] = images_per_second
-            scalars["performance/seconds_per_step"] = 1.0 / pace
+            scalars["performance/seconds_per_step"] = 1.0 / speed
             if self._waited is not None:
                 waiting = min(
                     1.0, self._waited / max(self._stopwatch.lap_seconds, 1e-9)
@@ -92,15 +92,15 @@ class Progress:
                 losses,
                 scalars["learning_rate"],
                 images_per_second,
-                pace,
+                speed,
                 waiting or 0.0,
             ),
             flush=True,
         )
         if losses.get("supervised") == 0.0:
             print(
-                f"warning: step {step} found no labeled pixel: its masks are ignored "
-                "everywhere. python -m data_prep.verify shows which values they hold.",
+                f"warning: the masks of step {step} have no labeled pixel: all are "
+                "ignored. python -m data_prep.verify shows their values.",
                 file=sys.stderr,
                 flush=True,
             )
@@ -108,7 +108,7 @@ class Progress:
         self.summaries.flush()
 
     def draw(self, step: int, results: Results) -> None:
-        """Histograms, pictures, and a curve for each class that the last batch had."""
+        """Writes histograms, images, and curves of the classes in the last batch."""
         self.summaries.histograms(results["histograms"], step)
         self.summaries.images(_tagged("samples", results["images"]), step)
         self.summaries.scalars(
@@ -131,43 +131,45 @@ def _tagged(group: str, values: Mapping[str, object]) -> Dict[str, object]:
 def _warn_of_stall() -> None:
     print(
         f"warning: the step has waited for its batch for {_STALL_SECONDS:.0f} s. Is "
-        "the disk or the network that holds the data slow or gone?",
-        file=sys.stderr,  # Each worker's own: only the chief prints.
+        "the disk or the network of the data slow or gone?",
+        file=sys.stderr,  # Each worker warns: only the chief prints to standard output.
         flush=True,
     )
 
 
 class Stopwatch:
-    """Measures the pace of a training, without its pauses.
+    """Measures the speed of a run, without its pauses.
 
-    The pace is a running mean in which a lap weighs as much as all before it, so
-    that it follows changes but does not jump.
+    The speed is a running mean in which the last lap weighs as much as all earlier
+    ones, so that it follows changes but does not jump.
+
+    Attributes:
+      lap_seconds: duration of the last lap, without pauses.
     """
 
     def __init__(self) -> None:
         self._step = 0
         self._time = 0.0
-        # Of the last lap, without pauses.
         self.lap_seconds = 0.0
         self._seconds_per_step: Optional[float] = None
 
     def start(self, step: int) -> None:
-        """Begins a lap; what was before is not measured."""
+        """Starts a lap; the time before is not measured."""
         self._step, self._time = step, time.monotonic()
 
     def lap(self, step: int) -> None:
-        """Ends a lap and begins the next; nothing where no step was made since."""
+        """Ends a lap and starts the next; does nothing if no step was taken since."""
         if step == self._step:
             return
         self.lap_seconds = time.monotonic() - self._time
-        pace = self.lap_seconds / (step - self._step)
+        new = self.lap_seconds / (step - self._step)
         old = self._seconds_per_step
-        self._seconds_per_step = pace if old is None else (old + pace) / 2.0
+        self._seconds_per_step = new if old is None else (old + new) / 2.0
         self.start(step)
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
-        """Time inside does not count."""
+        """Context whose time is not measured."""
         before = time.monotonic()
         yield
         self._time += time.monotonic() - before
@@ -189,9 +191,9 @@ def progress_line(
     steps_per_second: Optional[float],
     waiting: float = 0.0,
 ) -> str:
-    """One line for the screen: step, losses, learning rate, images/s, time left.
+    """The line that shows step, losses, learning rate, images/s and time left.
 
-    `waiting`, the share of the time without a batch, is shown where it is worth a look.
+    `waiting`, the share of the time spent waiting for batches, is shown if it is large.
     """
     parts = ", ".join(
         f"{name} {value:.4f}" for name, value in losses.items() if name != "total"
@@ -203,7 +205,7 @@ def progress_line(
     if steps_per_second:
         left = _duration((total_steps - step) / steps_per_second)
         line += f"  {images_per_second:.1f} images/s  {left} left"
-    if waiting >= _WAITING_WORTH_A_LOOK:
+    if waiting >= _SHOWN_WAITING:
         line += f"  {100 * waiting:.0f}% waiting for input"
     return line
 
@@ -215,7 +217,7 @@ def _duration(seconds: float) -> str:
 
 
 def memory_in_use() -> Dict[str, float]:
-    """Gigabytes (10^9) in use: "host", and "GPU:0" and so on with their peaks."""
+    """Memory in use, in gigabytes (10^9 bytes): "host", "GPU:0", "GPU:0 peak" etc."""
     sizes = {}
     if os.path.exists("/proc/self/statm"):
         with open("/proc/self/statm", encoding="ascii") as file:

@@ -1,13 +1,13 @@
-"""One step of training: one batch, one gradient, one update, on every replica."""
+"""One training step: one batch, one gradient, one update, on every replica."""
 
 import functools
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import gin
 import numpy as np
 import tensorflow as tf
 
-from wss.errors import NotFiniteError, UserError
+from wss.errors import UserError
 from wss.experiment import Experiment
 from wss.methods.base import Batch, Method
 from wss.models import tf1_checkpoint
@@ -16,21 +16,27 @@ from wss.ops import distributed
 from wss.ops.distributed import Ratio
 from wss.settings import NonNegative
 from wss.training import distribution, optimizers
+from wss.training.finiteness import FinitenessCheck
 from wss.training.gradients import accumulate_gradients, differentiate, total
+from wss.training.graph_loop import repeat
 
 Tensors = Dict[str, tf.Tensor]
-# What a step gives, see `TrainingStep.run`.
+# The results of a step, see `TrainingStep.run`.
 Results = Dict[str, Any]
 
 
 @gin.configurable(allowlist=["weight_decay", "cross_replica_statistics", "jit_compile"])
 class TrainingStep:
-    """Takes steps as the original does.
+    """Takes steps like the original code.
 
-    The global batch is divided into parts (`ops.distributed`). Each adds its losses and
-    the weight decay, the gradients of the parts are averaged, some are multiplied,
-    momentum applies them, and the moving averages of batch norm follow. The first loss
-    that is not finite is noted on the device.
+    The global batch is divided into parts (`ops.distributed`). Each part adds up its
+    losses and the weight decay. The gradients of the parts are averaged, some are
+    multiplied by a factor, momentum applies them, and the moving averages of batch norm
+    are updated. The first loss that is not finite is recorded on the device.
+
+    Attributes:
+      optimizer: updates the weights.
+      step: number of steps taken, a scalar int64 variable.
     """
 
     def __init__(
@@ -53,22 +59,22 @@ class TrainingStep:
         Args:
           method: what to train. Its variables exist.
           variables: the method's variables by TF1 name.
-          strategy: which devices train.
+          strategy: the devices to train on.
           total_steps: number of steps of the run, for the learning rate and the
             method's progress.
-          palette: the classes' colours for pictures, [classes, 3], uint8.
-          seed: of all draws.
+          palette: colors of the classes in image summaries, [classes, 3], uint8.
+          seed: seed of all random numbers.
           weight_decay: factor of half the sum of the regularized variables' squares.
-          accumulation_steps: micro-batches into which each replica divides its images;
-            their gradients are added up before the weights change.
-          cross_replica_statistics: batch norm, and whatever else measures the batch,
-            measures the images of all replicas together. (The divisors of the losses
-            are always counted over all replicas.)
-          jit_compile: compile with XLA. A TPU always does.
+          accumulation_steps: number of micro-batches into which each replica divides
+            its images; their gradients are added up before the weights change.
+          cross_replica_statistics: compute batch norm, and all other statistics of the
+            batch, over the images of all replicas. (The divisors of the losses are
+            always counted over all replicas.)
+          jit_compile: compile with XLA; always the case on a TPU.
           scales_loss: scale the loss for float16 (`LossScale`).
 
         Raises:
-          UserError: settings that do not go together.
+          UserError: the settings contradict each other.
         """
         _check_settings(
             strategy, accumulation_steps, cross_replica_statistics, jit_compile
@@ -93,16 +99,14 @@ class TrainingStep:
         self.optimizer = optimizers.Momentum(self._trainable)
         self._loss_scale = None
         if scales_loss:
-            # A checkpoint holds it with the optimizer.
+            # An attribute of the optimizer, so that checkpoints contain it.
             self._loss_scale = self.optimizer.loss_scale = optimizers.LossScale()
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
-        # The first step with a loss that is not finite, and which loss.
-        self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
-        self._bad_loss = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._finiteness = FinitenessCheck(self._variables, self.step)
         self._choose_functions(jit_compile)
 
     def _choose_functions(self, jit_compile: bool) -> None:
-        # Inside of a function of their own replicas cannot exchange anything.
+        # Replicas cannot communicate inside a nested function.
         self._shares_counts = self._accumulation_steps == 1
         if self._accumulation_steps > 1:
             # Traced once, called for each micro-batch.
@@ -113,12 +117,12 @@ class TrainingStep:
         if self._strategy.num_replicas_in_sync == 1:
             self._replica_step = compiled(self._replica_step)
         else:
-            # What the replicas do together stays outside.
+            # Communication between replicas stays outside.
             self._shares_counts = False
             self._compute = compiled(self._compute)
 
     def share(self) -> None:
-        """Has all workers go on from the chief's state."""
+        """Copies the chief's state to all workers."""
         variables = [
             self.step,
             *self._variables.values(),
@@ -127,45 +131,30 @@ class TrainingStep:
         ]
         distribution.share(self._strategy, variables)
 
-    # AutoGraph would translate every function of the step: 6 of 15 seconds of tracing.
+    # AutoGraph would convert every function of the step: 6 of 15 seconds of tracing.
     @tf.function(autograph=False)
     def run(self, iterator: Iterator[Batch], count: tf.Tensor) -> Results:
-        """Takes `count` steps, scalar int32, without coming back to Python.
+        """Takes `count` steps, scalar int32, without returning to Python.
 
         Returns:
-          Of the last step: "losses" and "monitors" of the global batch, with "total"
-          among the losses; "classes" with the monitors that have an entry for each
-          class, NaN where nothing counted; "histograms" and "images" of one part;
+          Results of the last step: "losses" and "monitors" of the global batch, with
+          "total" among the losses; "classes": the monitors with an entry for each
+          class, NaN where nothing was counted; "histograms" and "images" of one part;
           "learning_rate". Zeros if `count` is 0.
         """
         return repeat(lambda: self.distributed_step(next(iterator)), count)
 
     @tf.function(autograph=False)
     def run_once(self, batch: Batch) -> Results:
-        """As `run`, one step with a batch.
+        """Takes one step with a batch; returns the same as `run`.
 
-        It is a loop of one step: as another graph it would round differently.
+        The step runs in a loop as in `run`: another graph would round differently.
         """
         return repeat(lambda: self.distributed_step(batch), tf.constant(1))
 
     def check_finite(self) -> None:
         """Raises a NotFiniteError if a loss, the gradient or a weight is not finite."""
-        bad_step = int(self._bad_step.numpy())
-        if bad_step >= 0:
-            name = self._checked[int(self._bad_loss.numpy())]
-            what = "gradient" if name == "gradient" else f"loss '{name}'"
-            raise NotFiniteError(
-                f"The {what} is not finite in the step after step {bad_step}.",
-                bad_step,
-            )
-        names = [name for name, v in self._variables.items() if v.dtype.is_floating]
-        finite = self._variables_are_finite().numpy()
-        for name, is_finite in zip(names, finite):
-            if not is_finite:
-                step = int(self.step.numpy())
-                raise NotFiniteError(
-                    f"The variable {name} is not finite after step {step}.", step - 1
-                )
+        self._finiteness.check()
 
     @tf.function
     def weight_norm(self) -> tf.Tensor:
@@ -173,18 +162,31 @@ class TrainingStep:
         return tf.linalg.global_norm(list(self._trainable.values()))
 
     def distributed_step(self, batch: Batch) -> Results:
-        """Takes one step on all replicas; see `run`, which calls it in a graph."""
+        """Takes one step on all replicas, in a graph; see `run`."""
         step = self.step.read_value()
         rate = optimizers.learning_rate(step, self._total_steps)
         arguments = (batch, step, rate)
         if self._loss_scale is not None:
             arguments += (self._loss_scale.value.read_value(),)
-        results = self._strategy.run(self._replica_step, args=arguments)
+        results = self._combine(self._strategy.run(self._replica_step, args=arguments))
+        if self._loss_scale is not None:
+            self._adapt_loss_scale(results)
+        # The gradient is among the losses only for this check.
+        self._finiteness.record(results["losses"])
+        results["monitors"]["gradient_norm"] = results["losses"].pop("gradient")
+        results["learning_rate"] = rate
+        # A step without a batch fails before it is counted.
+        with tf.control_dependencies(list(results["losses"].values())):
+            self.step.assign_add(1)
+        return results
+
+    def _combine(self, results: Results) -> Results:
+        """Combines the results of all replicas, see `run`."""
         for kind in ("losses", "monitors"):
             results[kind] = {
-                name: self._combine(value) for name, value in results[kind].items()
+                name: self._mean(value) for name, value in results[kind].items()
             }
-        results["classes"] = _entries(results["monitors"])
+        results["classes"] = _class_monitors(results["monitors"])
         for kind in ("losses", "monitors"):
             results[kind] = {
                 name: value.result() if isinstance(value, Ratio) else value
@@ -195,19 +197,17 @@ class TrainingStep:
                 name: self._strategy.experimental_local_results(value)[0]
                 for name, value in results[kind].items()
             }
-        if self._loss_scale is not None:
-            self._adapt_loss_scale(results)
-        # The gradient is among the losses only to be checked.
-        self._check(results["losses"])
-        results["monitors"]["gradient_norm"] = results["losses"].pop("gradient")
-        results["learning_rate"] = rate
-        # A step whose batch does not come is none.
-        with tf.control_dependencies(list(results["losses"].values())):
-            self.step.assign_add(1)
         return results
 
+    def _mean(self, value: Union[tf.Tensor, Ratio]) -> Union[tf.Tensor, Ratio]:
+        """The mean over the replicas; the sums of a ratio are added up instead."""
+        if not isinstance(value, Ratio):
+            return self._strategy.reduce("MEAN", value, axis=None)
+        sums = [self._strategy.reduce("SUM", part, axis=None) for part in value]
+        return Ratio(*sums)
+
     def _adapt_loss_scale(self, results: Results) -> None:
-        """Adapts the loss scale; a gradient that it made overflow is no fault."""
+        """Adapts the loss scale; an overflow that it caused is not an error."""
         scale = self._loss_scale.value.read_value()
         gradient = results["losses"]["gradient"]
         finite = tf.math.is_finite(gradient)
@@ -215,26 +215,19 @@ class TrainingStep:
         results["losses"]["gradient"] = tf.where(finite | (scale <= 1.0), gradient, 0.0)
         self._loss_scale.update(finite)
 
-    def _combine(self, value: Union[tf.Tensor, Ratio]) -> Union[tf.Tensor, Ratio]:
-        """The mean over the replicas; of a ratio the sums."""
-        if not isinstance(value, Ratio):
-            return self._strategy.reduce("MEAN", value, axis=None)
-        sums = [self._strategy.reduce("SUM", part, axis=None) for part in value]
-        return Ratio(*sums)
-
     def _replica_step(
         self,
         batch: Any,
         step: tf.Tensor,
         rate: tf.Tensor,
         scale: Optional[tf.Tensor] = None,
-    ) -> Dict[str, Any]:
-        """Computes and updates; what is not of one part alone is here."""
-        counts = distributed.mean(self._method.loss_normalizers(batch))
+    ) -> Results:
+        """Computes the gradients of one replica's images and updates the weights."""
+        normalizers = distributed.mean(self._method.loss_normalizers(batch))
         results = accumulate_gradients(
-            lambda batch, counts: self._compute(batch, step, counts, scale),
+            lambda batch, normalizers: self._compute(batch, step, normalizers, scale),
             batch,
-            counts,
+            normalizers,
             self._accumulation_steps,
         )
         gradients = self._reduce(results.pop("gradients"), scale)
@@ -243,8 +236,8 @@ class TrainingStep:
         statistics = results.pop("statistics")
         finite = None if scale is None else tf.math.is_finite(norm)
         self.optimizer.apply(gradients, rate, finite)
-        # A pass in inference mode has to see the averages before their update: some
-        # runs were seen to use the new ones.
+        # A pass in inference mode must see the moving averages before their update;
+        # without this dependency some runs used the new ones.
         with tf.control_dependencies(_tensors(results)):
             self._statistics.apply(statistics, finite)
         self._method.on_update_end(step, results.pop("aux"))
@@ -254,10 +247,10 @@ class TrainingStep:
         self,
         batch: Any,
         step: tf.Tensor,
-        counts: Tensors,
+        normalizers: Tensors,
         scale: Optional[tf.Tensor],
-    ) -> Dict[str, Any]:
-        """Losses, gradients and all else that one part of the batch gives."""
+    ) -> Results:
+        """Losses, gradients and all other results of one part of the batch."""
         factor = 1.0 / self._strategy.num_replicas_in_sync
         if scale is not None:
             factor *= scale
@@ -269,12 +262,12 @@ class TrainingStep:
         ), collect_batch_statistics() as statistics:
             output, gradients = differentiate(
                 lambda: self._method.compute_losses(
-                    batch, step, progress, self._seed, counts
+                    batch, step, progress, self._seed, normalizers
                 ),
                 self._trainable,
                 factor,
             )
-        # What it knows of the layers is the same on each part of the batch.
+        # Its layers are the same for each part of the batch; only `sums` differs.
         self._statistics = statistics
         losses = dict(output.losses)
         losses["weight_decay"] = self._weight_decay * tf.add_n(
@@ -295,10 +288,10 @@ class TrainingStep:
         }
 
     def _reduce(self, gradients: Tensors, scale: Optional[tf.Tensor]) -> Tensors:
-        """Sums gradients over the replicas, takes the scale out, multiplies some.
+        """Sums gradients over the replicas, removes the scale, applies the factors.
 
-        The weight decay's gradient comes in between: added to each part's losses it
-        would cost each part another copy of all weights.
+        The gradient of the weight decay is added here: in the losses of each part it
+        would need another copy of all weights per part.
         """
         summed = list(gradients.values())
         if self._strategy.num_replicas_in_sync > 1:
@@ -308,7 +301,8 @@ class TrainingStep:
         gradients = dict(zip(gradients, summed))
         weight_decay = tf.constant(self._weight_decay, tf.float32)
         for name in self._regularized:
-            # Without the wait it would be computed, and kept, from the beginning on.
+            # Without this dependency TensorFlow would compute it at the start of the
+            # step and keep it in memory.
             wait = [gradients[name]] if name in gradients else []
             with tf.control_dependencies(wait):
                 decay = weight_decay * self._trainable[name]
@@ -318,32 +312,13 @@ class TrainingStep:
                 gradients[name] *= factor
         return gradients
 
-    def _check(self, losses: Tensors) -> None:
-        """Notes the first loss that is not finite, and keeps what it noted before."""
-        self._checked = list(losses)
-        bad = ~tf.math.is_finite(tf.stack([losses[name] for name in self._checked]))
-        is_first = (self._bad_step < 0) & tf.reduce_any(bad)
-        first = tf.argmax(tf.cast(bad, tf.int32))
-        self._bad_loss.assign(tf.where(is_first, first, self._bad_loss))
-        self._bad_step.assign(tf.where(is_first, self.step, self._bad_step))
 
-    @tf.function
-    def _variables_are_finite(self) -> tf.Tensor:
-        return tf.stack(
-            [
-                tf.reduce_all(tf.math.is_finite(variable))
-                for variable in self._variables.values()
-                if variable.dtype.is_floating
-            ]
-        )
-
-
-def _tensors(results: Any) -> List[tf.Tensor]:
+def _tensors(results: Results) -> List[tf.Tensor]:
     return [value for value in tf.nest.flatten(results) if tf.is_tensor(value)]
 
 
-def _entries(monitors: Mapping[str, Union[tf.Tensor, Ratio]]) -> Tensors:
-    """Quotients of the ratios with an entry for each class; NaN: nothing counted."""
+def _class_monitors(monitors: Mapping[str, Union[tf.Tensor, Ratio]]) -> Tensors:
+    """The ratios with an entry for each class; NaN where nothing was counted."""
     return {
         name: value.total / value.count
         for name, value in monitors.items()
@@ -360,8 +335,8 @@ def _check_settings(
     if accumulation_steps > 1 and cross_replica_statistics:
         raise UserError(
             f"ACCUMULATION_STEPS = {accumulation_steps} and SYNC_BATCH_NORM = True: "
-            "micro-batches that are computed one after the other cannot share batch "
-            "norm's statistics. Choose one of the two."
+            "micro-batches that are computed one after the other cannot share the "
+            "statistics of batch norm. Choose one of the two."
         )
     if not jit_compile or strategy.num_replicas_in_sync == 1:
         return
@@ -369,12 +344,12 @@ def _check_settings(
     if len(cpus) > 1:
         raise UserError(
             f"JIT_COMPILE = True with {len(cpus)} replicas on one CPU: XLA cannot "
-            "tell them apart. Leave get_strategy.logical_cpus at 1."
+            "distinguish them. Leave get_strategy.logical_cpus at 1."
         )
 
 
 def build_training_step(experiment: Experiment, method: Method) -> TrainingStep:
-    """The step of an experiment's method, with the optimizer's variables."""
+    """Creates the training step of an experiment, with the optimizer's variables."""
     with experiment.strategy.scope():
         return TrainingStep(
             method,
@@ -386,41 +361,3 @@ def build_training_step(experiment: Experiment, method: Method) -> TrainingStep:
             accumulation_steps=experiment.accumulation_steps,
             scales_loss=experiment.precision == "mixed_float16",
         )
-
-
-def repeat(take_step: Callable[[], Results], count: tf.Tensor) -> Results:
-    """Takes steps in a loop of the graph.
-
-    What a step gives is known only once it has been traced, and that is in the loop: so
-    the results of a step leave it packed. A step before the loop, or a function called
-    in it, would be one more copy of the step's graph.
-
-    Args:
-      take_step: takes one; gives a structure of tensors of static shapes.
-      count: how many, scalar int32.
-
-    Returns:
-      What the last step gave; zeros if there was none.
-    """
-    specs: Results = {}
-
-    def body(index: tf.Tensor, _: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        results = take_step()
-        specs.update(tf.nest.map_structure(tf.TensorSpec.from_tensor, results))
-        packed = tf.raw_ops.OptionalFromValue(components=tf.nest.flatten(results))
-        return index + 1, packed
-
-    _, last = tf.while_loop(
-        lambda index, _: index < count, body, (0, tf.raw_ops.OptionalNone())
-    )
-    flat = tf.nest.flatten(specs)
-    tensors = tf.cond(
-        tf.raw_ops.OptionalHasValue(optional=last),
-        lambda: tf.raw_ops.OptionalGetValue(
-            optional=last,
-            output_types=[spec.dtype for spec in flat],
-            output_shapes=[spec.shape for spec in flat],
-        ),
-        lambda: [tf.zeros(spec.shape, spec.dtype) for spec in flat],
-    )
-    return tf.nest.pack_sequence_as(specs, tensors)

@@ -15,9 +15,9 @@ from wss.version import __version__
 
 @functools.lru_cache(maxsize=1)
 def code_version() -> str:
-    """The package's version, with the git commit where it runs from a clone.
+    """The package's version, with the git commit if it runs from a clone.
 
-    "-dirty" after the commit: files differ from it.
+    The commit is followed by "-dirty" if files differ from it.
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if not os.path.exists(os.path.join(root, ".git")):
@@ -36,7 +36,7 @@ def code_version() -> str:
 
 
 def versions() -> Dict[str, str]:
-    """Versions by name of what decides the numbers."""
+    """Versions of the software that determines the numbers, by name."""
     return {
         "wss": code_version(),
         "tensorflow": tf.__version__,
@@ -45,7 +45,7 @@ def versions() -> Dict[str, str]:
 
 
 def command() -> str:
-    """The command line of this process, to be pasted into a shell."""
+    """The command line of this process, which can be pasted into a shell."""
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     start = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
@@ -53,7 +53,7 @@ def command() -> str:
 
 
 def _quote(word: str) -> str:
-    """Quoted as the documentation does it: gin's own quotes stay readable."""
+    """Quotes a word like the documentation, which keeps gin's own quotes readable."""
     if "'" in word and not set(word) & set('"$`\\!'):
         return f'"{word}"'
     return shlex.quote(word)

@@ -247,7 +247,7 @@ def image_grid(
 def contact_sheet(splits: Sequence[SplitExamples], spec: DatasetSpec) -> Figure:
     """Draws images next to their masks, to make mistakes in the masks visible.
 
-    The mask is drawn in class colors over a grey copy of the image. Images without a
+    The mask is drawn in class colors over a gray copy of the image. Images without a
     mask are shown alone. A legend below names the colors.
 
     Args:
@@ -376,16 +376,16 @@ def _grid(rows: Sequence[Sequence[_Cell]]) -> Figure:
 
 
 def _sheet_cell(example: Example, spec: DatasetSpec) -> _Cell:
-    """An image, next to a grey copy with its mask drawn over it."""
+    """An image, next to a gray copy with its mask drawn over it."""
     width = (_PAIR_WIDTH - _SEAM) // 2
     image = Panel(example.image, is_flat=False).fitted(width, _PAIR_HEIGHT)
     if example.mask is None:
         return example.name, image, (_PAIR_WIDTH - _GAP) // 2
     height, width, _ = image.pixels.shape
     colors = Panel(color_mask(example.mask, spec), is_flat=True).resized(width, height)
-    # Grey, so that only the mask has colors.
-    grey = Image.fromarray(image.pixels).convert("L").convert("RGB")
-    over = Image.blend(grey, Image.fromarray(colors.pixels), _OVERLAY_OPACITY)
+    # Gray, so that only the mask has colors.
+    gray = Image.fromarray(image.pixels).convert("L").convert("RGB")
+    over = Image.blend(gray, Image.fromarray(colors.pixels), _OVERLAY_OPACITY)
     seam = np.full((height, _SEAM, 3), 255, np.uint8)
     pair = np.concatenate([image.pixels, seam, np.asarray(over)], axis=1)
     caption = f"{example.name}: {', '.join(_classes_of(example.mask, spec))}"

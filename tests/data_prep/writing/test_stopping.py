@@ -97,7 +97,7 @@ def test_ctrl_c(tmp_path, monkeypatch):
     os.killpg(process.pid, signal.SIGINT)
     _, printed = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Stopped; the same command goes on from here." in printed
+    assert "Stopped; the same command resumes from here." in printed
     assert "Traceback" not in printed
     assert not workers(folder)
     assert not list((folder / ".train.partial").glob("*.tmp"))
