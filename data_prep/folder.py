@@ -12,7 +12,7 @@ image's size and is lossless (PNG, TIFF, BMP, GIF). Its labels are grey values o
 palette indices: the class ids 0 to N-1, or the ignore label. For other labels, and for
 colours, say what they mean:
 
-    --colormap=colours.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
+    --colormap=colors.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
     --colormap=voc            the palette of a known data set
     --binary                  yes/no masks: every value except 0 becomes 1; in a JPEG,
                               128 and more

@@ -114,9 +114,9 @@ def test_other_trainings_are_well_formed(heading):
 
 
 def test_the_colormap(photos):
-    (photos / "colours.txt").write_text(blocks("Masks")[0])
+    (photos / "colors.txt").write_text(blocks("Masks")[0])
     spec = DatasetSpec("mine", ("background", "road", "building"))
-    colormap = colormaps.load("colours.txt", spec)
+    colormap = colormaps.load("colors.txt", spec)
     assert colormap.colours == (
         *((0, 0, 0, 0), (128, 64, 128, 1), (157, 234, 50, 1), (70, 70, 70, 2)),
         (255, 255, 255, 255),

@@ -12,8 +12,8 @@ SPEC = DatasetSpec("mine", ("background", "road", "green house"))
 
 
 def load(tmp_path, text):
-    (tmp_path / "colours.txt").write_text(text)
-    return colormaps.load(str(tmp_path / "colours.txt"), SPEC)
+    (tmp_path / "colors.txt").write_text(text)
+    return colormaps.load(str(tmp_path / "colors.txt"), SPEC)
 
 
 def test_a_file(tmp_path):
@@ -45,7 +45,7 @@ def test_a_file(tmp_path):
     ],
 )
 def test_mistakes_in_a_file(tmp_path, line, message):
-    with pytest.raises(UserError, match=f"colours.txt, line 2: .*{message}"):
+    with pytest.raises(UserError, match=f"colors.txt, line 2: .*{message}"):
         load(tmp_path, f"9 9 9 background\n{line}\n")
 
 
@@ -63,7 +63,7 @@ def test_an_unknown_colour_is_told_with_its_place(tmp_path):
     pixels[2] = 8
     message = (
         r"a.png shows the colour 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
-        r"all, which .*colours.txt does not name.*'5 6 7 ignore'.*smoothing"
+        r"all, which .*colors.txt does not name.*'5 6 7 ignore'.*smoothing"
     )
     with pytest.raises(UserError, match=message):
         colormap.class_ids(pixels, "a.png")

@@ -192,12 +192,12 @@ def test_what_stands_for_no_data(monkeypatch, photos, nothing, change):
     assert "NaN" not in (out / "dataset.json").read_text()
 
 
-@pytest.mark.parametrize("source", ["voc", "colours.txt"])
+@pytest.mark.parametrize("source", ["voc", "colors.txt"])
 def test_masks_in_colours(monkeypatch, photos, source):
     voc = datasets.get("voc")
     for name in ["a", "b", "sub/c"]:
         Image.fromarray(voc.palette[MASK]).save(photos / "masks" / f"{name}.png")
-    (photos / "colours.txt").write_text(
+    (photos / "colors.txt").write_text(
         "0 0 0 background\n128 0 0 aeroplane\n0 128 0 2\n"
     )
     flags = ("--masks=masks", "--split=train", "--class_names=voc")
@@ -208,10 +208,10 @@ def test_masks_in_colours(monkeypatch, photos, source):
     options = trees.manifest(out)["splits"]["train"]["options"]
     assert [128, 0, 0, 1] in options["colormap"]
     with pytest.raises(UserError, match="already, made from other images or options"):
-        (photos / "colours.txt").write_text(
+        (photos / "colors.txt").write_text(
             "0 0 0 background\n128 0 0 bird\n0 128 0 2\n"
         )
-        run(monkeypatch, photos, *flags, "--colormap=colours.txt")
+        run(monkeypatch, photos, *flags, "--colormap=colors.txt")
 
 
 def test_few_of_many_images_have_masks(monkeypatch, photos, capsys):
@@ -257,12 +257,12 @@ def test_lists_of_all_systems(
         (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
     write("classes.txt", "stra\u00dfe", "fl\u00fcsse")
-    write("colours.txt", "0 0 7 fl\u00fcsse", "9 9 9 stra\u00dfe")
+    write("colors.txt", "0 0 7 fl\u00fcsse", "9 9 9 stra\u00dfe")
     write("ids.txt", "c", "\u00fc\\\u00e4.jpg", "\u00fc\\b")
     write("exclude.txt", "images/\u00fc/b.jpg")
     write("labels.csv", "c,fl\u00fcsse", "\u00fc\\\u00e4.jpg;stra\u00dfe")
     shared = ("--class_names=classes.txt", "--ids=ids.txt", "--exclude=exclude.txt")
-    masks = ("--masks=masks", "--colormap=colours.txt", "--split=train")
+    masks = ("--masks=masks", "--colormap=colors.txt", "--split=train")
     out = run(monkeypatch, tmp_path, *shared, *masks)
     run(monkeypatch, tmp_path, *shared, "--image_labels=labels.csv", "--split=tagged")
     assert trees.manifest(out)["class_names"] == ["stra\u00dfe", "fl\u00fcsse"]
