@@ -134,10 +134,10 @@ def test_nothing_stands_against_a_training(row, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if row["passes"]], ids=lambda row: row["file"]
+    "row", [row for row in ROWS if row["epochs"]], ids=lambda row: row["file"]
 )
 def test_the_steps_are_those_of_the_published_loaders(row):
-    gpus, passes = int(row["gpus"]), int(row["passes"])
+    gpus, epochs = int(row["gpus"]), int(row["epochs"])
     images = int(row["unlabeled_images"] or row["labeled_images"])
     # DistributedSampler repeats images until all GPUs have as many.
     on_each = math.ceil(images / gpus)
@@ -145,11 +145,11 @@ def test_the_steps_are_those_of_the_published_loaders(row):
     rounded = {"dropped": math.floor, "kept": math.ceil}[row["last_batch"]]
     steps = rounded(batches)
     config.load([f"{row['file']}.gin"])
-    assert resolved("Experiment.train_steps") == steps * passes
+    assert resolved("Experiment.train_steps") == steps * epochs
     interval = resolved("run_training.eval_interval")
-    assert interval * int(row["evaluations"]) == steps * passes
-    # On VOC the labels alone teach in the first pass; on Cityscapes in no pass, which
-    # is a step here.
+    assert interval * int(row["evaluations"]) == steps * epochs
+    # On VOC the first epoch is supervised only; on Cityscapes none is, which is one step
+    # here.
     if row["warm_up_steps"]:
         is_voc = dataset_of(row) == "voc"
         assert resolved("U2PL.warm_up_steps") == (steps if is_voc else 1)
@@ -200,16 +200,16 @@ def test_the_header_says_what_runs(row):
         crop = row["crop_size"]
         assert batch.groups() == (row["batch_size"], unlabeled, crop, crop)
         assert re.search(r"(\d+) steps", about)[1] == row["train_steps"]
-    if row["passes"]:
-        cost = re.search(r"Cost: +(\d+) (?:GPUs|V100), .*: (\d+) passes over", about)
-        assert cost.groups() == (row["gpus"], row["passes"])
+    if row["epochs"]:
+        cost = re.search(r"Cost: +(\d+) (?:GPUs|V100), .*: (\d+) epochs of", about)
+        assert cost.groups() == (row["gpus"], row["epochs"])
     command = re.search(r"data_prep\.(?:voc|coco|cityscapes) --split (.*?) --", about)
     if command:
         named = command[1].replace("\\", "").split()
         used = [row["labeled_split"], *filter(None, [row["unlabeled_split"]])]
         if "C_" not in row["unlabeled_split"]:
             assert named == [*used, "val"]
-    base = re.search(r"the others: (base/\w+\.gin)\.", about)[1]
+    base = re.search(r"see also (base/\w+\.gin)\.", about)[1]
     assert f"include '{base}'" in text
 
 
