@@ -5,7 +5,7 @@
 
 The original converts VOC in one process. It decodes each image in a TensorFlow session
 to get its size, does the same with the mask, and writes the bytes of both files; masks
-with a palette, like VOC's, are first saved as greyscale images. Our converter decodes
+with a palette, like VOC's, are first saved as grayscale images. Our converter decodes
 both and checks every label, in one or several processes. All variants take turns on the
 same synthetic photos (480 x 360, JPEG, masks PNG). The script prints tables and writes
 them as JSON. CPU time is that of all processes; if other programs run, it is more
@@ -124,7 +124,7 @@ def _read(path: str) -> bytes:
 
 
 def _without_palette(path: str, where: str) -> str:
-    """The path of a mask with the palette indices as grey values."""
+    """The path of a mask with the palette indices as gray values."""
     with Image.open(path) as picture:
         if picture.mode != "P":
             return path
