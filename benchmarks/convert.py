@@ -37,7 +37,7 @@ HEIGHT, WIDTH, NUM_CLASSES = 360, 480, 21
 SPEC = DatasetSpec("made_up", tuple(f"class_{i}" for i in range(NUM_CLASSES)))
 _DIFFERENT = 64  # Number of different photos; the others are copies.
 _SHARDS = 4
-_KINDS = ("grey", "palette")
+_KINDS = ("gray", "palette")
 _COMPARED = 8
 
 
@@ -128,9 +128,9 @@ def _without_palette(path: str, where: str) -> str:
     with Image.open(path) as picture:
         if picture.mode != "P":
             return path
-        grey = os.path.join(where, os.path.basename(path))
-        Image.fromarray(np.array(picture)).save(grey, "PNG")
-    return grey
+        gray = os.path.join(where, os.path.basename(path))
+        Image.fromarray(np.array(picture)).save(gray, "PNG")
+    return gray
 
 
 def _serialize(features: dict[str, Any]) -> bytes:

@@ -97,7 +97,7 @@ def _operations(node, inputs: list[Shape], outputs: list[Shape]) -> float:
 
 
 def _called(node) -> list[str]:
-    """Names of the functions that a node calls; only the first branch of a condition."""
+    """Names of the functions that a node calls; of a condition, the first branch."""
     if node.op in ("If", "StatelessIf"):
         return [node.attr["then_branch"].func.name]
     if node.op in ("While", "StatelessWhile"):

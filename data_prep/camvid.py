@@ -6,7 +6,7 @@
 
 writes to data/camvid. The first reads the publisher's archives, unpacked to
 701_StillsRaw_full and LabeledApproved_full in --camvid_dir: 960 x 720 pixels, labels as
-colours. The second reads SegNet's edition: 480 x 360 pixels, labels as class ids, in
+colors. The second reads SegNet's edition: 480 x 360 pixels, labels as class ids, in
 train and trainannot and so on. Both have the same splits. Void pixels are ignored. With
 --unlabeled the records have no masks.
 """
@@ -22,12 +22,12 @@ from wss.errors import UserError
 from wss.image_io import discovery
 
 SPEC = datasets.get("camvid")
-CLASS_OF_COLOUR = {
+CLASS_OF_COLOR = {
     relabel.number((0, 0, 0)).item(): SPEC.ignore_label,  # Void.
     **{
-        relabel.number(colour).item(): SPEC.class_names.index(name)
-        for name, labels in colormaps.CAMVID_COLOURS.items()
-        for colour in labels.values()
+        relabel.number(color).item(): SPEC.class_names.index(name)
+        for name, labels in colormaps.CAMVID_COLORS.items()
+        for color in labels.values()
     },
 }
 _VOID = SPEC.num_classes  # In SegNet's edition.
@@ -45,7 +45,7 @@ _ADVICE = (
 
 
 class Item(NamedTuple):
-    """An image and, unless it is unlabeled, its mask of class ids or colours."""
+    """An image and, unless it is unlabeled, its mask of class ids or colors."""
 
     name: str
     image: str
@@ -57,8 +57,8 @@ def read(item: Item) -> Example:
     """Reads an image, and its mask as class ids."""
     mask = None
     if item.mask and item.in_colours:
-        colours = relabel.number(masks.read_colours(item.mask))
-        mask = relabel.look_up(colours, CLASS_OF_COLOUR, item.mask, relabel.colour)
+        colors = relabel.number(masks.read_colors(item.mask))
+        mask = relabel.look_up(colors, CLASS_OF_COLOR, item.mask, relabel.color)
     elif item.mask:
         mask = relabel.look_up(masks.read_values(item.mask), _BY_ID, item.mask)
     return images.read_example(item.name, item.image, mask, as_stored=True)

@@ -8,9 +8,9 @@
         --split=tagged --class_names=classes.txt --output_dir=data/mine
 
 The mask of photos/a/b.jpg is masks/a/b.png; the image's id is `a/b`. A mask has its
-image's size and is lossless (PNG, TIFF, BMP, GIF). Its labels are grey values or
+image's size and is lossless (PNG, TIFF, BMP, GIF). Its labels are gray values or
 palette indices: the class ids 0 to N-1, or the ignore label. For other labels, and for
-colours, say what they mean:
+colors, say what they mean:
 
     --colormap=colors.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
     --colormap=voc            the palette of a known data set
@@ -106,7 +106,7 @@ def _check(flags: argparse.Namespace) -> None:
         )
     if flags.colormap and flags.binary:
         raise UserError(
-            "--binary does not go with --colormap, which says what each colour means."
+            "--binary does not go with --colormap, which says what each color means."
         )
     for kind in ("image", "mask"):
         if getattr(flags, f"{kind}_suffix") and getattr(flags, f"{kind}_pattern"):
@@ -162,7 +162,7 @@ def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
     """What decides the content of the records, apart from the items."""
     options = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
     if labels.colormap:
-        options["colormap"] = [list(colour) for colour in labels.colormap.colours]
+        options["colormap"] = [list(color) for color in labels.colormap.colors]
     if labels.binary:
         options["binary"] = True
     if labels.changes:
@@ -190,7 +190,7 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         help="leave out images that have no mask (default: stop)",
     )
     _add_name_flags(arguments)
-    add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
+    add("--colormap", metavar="FILE|NAME", help="what the masks' colors mean")
     add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
     add(
         "--image_labels",

@@ -32,7 +32,7 @@ def read_example(
       max_side: larger images and their masks are shrunk until the longer side has this
         many pixels.
       encoded: the content, if it is not in a file; `path` then only names its origin.
-      mask_png: the mask as a grey PNG, if there is one.
+      mask_png: the mask as a gray PNG, if there is one.
       as_stored: do not turn the image upright: its mask belongs to the pixels as
         stored, as publishers' tools made it.
       image_bits: of images with more than 8 bits, see `bit_depth.to_8_bits`.

@@ -11,15 +11,15 @@ from data_prep.colormaps import Colormap
 from wss.errors import UserError
 from wss.image_io import bit_depth, decoding
 
-# Modes of PIL whose pixels are one number: palette index, grey, bit, 16 and 32 bits.
+# Modes of PIL whose pixels are one number: palette index, gray, bit, 16 and 32 bits.
 _ONE_CHANNEL = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I", "F")
-_WITH_COLOURS = ("RGB", "P", "L", "1")
+_WITH_COLORS = ("RGB", "P", "L", "1")
 _WITH_ALPHA = ("RGBA", "LA", "PA")
 _WHITE = 255
 # Of TIFF's floats; larger ones, and infinity, are no integers.
 _LARGEST_LABEL = 2**31
 _ADVICE = "Raise the number of classes, or change it in the mask"
-_SAVE = "Save it as a grey or palette PNG whose values are class ids, from 0 on"
+_SAVE = "Save it as a gray or palette PNG whose values are class ids, from 0 on"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Labels:
     """How the labels in masks become class ids, step by step.
 
     Attributes:
-      colormap: the labels are colours, and these are their classes.
+      colormap: the labels are colors, and these are their classes.
       binary: of the two values of a mask the one that is not 0 becomes 1.
       changes: (first, last, new): values first..last become new, all at once. NaN
         matches NaN.
@@ -56,13 +56,13 @@ def read_mask(
     labels: Labels = AS_THEY_ARE,
     advice: str = _ADVICE,
 ) -> np.ndarray:
-    """Reads a palette image (its indices, not its colours), a grey one or colours.
+    """Reads a palette image (its indices, not its colors), a gray one or colors.
 
     Args:
       path: the file.
       num_classes: number of classes, the background included.
       ignore_label: label of pixels that do not count.
-      labels: what the values or colours mean, if not class ids.
+      labels: what the values or colors mean, if not class ids.
       advice: how to correct a value that is not a class.
 
     Returns:
@@ -81,24 +81,24 @@ def read_mask_and_png(
     ignore_label: int,
     labels: Labels = AS_THEY_ARE,
     advice: str = _ADVICE,
-    colours: Optional[np.ndarray] = None,
+    colors: Optional[np.ndarray] = None,
 ) -> tuple[np.ndarray, Optional[bytes]]:
     """Reads a mask, and its file if it can go into a record unchanged.
 
     Args:
       path, num_classes, ignore_label, labels, advice: see `read_mask`.
-      colours: [num_classes, 3], if the publisher's masks show the classes in these.
+      colors: [num_classes, 3], if the publisher's masks show the classes in these.
 
     Returns:
       [height, width], uint8 class ids; and the file's content if it is a PNG in which
       every decoder finds just these numbers, else None.
 
     Raises:
-      UserError: as in `read_mask`; or a palette with `colours` in another order.
+      UserError: as in `read_mask`; or a palette with `colors` in another order.
     """
     encoded, image = _load(path, binary=labels.binary)
     if labels.colormap:
-        mask = labels.colormap.class_ids(_colours(image, path), path)
+        mask = labels.colormap.class_ids(_colors(image, path), path)
     else:
         mask = _values(image, path)
     class_ids = to_class_ids(mask, path, num_classes, ignore_label, labels, advice)
@@ -106,8 +106,8 @@ def read_mask_and_png(
         return class_ids, None
     if image.mode == "P":
         _check_palette(image, class_ids, num_classes, ignore_label, path)
-        if colours is not None:
-            _check_order(image, class_ids, colours, path)
+        if colors is not None:
+            _check_order(image, class_ids, colors, path)
     return class_ids, encoded if _can_stay(encoded, image) else None
 
 
@@ -142,7 +142,7 @@ def to_class_ids(
 def read_values(path: str, encoded: Optional[bytes] = None) -> np.ndarray:
     """Reads the values of a mask, whatever they mean.
 
-    RGB with equal channels is read as grey. Transparency that the values show too is
+    RGB with equal channels is read as gray. Transparency that the values show too is
     ignored.
 
     Args:
@@ -158,16 +158,16 @@ def read_values(path: str, encoded: Optional[bytes] = None) -> np.ndarray:
     return _whole(_values(_load(path, encoded)[1], path), path)
 
 
-def read_colours(path: str) -> np.ndarray:
-    """Reads the colours that a mask shows; grey ones and palettes have them too.
+def read_colors(path: str) -> np.ndarray:
+    """Reads the colors that a mask shows; gray ones and palettes have them too.
 
     Returns:
       [height, width, 3], uint8.
 
     Raises:
-      UserError: not an image, not lossless, or transparency that colours do not show.
+      UserError: not an image, not lossless, or transparency that colors do not show.
     """
-    return _colours(_load(path)[1], path)
+    return _colors(_load(path)[1], path)
 
 
 def check_values(
@@ -258,15 +258,15 @@ def _values(image: Image.Image, path: str) -> np.ndarray:
     if image.mode in _ONE_CHANNEL:
         values = np.asarray(image)
     else:
-        pixels = _colours(image, path)
+        pixels = _colors(image, path)
         values = pixels[..., 0]
-        coloured = (pixels != values[..., None]).any(axis=-1)
-        if coloured.any():
-            colour = " ".join(map(str, pixels[coloured][0].tolist()))
+        colored = (pixels != values[..., None]).any(axis=-1)
+        if colored.any():
+            color = " ".join(map(str, pixels[colored][0].tolist()))
             raise UserError(
-                f"The mask {path} holds colours ({image.mode}), not class ids. Say "
+                f"The mask {path} holds colors ({image.mode}), not class ids. Say "
                 "what they mean with data_prep.folder --colormap=FILE, a line such as "
-                f"'{colour} CLASS' for each; or save it as a grey or palette PNG whose "
+                f"'{color} CLASS' for each; or save it as a gray or palette PNG whose "
                 "values are class ids, from 0 on."
             )
     if values.dtype.kind == "b":
@@ -291,15 +291,15 @@ def _whole(values: np.ndarray, path: str, advice: str = _SAVE) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _colours(image: Image.Image, path: str) -> np.ndarray:
+def _colors(image: Image.Image, path: str) -> np.ndarray:
     """[height, width, 3], uint8."""
     if image.mode in _WITH_ALPHA:
         pixels = np.asarray(image.convert("RGBA"))
         _check_alpha(pixels, path)
         return pixels[..., :3]
-    if image.mode not in _WITH_COLOURS:
+    if image.mode not in _WITH_COLORS:
         raise UserError(
-            f"The mask {path} has pixels of a kind ({image.mode}) without colours of 8 "
+            f"The mask {path} has pixels of a kind ({image.mode}) without colors of 8 "
             "bits. Save it as a PNG in RGB."
         )
     return np.asarray(image.convert("RGB"))
@@ -310,12 +310,12 @@ def _check_alpha(pixels: np.ndarray, path: str) -> None:
     alpha = pixels[..., 3].astype(np.int64)
     if alpha.min() == alpha.max():
         return
-    colours = relabel.number(pixels[..., :3])
-    if len(np.unique(colours)) < len(np.unique(colours | alpha << 24)):
+    colors = relabel.number(pixels[..., :3])
+    if len(np.unique(colors)) < len(np.unique(colors | alpha << 24)):
         raise UserError(
-            f"The mask {path} shows pixels of one colour that differ in transparency, "
+            f"The mask {path} shows pixels of one color that differ in transparency, "
             "which has no meaning here. Save it without alpha channel, each class in "
-            "its colour."
+            "its color."
         )
 
 
@@ -326,38 +326,38 @@ def _check_palette(
     ignore_label: int,
     path: str,
 ) -> None:
-    """Refuses a palette mask that may be a grey mask packed by a program.
+    """Refuses a palette mask that may be a gray mask packed by a program.
 
     Such programs number the values that occur: 0, 2, 5 becomes 0, 1, 2 with a palette
-    of these greys. A palette of black and white is a yes/no mask.
+    of these grays. A palette of black and white is a yes/no mask.
     """
     used = relabel.histogram(indices)[0]
     palette = _palette(image)[used]
-    greys = palette[:, 0]
-    is_grey = (palette == greys[:, None]).all()
-    if not is_grey or (greys == used).all() or set(greys.tolist()) <= {0, _WHITE}:
+    grays = palette[:, 0]
+    is_gray = (palette == grays[:, None]).all()
+    if not is_gray or (grays == used).all() or set(grays.tolist()) <= {0, _WHITE}:
         return
-    if ((greys < num_classes) | (greys == ignore_label)).all():
+    if ((grays < num_classes) | (grays == ignore_label)).all():
         raise UserError(
-            f"The mask {path} has a palette of greys that differ from its indices, and "
-            "both could be class ids. Save it as a grey PNG, without palette; or say "
-            "what the greys mean (data_prep.folder --colormap)."
+            f"The mask {path} has a palette of grays that differ from its indices, and "
+            "both could be class ids. Save it as a gray PNG, without palette; or say "
+            "what the grays mean (data_prep.folder --colormap)."
         )
 
 
 def _check_order(
-    image: Image.Image, indices: np.ndarray, colours: np.ndarray, path: str
+    image: Image.Image, indices: np.ndarray, colors: np.ndarray, path: str
 ) -> None:
-    """Refuses a palette in which an index has the colour of another class.
+    """Refuses a palette in which an index has the color of another class.
 
-    An editor that saves a mask again may put its colours in another order.
+    An editor that saves a mask again may put its colors in another order.
     """
     palette = _palette(image)
     for index in relabel.histogram(indices)[0].tolist():
-        (classes,) = np.nonzero((colours == palette[index]).all(axis=1))
+        (classes,) = np.nonzero((colors == palette[index]).all(axis=1))
         if len(classes) and index not in classes:
             raise UserError(
-                f"The palette of the mask {path} gives the number {index} the colour "
+                f"The palette of the mask {path} gives the number {index} the color "
                 f"of class {classes[0]}: another program has saved it in an order of "
                 "its own. Take the mask from its publisher's archive."
             )

@@ -227,8 +227,8 @@ def _is_flat(path: str) -> bool:
     except UserError:
         return False  # Writing the records reports it.
     if binary_masks.lossy_kind(image):
-        grey = np.asarray(image.convert("L"))
-        return binary_masks.share_unsure(grey) < _MOST_EDGES
+        gray = np.asarray(image.convert("L"))
+        return binary_masks.share_unsure(gray) < _MOST_EDGES
     pixels = np.asarray(image)
     return np.mean(pixels[:, 1:] != pixels[:, :-1]) < _MOST_EDGES
 

@@ -51,15 +51,15 @@ def look_up(
     return ids[place]
 
 
-def number(colours: np.ndarray) -> np.ndarray:
-    """Packs colours [..., 3], 0..255, into one number each: [...], int32."""
-    red, green, blue = np.moveaxis(np.asarray(colours, np.int32), -1, 0)
+def number(colors: np.ndarray) -> np.ndarray:
+    """Packs colors [..., 3], 0..255, into one number each: [...], int32."""
+    red, green, blue = np.moveaxis(np.asarray(colors, np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 
 
-def colour(number_of: int) -> str:
-    """What to call a colour, given its number."""
-    return f"the colour #{number_of:06x}"
+def color(number_of: int) -> str:
+    """What to call a color, given its number."""
+    return f"the color #{number_of:06x}"
 
 
 def histogram(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -77,7 +77,7 @@ def decide(
 
     Args:
       items: images and masks.
-      labels: what the numbers or colours in masks mean.
+      labels: what the numbers or colors in masks mean.
       output_dir: folder of the data set, whose other splits have to agree.
       split: to be written.
       image_bits: the user's choice; None: as many as the brightest image takes.

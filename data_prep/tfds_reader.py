@@ -53,7 +53,7 @@ class Feature(NamedTuple):
         nested[self.keys[-1]] = value
 
     def fits_image(self) -> bool:
-        """Whether it may hold an image in colours."""
+        """Whether it may hold an image in colors."""
         features = load().features
         is_image = isinstance(self.connector, features.Image)
         is_labels = isinstance(self.connector, features.LabeledImage)

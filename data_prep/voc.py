@@ -45,7 +45,7 @@ def read(item: Item) -> Example:
         mask = _read_sbd(item.mask)
     elif item.mask:
         mask, mask_png = masks.read_mask_and_png(
-            item.mask, SPEC.num_classes, SPEC.ignore_label, colours=SPEC.palette
+            item.mask, SPEC.num_classes, SPEC.ignore_label, colors=SPEC.palette
         )
     return images.read_example(
         item.name, item.image, mask, mask_png=mask_png, as_stored=True

@@ -148,8 +148,8 @@ def test_the_steps_are_those_of_the_published_loaders(row):
     assert resolved("Experiment.train_steps") == steps * epochs
     interval = resolved("run_training.eval_interval")
     assert interval * int(row["evaluations"]) == steps * epochs
-    # On VOC the first epoch is supervised only; on Cityscapes none is, which is one step
-    # here.
+    # On VOC the first epoch is supervised only; on Cityscapes none is, which takes one
+    # step here.
     if row["warm_up_steps"]:
         is_voc = dataset_of(row) == "voc"
         assert resolved("U2PL.warm_up_steps") == (steps if is_voc else 1)

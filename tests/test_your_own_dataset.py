@@ -117,7 +117,7 @@ def test_the_colormap(photos):
     (photos / "colors.txt").write_text(blocks("Masks")[0])
     spec = DatasetSpec("mine", ("background", "road", "building"))
     colormap = colormaps.load("colors.txt", spec)
-    assert colormap.colours == (
+    assert colormap.colors == (
         *((0, 0, 0, 0), (128, 64, 128, 1), (157, 234, 50, 1), (70, 70, 70, 2)),
         (255, 255, 255, 255),
     )

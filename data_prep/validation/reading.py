@@ -120,7 +120,7 @@ def find_spec(
             described.class_names,
             described.ignore_label,
         ):
-            return named  # The same, in its own colours.
+            return named  # The same, in its own colors.
     return described
 
 

@@ -23,7 +23,7 @@ _BYTES_FIELD = 2
 _ONLY, _KEY, _VALUE, _BYTES_LIST, _INT64_LIST = 1, 1, 2, 1, 3
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY = 0
+_GRAY = 0
 _FILTER_UP = 2  # Each line holds its differences from the one above.
 
 
@@ -39,7 +39,7 @@ class Example:
       width: in pixels.
       mask: [height, width], uint8 class ids, or None for an unlabeled image.
       class_ids: image-level labels of an image without mask.
-      mask_png: `mask` as an 8-bit grey PNG, if there is one already.
+      mask_png: `mask` as an 8-bit gray PNG, if there is one already.
     """
 
     name: str
@@ -95,7 +95,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """Encodes [height, width] uint8 class ids as a grey PNG.
+    """Encodes [height, width] uint8 class ids as a gray PNG.
 
     Much faster than PIL, and no larger: only outlines of objects differ from the line
     above, the rest is runs of zeros.
@@ -106,7 +106,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
     lines[0, 1:] = mask[0]
     np.subtract(mask[1:], mask[:-1], out=lines[1:, 1:])
     deflate = zlib.compressobj(strategy=zlib.Z_RLE)
-    header = struct.pack(">IIBBBBB", width, height, 8, _GREY, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, _GRAY, 0, 0, 0)
     pixels = deflate.compress(lines.tobytes()) + deflate.flush()
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return _PNG_SIGNATURE + b"".join(_chunk(*chunk) for chunk in chunks)

@@ -34,7 +34,7 @@ class Item(NamedTuple):
 
 
 def read(item: str, with_mask: bool = True) -> Example:
-    """A picture in the grey of the item's first letter."""
+    """A picture in the gray of the item's first letter."""
     pixels = np.full((HEIGHT, WIDTH, 3), ord(item[0]), np.uint8)
     return Example(
         item,
@@ -47,7 +47,7 @@ def read(item: str, with_mask: bool = True) -> Example:
 
 
 def read_file(item: Item) -> Example:
-    """A picture in the grey of the file's first letter; `!` in a file breaks it."""
+    """A picture in the gray of the file's first letter; `!` in a file breaks it."""
     with open(item.path, encoding="utf-8") as file:
         text = file.read()
     if "!" in text:

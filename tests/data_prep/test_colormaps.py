@@ -1,4 +1,4 @@
-"""Colours that stand for classes: files, known data sets, and what is wrong in them."""
+"""Colors that stand for classes: files, known data sets, and what is wrong in them."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_a_file(tmp_path):
         "# red green blue class\n0 0 0 background\n\n128,64, 128, road\n"
         "1\t2\t3\tgreen house\n4 5 6 2\n255 255 255 ignore\n9 9 9 Ignore\n8 8 8 255\n",
     )
-    assert colormap.colours == (
+    assert colormap.colors == (
         *((0, 0, 0, 0), (128, 64, 128, 1), (1, 2, 3, 2), (4, 5, 6, 2)),
         *((255, 255, 255, 255), (9, 9, 9, 255), (8, 8, 8, 255)),
     )
@@ -41,7 +41,7 @@ def test_a_file(tmp_path):
         ("0 0 0", "is not 'R G B class'"),
         ("0 0 0 rode", r"no class 'rode'. The classes are 0 to 2 \(background, road,"),
         ("0 0 0 3", "no class '3'"),
-        ("9 9 9 road", "the colour 9 9 9 stands for another class above"),
+        ("9 9 9 road", "the color 9 9 9 stands for another class above"),
     ],
 )
 def test_mistakes_in_a_file(tmp_path, line, message):
@@ -50,7 +50,7 @@ def test_mistakes_in_a_file(tmp_path, line, message):
 
 
 def test_a_file_without_colours(tmp_path):
-    with pytest.raises(UserError, match="names no colour"):
+    with pytest.raises(UserError, match="names no color"):
         load(tmp_path, "# nothing\n")
     with pytest.raises(UserError, match="no colormap 'nothing.txt'.*ade20k, camvid"):
         colormaps.load("nothing.txt", SPEC)
@@ -62,7 +62,7 @@ def test_an_unknown_colour_is_told_with_its_place(tmp_path):
     pixels[1, 2] = 5, 6, 7
     pixels[2] = 8
     message = (
-        r"a.png shows the colour 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
+        r"a.png shows the color 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
         r"all, which .*colors.txt does not name.*'5 6 7 ignore'.*smoothing"
     )
     with pytest.raises(UserError, match=message):
@@ -80,7 +80,7 @@ def test_palettes_of_known_data_sets(name):
 
 
 @pytest.mark.parametrize(
-    "name, colour, class_id",
+    "name, color, class_id",
     [
         ("voc", (224, 224, 192), 254),
         ("cityscapes", (111, 74, 0), 254),
@@ -90,10 +90,10 @@ def test_palettes_of_known_data_sets(name):
         ("camvid", (60, 40, 222), 4),  # and that of SegNet's edition.
     ],
 )
-def test_what_publishers_masks_show_besides(name, colour, class_id):
+def test_what_publishers_masks_show_besides(name, color, class_id):
     known = datasets.get(name)
     spec = DatasetSpec("mine", known.class_names, ignore_label=254)
-    pixels = np.array([[colour]], np.uint8)
+    pixels = np.array([[color]], np.uint8)
     assert colormaps.load(name, spec).class_ids(pixels, "a.png") == class_id
 
 

@@ -144,7 +144,7 @@ def test_yes_no_masks_published_as_jpeg(monkeypatch, capsys, tmp_path):
     for name in "ab":
         Image.fromarray(red).save(tmp_path / "masks" / f"{name}.jpg")
     Image.fromarray(yes * 255).save(tmp_path / "masks" / "b.jpg")
-    with pytest.raises(UserError, match="1 of 2 .*it shows colours .*--colormap"):
+    with pytest.raises(UserError, match="1 of 2 .*it shows colors .*--colormap"):
         run(monkeypatch, tmp_path, *flags, "--binary", "--overwrite")
 
 
@@ -345,18 +345,18 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     (images / "text.jpg").write_text("no image")
     trees.save_image(images / "small.jpg", height=3)
     trees.save_image(images / "jpeg_mask.jpg")
-    trees.save_image(images / "coloured_mask.jpg")
+    trees.save_image(images / "colored_mask.jpg")
     for name in ("empty", "text", "small"):
         trees.save_mask(masks / f"{name}.png", MASK)
     trees.save_mask(masks / "jpeg_mask.jpg", MASK)
-    trees.save_image(masks / "coloured_mask.png")
+    trees.save_image(masks / "colored_mask.png")
     flags = ("--masks=masks", "--split=train", "--num_classes=3")
     with pytest.raises(UserError, match="5 of 8 images.*write the other 3"):
         run(monkeypatch, photos, *flags)
     assert not trees.shards(photos / "out", "train")
     told = capsys.readouterr().err
     for message in (
-        "coloured_mask.png holds colours",
+        "colored_mask.png holds colors",
         "empty.jpg cannot be read (the file is empty)",
         "jpeg_mask.jpg is a JPEG",
         "small.jpg has 8 x 3 pixels, its mask 8 x 6",
@@ -367,7 +367,7 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     assert trees.names(out, "train") == ["a", "b", "sub/c"]
     skipped = trees.manifest(out)["splits"]["train"]["skipped"]
     assert [each["name"] for each in skipped] == [
-        *("coloured_mask", "empty", "jpeg_mask", "small", "text")
+        *("colored_mask", "empty", "jpeg_mask", "small", "text")
     ]
 
 
@@ -405,10 +405,10 @@ def test_one_rule_of_range_for_all_splits(monkeypatch, tmp_path):
 
 
 def test_palettes_that_differ(monkeypatch, photos):
-    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
+    colors = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
     for name, order in (("a", [0, 1, 2]), ("b", [0, 1, 2]), ("sub/c", [2, 0, 1])):
         image = Image.fromarray(np.argsort(order)[MASK].astype(np.uint8))
-        image.putpalette(colours[order].tobytes())
+        image.putpalette(colors[order].tobytes())
         image.save(photos / "masks" / f"{name}.png")
     flags = ("--masks=masks", "--split=train", "--num_classes=3")
     with pytest.raises(UserError, match="masks/a.png and the mask masks/sub/c.png dif"):

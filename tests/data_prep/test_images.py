@@ -79,7 +79,7 @@ def test_ycck_jpegs_of_photoshop(tmp_path):
     path = save(tmp_path / "a.jpg", RAMP, "CMYK")
     encoded = bytearray((tmp_path / "a.jpg").read_bytes())
     at = encoded.index(b"Adobe") + 11
-    assert encoded[at] == 0  # The colours are CMYK;
+    assert encoded[at] == 0  # The colors are CMYK;
     encoded[at] = 2  # now they pass for YCCK.
     (tmp_path / "a.jpg").write_bytes(encoded)
     example = images.read_example("a", path)
@@ -223,8 +223,8 @@ def test_damaged_images(tmp_path, ending):
 def test_what_is_said_about_damaged_images(tmp_path):
     assert "(the file is empty)" in broken(tmp_path, "a.jpg", b"")
     assert "(it is none of JPEG, PNG, " in broken(tmp_path, "a.jpg", b"text")
-    grey_with_two_more = raw.tiff(np.zeros((2, 3, 3)), 8, photometric=1)
-    message = broken(tmp_path, "a.tif", grey_with_two_more)
+    gray_with_two_more = raw.tiff(np.zeros((2, 3, 3)), 8, photometric=1)
+    message = broken(tmp_path, "a.tif", gray_with_two_more)
     assert "(it is a TIFF whose bands, numbers or layout are not read, " in message
     assert "Repair it or leave it out." in broken(tmp_path, "a.jpg", b"text")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "missing.jpg")

@@ -78,10 +78,10 @@ def test_more_than_the_largest_number_that_a_pgm_names(tmp_path):
 def test_a_palette_of_greys_may_hide_a_grey_mask(tmp_path):
     """Saving as GIF numbers the values that occur: here 255 becomes 4."""
     path = save(tmp_path / "mask.gif", MASK)
-    with pytest.raises(UserError, match="palette of greys that differ.*grey PNG"):
+    with pytest.raises(UserError, match="palette of grays that differ.*gray PNG"):
         masks.read_mask(path, 5, 255)
-    greys = Colormap("c.txt", tuple((i, i, i, i) for i in (0, 1, 2, 3, 255)))
-    mask = masks.read_mask(path, 5, 255, masks.Labels(colormap=greys))
+    grays = Colormap("c.txt", tuple((i, i, i, i) for i in (0, 1, 2, 3, 255)))
+    mask = masks.read_mask(path, 5, 255, masks.Labels(colormap=grays))
     np.testing.assert_array_equal(mask, MASK)
     path = save(tmp_path / "mask.gif", MASK * 60)  # No class ids: only for the eye.
     np.testing.assert_array_equal(masks.read_mask(path, 5, 255), MASK % 251)
@@ -186,7 +186,7 @@ def test_the_advice_names_the_value(tmp_path):
 
 def test_colours_are_no_class_ids(tmp_path):
     trees.save_image(tmp_path / "mask.png")
-    with pytest.raises(UserError, match="mask.png holds colours .RGB.*--colormap"):
+    with pytest.raises(UserError, match="mask.png holds colors .RGB.*--colormap"):
         masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
 
 
@@ -266,15 +266,15 @@ def test_changes_are_made_all_at_once(tmp_path):
 
 @pytest.mark.parametrize("mode", [None, "RGBA", "P"])
 def test_colours_become_classes(tmp_path, mode):
-    colours = np.array([[9, 8, 7], [0, 0, 0], [200, 0, 1]], np.uint8)
+    colors = np.array([[9, 8, 7], [0, 0, 0], [200, 0, 1]], np.uint8)
     ids = np.array([[0, 1, 2], [2, 2, 1]])
     if mode == "P":
         image = Image.fromarray(ids.astype(np.uint8)).convert("P")
         image.putdata(ids.ravel().tolist())
-        image.putpalette(colours.ravel().tolist())
+        image.putpalette(colors.ravel().tolist())
         image.save(tmp_path / "mask.png")
     else:
-        save(tmp_path / "mask.png", colours[ids], mode)
+        save(tmp_path / "mask.png", colors[ids], mode)
     colormap = Colormap("c.txt", ((200, 0, 1, 0), (9, 8, 7, 255), (0, 0, 0, 1)))
     labels = masks.Labels(colormap=colormap)
     mask = masks.read_mask(str(tmp_path / "mask.png"), 2, 255, labels)
@@ -285,7 +285,7 @@ def test_colours_become_classes(tmp_path, mode):
 def test_16_bits_have_no_colours(tmp_path):
     path = save(tmp_path / "mask.png", MASK.astype(np.uint16))
     labels = masks.Labels(colormap=Colormap("c.txt", ((0, 0, 0, 0),)))
-    with pytest.raises(UserError, match="I;16.*without colours of 8 bits"):
+    with pytest.raises(UserError, match="I;16.*without colors of 8 bits"):
         masks.read_mask(path, 2, 255, labels)
 
 

@@ -30,7 +30,7 @@ def test_values_beyond_a_byte(wrong):
 
 
 def test_numbers_of_colours():
-    colours = np.array([[[0, 0, 0], [255, 255, 255]], [[1, 2, 3], [64, 0, 128]]])
-    numbers = relabel.number(colours.astype(np.uint8))
+    colors = np.array([[[0, 0, 0], [255, 255, 255]], [[1, 2, 3], [64, 0, 128]]])
+    numbers = relabel.number(colors.astype(np.uint8))
     assert numbers.tolist() == [[0, 0xFFFFFF], [0x010203, 0x400080]]
-    assert relabel.colour(0x400080) == "the colour #400080"
+    assert relabel.color(0x400080) == "the color #400080"

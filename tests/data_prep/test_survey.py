@@ -35,7 +35,7 @@ def decide(tmp_path):
 
 def save_palette(path, indices, *palette):
     image = Image.fromarray(np.asarray(indices, np.uint8))
-    image.putpalette([channel for colour in palette for channel in colour])
+    image.putpalette([channel for color in palette for channel in color])
     image.save(path, "PNG")
 
 
@@ -80,14 +80,14 @@ def test_palettes_in_another_order(tmp_path, decide):
     )
     with pytest.raises(UserError, match=message):
         decide(masks_="ab")
-    colours = masks.Colormap("c.txt", ((*BLACK, 0), (*RED, 1), (*GREEN, 2)))
-    decide(masks_="ab", labels=masks.Labels(colormap=colours))
+    colors = masks.Colormap("c.txt", ((*BLACK, 0), (*RED, 1), (*GREEN, 2)))
+    decide(masks_="ab", labels=masks.Labels(colormap=colors))
     with pytest.raises(UserError, match="differ"):
         decide(masks_="ab", labels=masks.Labels(binary=True))
 
 
 def test_palettes_that_hold_only_the_colours_in_use(tmp_path, decide):
-    """No mask shows a colour under two indices, but an index has two colours."""
+    """No mask shows a color under two indices, but an index has two colors."""
     save_palette(tmp_path / "a", MASK % 2, BLACK, RED)
     save_palette(tmp_path / "b", MASK % 2, BLACK, GREEN)
     with pytest.raises(
@@ -97,7 +97,7 @@ def test_palettes_that_hold_only_the_colours_in_use(tmp_path, decide):
 
 
 def test_palettes_that_agree(tmp_path, decide):
-    """Unused entries, a colour of two classes, a palette that is as good as none."""
+    """Unused entries, a color of two classes, a palette that is as good as none."""
     save_palette(tmp_path / "a", MASK, BLACK, RED, GREEN)
     save_palette(tmp_path / "b", MASK % 2, BLACK, RED, RED, GREEN)
     save_palette(tmp_path / "c", MASK, *((i, i, i) for i in range(3)))

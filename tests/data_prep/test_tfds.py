@@ -27,7 +27,7 @@ class TinyPets(tensorflow_datasets.core.GeneratorBasedBuilder):
     SKIP_REGISTERING = False
 
     def _info(self):
-        grey = (None, None, 1)
+        gray = (None, None, 1)
         return tensorflow_datasets.core.DatasetInfo(
             builder=self,
             features=features.FeaturesDict(
@@ -35,14 +35,14 @@ class TinyPets(tensorflow_datasets.core.GeneratorBasedBuilder):
                     "image": features.Image(shape=(None, None, 3)),
                     "number": features.Scalar(np.int32),
                     "file_name": features.Text(),
-                    "trimap": features.Image(shape=grey),
-                    "yes_no": features.Image(shape=grey),
-                    "wide": features.Image(shape=grey, dtype=np.uint16),
+                    "trimap": features.Image(shape=gray),
+                    "yes_no": features.Image(shape=gray),
+                    "wide": features.Image(shape=gray, dtype=np.uint16),
                     "triple": features.Image(shape=(None, None, 3)),
                     "depth": features.Tensor(shape=(HEIGHT, WIDTH), dtype=np.float32),
                     "below": {
                         "named": features.LabeledImage(
-                            labels=["sky", "cat", "dog"], shape=grey
+                            labels=["sky", "cat", "dog"], shape=gray
                         ),
                         "numbers": features.Tensor(
                             shape=(HEIGHT, WIDTH, 1), dtype=np.int64

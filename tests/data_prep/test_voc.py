@@ -54,7 +54,7 @@ def test_masks_that_an_editor_has_saved_again(monkeypatch, tree):
     """The same picture in every viewer: aeroplanes, as the number 0."""
     voc_dir, names = tree
     path = voc_dir / "SegmentationClass" / f"{names[1]}.png"
-    for order, message in (([0, 1], None), ([1, 0], "number 0 the colour of class 1")):
+    for order, message in (([0, 1], None), ([1, 0], "number 0 the color of class 1")):
         image = Image.fromarray(np.argsort(order)[MASK % 5 % 2].astype(np.uint8))
         image.putpalette(datasets.get("voc").palette[order].tobytes())
         image.save(path)

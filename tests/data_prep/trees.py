@@ -18,7 +18,7 @@ def save_image(path: pathlib.Path, height: int = 6, width: int = 8, seed: int = 
 
 
 def save_mask(path: pathlib.Path, mask: np.ndarray, palette: bool = False):
-    """Saves a mask as a grey or a palette PNG."""
+    """Saves a mask as a gray or a palette PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(mask.astype(np.uint8))
     if palette:
