@@ -1,4 +1,4 @@
-"""Colormaps, from colors to classes: from a file, or of a known data set."""
+"""Colormaps from colors to classes, of a file or of a known data set."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.files import text_files
 
-# The publishers' colors for pixels of no class.
+# The publishers' colors for pixels without a class.
 _VOID = {
     "voc": ((224, 224, 192),),
     "ade20k": ((0, 0, 0),),
@@ -70,12 +70,12 @@ CAMVID_COLORS = {
 
 @dataclasses.dataclass(frozen=True)
 class Colormap:
-    """Which class a color stands for.
+    """Maps colors to classes.
 
     Attributes:
-      source: where it comes from, for messages.
+      source: its file or data set, for messages.
       colors: (red, green, blue), 0..255, class id or ignore label; each color once.
-      ambiguous: colors of several classes, which masks must not show.
+      ambiguous: colors of several classes, which masks must not have.
     """
 
     source: str
@@ -93,7 +93,7 @@ class Colormap:
           [height, width], uint8, class ids or ignore labels.
 
         Raises:
-          UserError: a color of no class; names its place.
+          UserError: a color has no class; the message gives its position.
         """
         table = np.array(self.colors)
         known = relabel.number(table[:, :3])
@@ -112,17 +112,17 @@ class Colormap:
         color = tuple(pixels[row, column].tolist())
         if color in self.ambiguous:
             raise UserError(
-                f"The mask {path} shows the color {_text(color)} at column {column}, "
-                f"row {row}, which {self.source} gives to several classes. Use masks "
-                "of class ids."
+                f"The mask {path} has the color {_text(color)} at column {column}, row "
+                f"{row}, which {self.source} gives to several classes. Use masks of "
+                "class ids."
             )
         count = int(wrong.sum())
         others = len(np.unique(relabel.number(pixels[wrong]))) - 1
         and_others = f" and {others} more" if others else ""
         raise UserError(
-            f"The mask {path} shows the color {_text(color)} at column {column}, row "
-            f"{row}{and_others}, in {count} pixels in all, which {self.source} does "
-            "not name. A file given as --colormap names it in a line such as "
+            f"The mask {path} has the color {_text(color)} at column {column}, row "
+            f"{row}{and_others}, in {count} pixels in total, which {self.source} does "
+            "not name. Pass a file as --colormap with a line such as "
             f"'{_text(color)} {class_names.IGNORE}'; or, if smoothed edges have mixed "
             "colors, save the mask without smoothing."
         )
@@ -132,28 +132,29 @@ def load(source: str, spec: DatasetSpec) -> Colormap:
     """Reads a colormap.
 
     Args:
-      source: a text file; or the name of a known data set, whose palette is taken. Each
-        line of a file is `R G B class`: three numbers 0..255 and the name or the id of
-        a class, or "ignore". Commas may stand between them; lines that begin with # are
+      source: a text file, or the name of a known data set whose palette is used. Each
+        line of a file is `R G B class`: three numbers 0..255 and the name or id of a
+        class, or "ignore". Commas may separate them; lines that begin with # are
         comments. A class may have several colors.
       spec: the classes.
 
     Raises:
-      UserError: no such file or data set, a malformed line, or a color twice.
+      UserError: there is no such file or data set, a line is malformed, or a color has
+        two classes.
     """
     if os.path.isfile(source):
         return _read(source, spec)
     known = [name for name in datasets.names() if name != datasets.FOLDER]
     if source not in known:
         raise UserError(
-            f"There is no colormap '{source}': it is no file, nor one of the known "
-            f"data sets ({', '.join(known)})."
+            f"There is no colormap '{source}': it is neither a file nor a known data "
+            f"set ({', '.join(known)})."
         )
     return _of_dataset(datasets.get(source), spec)
 
 
 def _of_dataset(known: DatasetSpec, spec: DatasetSpec) -> Colormap:
-    """The palette of a known data set, and its publisher's other colors."""
+    """The palette of a known data set, with its publisher's other colors."""
     colors, ambiguous = {}, []
     for class_id, color in enumerate(map(tuple, known.palette.tolist())):
         if color in colors:
@@ -184,16 +185,16 @@ def _read(path: str, spec: DatasetSpec) -> Colormap:
         if len(fields) < 4 or not all(_is_channel(field) for field in fields[:3]):
             raise UserError(
                 f"{where}: '{line}' is not 'R G B class', three numbers 0 to 255 and "
-                "the name or the id of a class."
+                "the name or id of a class."
             )
         color = tuple(map(int, fields[:3]))
         class_id = class_names.class_of(fields[3], spec, where)
         if colors.setdefault(color, class_id) != class_id:
             raise UserError(
-                f"{where}: the color {_text(color)} stands for another class above."
+                f"{where}: an earlier line gives {_text(color)} another class."
             )
     if not colors:
-        raise UserError(f"The colormap {path} names no color.")
+        raise UserError(f"The colormap {path} has no colors.")
     return Colormap(path, tuple((*color, i) for color, i in colors.items()))
 
 

@@ -1,7 +1,6 @@
-"""Palettes of masks: an index has to stand for the same class in all of them.
+"""Checks that an index has the same class in the palettes of all masks.
 
-A program that saves a mask again may reorder its colors; every viewer then shows the
-same picture.
+A program that saves a mask may reorder its colors; viewers still show the same image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ class Palette(NamedTuple):
     """The palette of a mask.
 
     Attributes:
-      source: where it is from, for messages.
+      source: its mask or split, for messages.
       colors: {index: color} of the whole palette.
       used: the indices that pixels have.
     """
@@ -33,10 +32,10 @@ class Palette(NamedTuple):
 
 
 def read(path: str) -> Optional[Palette]:
-    """The palette of a mask; None if its colors are the indices themselves, as gray.
+    """The palette of a mask; None if its colors are the indices as grays.
 
     Raises:
-      UserError: the file is no image.
+      UserError: the file is not an image.
     """
     header = decoding.peek(path)
     if header is None or header[1].mode != "P":
@@ -44,7 +43,7 @@ def read(path: str) -> Optional[Palette]:
     _, image = decoding.load(path, "mask")
     used = relabel.histogram(np.asarray(image))[0].tolist()
     flat = image.getpalette("RGB")
-    # Indices beyond the palette are shown black.
+    # Indices beyond the palette are displayed in black.
     colors = dict.fromkeys(used, (0, 0, 0))
     colors.update(enumerate(zip(flat[::3], flat[1::3], flat[2::3])))
     if used != [0] and all(colors.get(i) == (i, i, i) for i in used):
@@ -53,7 +52,7 @@ def read(path: str) -> Optional[Palette]:
 
 
 class Palettes:
-    """Palettes that agree: an index has one color, and a color one index."""
+    """Palettes that agree: each index has one color, and each color one index."""
 
     def __init__(self):
         self._seen = set()
@@ -61,7 +60,7 @@ class Palettes:
         self._by_color: dict[Color, tuple[int, Palette]] = {}
 
     def add_entries(self, source: str, entries: Sequence[Sequence[int]]) -> None:
-        """Adds `entries` of an earlier split; errors as in `add`."""
+        """Adds the `entries` of an earlier split; raises as `add` does."""
         colors = {index: tuple(color) for index, *color in entries}
         self.add(Palette(source, colors, tuple(colors)))
 
@@ -113,7 +112,7 @@ def _differ(first: Palette, other: Palette) -> UserError:
     more = ", ..." if len(found) > _SHOWN_ENTRIES else ""
     return UserError(
         f"The palettes of {first.source} and {other.source} differ: {', '.join(texts)}"
-        f"{more}. The same number stands for another class. Say what the colors mean: "
-        "--colormap=FILE, with a line such as '{} {} {} CLASS' for each; or save all "
-        "masks with one palette.".format(*found[0][2])
+        f"{more}. So the same index has different classes. Give each color its class "
+        "with --colormap=FILE, in a line such as '{} {} {} CLASS'; or save all masks "
+        "with one palette.".format(*found[0][2])
     )

@@ -4,9 +4,9 @@
 
 writes the splits `train` (all training images), `1-4`, `1-8`, `1-16` and `1-32` (nested
 subsets of it, balanced so that every class occurs) and `val`. The class of an object
-decides its shape, its texture and roughly its hue. Objects hide each other, lines and
-blobs are in between, and each image has its own lighting: few labels cover few
-lightings, unlabeled images cover the rest. The seed determines every pixel.
+determines its shape, its texture and roughly its hue. Objects hide each other, lines
+and blobs are distractors, and each image has its own lighting: few labels cover few
+lightings, and unlabeled images cover the rest. The seed determines every pixel.
 """
 
 import colorsys
@@ -44,25 +44,24 @@ class Difficulty:
 
     Attributes:
       size: height and width of an image, in pixels.
-      kinds: how many classes of objects an image may show.
-      objects: how many objects are drawn.
+      kinds: number of classes of objects in an image.
+      objects: number of objects to draw.
       radius: of an object.
       stretch: largest ratio of an object's width and height.
-      visible: every object shows at least this share of itself.
+      visible: least visible share of every object.
       dullness: share of their color that backgrounds lose.
-      distractors: how many blobs of no class, and how many lines, are behind the
-        objects.
+      distractors: number of blobs without class behind the objects, and of lines.
       blob_radius: of a distractor blob.
       contrast: smallest distance of an object's second color from its main one, and
         of a main color drawn at random from the background's, in gray levels
         (Euclidean in RGB).
-      texture_truth: how often the texture is the one of the object's class; at other
-        times it is drawn at random.
-      hue_truth: how often the main color has about the hue of the object's class; at
-        other times it is drawn at random.
+      texture_truth: share of objects with the texture of their class; others get a
+        random one.
+      hue_truth: share of objects with about the hue of their class; others get a random
+        main color.
       light: standard deviation of the logarithm of the light's strength in each color
-        channel of a picture.
-      exposure: standard deviation of the logarithm of its strength in all channels.
+        channel of an image.
+      exposure: standard deviation of the logarithm of the light's overall strength.
       noise: standard deviation of the pixel noise, in gray levels.
     """
 
@@ -83,7 +82,7 @@ class Difficulty:
     noise: float = 8.0
 
 
-# --- Shapes: where |x|, |y| <= 1 or so, is a point inside? One function a class.
+# --- Shapes: whether a point is inside, for |x|, |y| up to about 1. One per class.
 
 
 def _disk(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -106,7 +105,7 @@ def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 _SHAPES = (_disk, _square, _triangle, _star)
 
 
-# --- Textures: 0..1, how much of the second color; texture i belongs to class i + 1.
+# --- Textures: share of the second color, 0..1; texture i belongs to class i + 1.
 
 
 def _dots(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -128,13 +127,13 @@ def _grain(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 _TEXTURES = (_dots, _checks, _stripes, _grain)
 
 
-# --- Pictures.
+# --- Images.
 
 
 def draw(
     seed: int, index: int, difficulty: Difficulty
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one image, a function of its arguments only.
+    """Draws one image, which depends only on the arguments.
 
     Returns:
       image: [size, size, 3], uint8.
@@ -145,7 +144,7 @@ def draw(
     mask = np.zeros(image.shape[:2], np.uint8)
     num_kinds = rng.integers(*difficulty.kinds, endpoint=True)
     kinds = rng.permutation(np.arange(1, SPEC.num_classes))[:num_kinds]
-    drawn: list[tuple[int, np.ndarray]] = []  # area without occlusion, pixels in sight
+    drawn: list[tuple[int, np.ndarray]] = []  # area without occlusion, visible pixels
     for _ in range(rng.integers(*difficulty.objects, endpoint=True)):
         class_id = int(rng.choice(kinds))
         for _ in range(_PLACING_ATTEMPTS):
@@ -166,7 +165,7 @@ def draw(
 
 
 def _background(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarray:
-    """A gradient between two colors, cloudy, with blobs and lines of no class."""
+    """A cloudy gradient between two colors, with blobs and lines without class."""
     size = difficulty.size
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     angle = rng.uniform(0, 2 * np.pi)
@@ -248,7 +247,7 @@ def _color(
 
 
 def _class_color(rng: np.random.Generator, class_id: int) -> np.ndarray:
-    """A color of about the hue of a class."""
+    """A color with about the hue of a class."""
     hue = (class_id - 1) / len(_SHAPES) + rng.uniform(-0.05, 0.05)
     saturation, value = rng.uniform(0.5, 1.0), rng.uniform(0.5, 1.0)
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
@@ -272,14 +271,14 @@ def write(
     """Writes all splits.
 
     Raises:
-      UserError: a split is there already.
+      UserError: a split exists already.
     """
     splits: dict[str, Sequence[int]] = {
         "train": range(num_images),
         "val": range(_FIRST_VAL, _FIRST_VAL + num_val),
     }
     options = {"seed": seed, "num_images": num_images, **dataclasses.asdict(difficulty)}
-    # Images are drawn again when needed: all of them together would fill the memory.
+    # Images are drawn again when needed: together they would fill the memory.
     of_picture = {"seed": seed, "difficulty": difficulty}
     shown = processes.in_order(
         functools.partial(_shown_classes, **of_picture),

@@ -11,7 +11,7 @@ import gin
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# A shell that runs the tests in the background has all its processes ignore it.
+# In the background of a shell, all processes ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import wss  # noqa: E402, F401  (chooses the Keras version before TensorFlow starts)
@@ -28,6 +28,6 @@ def two_cpus():
 
 @pytest.fixture(autouse=True)
 def own_configuration():
-    """What a test configures ends with it: no test learns another one's settings."""
+    """Clears the configuration after each test, so that no test sees another's."""
     yield
     gin.clear_config()

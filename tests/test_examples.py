@@ -1,4 +1,4 @@
-"""The examples in docstrings: they run, and show what they say."""
+"""The examples in docstrings run and print what they show."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ from tests import trained
 from wss.models import deeplab
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "python.md"
-# What the Python interface (docs/python.md) offers.
+# The modules of the Python interface (docs/python.md).
 MODULES = [
     "wss",
     "wss.evaluation.boundary_f_score",
@@ -35,13 +35,13 @@ MODULES = [
     "wss.evaluation.segmenter",
     "wss.training.optimizers",
 ]
-# Helpers of their neighbours: what they do fits their one line.
+# Helpers, explained by their one-line docstrings.
 WITHOUT = {"divide_or_zero", "count_labeled", "Scores", "PseudoLabel"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the examples find a training and two photos."""
+    """The folder of the examples, with a run and two photos."""
     folder = tmp_path_factory.mktemp("examples")
     trained.make(folder / "runs" / "shapes")
     for name in ("street.jpg", "garden.png"):
@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 
 def public(module):
-    """Its own functions and classes, without what gin wraps them in."""
+    """The module's own functions and classes, without gin's wrappers."""
     return {
         key: inspect.unwrap(value)
         for key, value in vars(module).items()

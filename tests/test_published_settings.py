@@ -33,7 +33,7 @@ with open(pathlib.Path(__file__).parent / "published_settings.csv") as _file:
     ROWS = list(csv.DictReader(_file))
 
 all_rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])
-# Column -> what gin calls it; METHOD is the experiment's.
+# Column -> gin name; METHOD is the experiment's method.
 NAMES = {
     "labeled_split": "Experiment.labeled_split",
     "unlabeled_split": "Experiment.unlabeled_split",
@@ -69,7 +69,7 @@ def configurables():
 
 
 def resolved(name):
-    """What a parameter gets in the end: bound, by a macro or not, or its default."""
+    """The resolved value of a parameter: bound, from a macro, or the default."""
     method = gin.query_parameter("Experiment.method").selector.split(".")[-1]
     name = name.replace("METHOD", method)
     try:
@@ -83,7 +83,7 @@ def resolved(name):
 
 
 def written(value):
-    """As the table has it: functions by their names, sizes as height x width."""
+    """The table's format: functions by name, sizes as height x width."""
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     if callable(value):
@@ -121,9 +121,9 @@ def test_settings(row):
 
 @all_rows
 def test_nothing_stands_against_a_training(row, tmp_path):
-    """What can be said without the data: sizes, choices, augmentations."""
+    """Checks without data: sizes, choices, augmentations."""
     config.load([f"{row['file']}.gin"])
-    spec = datasets.get("voc")  # A folder's comes with its data.
+    spec = datasets.get("voc")  # A folder's spec comes with its data.
     experiment = Experiment(str(tmp_path), get_strategy(), spec=spec)
     assert isinstance(build_predictor(experiment, None), Predictor)
     if experiment.method.uses_unlabeled:
@@ -231,7 +231,7 @@ def test_all_but_the_backbone_learns_ten_times_as_fast(setting):
 
 
 def test_the_order_of_includes_decides_nothing():
-    """No two files that stand side by side set one thing to two values."""
+    """No two files included side by side set the same parameter differently."""
     for path in sorted(FOLDER.glob("**/*.gin")):
         included, _ = statements(path.relative_to(FOLDER).as_posix())
         beside = [name for name in included if name != "base/experiment.gin"]
@@ -265,6 +265,6 @@ def statements(name):
 
 
 def bound(name):
-    """Everything that a file sets, by its includes too."""
+    """Everything that a file sets, including its includes."""
     included, own = statements(name)
     return {**{k: v for one in included for k, v in bound(one).items()}, **own}

@@ -27,7 +27,7 @@ NUM_SLOW = 400
 
 
 class Item(NamedTuple):
-    """An item whose only file says what is in the picture."""
+    """An item whose only file determines the picture."""
 
     name: str
     path: str
@@ -57,19 +57,19 @@ def read_file(item: Item) -> Example:
 
 
 def read_slowly(number: int, pids: str) -> Example:
-    """Takes its time, and leaves the number of its process."""
+    """Is slow, and leaves the id of its process."""
     open(os.path.join(pids, str(os.getpid())), "w").close()
     time.sleep(float(os.environ.get("READ_SECONDS", "0.01")))
     return read(chr(ord("a") + number % 26))
 
 
 def process_id(number: int) -> tuple[int, int]:
-    """The number and the process that got it."""
+    """The number, and the id of the process that read it."""
     return number, os.getpid()
 
 
 def die(number: int) -> None:
-    """Ends its process as the kernel does where memory is short."""
+    """Kills its process, as the kernel does if memory is short."""
     os._exit(9)
 
 

@@ -14,7 +14,7 @@ NAMES = {
     "val": ["0016E5_07959", "0016E5_08159"],
     "test": ["0001TP_008550", "Seq05VD_f00000"],
 }
-# Label, its color and its class, as `label_colors.txt` and the benchmark have them.
+# Label, color and class, from `label_colors.txt` and the benchmark.
 LABELS = """
     64 128 64 Animal pedestrian
     192 0 128 Archway building
@@ -158,5 +158,5 @@ def test_labels_beyond_void_in_segnets_edition(tmp_path):
     trees.save_image(tmp_path / "val" / "a.png", 2, 2)
     trees.save_mask(tmp_path / "valannot" / "a.png", np.full((2, 2), 12))
     (item,) = camvid.find_items(str(tmp_path), "val", False)
-    with pytest.raises(UserError, match="a.png holds the value 12, which is no label"):
+    with pytest.raises(UserError, match="a.png has the value 12, which is not a label"):
         camvid.read(item)

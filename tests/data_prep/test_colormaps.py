@@ -41,7 +41,7 @@ def test_a_file(tmp_path):
         ("0 0 0", "is not 'R G B class'"),
         ("0 0 0 rode", r"no class 'rode'. The classes are 0 to 2 \(background, road,"),
         ("0 0 0 3", "no class '3'"),
-        ("9 9 9 road", "the color 9 9 9 stands for another class above"),
+        ("9 9 9 road", "an earlier line gives 9 9 9 another class"),
     ],
 )
 def test_mistakes_in_a_file(tmp_path, line, message):
@@ -50,7 +50,7 @@ def test_mistakes_in_a_file(tmp_path, line, message):
 
 
 def test_a_file_without_colours(tmp_path):
-    with pytest.raises(UserError, match="names no color"):
+    with pytest.raises(UserError, match="has no colors"):
         load(tmp_path, "# nothing\n")
     with pytest.raises(UserError, match="no colormap 'nothing.txt'.*ade20k, camvid"):
         colormaps.load("nothing.txt", SPEC)
@@ -62,7 +62,7 @@ def test_an_unknown_colour_is_told_with_its_place(tmp_path):
     pixels[1, 2] = 5, 6, 7
     pixels[2] = 8
     message = (
-        r"a.png shows the color 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
+        r"a.png has the color 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
         r"all, which .*colors.txt does not name.*'5 6 7 ignore'.*smoothing"
     )
     with pytest.raises(UserError, match=message):

@@ -72,7 +72,7 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (("--ignore_label=2",), "ignore label 2 must be between"),
         (
             ("--masks=masks", "--num_classes=2"),
-            "3 of 3 images.*a.png holds the value 2 in 16 pixels.*--map 2=ignore",
+            "3 of 3 images.*a.png has the value 2 in 16 pixels.*--map 2=ignore",
         ),
         (("--exclude=ids.txt",), "1 ids of ids.txt have no image.*such as 'a'"),
         (("--ids=twice.txt",), "twice.txt names 'a' more than once"),
@@ -181,9 +181,7 @@ def test_what_stands_for_no_data(monkeypatch, photos, nothing, change):
         Image.fromarray(mask).save(photos / "masks" / f"{name}.tif")
     flags = ("--masks=masks", "--split=train", "--num_classes=2")
     value = r"nan|-inf|-9999|-3.40282346638\d+e\+38"
-    with pytest.raises(
-        UserError, match=f"holds the value ({value}).*--map ({value})=ig"
-    ):
+    with pytest.raises(UserError, match=f"has the value ({value}).*--map ({value})=ig"):
         run(monkeypatch, photos, *flags)
     out = run(monkeypatch, photos, *flags, *change)
     expected = np.where(MASK == 2, 255, MASK * ("1=0" not in change))
@@ -215,7 +213,7 @@ def test_masks_in_colours(monkeypatch, photos, source):
 
 
 def test_few_of_many_images_have_masks(monkeypatch, photos, capsys):
-    """What most users have: the labeled, the unlabeled and the held out."""
+    """The usual data: labeled, unlabeled and held-out images."""
     (photos / "masks" / "b.png").unlink()
     trees.save_mask(photos / "masks" / "lost.png", MASK)
     (photos / "masks" / "notes.txt").write_text("")
@@ -307,7 +305,9 @@ def test_masks_are_not_written_as_images(monkeypatch, photos):
     flags = ("--num_classes=3", "--split=all", "--images=.")
     for name in ("a", "b", "sub/c"):
         trees.save_mask(photos / "masks" / f"{name}.png", np.ones((6, 8)))
-    with pytest.raises(UserError, match="holds masks beside.*give --images=./images"):
+    with pytest.raises(
+        UserError, match="contains masks besides.*pass --images=./images"
+    ):
         run(monkeypatch, photos, *flags)
     run(monkeypatch, photos, *flags, "--images=images")
     out = run(monkeypatch, photos, *flags, "--image_pattern={id}", "--overwrite")
@@ -356,7 +356,7 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     assert not trees.shards(photos / "out", "train")
     told = capsys.readouterr().err
     for message in (
-        "colored_mask.png holds colors",
+        "colored_mask.png has colors",
         "empty.jpg cannot be read (the file is empty)",
         "jpeg_mask.jpg is a JPEG",
         "small.jpg has 8 x 3 pixels, its mask 8 x 6",
@@ -390,7 +390,9 @@ def test_one_rule_of_range_for_all_splits(monkeypatch, tmp_path):
     assert datasets.get("folder", "out").image_bits == 12
     with pytest.raises(UserError, match="b/5000.png .* up to 5000.* 12 bits.*=13"):
         write("--images=b", "--split=more")
-    assert not (tmp_path / "out" / ".more.partial").exists()  # Told before the work.
+    assert not (
+        tmp_path / "out" / ".more.partial"
+    ).exists()  # Reported before the work.
     write("--images=b", "--split=more", "--skip_broken")
     assert trees.names(tmp_path / "out", "more") == ["0016"]
     for source, split in (("a", "labeled"), ("b", "more")):

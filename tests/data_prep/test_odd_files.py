@@ -15,7 +15,7 @@ from tests.image_io import raw
 COUNT, SEED = 200, 20
 CLASSES, IGNORE = 3, 255
 PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0]
-# What a file with an orientation looks like, upright.
+# The upright image of a file, by orientation.
 UPRIGHT = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -43,7 +43,7 @@ NAMES = (
 
 
 class Odd(NamedTuple):
-    """A file, what it shows, and whether it has to be written (None: it may)."""
+    """A file, its pixels, and whether it must be written (None: either)."""
 
     content: bytes
     shown: Optional[np.ndarray]
@@ -189,7 +189,7 @@ def write_all(root):
         image = an_image(rng, rng.integers(3, 9, 2).tolist())
         height, width = (6, 9) if image.shown is None else image.shown.shape[:2]
         mask = a_mask(rng, (height // 2, width // 3))
-        if (height % 2, width % 3) != (0, 0):  # Turned by a quarter.
+        if (height % 2, width % 3) != (0, 0):  # Rotated by 90 degrees.
             ids = rng.integers(0, CLASSES, (height, width), np.uint8)
             mask = Odd(save(ids, "PNG"), ids)
         image, mask = damaged(rng, image), damaged(rng, mask)
@@ -202,7 +202,7 @@ def write_all(root):
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
-    """The cases, what was written of them, and what was said about the others."""
+    """The cases, the records written, and the messages about the others."""
     root = tmp_path_factory.mktemp("odd")
     for kind in ("images", "masks"):
         (root / kind).mkdir()
@@ -229,7 +229,7 @@ def test_every_file_is_written_or_named(outcome):
     assert min(len(written), len(reasons)) > COUNT // 5
     for name, reason in reasons.items():
         assert name in unicodedata.normalize("NFC", reason)
-        assert "Error:" not in reason, reason  # What nobody has thought of.
+        assert "Error:" not in reason, reason  # An unexpected error.
 
 
 def test_what_is_written_is_what_the_files_show(outcome):

@@ -17,15 +17,13 @@ def test_values(dtype):
     assert found.tolist() == [[3, 0, 0], [255, 1, 3]]
     for wrong in (1, 41, 254):
         values[1, 2] = wrong
-        with pytest.raises(
-            UserError, match=f"mask a.png holds the value {wrong}, which"
-        ):
+        with pytest.raises(UserError, match=f"mask a.png has the value {wrong}, which"):
             relabel.look_up(values, CLASS_IDS, "a.png")
 
 
 @pytest.mark.parametrize("wrong", [-1, 256, 70000])
 def test_values_beyond_a_byte(wrong):
-    with pytest.raises(UserError, match=f"holds the value {wrong}, which is no label"):
+    with pytest.raises(UserError, match=f"has the value {wrong}, which is not a label"):
         relabel.look_up(np.array([[7, wrong]]), CLASS_IDS, "a.png")
 
 

@@ -21,7 +21,7 @@ def labels_of(seed):
 
 
 class TinyPets(tensorflow_datasets.core.GeneratorBasedBuilder):
-    """Images, and their masks in all forms that features have."""
+    """Images, and their masks in all kinds of features."""
 
     VERSION = tensorflow_datasets.core.Version("1.2.0")
     SKIP_REGISTERING = False
@@ -201,11 +201,11 @@ def test_slices(monkeypatch, tmp_path, prepared):
         ),
         (
             ("--image=image", "--mask=yes_no", "--num_classes=2"),
-            "'yes_no' hold only 0 and 255.*--map 255=1",
+            "'yes_no' have only 0 and 255.*--map 255=1",
         ),
         (
             ("--image=image", "--mask=trimap", "--num_classes=3"),
-            r"mask train\[\d+\] of .*1.2.0 holds the value 3 .*--map 3=CLASS",
+            r"mask train\[\d+\] of .*1.2.0 has the value 3 .*--map 3=CLASS",
         ),
         (
             ("--image=image", "--mask=depth", "--num_classes=3"),

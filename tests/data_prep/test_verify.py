@@ -411,7 +411,7 @@ def test_chosen_splits_and_another_place_for_the_sheet(monkeypatch, capsys, tmp_
     write(tmp_path, "train", [example("a")])
     write(tmp_path, "val", [example("b")])
     describe(tmp_path, train=1, val=1)
-    sheet = tmp_path / "look" / "here"  # A PNG whatever its name.
+    sheet = tmp_path / "look" / "here"  # A PNG, whatever its name.
     flags = ("--split", "val", f"--contact_sheet={sheet}")
     status, lines, _ = run(monkeypatch, capsys, tmp_path, *flags)
     assert status == 0
@@ -436,7 +436,7 @@ def test_the_sheet_replaces_no_picture_of_a_user(monkeypatch, capsys, tmp_path):
     assert f"could not be saved ({sheet} is no sheet of this command)" in note
     assert sheet.read_bytes() == b"mine"
     sheet.unlink()
-    for _ in range(2):  # Its own it replaces.
+    for _ in range(2):  # It replaces its own.
         _, lines, _ = run(monkeypatch, capsys, tmp_path)
         assert f"Look at {sheet}: are the masks right?" in lines
 

@@ -56,7 +56,7 @@ def reference_softmax(logits):
 
 
 def reference_crop(network, image, scales=(1.0,), flip=False, of=reference_softmax):
-    """The mean of what `of` makes of the logits of an image that fits."""
+    """The mean of `of` over the logits of an image that fits."""
     padded = np.full([*CROP, 3], GREY, np.float64)
     padded[: image.shape[0], : image.shape[1]] = image
     views = []
@@ -173,7 +173,7 @@ def test_windows(size, flip, stride):
 
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0)])
 def test_windows_whose_logits_are_averaged(scales):
-    """As U2PL's evaluation of Cityscapes: the softmax comes last, if at all."""
+    """Like U2PL's evaluation of Cityscapes: the softmax is last, if used at all."""
     network, image = Toy(), make_image(40, 60)
     predictor = Predictor(
         network, CROP, GREY, scales=scales, window="sliding", average="logits"
@@ -190,7 +190,7 @@ def test_windows_whose_logits_are_averaged(scales):
     assert_best(predictor.labels(image), expected)
     _, confidence = predictor.labels_and_confidence(image)
     np.testing.assert_allclose(confidence, expected.max(-1), atol=1e-6)
-    # A mean of probabilities is something else.
+    # A mean of probabilities differs.
     mean = Predictor(network, CROP, GREY, scales=scales, window="sliding")
     assert np.abs(mean.probabilities(image) - expected).max() > 1e-3
 

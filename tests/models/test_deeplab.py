@@ -238,7 +238,7 @@ def test_published_heads(heads):
     end_points = model.backbone(random_images())
     low_level = end_points[model.low_level_end_point]
     assert model.low_level_end_point.endswith("/lite_bottleneck_v1")
-    assert np.all(low_level >= 0)  # Behind the ReLU of the sum.
+    assert np.all(low_level >= 0)  # After the ReLU of the sum.
     config = DeepLabV3Plus.from_config(model.get_config()).get_config()
     assert config["heads"] == heads
 

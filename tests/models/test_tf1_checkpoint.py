@@ -22,7 +22,7 @@ ENDINGS = (".index", ".meta", ".data-00000-of-00001")
 
 
 def write_tf1(prefix, arrays):
-    """As a TF1 saver does: tensors by variable name."""
+    """Like a TF1 saver: tensors by variable name."""
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
         tensor_names=list(arrays),

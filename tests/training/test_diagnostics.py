@@ -100,7 +100,7 @@ def test_one_training_at_a_time(tmp_path):
         with diagnostics.sole_training(str(tmp_path / "another")):
             pass
         other.kill()
-    for _ in range(2):  # Whoever held it is gone.
+    for _ in range(2):  # Its holder is gone.
         with diagnostics.sole_training(folder):
             pass
     assert os.listdir(folder) == []
