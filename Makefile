@@ -1,14 +1,14 @@
-# Two commands for a fresh machine; they make their own environment in .venv.
+# Commands for a fresh machine; they create their own environment in .venv.
 #   make demo    trains the baseline and PseudoSeg on a synthetic data set, compares them
 #   make test    runs the tests
-#   make docs    writes the documentation as a site, and checks its links
-#   make guard   fails where something has become much slower
+#   make docs    builds the documentation as a site and checks its links
+#   make guard   fails if something has become much slower
 # Another Python: make demo PYTHON=python3.11     Another folder: make demo VENV=/tmp/venv
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# The first of these that TensorFlow supports and that can make an environment.
+# PYTHON is the first of these that TensorFlow supports and that can create environments.
 CANDIDATES ?= python3 python3.11 python3.12 python3.13 python3.10 python3.9 python
 SUPPORTED = import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(FLAGS) tests
 
-# A few minutes' look at another Python: imports, one golden, two training steps.
+# A quick check of another Python (a few minutes): imports, one golden, two training steps.
 smoke: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q tests/test_smoke.py
 
@@ -53,7 +53,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache site
 
-# One sentence for a machine without a suitable Python.
+# Prints one sentence if there is no suitable Python.
 define check_python
 if [ -z "$(PYTHON)" ]; then \
 	for p in $(CANDIDATES); do \

@@ -54,7 +54,7 @@ setup(
         "tf-keras>=2.21" + CURRENT_LANE,
         "tensorboard>=2.21" + CURRENT_LANE,
         "tensorflow-datasets>=4.9",
-        # tensorflow-datasets uses it without asking for it.
+        # tensorflow-datasets uses it without requiring it.
         "importlib_resources",
         "numpy",
         "absl-py",
@@ -66,11 +66,11 @@ setup(
         "tqdm",
     ],
     extras_require={
-        # More images than one machine converts: data_prep ... --runner.
+        # Conversion of more images than one machine can handle: data_prep ... --runner.
         "beam": ["apache-beam"],
         # COCO's annotations, and exports of labeling tools in its format.
         "coco": ["pycocotools>=2.0.5"],
-        # Photos of phones: HEIC and AVIF.
+        # HEIC and AVIF, the photo formats of phones.
         "heif": ["pillow-heif"],
         "test": [
             "pytest",

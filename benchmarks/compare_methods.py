@@ -43,8 +43,8 @@ ABLATION = {
     "PseudoSeg": (),  # As in its gin file; trained by the comparison too.
     "decoder only": ("PseudoSeg.use_attention = False",),
     "CAM only": ("fuse.source = 'attention'",),
-    "average without normalisation": _EQUAL,
-    "average, normalised (the paper's)": _PAPER,
+    "average without normalization": _EQUAL,
+    "average, normalized (the paper's)": _PAPER,
     "the paper's, without sharpening": (*_PAPER, "fuse.temperature = 1.0"),
 }
 _EVALUATIONS = 8  # During a run.
@@ -57,7 +57,7 @@ class Study:
     Attributes:
       gin_file: name of the gin files.
       test_split: what the table shows.
-      steps: of each training.
+      steps: of each run.
     """
 
     gin_file: str

@@ -5,7 +5,7 @@
 
 The original converts VOC in one process. It decodes each image in a TensorFlow session
 to get its size, does the same with the mask, and writes the bytes of both files; masks
-with a palette, like VOC's, are first saved as greyscale images. Our converter decodes
+with a palette, like VOC's, are first saved as grayscale images. Our converter decodes
 both and checks every label, in one or several processes. All variants take turns on the
 same synthetic photos (480 x 360, JPEG, masks PNG). The script prints tables and writes
 them as JSON. CPU time is that of all processes; if other programs run, it is more
@@ -37,7 +37,7 @@ HEIGHT, WIDTH, NUM_CLASSES = 360, 480, 21
 SPEC = DatasetSpec("made_up", tuple(f"class_{i}" for i in range(NUM_CLASSES)))
 _DIFFERENT = 64  # Number of different photos; the others are copies.
 _SHARDS = 4
-_KINDS = ("grey", "palette")
+_KINDS = ("gray", "palette")
 _COMPARED = 8
 
 
@@ -124,13 +124,13 @@ def _read(path: str) -> bytes:
 
 
 def _without_palette(path: str, where: str) -> str:
-    """The path of a mask with the palette indices as grey values."""
+    """The path of a mask with the palette indices as gray values."""
     with Image.open(path) as picture:
         if picture.mode != "P":
             return path
-        grey = os.path.join(where, os.path.basename(path))
-        Image.fromarray(np.array(picture)).save(grey, "PNG")
-    return grey
+        gray = os.path.join(where, os.path.basename(path))
+        Image.fromarray(np.array(picture)).save(gray, "PNG")
+    return gray
 
 
 def _serialize(features: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
-"""Floating point operations of convolutions and matrix products, from a graph.
+"""Counts the floating point operations of convolutions and matrix products in a graph.
 
-A product and its sum are two operations.
+A multiplication and an addition are two operations.
 """
 
 from typing import Callable, Optional
@@ -12,18 +12,18 @@ Shape = Optional[tuple[int, ...]]
 
 
 def of_graph(graph: tf.Graph, repeats: int = 1) -> float:
-    """The operations of all that a graph holds.
+    """The operations of a whole graph.
 
     Args:
-      graph: with static shapes.
-      repeats: how often each of its loops runs.
+      graph: must have static shapes.
+      repeats: number of iterations of each of its loops.
     """
     definition = graph.as_graph_def(add_shapes=True)
     return _Counter(definition.library, repeats).of_nodes(definition.node, {})
 
 
 def of_round(graph: tf.Graph, repeats: int = 1) -> float:
-    """As `of_graph`, of one round of the graph's only loop."""
+    """Like `of_graph`, for one iteration of the graph's only loop."""
     definition = graph.as_graph_def(add_shapes=True)
     (loop,) = [node for node in definition.node if node.op.endswith("While")]
     counter = _Counter(definition.library, repeats)
@@ -31,10 +31,10 @@ def of_round(graph: tf.Graph, repeats: int = 1) -> float:
 
 
 class _Counter:
-    """Counts a graph's nodes, and each function that they call once."""
+    """Adds up the operations of nodes and of the functions that they call."""
 
-    # Functions that refer to each other would keep the whole library until Python
-    # looks for garbage.
+    # A class, because closures that call each other would keep the whole library in
+    # memory until the garbage collector runs.
 
     def __init__(self, library, repeats: int):
         self._library = {f.signature.name: f for f in library.function}
@@ -74,7 +74,7 @@ def of_forward_pass(model: Callable, size: tuple[int, int]) -> float:
 
 
 def _operations(node, inputs: list[Shape], outputs: list[Shape]) -> float:
-    """Of one node; 0 where it is cheap or a shape is unknown."""
+    """The operations of one node; 0 if it is cheap or a shape is unknown."""
     output = outputs[0] if outputs else None
     kernel = inputs[1] if len(inputs) > 1 else None
     gradient = inputs[2] if len(inputs) > 2 else None
@@ -97,7 +97,7 @@ def _operations(node, inputs: list[Shape], outputs: list[Shape]) -> float:
 
 
 def _called(node) -> list[str]:
-    """Names of the functions that a node calls; of a branch the first."""
+    """Names of the functions that a node calls; of a condition, the first branch."""
     if node.op in ("If", "StatelessIf"):
         return [node.attr["then_branch"].func.name]
     if node.op in ("While", "StatelessWhile"):
@@ -121,7 +121,7 @@ def _shapes(attributes) -> list[Shape]:
 
 
 def _look_up(shapes: dict[str, list[Shape]], name: str) -> Shape:
-    """Shape of an input "node", "node:1" or, in functions, "node:output:0"."""
+    """Shape of the input "node", "node:1" or, in functions, "node:output:0"."""
     node, *place = name.split(":")
     found = shapes.get(node, [])
     index = int(place[-1]) if place else 0

@@ -4,10 +4,10 @@
     python -m benchmarks.input_pipeline --data_dir=data/voc --labeled=1-16 \\
         --unlabeled=train_aug --dataset=voc
 
-takes batches as training does - reading, decoding, scaling, cropping, colours - and
-throws them away: of labeled images alone, and of labeled ones with as many weak and
-strong views of unlabeled ones. The difference is the cost of a pair of views.
-Without --data_dir the photos are made up: 480 x 360, JPEG.
+prepares batches as training does (reading, decoding, scaling, cropping, colors) and
+discards them: first of labeled images only, then of labeled images with as many pairs
+of weak and strong views. The difference is the cost of the pairs. Without --data_dir
+the photos are synthetic: 480 x 360, JPEG.
 """
 
 import argparse
@@ -62,8 +62,8 @@ def report(found: dict[str, dict[str, Any]], images: int) -> None:
     """Prints the rates, and adds them to `found`.
 
     Args:
-      found: of "labeled" and "labeled, weak + strong".
-      images: labeled ones in a timed call.
+      found: results for "labeled" and "labeled, weak + strong".
+      images: number of labeled images in a timed call.
     """
     keys = ("seconds", "cpu_seconds")
     alone, both = ([case[key] for key in keys] for case in found.values())

@@ -21,7 +21,7 @@ from unittest import mock
 
 Seconds = dict[str, list[float]]
 
-# What the loop does beside the steps.
+# What the loop does besides the steps.
 _PARTS = ("curves", "histograms, pictures", "checkpoint")
 
 

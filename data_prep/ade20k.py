@@ -1,10 +1,10 @@
-"""Converts ADE20K in the edition of the Scene Parsing Challenge 2016: 150 classes.
+"""Converts ADE20K, edition of the Scene Parsing Challenge 2016: 150 classes.
 
     python -m data_prep.ade20k --split train val --ade20k_dir=raw/ADEChallengeData2016
 
-writes to data/ade20k; --ade20k_dir is the folder in ADEChallengeData2016.zip. In its
-masks, 1 to 150 are the classes and 0 is everything else. Here the classes become 0 to
-149 and 0 is ignored. With --unlabeled the records have no masks.
+writes to data/ade20k; --ade20k_dir is the folder in ADEChallengeData2016.zip. In the
+published masks, 1 to 150 are the classes and 0 is everything else. The classes become 0
+to 149, and 0 becomes the ignore label. With --unlabeled the records have no masks.
 """
 
 import os
@@ -22,7 +22,7 @@ _FOLDER = "ADEChallengeData2016"
 _PARTS = {"train": "training", "val": "validation"}
 _ADVICE = (
     "Download ADEChallengeData2016.zip from http://sceneparsing.csail.mit.edu/, unpack "
-    "it, and give its folder ADEChallengeData2016 as --ade20k_dir."
+    "it, and pass its folder ADEChallengeData2016 as --ade20k_dir."
 )
 
 

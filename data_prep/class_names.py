@@ -1,4 +1,4 @@
-"""Reads a list of class names, as people and labeling tools write them."""
+"""Reads lists of class names, written by people or by labeling tools."""
 
 import os
 import re
@@ -14,16 +14,16 @@ from wss.files import text_files
 from wss.image_io import discovery
 
 IGNORE = "ignore"
-# labelme's first line: what its masks have as 255.
+# The first line of labelme's lists, for the 255 in its masks.
 _NO_CLASS = "__ignore__"
-# What stands above a column of names in a table.
+# Headings of a column of names in a table.
 _HEADINGS = (
     *("class", "classes", "class name", "class names", "class_name", "classname"),
     *("name", "names", "label", "labels", "label name", "label_name", "category"),
     *("categories", "category name", "category_name"),
 )
-# What other formats have and names do not: JSON, YAML, XML, key and value, comments,
-# columns of numbers, an id that the other lines lack.
+# Marks of other formats: JSON, YAML, XML, key and value, comments, columns of numbers,
+# an id that the other lines lack.
 _STRUCTURE = re.compile(
     r"""["\[\]{}<>=|;\t]|^[-*] |[:,]$|^'|'$|\s#|^(//|%|--)|^0+[\s:,.)-]"""
     r"""|^\d+ +\d|\d +\d+$"""
@@ -32,26 +32,26 @@ _SEPARATOR = r"(?:\s*[:;,.)=\t]\s*|\s+-\s+|\s+)"
 _NUMBER_FIRST = re.compile(rf"(?P<id>\d+){_SEPARATOR}(?P<name>\S.*)")
 _NUMBER_LAST = re.compile(rf"(?P<name>.*?\S){_SEPARATOR}(?P<id>\d+)")
 _SHOWN = 10
-_ADVICE = "Write the names alone, one a line, that of class 0 first."
+_ADVICE = "Write only the names, one per line, class 0 first."
 
 
 class _Line(NamedTuple):
-    """A line of the list; `place` is the file and the number of the line."""
+    """A line of the list; `place` is the file and the line number."""
 
     place: str
     text: str
 
 
 def read(path: str) -> list[str]:
-    """Reads the names of classes, one a line, that of class 0 first.
+    """Reads the names of classes, one per line, class 0 first.
 
     Lines that begin with # are comments; labelme's `__ignore__` before the first name
-    is left out. Class ids may stand before the names or after them, as in Roboflow's
-    tables (`0, background`), from 0 on in any order. What was understood is printed.
+    is left out. Class ids may precede or follow the names, as in Roboflow's tables
+    (`0, background`), from 0 on in any order. The result is then printed.
 
     Raises:
-      UserError: the file cannot be read, or holds something else: other formats,
-        headings, numbers that are no class ids, a name twice.
+      UserError: the file cannot be read or is something else: another format, a
+        heading, numbers that are not class ids, or a repeated name.
     """
     lines = [
         _Line(f"{path}, line {number}", text)
@@ -61,9 +61,9 @@ def read(path: str) -> list[str]:
     notes = []
     if lines and lines[0].text == _NO_CLASS:
         lines = lines[1:]
-        notes.append(f"{_NO_CLASS} is no class and is left out")
+        notes.append(f"{_NO_CLASS} is not a class and is left out")
     if not lines:
-        raise UserError(f"The list {path} names no class.")
+        raise UserError(f"The list {path} names no classes.")
     numbered = _by_number(lines, path)
     if numbered:
         lines = numbered
@@ -82,7 +82,7 @@ def _by_number(lines: Sequence[_Line], path: str) -> Optional[list[_Line]]:
     """The names in the order of the class ids beside them, or None without such ids.
 
     Raises:
-      UserError: the numbers are no class ids.
+      UserError: the numbers are not class ids.
     """
     for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
         for start in (0, 1):  # The first line may be a heading.
@@ -106,17 +106,17 @@ def _refuse_numbers(lines: Sequence[_Line], numbers: Sequence[int]) -> None:
     for i, (line, number) in enumerate(zip(lines, numbers)):
         if number >= len(lines) or number in numbers[:i]:
             raise UserError(
-                f"{line.place}: in '{line.text}' the number {number} is no class id: "
-                f"these are 0 to {len(lines) - 1}, each once. Number the classes so, "
-                "or write the names alone, that of class 0 first."
+                f"{line.place}: in '{line.text}' the number {number} is not a class "
+                f"id: these are 0 to {len(lines) - 1}, each once. Correct the numbers, "
+                "or write only the names, class 0 first."
             )
 
 
 def _check(lines: Sequence[_Line], path: str) -> None:
-    """Refuses what is no list of names.
+    """Refuses lines that are not a list of names.
 
     Raises:
-      UserError: naming the first line that is no name.
+      UserError: a line is not a name; the message has the first.
     """
     commas = {line.text.count(",") for line in lines}
     if len(commas) == 1 and commas != {0}:
@@ -127,28 +127,28 @@ def _check(lines: Sequence[_Line], path: str) -> None:
     if lines[0].text.lower() in _HEADINGS:
         raise UserError(
             f"{lines[0].place}: '{lines[0].text}' looks like the heading of a column. "
-            "Remove the line; or, if it is the name of class 0, call it otherwise."
+            "Remove the line; or, if it is the name of class 0, rename the class."
         )
     for class_id, (place, name) in enumerate(lines):
         if name.lower() in (IGNORE, _NO_CLASS):
             raise UserError(
-                f"{place}: '{name}' stands for pixels that do not count, and cannot "
-                f"be a class. Call class {class_id} otherwise, such as 'void', and say "
-                f"--map {class_id}={IGNORE} if it shall not count; as the "
-                "last line, leave it out."
+                f"{place}: '{name}' stands for ignored pixels and cannot be a class. "
+                f"Rename class {class_id}, for example to 'void', and add "
+                f"--map {class_id}={IGNORE} to ignore it; if it is the last line, "
+                "remove it."
             )
         is_file = os.path.splitext(name)[1].lower() in discovery.EXTENSIONS
         if _STRUCTURE.search(name) or is_file:
-            raise UserError(f"{place}: '{name}' is no name of a class. {_ADVICE}")
+            raise UserError(f"{place}: '{name}' is not the name of a class. {_ADVICE}")
         if name.isdecimal() and int(name) != class_id:
             raise UserError(
-                f"{place}: the name '{name}' of class {class_id} would be taken for "
-                "the id of a class. Write a name with letters."
+                f"{place}: the name '{name}' of class {class_id} could be mistaken for "
+                "a class id. Use a name with letters."
             )
 
 
 def class_of(text: str, spec: DatasetSpec, where: str) -> int:
-    """Class id of a class that a user names: its name, its id, or "ignore".
+    """The class id for a user's text: a name, an id, or "ignore".
 
     Args:
       text: what the user wrote.
@@ -182,10 +182,10 @@ def make_spec(
     """Makes the spec of a data set from the flags about its classes.
 
     Args:
-      output_dir: where the records go; gives the data set its name.
+      output_dir: folder of the records; the data set gets its name.
       num_classes: number of classes without names; None: `names` are given.
       names: file of class names, or a known data set.
-      ignore_label: label of pixels that do not count.
+      ignore_label: label of ignored pixels.
 
     Raises:
       UserError: too many classes, or too few.
@@ -205,8 +205,7 @@ def describe(
     """`make_spec` for given class names."""
     if not 2 <= len(class_names) <= 255:
         raise UserError(
-            f"{len(class_names)} classes given; 2 to 255 are possible, background "
-            "included."
+            f"{len(class_names)} classes given; use 2 to 255, including the background."
         )
     if not len(class_names) <= ignore_label <= 255:
         raise UserError(

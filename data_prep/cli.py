@@ -1,4 +1,4 @@
-"""Flags that the commands share, and how a command runs."""
+"""Flags that the commands share; runs a command and reports its errors."""
 
 import argparse
 import importlib
@@ -14,7 +14,7 @@ parser = cli.make_parser
 
 
 def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
-    """Adds the flags about writing shards; `options` belong to --output_dir."""
+    """Adds the flags for writing shards; `options` are argparse's for --output_dir."""
     arguments.add_argument("--output_dir", metavar="DIR", **options)
     arguments.add_argument(
         "--overwrite", action="store_true", help="replace existing splits"
@@ -22,28 +22,28 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
     arguments.add_argument(
         "--skip_broken",
         action="store_true",
-        help="leave out images that cannot be read, and note which (default: write "
-        "nothing of their split)",
+        help="leave out images that cannot be read, and record which (default: do not "
+        "write their split)",
     )
     arguments.add_argument(
         "--num_shards",
         type=cli.number(Annotated[int, Range(low=1, high=MAX_SHARDS)]),
         metavar="N",
-        help="files for each split (default: one for every 1000 images)",
+        help="files per split (default: one per 1000 images)",
     )
     arguments.add_argument(
         "--workers",
         type=cli.number(Natural),
         default=0,
         metavar="N",
-        help="processes that read images (default: one for each core)",
+        help="processes that read images (default: one per core)",
     )
     arguments.add_argument(
         "--runner",
         default="",
         metavar="NAME",
-        help="write on Apache Beam, with this runner, such as "
-        "DataflowRunner; needs: pip install -e '.[beam]'",
+        help="write with this Apache Beam runner, such as DataflowRunner; needs: "
+        "pip install -e '.[beam]'",
     )
     arguments.add_argument(
         "--runner_option",
@@ -55,18 +55,18 @@ def add_output(arguments: argparse.ArgumentParser, **options: Any) -> None:
 
 
 def add_class_flags(arguments: argparse.ArgumentParser, required: bool = False) -> None:
-    """Adds the flags about classes, and about labels in masks that mean others."""
+    """Adds the flags for the classes and for the mapping of labels in masks."""
     classes = arguments.add_mutually_exclusive_group(required=required)
     classes.add_argument(
         "--num_classes",
         type=cli.number(Annotated[int, Range(low=2, high=255)]),
         metavar="N",
-        help="number of classes, background included",
+        help="number of classes, including the background",
     )
     classes.add_argument(
         "--class_names",
         metavar="FILE|NAME",
-        help="file of class names, one a line; or a known data set",
+        help="file of class names, one per line; or a known data set",
     )
     add_ignore_label(arguments)
     arguments.add_argument(
@@ -74,12 +74,12 @@ def add_class_flags(arguments: argparse.ArgumentParser, required: bool = False) 
         nargs="+",
         default=[],
         metavar="OLD=NEW",
-        help="labels in masks that are other classes, or 'ignore'",
+        help="class, or 'ignore', for labels in masks that are not class ids",
     )
 
 
 def add_ignore_label(arguments: argparse.ArgumentParser) -> None:
-    """Adds the flag for the label of pixels that do not count."""
+    """Adds the flag for the label of ignored pixels."""
     arguments.add_argument(
         "--ignore_label",
         type=cli.number(Annotated[int, Range(low=0, high=255)]),
@@ -90,14 +90,14 @@ def add_ignore_label(arguments: argparse.ArgumentParser) -> None:
 
 
 def writer(flags: argparse.Namespace, output_dir: Optional[str] = None) -> Writer:
-    """The writer that the flags of `add_output` ask for.
+    """Creates the writer from the flags of `add_output`.
 
     Args:
       flags: the parsed command line.
       output_dir: instead of --output_dir.
 
     Raises:
-      UserError: options of a runner, but no runner.
+      UserError: there are options of a runner, but no runner.
     """
     if flags.runner_option and not flags.runner:
         raise UserError("--runner_option needs the name of a Beam --runner.")
@@ -113,7 +113,7 @@ def writer(flags: argparse.Namespace, output_dir: Optional[str] = None) -> Write
 
 
 def run(main: Callable[[], None], resumable: bool = True) -> None:
-    """Runs a command and exits; a user's mistake is one line and status 2.
+    """Runs a command and exits; a user's mistake gives one line and status 2.
 
     Args:
       main: the command.

@@ -5,17 +5,16 @@
     python -m data_prep.coco --images=photos --annotations=export.json \\
         --split=labeled --output_dir=data/mine
 
-The first writes to data/coco; its splits are `train`, `val`, `unlabeled` (that is
-unlabeled2017, without masks), the published draws from train, `1-32` to `1-512`, and
-train without a draw, `1-32_rest` to `1-512_rest`. The second writes to data/voc, in
-VOC's classes, the extra images for VOC: `C_tr`, the training images that show VOC's
-classes, and `C_u`, all of unlabeled2017. The third reads what labeling tools export, in
-the file's own classes: background, and its categories in the order of their ids. Train
-on them as the data set `folder`.
+The first writes to data/coco. Its splits are `train`, `val`, `unlabeled`
+(unlabeled2017, without masks), the published draws from train, `1-32` to `1-512`, and
+their complements in train, `1-32_rest` to `1-512_rest`. The second writes the extra
+images for VOC to data/voc, with VOC's classes: `C_tr`, the training images that show
+VOC's classes, and `C_u`, all of unlabeled2017. The third reads exports of labeling
+tools. Their classes are the background and the file's categories in the order of their
+ids; to train on them, use the data set `folder`.
 
-Where instances overlap, the one listed later in the annotations is on top; crowds count
-as their class. pycocotools draws the masks: pip install -e '.[coco]'. Unlabeled images
-do without it.
+Where instances overlap, the one listed later in the annotations is on top. Crowds count
+as their class. Drawing masks needs pycocotools: pip install -e '.[coco]'.
 """
 
 import argparse
@@ -68,7 +67,7 @@ class Item(NamedTuple):
     Attributes:
       name: the file's name without extension.
       image: the file.
-      height, width: as the annotations say, in pixels.
+      height, width: in pixels, from the annotations.
       outlines: the image's objects as JSON, [[class id, segmentation], ...]; None for
         an unlabeled image.
     """
@@ -101,11 +100,11 @@ def choose_spec(
 
     Args:
       annotations: of the images.
-      classes: "coco", "voc", "own", or None: COCO's, unless the file has others.
-      output_dir: where records of the file's own classes go; None: the default.
+      classes: "coco", "voc" or "own"; None for COCO's, or own if the file has others.
+      output_dir: folder for records with the file's own classes; None: the default.
 
     Raises:
-      UserError: too many categories of its own, or none.
+      UserError: the file has too many categories of its own, or none.
     """
     if classes is None:
         known = set(annotations.categories) <= set(_COCO.class_names)
@@ -129,16 +128,16 @@ def class_ids_of(annotations: Annotations, spec: DatasetSpec) -> list[int]:
         other = [name for name in names if name not in known]
         if other:
             print(
-                f"{len(other)} of {len(names)} categories of {annotations.path} are no "
-                f"classes of VOC, and are left out; the first is '{other[0]}'."
+                f"{len(other)} of {len(names)} categories of {annotations.path} are "
+                f"not classes of VOC and are left out; the first is '{other[0]}'."
             )
         return [known.get(name, -1) for name in names]
     if spec is _COCO:
         for name in annotations.categories:
             if name not in spec.class_names:
                 raise UserError(
-                    f"{annotations.path}: the category '{name}' is no class of COCO. "
-                    f"With --classes={_OWN} the classes are the file's own."
+                    f"{annotations.path}: the category '{name}' is not a class of "
+                    f"COCO. Add --classes={_OWN} to use the file's own classes."
                 )
     return coco_annotations.own_class_ids(annotations, spec.class_names)
 
@@ -155,14 +154,14 @@ def read(item: Item, annotations: Optional[str]) -> Example:
     """
     if item.outlines is None:
         return images.read_example(item.name, item.image, as_stored=True)
-    # COCO's masks are of the pixels as the file stores them; a tool that turned the
-    # photo upright says so by its size.
+    # COCO's masks fit the pixels as stored in the file. If a tool turned the photo
+    # upright, the annotated size shows it.
     size = (item.width, item.height)
     stored = _stored_size(item.image) or size
     if stored != size and stored != size[::-1]:
         raise UserError(
-            f"The image {item.image} has {stored[0]} x {stored[1]} pixels, but in "
-            f"{annotations} {size[0]} x {size[1]}. Take the image that was annotated."
+            f"The image {item.image} has {stored[0]} x {stored[1]} pixels, but "
+            f"{size[0]} x {size[1]} in {annotations}. Use the image that was annotated."
         )
     mask = draw_mask(item, annotations)
     return images.read_example(item.name, item.image, mask, as_stored=stored == size)
@@ -176,7 +175,7 @@ def _stored_size(path: str) -> Optional[tuple[int, int]]:
 
 
 def draw_mask(item: Item, annotations: str) -> np.ndarray:
-    """Draws the objects of an image, each over those listed before it.
+    """Draws the objects of an image; later ones are on top.
 
     Args:
       item: the image.
@@ -186,7 +185,7 @@ def draw_mask(item: Item, annotations: str) -> np.ndarray:
       [height, width], uint8 class ids.
 
     Raises:
-      UserError: an object's outline makes no sense.
+      UserError: an object's outline is invalid.
     """
     mask = np.zeros((item.height, item.width), np.uint8)
     try:
@@ -195,7 +194,7 @@ def draw_mask(item: Item, annotations: str) -> np.ndarray:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"An annotation of the image {item.name} in {annotations} cannot be drawn "
-            f"({coco_annotations.in_words(error)}). Correct it, or remove it."
+            f"({coco_annotations.in_words(error)}). Correct or remove it."
         ) from error
     return mask
 
@@ -213,7 +212,7 @@ def find_items(
     """
     if split not in known_splits(classes):
         raise UserError(
-            f"There is no split '{split}' of COCO in {classes or 'coco'}'s classes. "
+            f"COCO has no split '{split}' with the classes of {classes or 'coco'}. "
             f"Known: {', '.join(known_splits('coco'))}; with --classes=voc: "
             f"{', '.join(known_splits('voc'))}."
         )
@@ -258,7 +257,7 @@ def _find_annotated(
         id_lists.refuse_missing(
             missing,
             f"images that {path} lists are not in {image_dir}",
-            "Put them there, or export the annotations of those that are there.",
+            "Put them there, or export only the annotations of existing images.",
         )
         names = list(files)
         _note_unlisted(sorted(set(found) - set(files)), image_dir, path)
@@ -292,7 +291,7 @@ def _with_area(
     """The images that show more than `min_area` pixels of the classes."""
     large = [name for name, area in zip(names, areas) if area > min_area]
     print(
-        f"{len(names) - len(large)} of {len(names)} images left out, which show no "
+        f"Left out {len(names) - len(large)} of {len(names)} images that show no "
         f"more than {min_area} pixels of {spec.name}'s classes."
     )
     return large
@@ -302,21 +301,21 @@ def _note_empty(items: Sequence[Item]) -> None:
     num_empty = sum(item.outlines == "[]" for item in items)
     if num_empty:
         print(
-            f"{num_empty} of {len(items)} images show no object, and are written as "
-            "background alone. Leave images that are not labeled yet out of the export."
+            f"{num_empty} of {len(items)} images show no object and are written as "
+            "background only. Do not export images that are not labeled yet."
         )
 
 
 def _note_unlisted(names: Sequence[str], image_dir: str, path: str) -> None:
     if names:
         print(
-            f"{len(names)} images in {image_dir} are not in {path}, and are left out; "
+            f"{len(names)} images in {image_dir} are not in {path} and are left out; "
             f"the first is '{names[0]}'."
         )
 
 
 def known_splits(classes: Optional[str]) -> list[str]:
-    """Names of the splits in COCO's classes, or of those in VOC's."""
+    """Names of the splits with COCO's classes, or with VOC's."""
     if classes == "voc":
         return ["C_tr", "C_u"]
     return ["train", "val", "unlabeled", *splits.names("coco")]
@@ -330,7 +329,7 @@ def _find_all(flags: argparse.Namespace) -> dict[str, Found]:
     """The content of each split that the command line names.
 
     Raises:
-      UserError: flags that do not go together, or as in `find_items`.
+      UserError: flags exclude each other, or as in `find_items`.
     """
     if flags.annotations or not set(flags.split) <= set(_UNLABELED):
         coco_annotations.require_pycocotools()
@@ -341,7 +340,7 @@ def _find_all(flags: argparse.Namespace) -> dict[str, Found]:
         }
     if not (flags.annotations and flags.images) or len(flags.split) > 1:
         raise UserError(
-            "--annotations and --images belong together, with one --split: the "
+            "Use --annotations and --images together, with one --split: the "
             "annotation file of a tool, the folder of its images, and the split's name."
         )
     found = _find_annotated(
@@ -358,12 +357,12 @@ def main() -> None:
         "--images", metavar="DIR", help="folder of the images, if they are not COCO's"
     )
     arguments.add_argument(
-        "--annotations", metavar="FILE", help="annotations of --images, of any tool"
+        "--annotations", metavar="FILE", help="annotation file of --images"
     )
     arguments.add_argument(
         "--classes",
         choices=("coco", "voc", _OWN),
-        help="whose (default: COCO's; the file's own if it has others)",
+        help="classes (default: COCO's, or the file's own if it has others)",
     )
     cli.add_output(arguments, help="where to write (default: data/<classes>)")
     flags = arguments.parse_args()

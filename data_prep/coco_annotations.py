@@ -1,7 +1,7 @@
-"""Instance annotations in COCO's format, of COCO itself and of labeling tools.
+"""Reads instance annotations in COCO's format, from COCO or from labeling tools.
 
-pycocotools fills polygons and decodes run lengths. Its `COCO` class is not used: it
-needs an id for each annotation and ids of one type, which exports of tools lack.
+pycocotools fills polygons and decodes run lengths. Its `COCO` class is not used,
+because it needs annotations with ids and ids of one type, unlike some tools' exports.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from wss.errors import UserError
 from wss.files import atomic
 
 _FORMAT = (
-    "In COCO's format 'images' have an id, file_name, height and width, 'annotations' "
-    "an image_id, category_id and segmentation, and 'categories' an id and a name"
+    "In COCO's format, 'images' have an id, file_name, height and width; 'annotations' "
+    "have an image_id, category_id and segmentation; 'categories' have an id and name"
 )
 _BACKGROUND = "background"
 _ARRAYS = ("images", "annotations", "categories")
-# Larger images are not read either.
+# Larger images would not be read either.
 _MAX_PIXELS = 2**28
-# Coordinates beyond this are no coordinates, and would cost memory.
+# Larger numbers cannot be coordinates, and would cost memory.
 _FARTHEST = 1e5
 
 
@@ -36,9 +36,9 @@ class Object(NamedTuple):
     """An annotated object.
 
     Attributes:
-      category: place in `Annotations.categories`.
-      area: in pixels, as the file says; NaN where it does not.
-      outline: its `segmentation` as JSON text, which needs a third of the memory.
+      category: index in `Annotations.categories`.
+      area: in pixels, from the file; NaN if it has none.
+      outline: its `segmentation` as JSON text, which takes a third of the memory.
     """
 
     category: int
@@ -52,8 +52,8 @@ class Annotations:
 
     Attributes:
       path: the file.
-      sizes: {image name: (height, width)}, in the file's order; a name is the path that
-        the file gives, without extension.
+      sizes: {image name: (height, width)}, in the file's order; the name is the path in
+        the file, without extension.
       objects: {image name: its objects}, in the file's order.
       categories: names of the categories, in the order of their ids.
     """
@@ -78,10 +78,10 @@ class Annotations:
         return f"[{','.join(found)}]"
 
     def area(self, name: str, class_ids: Sequence[int]) -> float:
-        """Area of the image's objects in pixels, as the file says.
+        """Area of the image's objects in pixels, from the file.
 
         Raises:
-          UserError: it does not say.
+          UserError: the file has no area.
         """
         area = sum(
             one.area for one in self.objects[name] if class_ids[one.category] >= 0
@@ -89,7 +89,7 @@ class Annotations:
         if math.isnan(area):
             raise UserError(
                 f"{self.path} does not give the 'area' of each object in the image "
-                f"'{name}', by which images are chosen for this split."
+                f"'{name}', which this split needs to select images."
             )
         return area
 
@@ -114,14 +114,14 @@ def load(path: str) -> Annotations:
       path: such as instances_train2017.json.
 
     Raises:
-      UserError: there is no such file, or it holds something else.
+      UserError: there is no such file, or its content is something else.
     """
     content = _read_json(path)
     try:
         return _parse(path, content)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
-            f"{path} does not hold COCO's instance annotations ({in_words(error)}). "
+            f"{path} has no instance annotations in COCO's format ({in_words(error)}). "
             f"{_FORMAT}."
         ) from error
 
@@ -134,18 +134,18 @@ def _read_json(path: str) -> Any:
     except FileNotFoundError:
         raise UserError(
             f"There is no {path}. Download annotations_trainval2017.zip from "
-            "https://cocodataset.org/#download and unpack it in --coco_dir; or name "
-            "the file of another tool with --annotations, its images with --images."
+            "https://cocodataset.org/#download and unpack it in --coco_dir; or pass "
+            "the file of another tool as --annotations, and its images as --images."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{path} is no JSON file in UTF-8 that holds COCO's instance annotations, "
-            f"or it is damaged ({error}). Download or export it again."
+            f"{path} is not a JSON file in UTF-8, or it is damaged ({error}). Download "
+            "or export it again."
         ) from error
 
 
 def in_words(error: Exception) -> str:
-    """What is wrong with an entry of the file."""
+    """Describes what is wrong with an entry of the file."""
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
@@ -174,13 +174,13 @@ def _parse(path: str, content: Mapping[str, Any]) -> Annotations:
     if num_unlisted == len(annotations):
         raise ValueError("no 'image_id' of the annotations is the id of an image")
     if num_without_outline + num_unlisted == len(annotations):
-        raise ValueError("no object has a 'segmentation': boxes show no outlines")
+        raise ValueError("no object has a 'segmentation': boxes have no outlines")
     if num_without_outline:
-        print(f"{num_without_outline} objects in {path} have no outline; left out.")
+        print(f"Left out {num_without_outline} objects without outline in {path}.")
     if num_unlisted:
         print(
-            f"{num_unlisted} objects in {path} belong to images that it does not list; "
-            "left out."
+            f"Left out {num_unlisted} objects in {path} that belong to images that it "
+            "does not list."
         )
     return Annotations(path, sizes, objects, names)
 
@@ -205,7 +205,7 @@ def _read_images(
 def _read_categories(
     categories: Sequence[Mapping[str, Any]],
 ) -> tuple[list[str], dict[str, int]]:
-    """Names of the categories in the order of their ids, and the place of each id."""
+    """Names of the categories in the order of their ids, and the index of each id."""
     found = {_key(value["id"]): _text(value["name"]) for value in categories}
 
     def rank(key: str) -> tuple[bool, int, str]:
@@ -220,18 +220,18 @@ def _key(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(f"{value!r} is no id")
+        raise ValueError(f"{value!r} is not an id")
     return str(value)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{value!r} is no name")
+        raise ValueError(f"{value!r} is not a name")
     return unicodedata.normalize("NFC", value.strip())
 
 
 def _name(file_name: str) -> str:
-    """An image's name: its path without extension, spelled alike on all systems."""
+    """An image's name: its path without extension, the same on all systems."""
     return os.path.splitext(os.path.normpath(file_name.replace("\\", "/")))[0]
 
 
@@ -245,12 +245,13 @@ def draw_outline(mask: np.ndarray, segmentation: Any, class_id: int) -> None:
     Args:
       mask: [height, width], uint8.
       segmentation: a polygon [x0, y0, x1, y1, ...] or a list of them, in pixels, whose
-        union counts; or run lengths {"counts": ..., "size": [height, width]}, as a list
-        or compressed. A polygon with fewer than three corners covers no pixel.
+        union is the object; or run lengths {"counts": ..., "size": [height, width]},
+        as a list or compressed. A polygon with fewer than three corners covers no
+        pixel.
       class_id: of the object.
 
     Raises:
-      ValueError, KeyError, TypeError: it is none of these, or of another image size.
+      ValueError, KeyError, TypeError: it is none of these, or has another image size.
     """
     from pycocotools import mask as cocomask  # Optional: only this format needs it.
 
@@ -275,7 +276,7 @@ def _checked_polygons(segmentation: Any) -> list[list[float]]:
         if points.ndim != 1 or len(points) % 2:
             raise ValueError("a polygon is not a list of x, y, x, y, ...")
         if not (abs(points) <= _FARTHEST).all():
-            raise ValueError("a polygon's corner lies far from the image")
+            raise ValueError("a corner of a polygon is far from the image")
         if len(points) >= 6:
             polygons.append(points.tolist())
     return polygons
@@ -284,8 +285,8 @@ def _checked_polygons(segmentation: Any) -> list[list[float]]:
 def _checked_runs(runs: Mapping[str, Any], height: int, width: int) -> dict[str, Any]:
     """Run lengths in pycocotools' compressed form, if they fill the image exactly.
 
-    pycocotools refuses to decode too many pixels, but not too few: they fill the image
-    if they do not fit into one that is a pixel smaller.
+    pycocotools refuses to decode too many pixels, but not too few. Run lengths fill the
+    image if they do not fit into an image that is one pixel smaller.
     """
     from pycocotools import mask as cocomask
 
@@ -307,7 +308,7 @@ def _checked_runs(runs: Mapping[str, Any], height: int, width: int) -> dict[str,
 def own_class_names(annotations: Annotations) -> list[str]:
     """The background, and the file's categories in the order of their ids.
 
-    A category that is called "background" is the background.
+    A category called "background" is the background.
     """
     names = dict.fromkeys([_BACKGROUND, *map(_class_name, annotations.categories)])
     return list(names)
@@ -317,14 +318,14 @@ def own_class_ids(annotations: Annotations, class_names: Sequence[str]) -> list[
     """The classes of the file's categories.
 
     Raises:
-      UserError: a category is none of the classes.
+      UserError: a category is not among the classes.
     """
     class_ids = {name: i for i, name in enumerate(class_names)}
     names = list(map(_class_name, annotations.categories))
     for name in names:
         if name not in class_ids:
             raise UserError(
-                f"{annotations.path}: the category '{name}' is none of the classes "
+                f"{annotations.path}: the category '{name}' is not among the classes "
                 f"({', '.join(class_names)}). Give all annotation files the same "
                 "categories."
             )
@@ -340,17 +341,17 @@ def find_files(
 ) -> tuple[dict[str, str], list[str]]:
     """The files of the listed images.
 
-    Tools write paths that begin above the images' folder, or leave folders in it out.
+    Some tools write paths that begin above the images' folder; others omit subfolders.
 
     Args:
-      annotations: whose images.
+      annotations: the annotations.
       found: ids of the files in the folder.
 
     Returns:
       {id: listed name} in the file's order, and the names that have no file.
 
     Raises:
-      UserError: two listed images are one file.
+      UserError: two listed images have the same file.
     """
     by_last: dict[str, list[str]] = {}
     for name in found:

@@ -1,4 +1,4 @@
-"""Colormaps, from colours to classes: from a file, or of a known data set."""
+"""Colormaps from colors to classes, of a file or of a known data set."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.files import text_files
 
-# The publishers' colours for pixels of no class.
+# The publishers' colors for pixels without a class.
 _VOID = {
     "voc": ((224, 224, 192),),
     "ade20k": ((0, 0, 0),),
@@ -23,8 +23,8 @@ _VOID = {
 }
 
 
-# CamVid's 32 labels by class of the benchmark, and the colours of its masks.
-CAMVID_COLOURS = {
+# CamVid's 32 labels by class of the benchmark, and the colors of its masks.
+CAMVID_COLORS = {
     "sky": {"Sky": (128, 128, 128)},
     "building": {
         "Bridge": (0, 128, 64),
@@ -70,20 +70,20 @@ CAMVID_COLOURS = {
 
 @dataclasses.dataclass(frozen=True)
 class Colormap:
-    """Which class a colour stands for.
+    """Maps colors to classes.
 
     Attributes:
-      source: where it comes from, for messages.
-      colours: (red, green, blue), 0..255, class id or ignore label; each colour once.
-      ambiguous: colours of several classes, which masks must not show.
+      source: its file or data set, for messages.
+      colors: (red, green, blue), 0..255, class id or ignore label; each color once.
+      ambiguous: colors of several classes, which masks must not have.
     """
 
     source: str
-    colours: tuple[tuple[int, int, int, int], ...]
+    colors: tuple[tuple[int, int, int, int], ...]
     ambiguous: tuple[tuple[int, int, int], ...] = ()
 
     def class_ids(self, pixels: np.ndarray, path: str) -> np.ndarray:
-        """Looks up the colours of a mask.
+        """Looks up the colors of a mask.
 
         Args:
           pixels: [height, width, 3], uint8.
@@ -93,9 +93,9 @@ class Colormap:
           [height, width], uint8, class ids or ignore labels.
 
         Raises:
-          UserError: a colour of no class; names its place.
+          UserError: a color has no class; the message gives its position.
         """
-        table = np.array(self.colours)
+        table = np.array(self.colors)
         known = relabel.number(table[:, :3])
         order = np.argsort(known)
         numbers = relabel.number(pixels)
@@ -109,22 +109,22 @@ class Colormap:
 
     def _refuse(self, pixels: np.ndarray, wrong: np.ndarray, path: str) -> None:
         row, column = np.argwhere(wrong)[0].tolist()
-        colour = tuple(pixels[row, column].tolist())
-        if colour in self.ambiguous:
+        color = tuple(pixels[row, column].tolist())
+        if color in self.ambiguous:
             raise UserError(
-                f"The mask {path} shows the colour {_text(colour)} at column {column}, "
-                f"row {row}, which {self.source} gives to several classes. Use masks "
-                "of class ids."
+                f"The mask {path} has the color {_text(color)} at column {column}, row "
+                f"{row}, which {self.source} gives to several classes. Use masks of "
+                "class ids."
             )
         count = int(wrong.sum())
         others = len(np.unique(relabel.number(pixels[wrong]))) - 1
         and_others = f" and {others} more" if others else ""
         raise UserError(
-            f"The mask {path} shows the colour {_text(colour)} at column {column}, row "
-            f"{row}{and_others}, in {count} pixels in all, which {self.source} does "
-            "not name. A file given as --colormap names it in a line such as "
-            f"'{_text(colour)} {class_names.IGNORE}'; or, if smoothed edges have mixed "
-            "colours, save the mask without smoothing."
+            f"The mask {path} has the color {_text(color)} at column {column}, row "
+            f"{row}{and_others}, in {count} pixels in total, which {self.source} does "
+            "not name. Pass a file as --colormap with a line such as "
+            f"'{_text(color)} {class_names.IGNORE}'; or, if smoothed edges have mixed "
+            "colors, save the mask without smoothing."
         )
 
 
@@ -132,50 +132,51 @@ def load(source: str, spec: DatasetSpec) -> Colormap:
     """Reads a colormap.
 
     Args:
-      source: a text file; or the name of a known data set, whose palette is taken. Each
-        line of a file is `R G B class`: three numbers 0..255 and the name or the id of
-        a class, or "ignore". Commas may stand between them; lines that begin with # are
-        comments. A class may have several colours.
+      source: a text file, or the name of a known data set whose palette is used. Each
+        line of a file is `R G B class`: three numbers 0..255 and the name or id of a
+        class, or "ignore". Commas may separate them; lines that begin with # are
+        comments. A class may have several colors.
       spec: the classes.
 
     Raises:
-      UserError: no such file or data set, a malformed line, or a colour twice.
+      UserError: there is no such file or data set, a line is malformed, or a color has
+        two classes.
     """
     if os.path.isfile(source):
         return _read(source, spec)
     known = [name for name in datasets.names() if name != datasets.FOLDER]
     if source not in known:
         raise UserError(
-            f"There is no colormap '{source}': it is no file, nor one of the known "
-            f"data sets ({', '.join(known)})."
+            f"There is no colormap '{source}': it is neither a file nor a known data "
+            f"set ({', '.join(known)})."
         )
     return _of_dataset(datasets.get(source), spec)
 
 
 def _of_dataset(known: DatasetSpec, spec: DatasetSpec) -> Colormap:
-    """The palette of a known data set, and its publisher's other colours."""
-    colours, ambiguous = {}, []
-    for class_id, colour in enumerate(map(tuple, known.palette.tolist())):
-        if colour in colours:
-            ambiguous.append(colour)
-        colours[colour] = class_id
-    for colour in ambiguous:
-        colours.pop(colour, None)
-    for colour in _VOID.get(known.name, ()):
-        colours.setdefault(colour, spec.ignore_label)
+    """The palette of a known data set, with its publisher's other colors."""
+    colors, ambiguous = {}, []
+    for class_id, color in enumerate(map(tuple, known.palette.tolist())):
+        if color in colors:
+            ambiguous.append(color)
+        colors[color] = class_id
+    for color in ambiguous:
+        colors.pop(color, None)
+    for color in _VOID.get(known.name, ()):
+        colors.setdefault(color, spec.ignore_label)
     if known.name == "camvid":
         for class_id, name in enumerate(known.class_names):
-            for colour in CAMVID_COLOURS[name].values():
-                colours.setdefault(colour, class_id)
+            for color in CAMVID_COLORS[name].values():
+                colors.setdefault(color, class_id)
     return Colormap(
         f"the colormap '{known.name}'",
-        tuple((*colour, class_id) for colour, class_id in colours.items()),
+        tuple((*color, class_id) for color, class_id in colors.items()),
         tuple(ambiguous),
     )
 
 
 def _read(path: str, spec: DatasetSpec) -> Colormap:
-    colours = {}
+    colors = {}
     for number, line in text_files.read_lines(path):
         if text_files.is_comment(line):
             continue
@@ -184,22 +185,22 @@ def _read(path: str, spec: DatasetSpec) -> Colormap:
         if len(fields) < 4 or not all(_is_channel(field) for field in fields[:3]):
             raise UserError(
                 f"{where}: '{line}' is not 'R G B class', three numbers 0 to 255 and "
-                "the name or the id of a class."
+                "the name or id of a class."
             )
-        colour = tuple(map(int, fields[:3]))
+        color = tuple(map(int, fields[:3]))
         class_id = class_names.class_of(fields[3], spec, where)
-        if colours.setdefault(colour, class_id) != class_id:
+        if colors.setdefault(color, class_id) != class_id:
             raise UserError(
-                f"{where}: the colour {_text(colour)} stands for another class above."
+                f"{where}: an earlier line gives {_text(color)} another class."
             )
-    if not colours:
-        raise UserError(f"The colormap {path} names no colour.")
-    return Colormap(path, tuple((*colour, i) for colour, i in colours.items()))
+    if not colors:
+        raise UserError(f"The colormap {path} has no colors.")
+    return Colormap(path, tuple((*color, i) for color, i in colors.items()))
 
 
 def _is_channel(field: str) -> bool:
     return field.isdecimal() and int(field) <= 255
 
 
-def _text(colour: tuple[int, int, int]) -> str:
-    return "{} {} {}".format(*colour)
+def _text(color: tuple[int, int, int]) -> str:
+    return "{} {} {}".format(*color)

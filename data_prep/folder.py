@@ -8,20 +8,20 @@
         --split=tagged --class_names=classes.txt --output_dir=data/mine
 
 The mask of photos/a/b.jpg is masks/a/b.png; the image's id is `a/b`. A mask has its
-image's size and is lossless (PNG, TIFF, BMP, GIF). Its labels are grey values or
-palette indices: the class ids 0 to N-1, or the ignore label. For other labels, and for
-colours, say what they mean:
+image's size and is lossless (PNG, TIFF, BMP, GIF). Its labels are gray values or
+palette indices: the class ids 0 to N-1, or the ignore label. These flags read other
+labels and colors:
 
-    --colormap=colours.txt    lines such as `128 64 128 road` and `0 0 0 ignore`
+    --colormap=colors.txt     lines such as `128 64 128 road` and `0 0 0 ignore`
     --colormap=voc            the palette of a known data set
     --binary                  yes/no masks: every value except 0 becomes 1; in a JPEG,
-                              128 and more
+                              every value from 128 on
     --map 7=road 20-254=ignore -9999=ignore nan=ignore
 
---class_names is a file with one name a line, class 0 first (the background, if there is
-one); or a known data set. --image_labels is for images without masks: each line is an
-image's id and its classes, separated by commas: `a/b,road,car`. Train on the result as
-the data set `folder`.
+--class_names is a file with one name per line, class 0 first (the background, if there
+is one), or a known data set. --image_labels is for images without masks: each line has
+an image's id and its classes, separated by commas: `a/b,road,car`. To train on the
+result, use the data set `folder`.
 """
 
 import argparse
@@ -54,7 +54,7 @@ _MASK_FLAGS = (
     *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
 )
 _ADVICE = (
-    "Raise the number of classes, or say what the label means: --map {value}=CLASS or "
+    "Raise the number of classes, or map the label: --map {value}=CLASS or "
     "--map {value}=ignore"
 )
 
@@ -73,7 +73,7 @@ def read(
       spec: the classes.
       labels: how the labels in the mask become class ids.
       max_side: larger images are shrunk to it.
-      image_bits: of images with more than 8 bits.
+      image_bits: bits in use of images with more than 8 bits.
 
     Raises:
       UserError: the image or its mask is broken.
@@ -95,28 +95,29 @@ def read(
 
 
 def _check(flags: argparse.Namespace) -> None:
-    """Refuses flags that do not go together."""
+    """Refuses flags that exclude each other."""
     for flag in _MASK_FLAGS if not flags.masks else ():
         if getattr(flags, flag):
-            raise UserError(f"--{flag} is about masks: it needs --masks.")
+            raise UserError(f"--{flag} applies to masks: it needs --masks.")
     if flags.masks and flags.image_labels:
         raise UserError(
-            "--image_labels is for images without masks: a mask shows its classes "
-            "itself. Leave one of --masks and --image_labels out."
+            "--image_labels is for images without masks: a mask already shows its "
+            "classes. Remove --masks or --image_labels."
         )
     if flags.colormap and flags.binary:
         raise UserError(
-            "--binary does not go with --colormap, which says what each colour means."
+            "--binary and --colormap exclude each other: a colormap gives each color "
+            "its class. Remove one of them."
         )
     for kind in ("image", "mask"):
         if getattr(flags, f"{kind}_suffix") and getattr(flags, f"{kind}_pattern"):
-            raise UserError(f"Leave one of --{kind}_suffix and --{kind}_pattern out.")
+            raise UserError(f"Remove --{kind}_suffix or --{kind}_pattern.")
     if (
         _shares_folder(flags)
         and _mask_pattern(flags).text == _image_pattern(flags).text
     ):
         advice = name_patterns.propose(flags.images, flags.masks) or (
-            "Say what the names of masks end with: --mask_suffix=_mask for a.jpg and "
+            "Add what distinguishes their names: --mask_suffix=_mask for a.jpg and "
             "a_mask.png, --image_pattern='{id}.jpg' --mask_pattern='{id}.png' for "
             "a.jpg and a.png."
         )
@@ -159,10 +160,10 @@ def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.It
 
 
 def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
-    """What decides the content of the records, apart from the items."""
+    """What determines the content of the records, apart from the items."""
     options = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
     if labels.colormap:
-        options["colormap"] = [list(colour) for colour in labels.colormap.colours]
+        options["colormap"] = [list(color) for color in labels.colormap.colors]
     if labels.binary:
         options["binary"] = True
     if labels.changes:
@@ -182,26 +183,30 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add("--masks", metavar="DIR", help="folder of their masks")
     add("--split", required=True, metavar="NAME", help="name of the split to write")
     cli.add_class_flags(arguments, required=True)
-    add("--ids", metavar="FILE", help="the images to write, one id a line")
-    add("--exclude", metavar="FILE", help="images not to write, one id a line")
+    add("--ids", metavar="FILE", help="the images to write, one id per line")
+    add("--exclude", metavar="FILE", help="images not to write, one id per line")
     add(
         "--only_with_masks",
         action="store_true",
         help="leave out images that have no mask (default: stop)",
     )
     _add_name_flags(arguments)
-    add("--colormap", metavar="FILE|NAME", help="what the masks' colours mean")
-    add("--binary", action="store_true", help="yes/no masks: not 0 becomes 1")
+    add("--colormap", metavar="FILE|NAME", help="classes of the masks' colors")
+    add(
+        "--binary",
+        action="store_true",
+        help="yes/no masks: all values except 0 become 1",
+    )
     add(
         "--image_labels",
         metavar="FILE",
-        help="file of the classes that images without masks show",
+        help="file with the classes in images without masks",
     )
     add(
         "--max_side",
         type=number(Count),
         metavar="N",
-        help="shrink larger images and their masks: N pixels on the longer side",
+        help="shrink larger images and their masks to N pixels on the longer side",
     )
     add(
         "--image_bits",
@@ -209,13 +214,13 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
             Annotated[int, Range(low=bit_depth.MIN_BITS, high=bit_depth.MAX_BITS)]
         ),
         metavar="N",
-        help="range of images with more than 8 bits, in all splits: 12 for 0 to 4095 "
-        "(default: as many as the brightest image takes)",
+        help="bits in use of images with more than 8 bits, in all splits: 12 for 0 to "
+        "4095 (default: as many as the brightest image needs)",
     )
 
 
 def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
-    """Adds the flags about names that differ between images and masks."""
+    """Adds the flags for names that differ between images and masks."""
     add = arguments.add_argument
     add(
         "--image_suffix",

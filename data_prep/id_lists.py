@@ -1,4 +1,4 @@
-"""Reads lists of image ids: as ids, file names or paths, of any operating system."""
+"""Reads lists of image ids, file names or paths, from any operating system."""
 
 import collections
 import os
@@ -14,10 +14,10 @@ class Known(NamedTuple):
     """The images that lists may name.
 
     Attributes:
-      folder: where they are.
+      folder: folder of the images.
       paths: {id: path} of all its images.
       pattern: of their paths, see `Pattern`.
-      kind: what they are, for messages.
+      kind: "image" or "mask", for messages.
     """
 
     folder: str
@@ -26,7 +26,7 @@ class Known(NamedTuple):
     kind: str = "image"
 
     def find(self, text: str) -> str:
-        """The id that a text in a list means; empty where there is no such image."""
+        """The id that a text in a list means; empty if there is no such image."""
         return next((name for name in self._readings(text) if name in self.paths), "")
 
     def _readings(self, text: str) -> Iterator[str]:
@@ -43,10 +43,11 @@ class Known(NamedTuple):
 
 
 def read_ids(path: str, known: Known) -> list[str]:
-    """Reads a list of ids, one a line; lines that begin with # are comments.
+    """Reads a list of ids, one per line; lines that begin with # are comments.
 
     Raises:
-      UserError: no file, no text, nothing in it, an id without image, or one twice.
+      UserError: the file is missing, empty or not text, or an id has no image or is
+        repeated.
     """
     texts = [
         line
@@ -60,13 +61,13 @@ def resolve(texts: Sequence[str], source: str, known: Known) -> list[str]:
     """The ids that the texts of a list mean.
 
     Raises:
-      UserError: there is no such image, or one is listed twice.
+      UserError: an image is missing or listed twice.
     """
     ids = [known.find(text) for text in texts]
     refuse_missing(
         [text for text, name in zip(texts, ids) if not name],
         f"ids of {source} have no {known.kind} in {known.folder}",
-        f"An id is the path of the {known.kind} below that folder, without its "
+        f"An id is the path of the {known.kind} below that folder, without "
         f"extension, such as '{next(iter(known.paths))}'.",
     )
     refuse_repeated(ids, source)
@@ -74,10 +75,10 @@ def resolve(texts: Sequence[str], source: str, known: Known) -> list[str]:
 
 
 def read_plain(path: str) -> list[str]:
-    """Reads a list of image ids, one a line; lines that begin with # are comments.
+    """Reads a list of image ids, one per line; lines that begin with # are comments.
 
     Raises:
-      UserError: no file, no text, nothing in it, or an id twice.
+      UserError: the file is missing, empty or not text, or an id is repeated.
     """
     lines = text_files.read_lines(path)
     ids = [line for _, line in lines if not text_files.is_comment(line)]
@@ -86,10 +87,10 @@ def read_plain(path: str) -> list[str]:
 
 
 def refuse_repeated(ids: Sequence[str], source: str) -> None:
-    """Refuses a list that names an id twice.
+    """Refuses a list that repeats an id.
 
     Raises:
-      UserError: naming the first such id.
+      UserError: an id is repeated; the message names it.
     """
     if len(set(ids)) < len(ids):
         twice = next(name for name, n in collections.Counter(ids).items() if n > 1)
@@ -100,7 +101,7 @@ def refuse_missing(missing: Sequence[str], problem: str, advice: str) -> None:
     """Refuses to continue if files are missing.
 
     Raises:
-      UserError: something is missing; says how many, and the first.
+      UserError: files are missing; the message has their number and the first.
     """
     if missing:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Reads image-level labels: which classes an image shows."""
+"""Reads image-level labels: the classes in an image."""
 
 import csv
 import re
@@ -22,17 +22,17 @@ class _Row(NamedTuple):
 
 
 def read(path: str, spec: DatasetSpec, known: id_lists.Known) -> dict[str, list[int]]:
-    """Reads a line for each image: its id and its classes.
+    """Reads a file with one line per image: its id and its classes.
 
-    They are separated by commas, semicolons or tabs. A table with a column of 0 and 1
-    for each class, whose heading names the classes, is read too.
+    Commas, semicolons or tabs separate them. A table with one column of 0 and 1 per
+    class, whose heading names the classes, is read too.
 
     Returns:
       {id: class ids}.
 
     Raises:
-      UserError: no such file, an unknown image or class, a line without a class, an id
-        twice, or 0 and 1 without a heading.
+      UserError: there is no such file, an image or class is unknown, a line has no
+        class, an id is repeated, or 0 and 1 have no heading.
     """
     rows = _read_rows(path, known)
     heading = None if known.find(rows[0].image) else rows[0]
@@ -43,10 +43,10 @@ def read(path: str, spec: DatasetSpec, known: id_lists.Known) -> dict[str, list[
     elif _is_table(rows):
         names = ",".join(spec.class_names[: len(rows[0].fields)])
         raise UserError(
-            f"{path} may be a table with a column of 0 and 1 for each class, or name "
-            "the classes 0 and 1 in each line. For a table, put a heading above it "
-            f"that names the classes, such as 'image,{names}'. Otherwise write names "
-            "instead of 0 and 1."
+            f"{path} may be a table with one column of 0 and 1 per class, or name the "
+            "classes 0 and 1 in each line. For a table, add a heading that names the "
+            f"classes, such as 'image,{names}'. Otherwise write names instead of 0 "
+            "and 1."
         )
     ids = id_lists.resolve([row.image for row in rows], path, known)
     if columns:
@@ -68,17 +68,17 @@ def _read_rows(path: str, known: id_lists.Known) -> list[_Row]:
         rows.append(_Row(f"{path}, line {number}", image, list(filter(None, fields))))
         if not rows[-1].fields:
             raise UserError(
-                f"{path}, line {number}: '{line}' is not an image's id and the classes "
-                "that it shows, between commas. For an image that shows nothing but "
+                f"{path}, line {number}: '{line}' is not an image's id and its "
+                "classes, separated by commas. For an image that shows only "
                 "background, name the background."
             )
     if not rows:
-        raise UserError(f"The list {path} names no image.")
+        raise UserError(f"The list {path} names no images.")
     return rows
 
 
 def _is_table(rows: Sequence[_Row]) -> bool:
-    """Whether the rows look like columns of 0 and 1, not like lists of classes."""
+    """Whether the rows may be columns of 0 and 1 instead of lists of classes."""
     lengths = {len(row.fields) for row in rows}
     values = {field for row in rows for field in row.fields}
     return lengths != {1} and len(lengths) == 1 and values <= set(_YES_NO)
@@ -87,10 +87,10 @@ def _is_table(rows: Sequence[_Row]) -> bool:
 def _read_heading(
     heading: _Row, rows: Sequence[_Row], spec: DatasetSpec
 ) -> Optional[list[int]]:
-    """The classes of the columns below a heading.
+    """The classes of the columns under a heading.
 
     Raises:
-      UserError: it is none of a table of 0 and 1, or names a class twice.
+      UserError: it is not the heading of a table of 0 and 1, or repeats a class.
     """
     unknown = [field for field in heading.fields if field not in spec.class_names]
     odd = [row for row in rows if not set(row.fields) <= set(_YES_NO)]
@@ -105,9 +105,9 @@ def _read_heading(
         )
     named = ",".join([heading.image, *heading.fields])
     raise UserError(
-        f"{heading.where}: '{heading.image}' is the id of no image. If '{named}' is a "
-        "heading, remove the line; over a table of 0 and 1 it has to name a class for "
-        f"each column, with the names that --class_names gives: "
+        f"{heading.where}: no image has the id '{heading.image}'. If '{named}' is a "
+        "heading, remove the line; the heading of a table of 0 and 1 must name a class "
+        f"for each column, with the names from --class_names: "
         f"{', '.join(spec.class_names[:10])}{', ...' * (spec.num_classes > 10)}."
     )
 
@@ -122,9 +122,9 @@ def _read_columns(row: _Row, columns: Sequence[int]) -> list[int]:
     shown = [i for i, field in zip(columns, row.fields) if field == "1"]
     if not shown:
         raise UserError(
-            f"{row.where}: '{row.image}' shows no class. An image that shows nothing "
-            "but background has 1 in the background's column; remove the line if the "
-            "classes are not known."
+            f"{row.where}: '{row.image}' has no class. For an image that shows only "
+            "background, write 1 in the background's column; if the classes are "
+            "unknown, remove the line."
         )
     return shown
 
@@ -137,10 +137,9 @@ def _read_classes(row: _Row, spec: DatasetSpec) -> list[int]:
         texts += [field] if whole else filter(None, map(str.strip, field.split(",")))
     class_ids = [class_names.class_of(text, spec, row.where) for text in texts]
     if len(set(class_ids)) < len(class_ids):
-        raise UserError(f"{row.where}: it names a class twice.")
+        raise UserError(f"{row.where}: a class is named twice.")
     if spec.ignore_label in class_ids:
         raise UserError(
-            f"{row.where}: '{class_names.IGNORE}' is no class that an image shows. "
-            "Leave it out."
+            f"{row.where}: '{class_names.IGNORE}' is not a class. Remove it."
         )
     return class_ids

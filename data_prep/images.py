@@ -29,16 +29,17 @@ def read_example(
       path: the file.
       mask: [height, width], uint8 class ids, of the upright image.
       class_ids: image-level labels of an image without mask.
-      max_side: larger images and their masks are shrunk until the longer side has this
-        many pixels.
-      encoded: the content, if it is not in a file; `path` then only names its origin.
-      mask_png: the mask as a grey PNG, if there is one.
-      as_stored: do not turn the image upright: its mask belongs to the pixels as
-        stored, as publishers' tools made it.
-      image_bits: of images with more than 8 bits, see `bit_depth.to_8_bits`.
+      max_side: larger images and their masks are shrunk to this many pixels on the
+        longer side.
+      encoded: the content, if it is not in a file; `path` then only names its source.
+      mask_png: the mask as a gray PNG, if there is one.
+      as_stored: do not rotate the image upright, because its mask fits the stored
+        pixels, as the masks of publishers do.
+      image_bits: bits in use of images with more than 8 bits, see
+        `bit_depth.to_8_bits`.
 
     Raises:
-      UserError: the file is no image or is damaged, or its mask has another size.
+      UserError: the file is not an image or is damaged, or its mask has another size.
     """
     photo = reading.read(path, encoded, as_stored, image_bits)
     if mask is not None:
@@ -65,11 +66,14 @@ def _check_size(
     sizes = "{} x {} pixels, its mask {} x {}".format(*size, *mask_size)
     if mask_size == stored_size:
         raise UserError(
-            f"The image {path}, turned upright as its EXIF data say, has {sizes}: the "
-            "mask was drawn without turning. Take the orientation out of the photo "
-            "(exiftool -Orientation= FILE), or turn the mask."
+            f"The image {path}, rotated upright according to its EXIF data, has "
+            f"{sizes}: the mask was drawn on the photo as stored. Remove the "
+            "orientation from the photo (exiftool -Orientation= FILE), or rotate the "
+            "mask."
         )
-    turned = ", turned upright as its EXIF data say," if size != stored_size else ""
+    turned = ""
+    if size != stored_size:
+        turned = ", rotated upright according to its EXIF data,"
     raise UserError(
-        f"The image {path}{turned} has {sizes}. Save the mask in the image's size."
+        f"The image {path}{turned} has {sizes}. Save the mask at the image's size."
     )

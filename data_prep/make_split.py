@@ -1,18 +1,18 @@
-"""Draws the images of a new split at random, so that each class occurs in it.
+"""Draws a random list of images for a new split, such that each class occurs.
 
     python -m data_prep.make_split --data_dir=data/mine --split=train --ratio=1/8 \\
         --output=1-8.txt
     python -m data_prep.make_split --masks=masks/train --ratio 1/4 1/8 1/16 --seed=1 \\
         --output='splits/{}.txt'
 
-The first draws from a split that is written already, the second from a folder of masks
-(whose values are class ids). The list has one id a line, as --ids expects. Several
-ratios are nested: 1/16 is part of 1/8. Counts are rounded up, as in the published
-splits. The same seed draws the same images.
+The first command draws from a split that is already written, the second from a folder
+of masks (whose values are class ids). The list has one id per line, as --ids expects.
+Several ratios give nested lists: 1/16 is part of 1/8. Counts are rounded up, as in the
+published splits. The same seed draws the same images.
 
 If a class is missing from the smallest list, the draw is repeated, as PseudoSeg did for
 its 1/16 of VOC. After 1000 draws, images of the missing classes are taken first.
---min_images sets how many images have to show each class.
+--min_images sets the number of images with each class.
 """
 
 import argparse
@@ -60,15 +60,15 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
     Args:
       data_dir: folder of the shards.
       split: name of the split.
-      dataset: whose classes they are; None: as the folder's dataset.json says.
+      dataset: data set with these classes; None: use the folder's dataset.json.
 
     Raises:
-      UserError: no such split, a bad record, a name twice, or no mask.
+      UserError: no such split, a bad record, a repeated name, or no mask.
     """
     spec = reading.find_spec(data_dir, dataset, manifests.read(data_dir))
     paths = tfrecords.find_shards(data_dir, split)
     found = reading.open_shards(paths)
-    advice = f"Look at it: python -m data_prep.verify --data_dir={data_dir}"
+    advice = f"For details: python -m data_prep.verify --data_dir={data_dir}"
     for shard in found:
         if shard.problem:
             raise UserError(f"{shard.problem} {advice}")
@@ -97,16 +97,16 @@ def read_masks(
     ignore_label: int,
     pattern: Pattern = ANY,
 ) -> Labeled:
-    """Reads a folder of masks; every value that occurs is a class.
+    """Reads a folder of masks; every value in them is a class.
 
     Args:
       mask_dir: the folder.
-      ids_file: list of the masks to look at; None: all.
-      ignore_label: the value that is no class.
-      pattern: what their paths are like, such as "{id}_mask".
+      ids_file: list of the masks to read; None: all.
+      ignore_label: the value that is not a class.
+      pattern: of their paths, such as "{id}_mask".
 
     Raises:
-      UserError: no masks, or not those of the list.
+      UserError: no masks, or a mask of the list is missing.
     """
     found = discovery.scan(mask_dir, pattern=pattern).paths
     known = id_lists.Known(mask_dir, found, pattern, "mask")
@@ -127,17 +127,17 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
     """Writes a list of ids.
 
     Raises:
-      UserError: there is another list already, or the file cannot be written.
+      UserError: another list exists already, or the file cannot be written.
     """
     text = "".join(f"{name}\n" for name in ids)
     try:
         if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError("it is no regular file")
+            raise OSError("it is not a regular file")
         if os.path.exists(path) and not overwrite:
             with open(path, encoding="utf-8", errors="replace") as file:
                 if file.read() != text:
                     raise UserError(
-                        f"{path} is there already and holds another list. Choose "
+                        f"{path} already exists and contains another list. Choose "
                         "another --output, or add --overwrite."
                     )
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -149,7 +149,7 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
 
 
 def _format_table(labeled: Labeled, lists: Mapping[str, Sequence[int]]) -> str:
-    """How many images show each class: all of them, and those of each list."""
+    """Number of images with each class, of all images and of each list."""
     columns = {"all": labeled.shown.sum(axis=0)}
     for name, indices in lists.items():
         columns[name] = labeled.shown[indices].sum(axis=0)
@@ -167,45 +167,54 @@ def _ratio(text: str) -> fractions.Fraction:
     except (ValueError, ZeroDivisionError):
         ratio = fractions.Fraction(0)
     if not 0 < ratio <= 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no ratio such as 1/8")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a ratio such as 1/8")
     return ratio
 
 
 def _parse() -> argparse.Namespace:
     arguments = cli.parser(__name__, __doc__)
     source = arguments.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data_dir", help="folder of shards; also give --split")
-    source.add_argument("--masks", help="folder of masks; --ids names some of them")
+    source.add_argument("--data_dir", help="folder of shards; needs --split")
+    source.add_argument("--masks", help="folder of masks; --ids selects some of them")
     arguments.add_argument("--split", help="the written split to draw from")
-    arguments.add_argument("--dataset", help="its classes (default: dataset.json's)")
-    arguments.add_argument("--ids", help="file: the masks to draw from, one id a line")
+    arguments.add_argument(
+        "--dataset", help="data set with its classes (default: dataset.json)"
+    )
+    arguments.add_argument(
+        "--ids", help="list of the masks to draw from, one id per line"
+    )
     cli.add_ignore_label(arguments)
     arguments.add_argument(
-        "--mask_suffix", default="", help="after the id in the masks' names: _mask"
+        "--mask_suffix", default="", help="end of the masks' names after the id: _mask"
     )
     arguments.add_argument(
-        "--mask_pattern", default="", help="what their paths are like: 'label_{id}'"
+        "--mask_pattern", default="", help="pattern of the masks' paths: 'label_{id}'"
     )
     size = arguments.add_mutually_exclusive_group(required=True)
-    size.add_argument("--ratio", nargs="+", type=_ratio, help="such as 1/8")
-    size.add_argument("--count", nargs="+", type=number(Count), help="how many images")
+    size.add_argument(
+        "--ratio", nargs="+", type=_ratio, help="share to draw, such as 1/8"
+    )
+    size.add_argument("--count", nargs="+", type=number(Count), help="number of images")
     arguments.add_argument("--seed", type=number(Natural), default=0)
     arguments.add_argument(
-        "--min_images", type=number(Natural), default=1, help="of each class"
+        "--min_images",
+        type=number(Natural),
+        default=1,
+        help="least number of images with each class",
     )
     arguments.add_argument(
         "--output",
         required=True,
         metavar="FILE",
-        help="the list to write; of several, {} stands for the ratio or count",
+        help="the list to write; for several, {} stands for the ratio or count",
     )
     arguments.add_argument("--overwrite", action="store_true")
     flags = arguments.parse_args()
     if flags.data_dir and not flags.split:
-        raise UserError("--data_dir needs --split: the split to draw from.")
+        raise UserError("--data_dir needs --split, the split to draw from.")
     if len(flags.ratio or flags.count) > 1 and "{}" not in flags.output:
         raise UserError(
-            "Several lists need several names: put {} into --output, such as "
+            "Several lists need several names: write {} in --output, such as "
             "'splits/{}.txt'."
         )
     return flags
@@ -246,7 +255,7 @@ def main() -> None:
         print(f"{path}: {len(indices)} of {len(labeled.ids)} images")
     print(_format_table(labeled, lists))
     for i in np.flatnonzero(~labeled.shown.any(axis=0)):
-        print(f"note: no image shows {labeled.class_names[i]}, so no draw can.")
+        print(f"note: no image shows {labeled.class_names[i]}; the lists lack it too.")
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from typing import NamedTuple, Optional
 from wss.image_io import discovery
 from wss.image_io.patterns import Pattern
 
-# The folder and the word that a name begins with.
+# The folder and the first word of a name.
 _BEGINNING = re.compile(r"(?:.*/)?[^\W\d_]*")
 # Words, numbers, and separators.
 _TOKENS = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
-# Words in names of masks, and of images of masks that are not masks.
+# Words in names of masks, and of renderings of masks.
 _MASK_WORDS = re.compile("label|mask|seg|gt|annot", re.IGNORECASE)
 _NO_MASK_WORDS = re.compile("viz|vis|colo|overlay|preview", re.IGNORECASE)
-# Limits: names to look at, names to derive patterns from, patterns.
+# Limits: names to read, names to derive patterns from, patterns.
 _MAX_NAMES = 5000
 _MAX_EXAMPLES = 40
 _MAX_TOKENS = 14
@@ -25,7 +25,7 @@ _MAX_PATTERNS = 60
 
 
 class Pairs(NamedTuple):
-    """Patterns of images and masks, and the ids that both have."""
+    """Patterns of images and masks, and the ids in both."""
 
     image_pattern: str
     mask_pattern: str
@@ -52,7 +52,7 @@ class Pairs(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """A pattern and the ids that it gives to the files of a folder."""
+    """A pattern, and the ids of a folder's files with it."""
 
     pattern: str
     ids: frozenset[str]
@@ -64,34 +64,34 @@ def propose(image_dir: str, mask_dir: str, pairs_now: int = 0) -> str:
     Args:
       image_dir: folder of the images.
       mask_dir: folder of the masks, may be the same.
-      pairs_now: how many pair as the names are read now.
+      pairs_now: number of pairs with the current patterns.
 
     Returns:
-      The sentence; empty where no patterns would pair more.
+      The sentence; empty if no patterns would pair more.
     """
     if os.path.realpath(image_dir) == os.path.realpath(mask_dir):
         mask_names = _names(mask_dir)
-        image_names: Sequence[str] = ()  # Nothing to compare: they are the same.
+        image_names: Sequence[str] = ()  # The names are the same: nothing to compare.
         best = pairs_within(mask_names)
         if best and not _fitness(best.mask_pattern):
-            # Numbers in names pair some by chance.
+            # Numbers in names may pair by chance.
             best = best if 4 * len(best.ids) >= len(mask_names) else None
-    else:  # If one folder is inside the other, do not look at it twice.
+    else:  # If one folder is inside the other, do not read it twice.
         image_names = _names(image_dir, without=mask_dir)
         mask_names = _names(mask_dir, without=image_dir)
         folders = {*_folders(image_dir), *_folders(mask_dir)}
         best = best_pairs(image_names, mask_names, folders)
     if best and len(best.ids) > pairs_now:
         return (
-            f"Add {best.flags()}, if these are their masks: it pairs {len(best.ids)} "
-            f"of {len(mask_names)} files in {mask_dir} with an image."
+            f"Add {best.flags()} if these are their masks: this pairs "
+            f"{len(best.ids)} of {len(mask_names)} files in {mask_dir} with an image."
         )
     lower = {name.lower(): name for name in mask_names}
     for name in image_names:
         if lower.get(name.lower(), name) != name:
             return (
-                f"The names '{name}' and '{lower[name.lower()]}' differ in capital "
-                "letters: rename one of each pair."
+                f"The names '{name}' and '{lower[name.lower()]}' differ only in "
+                "case: rename one of each pair."
             )
     return ""
 
@@ -101,12 +101,12 @@ def best_pairs(
     mask_names: Sequence[str],
     folders: Collection[str] = (),
 ) -> Optional[Pairs]:
-    """The patterns that pair most images and masks; None where nothing pairs.
+    """The patterns that pair most images and masks; None if nothing pairs.
 
     Args:
       image_names: paths below the folder of the images, without extension.
       mask_names: the same of the masks.
-      folders: names of the folders above: images of train/ have masks of train/.
+      folders: names of the parent folders: images in train/ have masks in train/.
     """
     best, best_rank = None, ()
     for images, masks in itertools.product(_sides(image_names), _sides(mask_names)):
@@ -118,7 +118,7 @@ def best_pairs(
         )
         shortness = -len(images.pattern + masks.pattern)
         rank = (len(ids), alike, _fitness(masks.pattern), shortness)
-        # In one folder a file is no mask of its own.
+        # In one folder, a file is not its own mask.
         differ = images.pattern != masks.pattern or image_names is not mask_names
         if ids and differ and rank > best_rank:
             best, best_rank = Pairs(images.pattern, masks.pattern, ids), rank
@@ -126,7 +126,7 @@ def best_pairs(
 
 
 def pairs_within(names: Sequence[str]) -> Optional[Pairs]:
-    """`best_pairs` for images and masks in one folder, by the words in their names."""
+    """`best_pairs` for one folder of images and masks, by words in their names."""
     groups: dict[bool, list[str]] = {True: [], False: []}
     for name in names:
         groups[_fitness(name) > 0].append(name)
@@ -138,7 +138,7 @@ def pairs_within(names: Sequence[str]) -> Optional[Pairs]:
 
 
 def _some_of(names: Sequence[str]) -> list[str]:
-    """Limits the names: the first ones of each folder and beginning."""
+    """Limits the names to the first ones of each folder and first word."""
     counts: collections.Counter[str] = collections.Counter()
     ranks = {}
     for name in names:
@@ -162,7 +162,7 @@ def _names(folder: str, without: str = "") -> list[str]:
 
 
 def _sides(names: Sequence[str]) -> list[_Side]:
-    """The patterns that fit most names and give each file an id of its own."""
+    """The patterns that fit most names and give each file a different id."""
     step = max(1, len(names) // _MAX_EXAMPLES)
     counts = collections.Counter(
         pattern for name in names[::step] for pattern in set(_patterns(name))
@@ -202,5 +202,5 @@ def _folders(path: str) -> list[str]:
 
 
 def _fitness(pattern: str) -> int:
-    """How much a pattern sounds like one of masks: -1, 0 or 1."""
+    """How likely a pattern is one of masks: -1, 0 or 1."""
     return bool(_MASK_WORDS.search(pattern)) - bool(_NO_MASK_WORDS.search(pattern))

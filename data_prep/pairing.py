@@ -13,7 +13,7 @@ from wss.image_io import decoding, discovery
 from wss.image_io.patterns import ANY, Pattern
 
 _CHECKED_PAIRS = 8
-# At most this share of neighbouring pixels differ in a mask.
+# In a mask, at most this share of neighboring pixels differ.
 _MOST_EDGES = 0.1
 
 
@@ -26,11 +26,11 @@ class Item(NamedTuple):
     class_ids: Sequence[int] = ()
 
 
-# --- Folders of a user's own.
+# --- Folders of users.
 
 
 class Images(NamedTuple):
-    """Images that were chosen from a folder.
+    """Images chosen from a folder.
 
     Attributes:
       known: all images in it.
@@ -51,14 +51,14 @@ def choose_images(
     """Finds the images to write, and prints which other files are left out.
 
     Args:
-      folder: where they are.
+      folder: folder of the images.
       pattern: of their paths, see `Pattern`.
-      ids_file: list of the ids to take; None: all.
-      exclude_file: list of ids not to take.
+      ids_file: list of the ids to write; None: all.
+      exclude_file: list of the ids not to write.
       not_pattern: of the paths of masks in the same folder.
 
     Raises:
-      UserError: no such folder or list, an id without an image, or an id twice.
+      UserError: there is no such folder or list, an id has no image or is repeated.
     """
     found = discovery.scan(folder, pattern=pattern)
     paths, left_out = found.paths, found.left_out
@@ -85,17 +85,17 @@ def with_masks(
     pattern: Pattern = ANY,
     only_with_masks: bool = False,
 ) -> list[Item]:
-    """Pairs images with their masks, and prints which have no partner.
+    """Pairs images with their masks, and prints which ones do not pair.
 
     Args:
       chosen: the images.
-      folder: where the masks are.
+      folder: folder of the masks.
       pattern: of their paths, see `Pattern`.
       only_with_masks: leave out images without mask.
 
     Raises:
-      UserError: no such folder, no mask at all, or images without a mask that are not
-        to be left out.
+      UserError: there is no such folder or no mask, or images without a mask are not to
+        be left out.
     """
     images_folder = chosen.known.folder
     paths, left_out = discovery.scan(folder, pattern=pattern)
@@ -104,7 +104,7 @@ def with_masks(
     lonely = sorted(set(paths) - set(chosen.known.paths))
     if lonely:
         print(
-            f"{folder}: {len(lonely)} masks left out, which have no image in "
+            f"{folder}: left out {len(lonely)} masks that have no image in "
             f"{images_folder}; the first is '{lonely[0]}'."
         )
     missing = [name for name in chosen.names if name not in paths]
@@ -112,8 +112,8 @@ def with_masks(
         _refuse_without_masks(missing, chosen, folder, pattern)
     if missing:
         print(
-            f"{images_folder}: {len(missing)} of {len(chosen.names)} images left out, "
-            f"which have no mask; the first is '{missing[0]}'."
+            f"{images_folder}: left out {len(missing)} of {len(chosen.names)} images "
+            f"that have no mask; the first is '{missing[0]}'."
         )
     return [
         Item(name, chosen.known.paths[name], paths[name])
@@ -132,11 +132,11 @@ def _refuse_without_masks(
     advice = f"Looked for {expected}. "
     advice += name_patterns.propose(
         chosen.known.folder, folder, len(chosen.names) - len(missing)
-    ) or ("If masks have other names, give --mask_pattern, such as " "'{id}_mask'.")
+    ) or ("If masks have other names, add --mask_pattern, such as '{id}_mask'.")
     if len(missing) < len(chosen.names):
         advice += (
-            " With --only_with_masks the others are written; those without can be "
-            "another split, without --masks."
+            " Add --only_with_masks to write only images with masks; write the others "
+            "as another split, without --masks."
         )
     id_lists.refuse_missing(missing, f"images have no mask in {folder}", advice)
 
@@ -144,22 +144,21 @@ def _refuse_without_masks(
 def without_masks(
     chosen: Images, labels: Optional[Mapping[str, Sequence[int]]] = None
 ) -> list[Item]:
-    """Items without masks.
+    """Creates items without masks.
 
     Args:
       chosen: the images.
       labels: image-level labels, class ids by the image's id.
 
     Raises:
-      UserError: labels are given, but not for all images.
+      UserError: some images have no labels.
     """
     if labels is None:
         return [Item(name, chosen.known.paths[name], None) for name in chosen.names]
     id_lists.refuse_missing(
         [name for name in chosen.names if name not in labels],
         "images have no image-level labels",
-        "Add a line for each, or name the images that have labels in a list and give "
-        "it as --ids.",
+        "Add a line for each, or pass a list of the images that have labels as --ids.",
     )
     return [
         Item(name, chosen.known.paths[name], None, tuple(labels[name]))
@@ -168,18 +167,18 @@ def without_masks(
 
 
 def check_no_masks(folder: str, names: Sequence[str], paths: Mapping[str, str]) -> None:
-    """Refuses unlabeled images with their masks among them.
+    """Refuses a folder of unlabeled images that also contains their masks.
 
-    Their names pair, and one of each pair, but not the other, is made of areas of one
-    value. Looks at some pairs.
+    In such a folder, names pair, and one file of each pair consists of areas of one
+    value while the other does not. Some pairs are checked.
 
     Args:
-      folder: where they are.
-      names: ids of the images; paths below the folder, without extension.
+      folder: the folder.
+      names: ids of the images: paths below the folder, without extension.
       paths: {id: path}.
 
     Raises:
-      UserError: there are masks; names the flags that read them.
+      UserError: there are masks; the message names the flags that read them.
     """
     pairs = name_patterns.pairs_within(names)
     if not pairs:
@@ -192,8 +191,8 @@ def check_no_masks(folder: str, names: Sequence[str], paths: Mapping[str, str]) 
     image, mask = (paths[name] for name in examples[0])
     both, alone = _advice(folder, pairs, examples[0], (image, mask))
     raise UserError(
-        f"{folder} holds masks beside its images: {len(pairs.ids)} pairs such as "
-        f"{image} and {mask}. To write both, {both}; to write the images alone, "
+        f"{folder} contains masks besides images: {len(pairs.ids)} pairs such as "
+        f"{image} and {mask}. To write both, {both}; to write only the images, "
         f"{alone}. If all are images, add --image_pattern='{{id}}'."
     )
 
@@ -204,13 +203,13 @@ def _advice(
     names: tuple[str, str],
     paths: tuple[str, str],
 ) -> tuple[str, str]:
-    """Flags to write images with masks, and flags to write images alone."""
+    """Flags to write images with masks, and flags to write only images."""
     image, mask = (name.split("/") for name in names)
     if image[-1] == mask[-1]:  # They are in two subfolders.
         while image and mask and image[-1] == mask[-1]:
             image.pop(), mask.pop()
         image, mask = (os.path.join(folder, *parts) for parts in (image, mask))
-        return f"give --images={image} --masks={mask}", f"give --images={image}"
+        return f"pass --images={image} --masks={mask}", f"pass --images={image}"
     both = f"add --masks={folder} {pairs.flags()}"
     endings = [os.path.splitext(path)[1] for path in paths]
     if Pattern(pairs.image_pattern).is_special:
@@ -227,22 +226,22 @@ def _is_flat(path: str) -> bool:
     except UserError:
         return False  # Writing the records reports it.
     if binary_masks.lossy_kind(image):
-        grey = np.asarray(image.convert("L"))
-        return binary_masks.share_unsure(grey) < _MOST_EDGES
+        gray = np.asarray(image.convert("L"))
+        return binary_masks.share_unsure(gray) < _MOST_EDGES
     pixels = np.asarray(image)
     return np.mean(pixels[:, 1:] != pixels[:, :-1]) < _MOST_EDGES
 
 
-# --- Folders as publishers' archives unpack them.
+# --- Folders of published archives.
 
 
 def root(given: str, inner: Sequence[str], marker: str) -> Optional[str]:
     """The folder of an unpacked data set.
 
     Args:
-      given: the folder that the user named, or one above.
-      inner: paths from such a folder to the right one.
-      marker: a name that the right one contains.
+      given: the folder that the user named, or a parent of it.
+      inner: possible paths from a parent to the right folder.
+      marker: a name in the right folder.
 
     Returns:
       The folder, or None.
@@ -255,21 +254,21 @@ def root(given: str, inner: Sequence[str], marker: str) -> Optional[str]:
 
 
 def note_size(spec: DatasetSpec, split: str, found: int) -> None:
-    """Prints a note if a split has another number of images than published."""
+    """Prints a note if a split does not have the published number of images."""
     published = spec.split_sizes.get(split, found)
     if found != published:
-        print(f"{split}: found {found} images; published are {published}.")
+        print(f"{split}: found {found} images; the published split has {published}.")
 
 
 def find_images(folder: str, suffix: str = "") -> dict[str, str]:
     """Finds images, {id: path}, and prints which other files are left out.
 
     Args:
-      folder: where to look, with its subfolders.
-      suffix: what the names of the images end with, before the extension.
+      folder: the folder, searched with its subfolders.
+      suffix: end of the images' names before the extension.
 
     Raises:
-      UserError: no folder, no image in it, or two with one id.
+      UserError: there is no folder or no image in it, or two images have one id.
     """
     found = discovery.scan(folder, suffix)
     if found.left_out:
@@ -282,8 +281,8 @@ def note_lonely(masks: Collection[str], names: Collection[str], folder: str) -> 
     lonely = sorted(set(masks) - set(names))
     if lonely:
         print(
-            f"{folder}: {len(lonely)} masks have no image and are left out; the first "
-            f"is '{lonely[0]}'."
+            f"{folder}: left out {len(lonely)} masks that have no image; the first is "
+            f"'{lonely[0]}'."
         )
 
 
@@ -293,7 +292,7 @@ def refuse_without_mask(
     """Refuses a split that has images without a mask.
 
     Raises:
-      UserError: there are such; names the first.
+      UserError: images have no mask; the message names the first.
     """
     id_lists.refuse_missing(
         [name for name in names if name not in masks],

@@ -1,4 +1,4 @@
-"""Labels in masks -> class ids: a publisher's, or those that --map changes."""
+"""Maps labels in masks to class ids, by a publisher's table or by --map."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ from data_prep import class_names
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
-# A label in --map; "no data" is often negative or not a number.
+# A label in --map; "no data" is often negative or NaN.
 _NUMBER = r"nan|-?inf|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 
 
@@ -28,13 +28,13 @@ def look_up(
       values: [height, width], integers.
       class_ids: {value: class id or ignore label}.
       source: the mask's file, for the message.
-      show: what to call a value there.
+      show: formats a value for the message.
 
     Returns:
       [height, width], uint8.
 
     Raises:
-      UserError: a value that is not known.
+      UserError: a value is not among `class_ids`.
     """
     known, ids = _columns(tuple(class_ids.items()))
     if values.dtype == np.uint8:
@@ -45,21 +45,21 @@ def look_up(
     wrong = place < 0
     if wrong.any():
         raise UserError(
-            f"The mask {source} holds {show(values[wrong].min())}, which is no label "
-            "of this data set. Take the mask from its publisher's archive."
+            f"The mask {source} has {show(values[wrong].min())}, which is not a label "
+            "of this data set. Use the mask from the publisher's archive."
         )
     return ids[place]
 
 
-def number(colours: np.ndarray) -> np.ndarray:
-    """Packs colours [..., 3], 0..255, into one number each: [...], int32."""
-    red, green, blue = np.moveaxis(np.asarray(colours, np.int32), -1, 0)
+def number(colors: np.ndarray) -> np.ndarray:
+    """Packs colors [..., 3], 0..255, into one number each: [...], int32."""
+    red, green, blue = np.moveaxis(np.asarray(colors, np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 
 
-def colour(number_of: int) -> str:
-    """What to call a colour, given its number."""
-    return f"the colour #{number_of:06x}"
+def color(number_of: int) -> str:
+    """Formats a packed color for messages."""
+    return f"the color #{number_of:06x}"
 
 
 def histogram(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ def _columns(class_ids: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarr
 
 @functools.lru_cache(maxsize=8)
 def _places(known: Sequence[int]) -> np.ndarray:
-    """Where each value 0..255 stands in `known`; -1 where it does not."""
+    """The index of each value 0..255 in `known`, or -1."""
     return np.array([known.index(i) if i in known else -1 for i in range(256)])
 
 
@@ -93,10 +93,10 @@ def parse_changes(
     Args:
       texts: what the user wrote.
       spec: the classes.
-      before: changes that already hold, and must not be changed again.
+      before: earlier changes; their labels must not be changed again.
 
     Raises:
-      UserError: a malformed text, an unknown class, or a label twice.
+      UserError: a text is malformed, a class is unknown, or a label is repeated.
     """
     changes = []
     for text in texts:
@@ -109,7 +109,7 @@ def parse_changes(
                 "20-254=ignore, -9999=ignore or nan=ignore."
             )
         if any(_overlap((first, last), change) for change in [*before, *changes]):
-            raise UserError(f"--map {text}: this label already has another meaning.")
+            raise UserError(f"--map {text}: this label is already mapped.")
         new = class_names.class_of(match[3], spec, f"--map {text}")
         changes.append((first, last, new))
     return tuple(changes)
@@ -137,7 +137,7 @@ def changed(
     has_floats = mask.dtype.kind == "f"
     changed = mask.astype(np.float64 if has_floats else np.int64)
     for first, last, new in changes:
-        if has_floats:  # As exact as the file's own.
+        if has_floats:  # With the file's precision.
             with np.errstate(over="ignore"):
                 first, last = mask.dtype.type(first), mask.dtype.type(last)
         is_nan = math.isnan(first)

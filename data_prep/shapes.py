@@ -4,9 +4,9 @@
 
 writes the splits `train` (all training images), `1-4`, `1-8`, `1-16` and `1-32` (nested
 subsets of it, balanced so that every class occurs) and `val`. The class of an object
-decides its shape, its texture and roughly its hue. Objects hide each other, lines and
-blobs are in between, and each image has its own lighting: few labels cover few
-lightings, unlabeled images cover the rest. The seed determines every pixel.
+determines its shape, its texture and roughly its hue. Objects hide each other, lines
+and blobs are distractors, and each image has its own lighting: few labels cover few
+lightings, and unlabeled images cover the rest. The seed determines every pixel.
 """
 
 import colorsys
@@ -44,26 +44,25 @@ class Difficulty:
 
     Attributes:
       size: height and width of an image, in pixels.
-      kinds: how many classes of objects an image may show.
-      objects: how many objects are drawn.
+      kinds: number of classes of objects in an image.
+      objects: number of objects to draw.
       radius: of an object.
       stretch: largest ratio of an object's width and height.
-      visible: every object shows at least this share of itself.
-      dullness: share of their colour that backgrounds lose.
-      distractors: how many blobs of no class, and how many lines, are behind the
-        objects.
+      visible: least visible share of every object.
+      dullness: share of their color that backgrounds lose.
+      distractors: number of blobs without class behind the objects, and of lines.
       blob_radius: of a distractor blob.
-      contrast: smallest distance of an object's second colour from its main one, and
-        of a main colour drawn at random from the background's, in grey levels
+      contrast: smallest distance of an object's second color from its main one, and
+        of a main color drawn at random from the background's, in gray levels
         (Euclidean in RGB).
-      texture_truth: how often the texture is the one of the object's class; at other
-        times it is drawn at random.
-      hue_truth: how often the main colour has about the hue of the object's class; at
-        other times it is drawn at random.
-      light: standard deviation of the logarithm of the light's strength in each colour
-        channel of a picture.
-      exposure: standard deviation of the logarithm of its strength in all channels.
-      noise: standard deviation of the pixel noise, in grey levels.
+      texture_truth: share of objects with the texture of their class; others get a
+        random one.
+      hue_truth: share of objects with about the hue of their class; others get a random
+        main color.
+      light: standard deviation of the logarithm of the light's strength in each color
+        channel of an image.
+      exposure: standard deviation of the logarithm of the light's overall strength.
+      noise: standard deviation of the pixel noise, in gray levels.
     """
 
     size: int = 65
@@ -83,7 +82,7 @@ class Difficulty:
     noise: float = 8.0
 
 
-# --- Shapes: where |x|, |y| <= 1 or so, is a point inside? One function a class.
+# --- Shapes: whether a point is inside, for |x|, |y| up to about 1. One per class.
 
 
 def _disk(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -106,7 +105,7 @@ def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 _SHAPES = (_disk, _square, _triangle, _star)
 
 
-# --- Textures: 0..1, how much of the second colour; texture i belongs to class i + 1.
+# --- Textures: share of the second color, 0..1; texture i belongs to class i + 1.
 
 
 def _dots(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -128,13 +127,13 @@ def _grain(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 _TEXTURES = (_dots, _checks, _stripes, _grain)
 
 
-# --- Pictures.
+# --- Images.
 
 
 def draw(
     seed: int, index: int, difficulty: Difficulty
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one image, a function of its arguments only.
+    """Draws one image, which depends only on the arguments.
 
     Returns:
       image: [size, size, 3], uint8.
@@ -145,7 +144,7 @@ def draw(
     mask = np.zeros(image.shape[:2], np.uint8)
     num_kinds = rng.integers(*difficulty.kinds, endpoint=True)
     kinds = rng.permutation(np.arange(1, SPEC.num_classes))[:num_kinds]
-    drawn: list[tuple[int, np.ndarray]] = []  # area without occlusion, pixels in sight
+    drawn: list[tuple[int, np.ndarray]] = []  # area without occlusion, visible pixels
     for _ in range(rng.integers(*difficulty.objects, endpoint=True)):
         class_id = int(rng.choice(kinds))
         for _ in range(_PLACING_ATTEMPTS):
@@ -166,14 +165,14 @@ def draw(
 
 
 def _background(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarray:
-    """A gradient between two colours, cloudy, with blobs and lines of no class."""
+    """A cloudy gradient between two colors, with blobs and lines without class."""
     size = difficulty.size
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     angle = rng.uniform(0, 2 * np.pi)
     share = 0.5 + 0.7 * (np.cos(angle) * x + np.sin(angle) * y)
     clouds = Image.fromarray(rng.random((6, 6)).astype(np.float32))
     share = share + 0.6 * (np.asarray(clouds.resize((size, size), 3)) - 0.5)
-    image = _mix(_colour(rng), _colour(rng), np.clip(share, 0, 1))
+    image = _mix(_color(rng), _color(rng), np.clip(share, 0, 1))
     image += difficulty.dullness * (image.mean(axis=2, keepdims=True) - image)
     for _ in range(rng.integers(*difficulty.distractors, endpoint=True)):
         radius = rng.uniform(*difficulty.blob_radius)
@@ -184,11 +183,11 @@ def _background(rng: np.random.Generator, difficulty: Difficulty) -> np.ndarray:
             edge = edge + 0.25 * np.sin(waves * around + rng.uniform(0, 2 * np.pi))
         blob = np.hypot(u, v) < radius * edge
         texture = _TEXTURES[rng.integers(len(_TEXTURES))](u / radius, v / radius, rng)
-        image[blob] = _mix(_colour(rng), _colour(rng), texture)[blob]
+        image[blob] = _mix(_color(rng), _color(rng), texture)[blob]
     for _ in range(rng.integers(*difficulty.distractors, endpoint=True)):
         angle, offset = rng.uniform(0, np.pi), rng.uniform(-0.5, 0.5)
         line = abs(np.cos(angle) * x + np.sin(angle) * y - offset) < 0.012
-        image[line] = _colour(rng)
+        image[line] = _color(rng)
     return image
 
 
@@ -227,28 +226,28 @@ def _paint(
     texture = class_id - 1
     if rng.random() >= difficulty.texture_truth:
         texture = rng.integers(len(_TEXTURES))
-    main = _colour(rng, image[inside].mean(axis=0), difficulty.contrast)
+    main = _color(rng, image[inside].mean(axis=0), difficulty.contrast)
     if rng.random() < difficulty.hue_truth:
-        main = _class_colour(rng, class_id)
-    second = _colour(rng, main, difficulty.contrast)
+        main = _class_color(rng, class_id)
+    second = _color(rng, main, difficulty.contrast)
     share = 0.7 * _TEXTURES[texture](x, y, rng)
     image[inside] = _mix(main, second, share)[inside]
 
 
-def _colour(
+def _color(
     rng: np.random.Generator,
     other: Optional[np.ndarray] = None,
     contrast: float = 0.0,
 ) -> np.ndarray:
-    """A random colour, at least `contrast` away from another one."""
-    colour = rng.uniform(0, 255, 3)
-    while other is not None and np.linalg.norm(colour - other) < contrast:
-        colour = rng.uniform(0, 255, 3)
-    return colour
+    """A random color, at least `contrast` away from another one."""
+    color = rng.uniform(0, 255, 3)
+    while other is not None and np.linalg.norm(color - other) < contrast:
+        color = rng.uniform(0, 255, 3)
+    return color
 
 
-def _class_colour(rng: np.random.Generator, class_id: int) -> np.ndarray:
-    """A colour of about the hue of a class."""
+def _class_color(rng: np.random.Generator, class_id: int) -> np.ndarray:
+    """A color with about the hue of a class."""
     hue = (class_id - 1) / len(_SHAPES) + rng.uniform(-0.05, 0.05)
     saturation, value = rng.uniform(0.5, 1.0), rng.uniform(0.5, 1.0)
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
@@ -272,14 +271,14 @@ def write(
     """Writes all splits.
 
     Raises:
-      UserError: a split is there already.
+      UserError: a split exists already.
     """
     splits: dict[str, Sequence[int]] = {
         "train": range(num_images),
         "val": range(_FIRST_VAL, _FIRST_VAL + num_val),
     }
     options = {"seed": seed, "num_images": num_images, **dataclasses.asdict(difficulty)}
-    # Images are drawn again when needed: all of them together would fill the memory.
+    # Images are drawn again when needed: together they would fill the memory.
     of_picture = {"seed": seed, "difficulty": difficulty}
     shown = processes.in_order(
         functools.partial(_shown_classes, **of_picture),

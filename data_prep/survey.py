@@ -1,8 +1,8 @@
-"""What no single file can tell: decided once, for all files of a split.
+"""Decisions that depend on all files of a split, taken once.
 
-* How many bits count in images with more than 8. Chosen image by image, a dark one
-  would come out brighter than a bright one.
-* Which class a palette's index stands for, see `palettes`.
+* The number of bits in use in images with more than 8 bits. If it were chosen per
+  image, a dark image would become brighter than a bright one.
+* The class of a palette's index, see `palettes`.
 * Whether masks with lossy compression can be yes/no masks.
 """
 
@@ -27,11 +27,11 @@ _WHITE = 255
 
 
 class Findings(NamedTuple):
-    """What holds for all files of a split.
+    """What was decided for all files of a split.
 
     Attributes:
-      image_bits: of images with more than 8 bits, see `bit_depth.to_8_bits`;
-        None if there are none.
+      image_bits: bits in use of images with more than 8 bits, see
+        `bit_depth.to_8_bits`; None if there are none.
       palette: (index, red, green, blue) of the indices that masks use.
     """
 
@@ -39,7 +39,7 @@ class Findings(NamedTuple):
     palette: Sequence[tuple[int, int, int, int]]
 
     def options(self) -> dict[str, Any]:
-        """The same for the manifest."""
+        """The findings as options for the manifest."""
         options = {}
         if self.image_bits:
             options["image_bits"] = self.image_bits
@@ -49,7 +49,7 @@ class Findings(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What one item shows.
+    """What was found in one item.
 
     Attributes:
       brightest: the largest value of an image with more than 8 bits.
@@ -71,22 +71,22 @@ def decide(
     workers: int = 0,
     skip_broken: bool = False,
 ) -> Findings:
-    """Looks at all files of a split, and at what was decided for earlier splits.
+    """Reads all files of a split, and the decisions for earlier splits.
 
     Files that cannot be read are skipped: writing the records reports them.
 
     Args:
       items: images and masks.
-      labels: what the numbers or colours in masks mean.
-      output_dir: folder of the data set, whose other splits have to agree.
-      split: to be written.
-      image_bits: the user's choice; None: as many as the brightest image takes.
-      workers: processes that read; 0: one for each core.
-      skip_broken: do not refuse images that are too bright: writing skips them.
+      labels: how the numbers or colors in masks become class ids.
+      output_dir: folder of the data set, whose other splits must agree.
+      split: the split to write.
+      image_bits: the user's choice; None: as many as the brightest image needs.
+      workers: number of processes; 0: one per core.
+      skip_broken: accept images that are too bright, because writing skips them.
 
     Raises:
-      UserError: other splits were written by another rule, or an image is brighter than
-        it allows; palettes that differ; masks that are no yes/no masks.
+      UserError: other splits have other bits, an image is too bright for them, palettes
+        differ, or masks are not yes/no masks.
     """
     look = functools.partial(
         _look, with_palette=labels.colormap is None, binary=labels.binary
@@ -101,7 +101,7 @@ def decide(
                 f"the split '{name}'", options.get("palette", ())
             )
     found = processes.in_order(look, items, workers)
-    found = tqdm(found, f"looking at {split}", len(items), leave=False, disable=None)
+    found = tqdm(found, f"checking {split}", len(items), leave=False, disable=None)
     for item, seen in zip(items, found):
         if seen.brightest is not None:
             brightest.append((seen.brightest, item.image))
@@ -120,14 +120,14 @@ def decide(
 def check_binaries(
     paths: Sequence[str], ignore_label: int, labels: masks.Labels = masks.AS_THEY_ARE
 ) -> None:
-    """`refuse_binaries` for mask files: looks at some, spread over all of them.
+    """Applies `refuse_binaries` to some of the mask files, evenly spread.
 
     Args:
       paths: files of masks.
       ignore_label, labels: see `refuse_binaries`.
 
     Raises:
-      UserError: all masks are 0 and 255.
+      UserError: the masks have only 0 and 255.
     """
 
     def values() -> Iterator[np.ndarray]:
@@ -147,20 +147,20 @@ def refuse_binaries(
     labels: masks.Labels,
     advice: str,
 ) -> None:
-    """Refuses masks in which nothing but 0 and 255 occurs, 255 being ignored.
+    """Refuses masks that have only 0 and 255, if 255 is the ignore label.
 
-    Such masks pass for background and ignored pixels, and a network trained on them
-    predicts nothing at all.
+    Such masks would be read as background and ignored pixels, and a network trained on
+    them would predict only background.
 
     Args:
-      values: those of some masks.
-      where: the masks are, for the message: "in masks".
+      values: the values of some masks.
+      where: the masks' location for the message, such as "in masks".
       ignore_label: the label of ignored pixels.
-      labels: what the values mean; if they say what 255 means, all is well.
+      labels: how the values become class ids; nothing is refused if they change 255.
       advice: the flag to add, and its effect.
 
     Raises:
-      UserError: all masks are 0 and 255.
+      UserError: the masks have only 0 and 255.
     """
     if ignore_label != _WHITE or not labels.keeps(_WHITE):
         return
@@ -171,15 +171,15 @@ def refuse_binaries(
             return
     if _WHITE in seen:
         raise UserError(
-            f"The masks {where} hold only 0 and 255: yes/no masks, whose 255 would be "
-            f"ignored and nothing learned. Add {advice}; or --map 255=ignore if that "
-            "is meant."
+            f"The masks {where} have only 0 and 255. If they are yes/no masks, 255 "
+            f"would be ignored and nothing learned: add {advice}. If 255 means "
+            "ignored, add --map 255=ignore."
         )
 
 
 def _look(item: Item, with_palette: bool, binary: bool) -> _Seen:
     brightest = palette = lossy = None
-    # Decoders raise anything on damaged files; writing the records reports them.
+    # On damaged files decoders may raise any exception; writing the records reports it.
     with contextlib.suppress(Exception):
         brightest = bit_depth.brightest(item.image)
     with contextlib.suppress(Exception):
@@ -192,7 +192,7 @@ def _look(item: Item, with_palette: bool, binary: bool) -> _Seen:
 
 
 def _means_the_same(options: Mapping[str, Any], labels: masks.Labels) -> bool:
-    """Whether the indices of another split's masks became the same classes."""
+    """Whether another split maps the indices in masks to the same classes."""
     changes = [list(change) for change in labels.changes]
     return (
         labels.colormap is None
@@ -202,7 +202,7 @@ def _means_the_same(options: Mapping[str, Any], labels: masks.Labels) -> bool:
 
 
 def _other_splits(output_dir: str, split: str) -> dict[str, dict[str, Any]]:
-    """The options of the splits that stay as they are."""
+    """The options of all other splits."""
     manifest = manifests.read(output_dir) or {"splits": {}}
     return {
         name: entry.get("options") or {}
@@ -216,28 +216,29 @@ def _choose_bits(
     asked: Optional[int],
     others: Mapping[str, dict[str, Any]],
 ) -> Optional[int]:
-    """Chooses and prints how many bits count.
+    """Chooses and prints the number of bits in use.
 
     Args:
-      brightest: the largest values of all images with more than 8 bits.
+      brightest: the largest value of each image with more than 8 bits.
       asked: the bits that the user chose.
-      others: options of other splits, which keep to one rule.
+      others: options of other splits, which must have the same bits.
     """
     rule = asked
     for name, options in others.items():
         known = options.get("image_bits")
         if known and rule not in (None, known):
             raise UserError(
-                f"The split '{name}' was written with --image_bits={known}: give all "
-                "splits of a data set the same, or choose another --output_dir."
+                f"The split '{name}' was written with --image_bits={known}. Use the "
+                "same value for all splits of a data set, or choose another "
+                "--output_dir."
             )
         rule = rule or known
     if not brightest:
         return asked
     bits = rule or max(map(bit_depth.bits_of, brightest))
     print(
-        f"{len(brightest)} images have more than 8 bits, their brightest number is "
-        f"{max(brightest)}: all are read as {bits} bits, 0 to {2**bits - 1} "
+        f"{len(brightest)} images have more than 8 bits; their largest value is "
+        f"{max(brightest)}. All are read as {bits} bits, 0 to {2**bits - 1} "
         "(--image_bits)."
     )
     return bits
@@ -250,10 +251,10 @@ def _report_lossy(brightest: Sequence[int]) -> None:
     if max(brightest) < binary_masks.YES:
         raise UserError(
             f"{len(brightest)} masks are JPEG or WebP, and no value in them exceeds "
-            f"{max(brightest)}: these are no yes/no masks of 0 and 255, and their "
+            f"{max(brightest)}: these are not yes/no masks of 0 and 255, and their "
             "compression has changed them. Save masks as PNG, from their source."
         )
     print(
         f"{len(brightest)} masks are JPEG or WebP, whose compression changes values: "
-        f"{binary_masks.YES} and more is read as 1, less as 0."
+        f"values from {binary_masks.YES} on are read as 1, lower ones as 0."
     )

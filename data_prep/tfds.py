@@ -6,12 +6,12 @@
         --builder_split=validation[:100] --image=image_left --mask=segmentation_label \\
         --num_classes=34 --split=val --output_dir=data/cityscapes34
 
---builder is a name of the catalog, https://www.tensorflow.org/datasets/catalog, or the
-folder of a prepared data set; others are downloaded and prepared. --image and --mask
-name its features; if only one fits, it is found. Class names come from --class_names or
-from the mask's feature. Its labels have to be class ids, 0 to N-1, or the ignore label;
-for others, --offset and --map say what they become. Train on the result as the data set
-`folder`.
+--builder is a name in the catalog, https://www.tensorflow.org/datasets/catalog, or the
+folder of a prepared data set; data sets of the catalog are downloaded and prepared.
+--image and --mask name features; if only one fits, it is found automatically. Class
+names come from --class_names or from the mask's feature. Labels must be class ids, 0 to
+N-1, or the ignore label; --offset and --map convert others. To train on the result, use
+the data set `folder`.
 
 Every worker loads TensorFlow: if memory is short, use fewer --workers.
 """
@@ -34,17 +34,17 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError, first_line
 from wss.settings import Range
 
-# Features that may hold an image's name; the first that exists is used.
+# Features that may be an image's name; the first that exists is used.
 _NAMES = ("file_name", "filename", "image/filename", "image_id")
 _CHECKED_BINARIES = 32
 _ADVICE = (
-    "Raise the number of classes, or say what the label means: --map {value}=CLASS or "
+    "Raise the number of classes, or map the label: --map {value}=CLASS or "
     "--map {value}=ignore"
 )
 
 
 class Item(NamedTuple):
-    """An example: its place in a split of the builder."""
+    """An example: its index in a split of the builder."""
 
     name: str
     part: str
@@ -57,8 +57,8 @@ def read(
     """Reads an example.
 
     Args:
-      item: which one.
-      source: where it is.
+      item: the example.
+      source: its data set.
       spec: the classes.
       labels: how the labels in the mask become class ids.
 
@@ -84,25 +84,25 @@ def read(
 
 
 def _values(value: Union[bytes, np.ndarray], where: str) -> np.ndarray:
-    """[height, width], integers, of a mask as its feature holds it."""
+    """A mask, [height, width], integers, from the value of its feature."""
     if isinstance(value, bytes):
         return masks.read_values(where, encoded=value)
     if value.ndim == 3 and value.shape[-1] == 1:
         value = value[..., 0]
     if value.ndim != 2 or value.dtype.kind not in "iu":
         raise UserError(
-            f"The mask {where} is of shape {value.shape} and type {value.dtype}, not "
-            "of one integer for each pixel. Choose another feature as --mask."
+            f"The mask {where} has shape {value.shape} and type {value.dtype}, not one "
+            "integer per pixel. Choose another feature as --mask."
         )
     return value
 
 
 def _encode(image: np.ndarray, where: str) -> bytes:
-    """PNG of an image that its feature holds as numbers."""
+    """Encodes an image, given as numbers, as PNG."""
     if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
         raise UserError(
-            f"The image {where} is of shape {image.shape} and type {image.dtype}, not "
-            "of three channels of uint8. Choose another feature as --image."
+            f"The image {where} has shape {image.shape} and type {image.dtype}, not "
+            "three channels of uint8. Choose another feature as --image."
         )
     return examples.encode_png(image)
 
@@ -111,7 +111,7 @@ def prepare(name: str, tfds_dir: Optional[str]) -> Any:
     """Finds a builder, and downloads and prepares its data if necessary.
 
     Args:
-      name: of the catalog, with optional configuration and version; or a folder.
+      name: in the catalog, with optional configuration and version; or a folder.
       tfds_dir: folder of prepared data sets; None: TensorFlow Datasets' default.
 
     Raises:
@@ -122,7 +122,7 @@ def prepare(name: str, tfds_dir: Optional[str]) -> Any:
         if os.path.exists(os.path.join(name, "dataset_info.json")):
             return tfds.builder_from_directory(name)
         builder = tfds.builder(name, data_dir=tfds_dir)
-    except Exception as error:  # Of as many types as there are mistakes.
+    except Exception as error:  # Of many types.
         raise UserError(
             f"TensorFlow Datasets finds no data set '{name}' "
             f"({first_line(error)}). Give a name of "
@@ -132,7 +132,7 @@ def prepare(name: str, tfds_dir: Optional[str]) -> Any:
     if not builder.info.splits:
         try:
             builder.download_and_prepare()
-        except Exception as error:  # Of the network, the disk, the builder, ...
+        except Exception as error:  # From the network, the disk, the builder, ...
             raise UserError(
                 f"TensorFlow Datasets cannot prepare '{name}': "
                 f"{' '.join(str(error).split()) or type(error).__name__}"
@@ -143,16 +143,16 @@ def prepare(name: str, tfds_dir: Optional[str]) -> Any:
 def find_source(
     builder: Any, image: Optional[str], mask: Optional[str], unlabeled: bool
 ) -> Source:
-    """Finds the features that hold image, mask and name.
+    """Finds the features of image, mask and name.
 
     Args:
       builder: of a prepared data set.
-      image: the feature that holds the image; None: the only one that may.
+      image: the image's feature; None: the only one that fits.
       mask: the same for the mask.
-      unlabeled: take no masks.
+      unlabeled: read no masks.
 
     Raises:
-      UserError: there is no such feature, or several may be meant.
+      UserError: there is no such feature, or several fit.
     """
     features = tfds_reader.features_of(builder)
     images_of = [name for name, feature in features.items() if feature.fits_image()]
@@ -180,7 +180,7 @@ def _choose(
         for name, feature in sorted(features.items())
     )
     problem = (
-        f"no feature '{name}'" if name else f"{len(fitting)} that may be the {kind}"
+        f"no feature '{name}'" if name else f"{len(fitting)} that could be the {kind}"
     )
     raise UserError(
         f"Among the features of the data set there is {problem}. Name one with "
@@ -196,7 +196,7 @@ def find_items(builder: Any, builder_split: str) -> list[Item]:
       builder_split: such as "train", "train[:10%]" or "train+test".
 
     Raises:
-      UserError: no such split.
+      UserError: there is no such split.
     """
     infos = builder.info.splits
     try:
@@ -218,7 +218,7 @@ def find_items(builder: Any, builder_split: str) -> list[Item]:
 
 
 def _content(builder: Any, builder_split: str) -> str:
-    """Digest of a split's files, to notice that they were prepared again."""
+    """Digest of a split's files, to detect that they were prepared again."""
     paths = map(str, builder.info.splits[builder_split].filepaths)
     return fingerprints.joined(map(fingerprints.of_file, dict.fromkeys(paths)))
 
@@ -226,7 +226,7 @@ def _content(builder: Any, builder_split: str) -> str:
 def check_binaries(
     items: Sequence[Item], source: Source, spec: DatasetSpec, labels: masks.Labels
 ) -> None:
-    """`survey.refuse_binaries` for the first masks.
+    """Applies `survey.refuse_binaries` to the first masks.
 
     Raises:
       UserError: they are 0 and 255.
@@ -249,7 +249,7 @@ def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetS
 
     Args:
       flags: the command line, which may name the classes.
-      names: those of the mask's feature, if it has any.
+      names: class names of the mask's feature, if it has any.
 
     Raises:
       UserError: the classes are not named, or too many or too few.
@@ -259,7 +259,7 @@ def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetS
         return class_names.make_spec(flags.output_dir, *given, flags.ignore_label)
     if names is None:
         raise UserError(
-            "The data set does not say which classes its masks have. Add "
+            "The data set does not name the classes of its masks. Add "
             "--num_classes=N, or --class_names with a list of their names."
         )
     return class_names.describe(
@@ -268,7 +268,7 @@ def make_spec(flags: argparse.Namespace, names: Optional[list[str]]) -> DatasetS
 
 
 def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
-    """What --offset and --map say that labels become.
+    """Converts --offset and --map.
 
     Raises:
       UserError: a mistake in --map.
@@ -282,10 +282,10 @@ def make_labels(flags: argparse.Namespace, spec: DatasetSpec) -> masks.Labels:
 
 def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add = arguments.add_argument
-    add("--builder", required=True, metavar="NAME", help="data set, or its folder")
+    add("--builder", required=True, metavar="NAME", help="data set or its folder")
     add("--builder_split", required=True, metavar="SPLIT", help="such as train[:10%%]")
-    add("--image", metavar="FEATURE", help="feature that holds the image")
-    add("--mask", metavar="FEATURE", help="feature that holds the mask")
+    add("--image", metavar="FEATURE", help="feature with the image")
+    add("--mask", metavar="FEATURE", help="feature with the mask")
     add("--unlabeled", action="store_true", help="write no masks")
     add("--split", metavar="NAME", help="split to write (default: --builder_split)")
     add("--tfds_dir", metavar="DIR", help="(default: ~/tensorflow_datasets)")
@@ -295,7 +295,7 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         type=number(Annotated[int, Range(low=-255, high=0)]),
         default=0,
         metavar="N",
-        help="-1: labels 1, 2, ... are the classes 0, 1, ..., and 0 is ignored",
+        help="-1: labels 1, 2, ... become the classes 0, 1, ..., and 0 is ignored",
     )
 
 

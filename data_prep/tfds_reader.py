@@ -1,6 +1,6 @@
 """Reads prepared data sets of TensorFlow Datasets, example by example.
 
-TensorFlow Datasets is imported when it is needed: it takes seconds.
+TensorFlow Datasets is imported only when needed, because that takes seconds.
 """
 
 import atexit
@@ -13,10 +13,10 @@ import numpy as np
 
 from wss.errors import UserError, first_line
 
-# Up to this many examples are skipped by reading them, instead of opening again.
+# Up to this many examples are skipped by reading instead of opening again.
 _FAR = 500
 _READERS = threading.local()
-# TensorFlow complains on the console if it has to clean up after Python's end.
+# TensorFlow prints complaints if it has to clean up after Python has ended.
 atexit.register(_READERS.__dict__.clear)
 
 
@@ -24,8 +24,8 @@ class Source(NamedTuple):
     """A prepared data set, and its features that are read.
 
     Attributes:
-      folder: of the version, with its shards.
-      image: name of the feature, levels between slashes.
+      folder: folder of the version, with its shards.
+      image: name of the feature, with slashes between levels.
       mask: name of the feature, or None for unlabeled images.
       name: name of the feature with the image's file name, or None.
     """
@@ -53,14 +53,14 @@ class Feature(NamedTuple):
         nested[self.keys[-1]] = value
 
     def fits_image(self) -> bool:
-        """Whether it may hold an image in colours."""
+        """Whether it may be a color image."""
         features = load().features
         is_image = isinstance(self.connector, features.Image)
         is_labels = isinstance(self.connector, features.LabeledImage)
         return is_image and not is_labels and self.connector.shape[-1] in (3, 4)
 
     def fits_mask(self) -> bool:
-        """Whether it may hold a mask: one integer for each pixel."""
+        """Whether it may be a mask: one integer per pixel."""
         tensor = load().features.Tensor
         if not isinstance(self.connector, (load().features.Image, tensor)):
             return False
@@ -87,7 +87,7 @@ class Reader:
         """Reads the features of `source` of one example.
 
         Returns:
-          {name: value}; what image features hold as encoded bytes.
+          {name: value}; images as encoded bytes.
 
         Raises:
           UserError: the data set's files are damaged.

@@ -3,13 +3,13 @@
     python -m data_prep.verify --data_dir=data/mine
     python -m data_prep.verify --data_dir=data/voc --dataset=voc --split train val
 
-prints for each split its images, the classes of its masks and its problems, by shard
-and record (numbered from 0), and notes about what may be intended. A damaged record
-hides no other. At the end it draws a contact sheet, images with their masks over them:
-look at it. The classes are those of the folder's dataset.json; for shards that another
-program wrote, --dataset names them.
+prints for each split its number of images, the classes of its masks, its problems, by
+shard and record (numbered from 0), and notes on what may be intended. One damaged
+record does not hide others. At the end it draws a contact sheet of images with their
+masks on top: look at it. The classes come from the folder's dataset.json; for shards of
+other programs, name them with --dataset.
 
-Exit status: 0 without a problem, 1 if the data have one, 2 if the command has one.
+Exit status: 0 without problems, 1 if the data have problems, 2 if the command failed.
 """
 
 import errno
@@ -36,7 +36,7 @@ from wss.visualization import figures
 gfile = tf.io.gfile
 
 _SHEET = "contact_sheet.png"
-_PICTURES = 2 * figures.PAIRS_PER_ROW  # of a split, on the sheet
+_PICTURES = 2 * figures.PAIRS_PER_ROW  # per split, on the sheet
 _UNFINISHED = re.compile(r"(?P<folder>\.(?P<split>.+)\.partial)/?")
 _MAX_PROBLEMS = 20
 _NO_CLASS_ROWS = 8
@@ -47,16 +47,16 @@ def choose_splits(
     wanted: Optional[Sequence[str]],
     manifest: Optional[Mapping[str, Any]],
 ) -> list[str]:
-    """The splits to read: those asked for, or all.
+    """The splits to read: the requested ones, or all.
 
     Raises:
-      UserError: there is no such split, or none at all.
+      UserError: there is no such split, or no split at all.
     """
     known = sorted({*reading.find(data_dir), *(manifest["splits"] if manifest else ())})
     if not known:
         hint = "".join(f" {note}" for note in unfinished(data_dir))
         raise UserError(
-            f"There are no shards <split>-00000-of-00004.tfrecord in {data_dir}. Give "
+            f"There are no shards <split>-00000-of-00004.tfrecord in {data_dir}. Pass "
             f"the folder that they were written to as --data_dir.{hint}"
         )
     for split in wanted or ():
@@ -68,7 +68,7 @@ def choose_splits(
 
 
 def format_split(split: checks.Split) -> str:
-    """What was found in a split, as lines of text."""
+    """Formats what was found in a split."""
     tally = split.tally
     num_shards = f"{len(split.shards)} shard{'s' if len(split.shards) != 1 else ''}"
     lines = [
@@ -86,7 +86,7 @@ def format_split(split: checks.Split) -> str:
     lines += [f"  problem: {problem}" for problem in problems]
     if split.num_problems > len(problems):
         lines.append(
-            f"  problem: and {split.num_problems - len(problems)} more of records; "
+            f"  problem: {split.num_problems - len(problems)} more in records; "
             f"--max_problems={split.num_problems} shows all."
         )
     lines += [f"  note: {note}" for note in split.notes]
@@ -121,8 +121,7 @@ def unfinished(data_dir: str) -> list[str]:
     found = filter(None, map(_UNFINISHED.fullmatch, names))
     return [
         f"{match['folder']} is an unfinished conversion of the split "
-        f"'{match['split']}': run its command again, it goes on from there; or remove "
-        "the folder."
+        f"'{match['split']}': run its command again to resume it, or remove the folder."
         for match in found
     ]
 
@@ -133,7 +132,7 @@ def draw_sheet(
     """Draws the contact sheet.
 
     Returns:
-      None, or why it could not be saved, in a sentence.
+      None, or a sentence that says why it could not be saved.
     """
     rows = []
     for split in splits:
@@ -146,17 +145,17 @@ def draw_sheet(
         save_sheet(figures.png(figures.contact_sheet(rows, spec)), path)
     except (OSError, tf.errors.OpError) as error:
         return (
-            f"The contact sheet could not be saved ({reason(error)}). Name another "
-            "place: --contact_sheet=..."
+            f"The contact sheet could not be saved ({reason(error)}). Choose another "
+            "file: --contact_sheet=..."
         )
     return None
 
 
 def save_sheet(content: bytes, path: str) -> None:
-    """Writes the sheet to any place that gfile knows.
+    """Writes the sheet to any path that gfile supports.
 
     Raises:
-      FileExistsError: the file there was not written by this command, or was changed
+      FileExistsError: the existing file was not written by this command, or was changed
         since.
     """
     folder, name = os.path.split(path)
@@ -168,7 +167,9 @@ def save_sheet(content: bytes, path: str) -> None:
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)
     output = OutputFolder(folder or os.curdir)
     if output.foreign([name]):
-        raise FileExistsError(errno.EEXIST, f"{path} is no sheet of this command", path)
+        raise FileExistsError(
+            errno.EEXIST, f"{path} was not written by this command", path
+        )
     output.write(name, content)
 
 
@@ -194,7 +195,7 @@ def main() -> None:
         "--max_problems",
         type=number(Natural),
         default=_MAX_PROBLEMS,
-        help="of single records, to print for each split (default: %(default)s)",
+        help="number of record problems to print per split (default: %(default)s)",
     )
     flags = arguments.parse_args()
     reading.hide_gpus()

@@ -1,16 +1,16 @@
-"""Converts PASCAL VOC 2012, with the SBD masks where a split needs them.
+"""Converts PASCAL VOC 2012, with the masks of SBD if a split needs them.
 
     python -m data_prep.voc --split 1-8 train_aug val \\
         --voc_dir=raw/VOCdevkit/VOC2012 --sbd_dir=raw/benchmark_RELEASE/dataset
 
-writes the splits to data/voc. Known are the published lists (python -c "import
-data_prep.splits as s; print(s.names('voc'))"), among them `train` (1464), `train_aug`
-(10582), `V_9k` (train_aug without train), `1-8_rest` (train_aug without `1-8`) and
-`val` (1449), and the lists in ImageSets/Segmentation. Masks come from
+writes the splits to data/voc. A split is a published list (python -c "import
+data_prep.splits as s; print(s.names('voc'))"), such as `train` (1464 images),
+`train_aug` (10582), `V_9k` (train_aug without train), `1-8_rest` (train_aug without
+`1-8`) and `val` (1449), or a list in ImageSets/Segmentation. Masks are read from
 SegmentationClass; for images without one there, from SegmentationClassAug/*.png beside
-it or from SBD's cls/*.mat. With --unlabeled the records have no
-masks, and SBD is not needed. Both flags also accept a folder above, where the
-archives were unpacked: --voc_dir=raw --sbd_dir=raw.
+it or from SBD's cls/*.mat. With --unlabeled the records have no masks, and SBD is not
+needed. Both folders may also be the one where the archives were unpacked:
+--voc_dir=raw --sbd_dir=raw.
 """
 
 import os
@@ -45,7 +45,7 @@ def read(item: Item) -> Example:
         mask = _read_sbd(item.mask)
     elif item.mask:
         mask, mask_png = masks.read_mask_and_png(
-            item.mask, SPEC.num_classes, SPEC.ignore_label, colours=SPEC.palette
+            item.mask, SPEC.num_classes, SPEC.ignore_label, colors=SPEC.palette
         )
     return images.read_example(
         item.name, item.image, mask, mask_png=mask_png, as_stored=True
@@ -68,8 +68,8 @@ def find_items(
     advice = "Unpack the whole archive."
     if os.path.exists(_list_path(voc_dir, split)):
         advice += (
-            f" The list {_list_path(voc_dir, split)} is of ids: file names without "
-            "folder and extension, one a line."
+            f" The list {_list_path(voc_dir, split)} must have ids: file names without "
+            "folder and extension, one per line."
         )
     id_lists.refuse_missing(
         [name for name in names if not os.path.exists(image_paths[name])],
@@ -82,7 +82,7 @@ def find_items(
     id_lists.refuse_missing(
         [name for name in names if not mask_paths[name]],
         f"images of the split '{split}' have no mask",
-        f"Download SBD's benchmark.tgz from {_SBD}, unpack it and give its folder "
+        f"Download SBD's benchmark.tgz from {_SBD}, unpack it and pass its folder "
         "benchmark_RELEASE/dataset as --sbd_dir; or put PNG masks in "
         f"{voc_dir}/{_AUGMENTED}; or add --unlabeled.",
     )
@@ -99,7 +99,7 @@ def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str
     if found is None:
         raise UserError(
             f"There is no {voc_dir}/JPEGImages. Download VOCtrainval_11-May-2012.tar "
-            "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/, unpack it, and give "
+            "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/, unpack it, and pass "
             "its folder VOCdevkit/VOC2012 as --voc_dir."
         )
     if sbd_dir is None:
@@ -108,7 +108,7 @@ def _find_roots(voc_dir: str, sbd_dir: Optional[str]) -> tuple[str, Optional[str
     if found_sbd is None:
         raise UserError(
             f"There is no {sbd_dir}/cls. Download benchmark.tgz from {_SBD}, unpack it "
-            "and give its folder benchmark_RELEASE/dataset as --sbd_dir."
+            "and pass its folder benchmark_RELEASE/dataset as --sbd_dir."
         )
     return found, found_sbd
 
@@ -142,7 +142,7 @@ def _read_sbd(path: str) -> np.ndarray:
         mask = np.asarray(io.loadmat(path)["GTcls"]["Segmentation"][0, 0])
         if mask.ndim != 2 or mask.dtype.kind not in "iu":
             raise ValueError(f"{mask.ndim} dimensions of {mask.dtype}")
-    except Exception as error:  # On a damaged file scipy raises anything.
+    except Exception as error:  # On a damaged file, scipy may raise any exception.
         raise UserError(
             f"The mask {path} is not one of SBD's ({error}). Unpack its archive again."
         ) from error

@@ -1,10 +1,10 @@
-"""The one writer of records: every reader hands its examples to a `Writer`.
+"""Writes records: every converter passes its examples to a `Writer`.
 
 A split is a list of items and a function that reads one of them. The writer reads on
-all cores, or on Apache Beam, and publishes a split only when it is complete; a killed
-run resumes where it stopped. The content of a shard depends on the items alone. All
-broken images are reported, and either stop the split or are left out and noted: every
-item is accounted for.
+all cores or on Apache Beam and publishes a split only when it is complete; an
+interrupted run resumes where it stopped. The content of a shard depends only on the
+items. All broken images are reported. They either stop the split or are left out and
+recorded, so that every item is accounted for.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 _EXAMPLES_PER_SHARD = 1000
 MAX_SHARDS = 99999
 _SPLIT_NAME = re.compile(r"\w[\w.-]*")
-# Bytes of a split's name: names of files have 255, and its shards have more to say.
+# Bytes of a split's name: file names may have 255, and shards add to the name.
 _LONGEST_NAME = 150
 _SHOWN_PROBLEMS = 100
 _PROBLEMS_IN_ERROR = 3
@@ -48,12 +48,12 @@ class Writer:
 
     Attributes:
       output_dir: folder of the data set's shards.
-      overwrite: replace an existing split. Without it, a split that was made from the
-        same items and options is left as it is.
-      workers: number of processes; 0: one for each core.
-      num_shards: of each split; None: one for every 1000 images.
+      overwrite: replace an existing split; otherwise a split that was made from the
+        same items and options is kept.
+      workers: number of processes; 0: one per core.
+      num_shards: number per split; None: one per 1000 images.
       skip_broken: write a split without its broken images, instead of refusing it.
-      runner: name of an Apache Beam runner; empty: this machine's processes.
+      runner: name of an Apache Beam runner; empty: processes of this machine.
       runner_options: options of the Beam pipeline, such as "project=mine".
     """
 
@@ -74,25 +74,25 @@ class Writer:
         *,
         options: Optional[dict[str, Any]] = None,
     ) -> None:
-        """Writes the shards of one split and notes it in the folder's `dataset.json`.
+        """Writes the shards of one split and records it in the folder's `dataset.json`.
 
         Args:
           split: name of the split, the beginning of its shards' names.
           spec: the data set's classes, for the manifest.
           items: what to write, in the order of the records: tuples of strings and
-            numbers. If a field is the path of a file, a later change of the file is
-            noticed.
+            numbers. If a field is the path of a file, later changes of the file are
+            detected.
           read: makes the example of an item. It runs in other processes: a function at
             module level, or a `functools.partial` of one.
-          options: everything else that decides the content (JSON), for the manifest.
+          options: everything else that determines the content (JSON), for the manifest.
 
         Raises:
-          UserError: nothing to write; broken images; the split exists with other
-            content, or its source files have changed; the folder holds a data set of
-            other classes; or the disk is full.
+          UserError: there is nothing to write; images are broken; the split exists with
+            other content, or its source files have changed; the folder has a data set
+            with other classes; or the disk is full.
         """
         count = self._check(split, len(items))
-        # Imported late: neither mistakes nor workers wait for TensorFlow.
+        # Imported late, so that neither mistakes nor workers wait for TensorFlow.
         from data_prep.writing import shards
 
         plan = _digest(items, options, count)
@@ -116,18 +116,18 @@ class Writer:
         print(f"{split}: {_summary(entry, ' written')}")
 
     def _check(self, split: str, num_items: int) -> int:
-        """The number of shards, if the split can be written at all."""
+        """The number of shards, after checking that the split can be written."""
         if not num_items:
-            raise UserError(f"There is no image to write for the split '{split}'.")
+            raise UserError(f"There are no images to write for the split '{split}'.")
         if not _SPLIT_NAME.fullmatch(split):
             raise UserError(
-                f"'{split}' cannot name a split: only letters, digits and ._- are "
-                "possible."
+                f"'{split}' cannot be the name of a split. Use letters, digits, dots, "
+                "hyphens and underscores."
             )
         if len(split.encode()) > _LONGEST_NAME:
             raise UserError(
-                f"'{split[:20]}...' cannot name a split: up to {_LONGEST_NAME} bytes "
-                "are possible."
+                f"'{split[:20]}...' cannot be the name of a split. Use at most "
+                f"{_LONGEST_NAME} bytes."
             )
         if self.num_shards is None:
             return min(-(-num_items // _EXAMPLES_PER_SHARD), MAX_SHARDS)
@@ -148,7 +148,7 @@ class Writer:
         """Whether an earlier run already wrote this split.
 
         Raises:
-          UserError: it did so from other items or files, and overwrite is not set.
+          UserError: it used other items or files, and overwrite is not set.
         """
         if self.overwrite or parts.can_continue(plan) and not known:
             return False
@@ -156,13 +156,13 @@ class Writer:
             self._refuse_changed(parts, items, known)
             parts.clean_up(plan)
             print(
-                f"{parts.name}: is in {self.output_dir} already, {_summary(known)} "
+                f"{parts.name}: already in {self.output_dir}, {_summary(known)} "
                 "(--overwrite writes it again)"
             )
             return True
         if known or parts.old():
             raise UserError(
-                f"The split '{parts.name}' is in {self.output_dir} already, made from "
+                f"The split '{parts.name}' is already in {self.output_dir}, made from "
                 "other images or options. Add --overwrite to replace it, or choose "
                 "another --output_dir."
             )
@@ -175,18 +175,19 @@ class Writer:
         sources = known.get("sources")
         if not sources:
             print(
-                f"{parts.name}: an earlier version wrote this split and did not note "
-                "its files, so changes since then cannot be noticed. If you have "
-                "edited any, add --overwrite."
+                f"{parts.name}: an earlier version wrote this split without recording "
+                "its files, so later changes cannot be detected. If you have edited "
+                "any, add --overwrite."
             )
             return
         if not parts.have_changed(items, sources, self.workers):
             return
         paths = [path for item in items for path in fingerprints.paths(item)]
-        newest = max(paths, key=os.path.getmtime, default="none is left")
+        newest = max(paths, key=os.path.getmtime, default="")
+        which = f"the newest is {newest}" if newest else "none of them is left"
         raise UserError(
             f"Files of the split '{parts.name}' have changed since it was written to "
-            f"{self.output_dir}; the newest is {newest}. Add --overwrite to write the "
+            f"{self.output_dir}; {which}. Add --overwrite to write the "
             "split again from them, or choose another --output_dir to keep both."
         )
 
@@ -196,7 +197,7 @@ class Writer:
         items: Sequence[Item],
         read: Callable[[Item], Example],
     ) -> None:
-        """Writes the missing shards, and reports what is broken."""
+        """Writes the missing shards, and reports broken images."""
         report = _ProblemPrinter()
         missing, num_kept = [], 0
         for shard in parts.divide(items):
@@ -244,20 +245,20 @@ class Writer:
             return
         reasons = " ".join(problem["reason"] for problem in first)
         if broken > len(first):
-            reasons += f" All are listed in {parts.list_problems()}."
+            reasons += f" {parts.list_problems()} lists all."
         advice = "Repair them and run the same command again"
         if written and not self.skip_broken:
             advice += f", or add --skip_broken to write the other {written}"
         raise UserError(
             f"{broken} of {num_items} images of the split '{parts.name}' cannot be "
-            f"written, so {self.output_dir} has none of it yet. {reasons} {advice}."
+            f"written, so {self.output_dir} has nothing of it yet. {reasons} {advice}."
         )
 
     def _note(
         self, spec: DatasetSpec, split: str, entry: Optional[dict[str, Any]]
     ) -> None:
         """Adds a split to the manifest, or removes it."""
-        # Read again: another split may have been written at the same time.
+        # Read again, because another split may have been written at the same time.
         manifest = _manifest(self.output_dir, spec)
         known = manifest["splits"].pop(split, None)
         if entry:
@@ -278,7 +279,7 @@ class _ProblemPrinter:
         if self._count <= _SHOWN_PROBLEMS:
             tqdm.write(f"broken: {problem}", file=sys.stderr)
         elif self._count == _SHOWN_PROBLEMS + 1:
-            tqdm.write("broken: more, see the end.", file=sys.stderr)
+            tqdm.write("broken: more, see the last message.", file=sys.stderr)
 
 
 def _watch(
@@ -308,7 +309,7 @@ def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:
     """The folder's manifest, or a new one.
 
     Raises:
-      UserError: it describes other classes.
+      UserError: the folder's manifest has other classes.
     """
     classes = {"class_names": list(spec.class_names), "ignore_label": spec.ignore_label}
     manifest = manifests.read(output_dir)
@@ -316,7 +317,7 @@ def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:
         return {"name": spec.name, **classes, "splits": {}}
     if any(manifest[key] != value for key, value in classes.items()):
         raise UserError(
-            f"{output_dir} holds the data set '{manifest['name']}' with "
+            f"{output_dir} contains the data set '{manifest['name']}' with "
             f"{len(manifest['class_names'])} classes and ignore label "
             f"{manifest['ignore_label']}; these records have {spec.num_classes} "
             f"classes and ignore label {spec.ignore_label}, or other class names. Give "
@@ -328,7 +329,7 @@ def _manifest(output_dir: str, spec: DatasetSpec) -> dict[str, Any]:
 def _digest(
     items: Sequence[Item], options: Optional[dict[str, Any]], num_shards: int
 ) -> str:
-    """Digest of everything that decides what is written."""
+    """Digest of everything that determines what is written."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(json.dumps(str(item)).encode())

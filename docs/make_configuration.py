@@ -2,8 +2,8 @@
 
     python -m docs.make_configuration
 
-The page is made from the code: what gin knows, its defaults, and the words of the
-docstrings. A test says when the page is older than the code.
+The page is generated from the code: the configurables, their defaults, and their
+docstrings. A test fails if the page is older than the code.
 """
 
 import importlib
@@ -21,7 +21,7 @@ from wss import cli, settings
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
 
-# Headings, and the modules that stand below each.
+# The modules under each heading.
 ROOMS = {
     "The experiment": ("wss.experiment",),
     "Methods": ("wss.methods", "wss.methods.components.memory_bank"),
@@ -39,31 +39,31 @@ _INTRODUCTION = """\
 
 <!-- Made by `python -m docs.make_configuration`; change the docstrings instead. -->
 
-Everything that a gin file, or `--gin_bindings`, can set: first the [macros](#macros),
-by which the experiments are meant to be changed, then the arguments of every function
-and class that gin knows, by the names of both:
+Everything that a gin file or `--gin_bindings` can set: first the [macros](#macros), which
+experiments usually change, then every function and class that gin can configure, with
+its arguments:
 
 ```
 python -m wss.train --gin_file=gin_configs/shapes.gin \\
     --gin_bindings="BATCH_SIZE = 4" --gin_bindings="learning_rate.base = 0.01"
 ```
 
-What a run used, defaults included, lies in its `operative_config.gin`. How to write a
-file of your own: [Experiments](experiments.md#a-file-of-your-own).
+A run writes all settings that it used, including defaults, to `operative_config.gin`. To
+write your own gin file, see [Experiments](experiments.md#a-file-of-your-own).
 """
 
 _MACROS = """\
 ## Macros
 
-Names in capitals, each of which stands for one argument. A dash: the experiment's
-own file sets it.
+A macro is a name in capitals that stands for one argument. A dash means that the
+experiment's own file sets it.
 
 | Macro | Stands for | Value of `base/experiment.gin` | Meaning |
 | --- | --- | --- | --- |"""
 
 
 class Argument(NamedTuple):
-    """One argument that gin can bind; its default is `Parameter.empty` if none."""
+    """An argument that gin can bind; without a default, that is `Parameter.empty`."""
 
     name: str
     default: Any
@@ -72,7 +72,7 @@ class Argument(NamedTuple):
 
 
 class Configurable(NamedTuple):
-    """A function or class that gin knows."""
+    """A function or class that gin can configure."""
 
     name: str
     path: str
@@ -81,14 +81,14 @@ class Configurable(NamedTuple):
 
 
 class Macro(NamedTuple):
-    """A name in capitals: what it stands for, and its value as gin writes it."""
+    """The argument that a macro stands for, and its value as gin writes it."""
 
     target: str
     value: Optional[str]
 
 
 def configurables() -> dict[str, list[Configurable]]:
-    """What gin knows of wss, by room, sorted by name."""
+    """All configurables of wss by package, sorted by name."""
     import gin
 
     import wss
@@ -164,14 +164,14 @@ def _meaning(known: Mapping[str, Configurable], target: str) -> str:
 
 
 def _room(module: str) -> str:
-    """The room whose module is the longest beginning of this one's name."""
+    """The heading whose module is the longest prefix of this module's name."""
     prefixes = {prefix: room for room, all_ in ROOMS.items() for prefix in all_}
     fitting = [p for p in prefixes if f"{module}.".startswith(f"{p}.")]
     return prefixes[max(fitting, key=len)]
 
 
 def _describe(entry: Any) -> Configurable:
-    """What the page says of an entry of gin's register."""
+    """The page's entry for an entry of gin's registry."""
     wrapped = entry.wrapped
     function = wrapped.__init__ if inspect.isclass(wrapped) else wrapped
     words = _documented(inspect.getdoc(wrapped)) | _documented(inspect.getdoc(function))
@@ -193,7 +193,7 @@ def _describe(entry: Any) -> Configurable:
 
 
 def _documented(docstring: str) -> dict[str, str]:
-    """What a docstring's `Args:` or `Attributes:` say, by name."""
+    """The descriptions in a docstring's `Args:` or `Attributes:`, by name."""
     section = re.search(
         r"^(?:Args|Attributes):\n(.*?)(?=^\S|\Z)", docstring, re.M | re.S
     )
@@ -218,9 +218,9 @@ def _default(value: Any) -> str:
 
 
 def _markdown(words: str) -> str:
-    """Words of a docstring with what Markdown would take for its own escaped."""
+    """The text of a docstring, with Markdown's special characters escaped."""
     pieces = words.split("`")
-    for index in range(0, len(pieces), 2):  # Every other one is code.
+    for index in range(0, len(pieces), 2):  # Every second part is code.
         pieces[index] = re.sub(r"([*<\[\]])", r"\\\1", pieces[index])
     return "`".join(pieces).replace("|", "\\|")
 

@@ -1,4 +1,4 @@
-"""Pages of the site that lie outside of docs/: the README and the changes."""
+"""Adds pages to the site that are outside docs/: the README and the changelog."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ PAGES = {"index.md": "README.md", "changes.md": "CHANGELOG.md"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds them; their links are made to fit."""
+    """Adds the pages, with links relative to the site."""
     for page, source in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))

@@ -32,7 +32,7 @@ def two_cpus():
 
 @pytest.fixture(autouse=True)
 def own_configuration():
-    """Clears the configuration after each test."""
+    """Clears the configuration after each test, so that no test sees another's."""
     yield
     gin.clear_config()
 

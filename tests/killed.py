@@ -26,12 +26,12 @@ from tensorboard.backend.event_processing import plugin_event_accumulator
 
 from wss.run_folder import checkpoints
 
-# Curves of time and of memory are no results.
+# Curves of time and memory are not results.
 _MEASURED = ("performance/", "memory_gb/")
 
 
 class Kills(NamedTuple):
-    """How often a training was killed, and how often that tore a checkpoint."""
+    """How often a run was killed, and how often that damaged a checkpoint."""
 
     times: int
     torn: int
@@ -43,16 +43,16 @@ def run_killed(
     """Runs a command to its end and kills it on the way.
 
     Args:
-      command: a training, which prints a line such as "step 3/80 ..." now and then.
-      folder: where it writes its checkpoints.
+      command: a run that regularly prints a line such as "step 3/80 ...".
+      folder: folder of its checkpoints.
       times: how often to kill it; every fourth time while it writes a checkpoint.
-      seconds: at most so long after the first such line, or the next checkpoint later.
-      seed: of the moments.
+      seconds: maximum delay after the first such line or, later, the next checkpoint.
+      seed: determines the moments.
     """
     moments = random.Random(seed)
     killed = torn = 0
     while True:
-        left = _unfinished(folder)  # Of an earlier kill.
+        left = _unfinished(folder)  # From an earlier kill.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         with process:
             line = "start"
@@ -73,16 +73,16 @@ def run_killed(
 
 
 def _unfinished(folder: str) -> Set[str]:
-    """What TensorFlow has of checkpoints that are not whole yet."""
+    """TensorFlow's files of incomplete checkpoints."""
     return set(glob.glob(os.path.join(folder, "ckpt-*_temp")))
 
 
 def differences(first: str, second: str) -> List[str]:
-    """What two trainings did not end with alike.
+    """Differences between the results of two runs.
 
     Args:
-      first: folder of a training that was left alone.
-      second: folder of one that was killed: its curves may have more points, of the
+      first: folder of an uninterrupted run.
+      second: folder of a run that was killed. Its curves may have more points, for the
         first step of each start, but none twice.
     """
     found = []
@@ -114,7 +114,7 @@ def _variables(checkpoint: str) -> Dict[str, bytes]:
 
 
 def _curves(folder: str) -> Dict[str, list]:
-    """Steps and values by tag, of what a run computes."""
+    """Steps and values of a run's results, by tag."""
     if not os.path.isdir(folder):
         return {}
     events = plugin_event_accumulator.EventAccumulator(folder, {"tensors": 0})
@@ -159,7 +159,7 @@ def main() -> int:
     alone, killed = (os.path.join(folder, name) for name in ("alone", "killed"))
     start = time.monotonic()
     run_killed([*train, f"--model_dir={alone}"], alone, 0, 0.0, 0)
-    # So that the last kill comes before the last step, whatever the pace.
+    # So that the last kill is before the last step, however fast the run is.
     seconds = 0.5 * (time.monotonic() - start) / max(options.times, 1)
     kills = run_killed(
         [*train, f"--model_dir={killed}"], killed, options.times, seconds, options.seed

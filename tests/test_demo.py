@@ -43,5 +43,5 @@ def test_a_picture_of_the_users_own_stays(tmp_path, monkeypatch, capsys):
     assert demo.main([*flags, "--overwrite"]) == 0
     assert path.read_bytes() == b"drawn"
     monkeypatch.setattr(demo, "draw", lambda model_dirs: b"anew")
-    assert demo.main(flags) == 0  # Its own picture.
+    assert demo.main(flags) == 0  # Its own figure.
     assert path.read_bytes() == b"anew"

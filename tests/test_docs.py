@@ -1,4 +1,4 @@
-"""README and docs/: their commands, flags and gin names are those of the code."""
+"""README and docs/: commands, flags and gin names exist in the code."""
 
 import argparse
 import functools
@@ -16,7 +16,7 @@ from wss import config
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")])
-# What these tell the reader to write is written in tests/test_extending.py.
+# tests/test_extending.py writes the files that these pages show.
 EXTENDING = sorted(ROOT.glob("docs/add_*.md"))
 
 BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```", re.M | re.S)
@@ -41,7 +41,7 @@ def commands(page):
             r"(.*)",
             line,
         )
-        if found and found[1] != "data_prep.roads":  # The reader's own reader.
+        if found and found[1] != "data_prep.roads":  # The reader's own converter.
             is_whole = line in lines and line.lstrip().startswith("python")
             yield found[1].rstrip("."), found[2], is_whole
 

@@ -37,7 +37,7 @@ def evaluate(
     networks=None,
     crop_size=None,
     scales=(1.0,),
-    steps=(10, 20),  # Nothing of the first evaluation stays.
+    steps=(10, 20),  # Nothing remains from the first evaluation.
     **options,
 ):
     """Scores of the last step; each image is a row of pixels."""
@@ -84,7 +84,7 @@ def test_the_student_stands_beside_the_teacher(tmp_path, capsys):
     networks = {"teacher": ReadsItsInput(), "student": ReadsItsInput(plus=1)}
     scores = evaluate([[0, 0, 1, 1]], [[0, 0, 0, 1]], tmp_path, networks)
     # The teacher: ground 2 of 3, cat 1 of 2. The student: ground 0 of 2, cat 1 of 4,
-    # and a dog that is not there.
+    # and a dog that does not exist.
     assert scores.mean_iou == pytest.approx((2 / 3 + 1 / 2) / 2)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["network"] == "teacher"
@@ -137,7 +137,7 @@ def test_larger_images_are_shrunk_and_counted(tmp_path, capsys):
 
 
 def reference_scores(pairs):
-    """Class by class and pixel by pixel, as the definitions say."""
+    """Class by class and pixel by pixel, by definition."""
     labels = np.concatenate([label.ravel() for label, _ in pairs])
     predictions = np.concatenate([prediction.ravel() for _, prediction in pairs])
     counted = labels != 255
@@ -181,7 +181,7 @@ def test_scores_against_plain_numpy_on_images_of_all_sizes(tmp_path):
     for name, expected in reference_scores(pairs).items():
         actual = metrics[name]
         if name == "class_iou":
-            assert actual.pop("bird") is None  # It never occurs.
+            assert actual.pop("bird") is None  # The class never occurs.
             actual = list(actual.values())
         assert actual == pytest.approx(expected, abs=1e-6)
     assert metrics["images"] == 5 and metrics["checkpoint"] == "runs/ckpt-1"

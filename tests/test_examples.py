@@ -1,4 +1,4 @@
-"""The examples in docstrings: they run, and show what they say."""
+"""The examples in docstrings run and print what they show."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ from tests import trained
 from wss.models import deeplab
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "python.md"
-# What the Python interface (docs/python.md) offers.
+# The modules of the Python interface (docs/python.md).
 MODULES = [
     "wss",
     "wss.evaluation.boundary_f_score",
@@ -36,7 +36,7 @@ MODULES = [
     "wss.evaluation.segmenter",
     "wss.training.optimizers",
 ]
-# Helpers of their neighbors: one line describes them.
+# Helpers, explained by their one-line docstrings.
 WITHOUT = {"divide_or_zero", "count_labeled", "Scores", "PseudoLabel"}
 
 
@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
 
 
 def public(module):
-    """Its own functions and classes, without what gin wraps them in."""
+    """The module's own functions and classes, without gin's wrappers."""
     return {
         key: inspect.unwrap(value)
         for key, value in vars(module).items()

@@ -92,7 +92,7 @@ def test_the_report(model_dir, tmp_path, capsys):
     flags = [f"--gin_bindings=DATA_DIR = '{data_dir}'", "--formats", "keras"]
     assert run(model_dir, tmp_path / "out", *flags) == 0
     report = capsys.readouterr().out
-    # Five made-up images, and three of the split.
+    # Five synthetic images, and three of the split.
     assert f"keras: {tmp_path}/out/model.keras, 2.9 MiB; 8 images, largest" in report
     assert "difference of a probability 0.0e+00, equal pixels 100.000 %" in report
 
@@ -104,7 +104,7 @@ def _png(numbers, **options):
 
 
 def _png_of_16_bits(numbers, kind):
-    """A PNG of Pillow's missing kinds: 4 has grey and alpha, 2 RGB, 6 RGB and alpha."""
+    """A PNG that Pillow cannot write: 4 is gray and alpha, 2 RGB, 6 RGB and alpha."""
 
     def chunk(name, content):
         checksum = struct.pack(">I", zlib.crc32(name + content))
@@ -246,8 +246,8 @@ def test_tflite_takes_a_padded_image(exported, model, name, tolerance):
 def test_the_pages_examples_run(exported, model, tmp_path, monkeypatch):
     os.symlink(exported, tmp_path / "exported")
     exif = Image.Exif()
-    exif[0x0112] = 6  # Of a phone that was held upright: stored on its side.
-    # A PNG inside: to every decoder these are the same pixels.
+    exif[0x0112] = 6  # From a phone that was held upright: stored on its side.
+    # A PNG inside: all decoders read the same pixels.
     Image.fromarray(blobs(61, 90)).save(tmp_path / "street.jpg", "PNG", exif=exif)
     monkeypatch.chdir(tmp_path)
     page = pathlib.Path(__file__).parents[1] / "docs" / "export.md"
@@ -261,7 +261,7 @@ def test_the_pages_examples_run(exported, model, tmp_path, monkeypatch):
     assert expected.shape == (90, 61) and nothing is None
     np.testing.assert_array_equal(of_saved_model, expected)
     np.testing.assert_array_equal(of_keras, expected)
-    # Of a copy that was shrunk by other means; on its side it would be (22, 33).
+    # From a copy that was shrunk in another way; on its side it would be (22, 33).
     small = Image.fromarray(expected).resize((22, 33), Image.Resampling.NEAREST)
     assert of_tflite.shape == (33, 22)
     assert np.mean(of_tflite == np.asarray(small)) > 0.8
@@ -285,7 +285,7 @@ def test_keras_loads_the_model_without_a_configuration(exported, model):
 
 
 def test_keras_weights_of_the_network(model, tmp_path):
-    """Those of the backbone too, whose layers Keras would not find."""
+    """Including those of the backbone, whose layers Keras would not find."""
     path = str(tmp_path / "network.weights.h5")
     model.network.save_weights(path)
     other = DeepLabV3Plus.from_config(model.network.get_config())
@@ -358,7 +358,7 @@ def test_the_teacher_is_exported(tmp_path):
 
 
 class Folder(Format):
-    """A folder with a file that holds a text, read as a network of its own."""
+    """A folder with a text file, read as a network of its own."""
 
     file_name, tolerance = "folder", 1e-6
 

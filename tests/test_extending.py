@@ -85,14 +85,14 @@ def test_augmentations(project):
 
 def test_a_dataset(project):
     *_, gin_file = follow(project, "add_a_dataset.md")
-    colours = np.array([(0, 0, 0), (255, 255, 255), (200, 0, 0), (9, 9, 9)], np.uint8)
+    colors = np.array([(0, 0, 0), (255, 255, 255), (200, 0, 0), (9, 9, 9)], np.uint8)
     random = np.random.RandomState(0)
     for split in ("train", "val", "unlabeled"):
         folder = project / "raw" / "roads" / split
         for kind in ("photos",) if split == "unlabeled" else ("photos", "masks"):
             (folder / kind).mkdir(parents=True)
             for name in "ab":
-                pixels = colours[random.randint(0, 4, [33, 33])]
+                pixels = colors[random.randint(0, 4, [33, 33])]
                 Image.fromarray(pixels).save(folder / kind / f"{name}.png")
     run(project, "data_prep.roads", "--split", "train", "val", "unlabeled")
     checked = run(project, "data_prep.verify", "--data_dir=data/roads")

@@ -46,7 +46,7 @@ def test_who_imports_the_package_has_signals_of_their_own():
 
 
 def test_a_command_that_has_begun_gets_a_keyboard_interrupt(tmp_path):
-    """It may have something to put in order."""
+    """The command may have to clean up."""
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("import wss")
     (tmp_path / "package" / "started.py").write_text(

@@ -13,7 +13,7 @@ import pytest
 from tests import killed
 from wss.run_folder import checkpoints
 
-# The toy's training, with a checkpoint behind each step, slow enough to be met in it.
+# The toy's run, with a slow checkpoint after each step, so that kills hit it.
 TOY = """
 import sys
 from tests.training import toy

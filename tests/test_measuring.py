@@ -12,7 +12,7 @@ from benchmarks import measuring, training_step
 
 
 def sleep(seconds, megabytes=1):
-    """Something to time: its first call takes three times as long."""
+    """A function to time; its first call takes three times as long."""
     kept = np.ones(megabytes * 2**20, np.uint8)
     calls = []
 

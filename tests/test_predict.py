@@ -28,7 +28,7 @@ def model_dir(tmp_path_factory):
 
 
 def save_photo(path, height, width, mode="RGB", seed=0, **options):
-    """Blobs of colour."""
+    """Blobs of color."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     small = np.random.RandomState(seed).randint(0, 256, [4, 4, 3]).astype(np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
@@ -37,7 +37,7 @@ def save_photo(path, height, width, mode="RGB", seed=0, **options):
 
 def turned():
     exif = Image.Exif()
-    exif[0x0112] = 6  # By a quarter.
+    exif[0x0112] = 6  # By 90 degrees.
     return {"exif": exif}
 
 
@@ -61,7 +61,7 @@ def read(path):
 def test_predictions_are_what_evaluation_counts(
     model_dir, tmp_path, capsys, monkeypatch
 ):
-    """Of odd sizes, grey, turned, transparent and larger than the crop."""
+    """Photos: odd sizes, gray, rotated, transparent, larger than the crop."""
     photos = tmp_path / "photos"
     save_photo(str(photos / "a.jpg"), 33, 33)
     save_photo(str(photos / "odd.png"), 17, 30, seed=1)
@@ -84,7 +84,7 @@ def test_predictions_are_what_evaluation_counts(
     classes = json.loads((out / "classes.json").read_text())["classes"]
     assert classes[3] == {"id": 3, "name": "triangle", "colour": [128, 128, 0]}
 
-    # As truth of the same photos, the masks are right everywhere.
+    # As ground truth of the same photos, the masks are correct everywhere.
     masks, data_dir = out / "masks", tmp_path / "data"
     names = tmp_path / "names.txt"
     names.write_text("\n".join(["background", "disk", "square", "triangle", "star"]))
@@ -185,7 +185,7 @@ def contents(folder):
 @pytest.mark.parametrize(
     "images, output, masks",
     [
-        ("images", ".", ["masks/a.png"]),  # The layout of the guide.
+        ("images", ".", ["masks/a.png"]),  # The layout in the guide.
         ("images", ".", ["masks/other.png"]),
         ("overlays", ".", []),
         ("images", ".", ["classes.json"]),

@@ -33,7 +33,7 @@ with open(pathlib.Path(__file__).parent / "published_settings.csv") as _file:
     ROWS = list(csv.DictReader(_file))
 
 all_rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])
-# Column -> what gin calls it; METHOD is the experiment's.
+# Column -> gin name; METHOD is the experiment's method.
 NAMES = {
     "labeled_split": "Experiment.labeled_split",
     "unlabeled_split": "Experiment.unlabeled_split",
@@ -69,7 +69,7 @@ def configurables():
 
 
 def resolved(name):
-    """What a parameter gets in the end: bound, by a macro or not, or its default."""
+    """The resolved value of a parameter: bound, from a macro, or the default."""
     method = gin.query_parameter("Experiment.method").selector.split(".")[-1]
     name = name.replace("METHOD", method)
     try:
@@ -83,7 +83,7 @@ def resolved(name):
 
 
 def written(value):
-    """As the table has it: functions by their names, sizes as height x width."""
+    """The table's format: functions by name, sizes as height x width."""
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     if callable(value):
@@ -121,9 +121,9 @@ def test_settings(row):
 
 @all_rows
 def test_nothing_stands_against_a_training(row, tmp_path):
-    """What can be said without the data: sizes, choices, augmentations."""
+    """Checks without data: sizes, choices, augmentations."""
     config.load([f"{row['file']}.gin"])
-    spec = datasets.get("voc")  # A folder's comes with its data.
+    spec = datasets.get("voc")  # A folder's spec comes with its data.
     experiment = Experiment(str(tmp_path), get_strategy(), spec=spec)
     assert isinstance(build_predictor(experiment, None), Predictor)
     if experiment.method.uses_unlabeled:
@@ -134,10 +134,10 @@ def test_nothing_stands_against_a_training(row, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if row["passes"]], ids=lambda row: row["file"]
+    "row", [row for row in ROWS if row["epochs"]], ids=lambda row: row["file"]
 )
 def test_the_steps_are_those_of_the_published_loaders(row):
-    gpus, passes = int(row["gpus"]), int(row["passes"])
+    gpus, epochs = int(row["gpus"]), int(row["epochs"])
     images = int(row["unlabeled_images"] or row["labeled_images"])
     # DistributedSampler repeats images until all GPUs have as many.
     on_each = math.ceil(images / gpus)
@@ -145,11 +145,11 @@ def test_the_steps_are_those_of_the_published_loaders(row):
     rounded = {"dropped": math.floor, "kept": math.ceil}[row["last_batch"]]
     steps = rounded(batches)
     config.load([f"{row['file']}.gin"])
-    assert resolved("Experiment.train_steps") == steps * passes
+    assert resolved("Experiment.train_steps") == steps * epochs
     interval = resolved("run_training.eval_interval")
-    assert interval * int(row["evaluations"]) == steps * passes
-    # On VOC the labels alone teach in the first pass; on Cityscapes in no pass, which
-    # is a step here.
+    assert interval * int(row["evaluations"]) == steps * epochs
+    # On VOC the first epoch is supervised only; on Cityscapes none is, which takes one
+    # step here.
     if row["warm_up_steps"]:
         is_voc = dataset_of(row) == "voc"
         assert resolved("U2PL.warm_up_steps") == (steps if is_voc else 1)
@@ -200,16 +200,16 @@ def test_the_header_says_what_runs(row):
         crop = row["crop_size"]
         assert batch.groups() == (row["batch_size"], unlabeled, crop, crop)
         assert re.search(r"(\d+) steps", about)[1] == row["train_steps"]
-    if row["passes"]:
-        cost = re.search(r"Cost: +(\d+) (?:GPUs|V100), .*: (\d+) passes over", about)
-        assert cost.groups() == (row["gpus"], row["passes"])
+    if row["epochs"]:
+        cost = re.search(r"Cost: +(\d+) (?:GPUs|V100), .*: (\d+) epochs of", about)
+        assert cost.groups() == (row["gpus"], row["epochs"])
     command = re.search(r"data_prep\.(?:voc|coco|cityscapes) --split (.*?) --", about)
     if command:
         named = command[1].replace("\\", "").split()
         used = [row["labeled_split"], *filter(None, [row["unlabeled_split"]])]
         if "C_" not in row["unlabeled_split"]:
             assert named == [*used, "val"]
-    base = re.search(r"the others: (base/\w+\.gin)\.", about)[1]
+    base = re.search(r"see also (base/\w+\.gin)\.", about)[1]
     assert f"include '{base}'" in text
 
 
@@ -231,7 +231,7 @@ def test_all_but_the_backbone_learns_ten_times_as_fast(setting):
 
 
 def test_the_order_of_includes_decides_nothing():
-    """No two files that stand side by side set one thing to two values."""
+    """No two files included side by side set the same parameter differently."""
     for path in sorted(FOLDER.glob("**/*.gin")):
         included, _ = statements(path.relative_to(FOLDER).as_posix())
         beside = [name for name in included if name != "base/experiment.gin"]
@@ -265,6 +265,6 @@ def statements(name):
 
 
 def bound(name):
-    """Everything that a file sets, by its includes too."""
+    """Everything that a file sets, including its includes."""
     included, own = statements(name)
     return {**{k: v for one in included for k, v in bound(one).items()}, **own}

@@ -39,7 +39,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def compare(data_dir, tmp_path, monkeypatch):
-    """What is said where one worker has such bindings, mode and changes of the data."""
+    """The messages if one worker has such bindings, mode and data changes."""
     two = cluster.Cluster(["a:1", "b:2"], ["worker 0", "worker 1"], 0)
     monkeypatch.setattr(distribution, "are_several", lambda strategy: True)
     monkeypatch.setattr(cluster, "read", lambda: two)

@@ -62,7 +62,7 @@ def clear():
 def test_every_number_has_a_range_and_every_default_lies_in_it():
     assert len(ARGUMENTS) > 100
     for name, (kind, default) in ARGUMENTS.items():
-        assert settings.words(kind), name  # Raises for what is no kind of a setting.
+        assert settings.words(kind), name  # Raises if it is not a kind of setting.
         for leaf, ranged in leaves(kind):
             assert ranged or leaf not in (int, float), f"{name} has no range"
         if default is not inspect.Parameter.empty:
@@ -217,7 +217,7 @@ def test_kinds_beside_those_of_the_package():
     assert settings.fits(Size, (1, 2)) and not settings.fits(Size, (1, 2, 3))
     assert settings.fits(Optional[Share], None) and not settings.fits(Share, None)
     assert settings.fits(Several[Positive], [0.5]) and not settings.fits(Count, 1.0)
-    assert settings.fits(dict, 3)  # Of whoever extends wss: his own to check.
+    assert settings.fits(dict, 3)  # Of an extension, which checks it itself.
     with pytest.raises(TypeError, match="is not a type of settings"):
         settings.words(dict)
 

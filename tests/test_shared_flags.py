@@ -12,7 +12,7 @@ import pytest
 from wss import cli
 
 ROOT = pathlib.Path(__file__).parent.parent
-# Flags of one name for different things; everything else has to be the same.
+# Flags with one name but different meanings; all others must be the same.
 DIFFERENT = {
     "--classes": "names of classes; a known data set",
     "--image_labels": "a file of labels; whether they are evaluated",

@@ -34,7 +34,7 @@ def data_dir(tmp_path_factory):
 
 
 def run(data_dir, model_dir, *bindings, gin_file="shapes.gin", flags=()):
-    """Exit status of a tiny training."""
+    """Exit status of a tiny run."""
     bindings = [*TINY, f"DATA_DIR = '{data_dir}'", *bindings]
     return train.main(
         [
@@ -69,7 +69,7 @@ def test_train_resume_evaluate(data_dir, tmp_path, capsys):
 
     assert tf.io.gfile.exists(f"{model_dir}/best-3.index")
 
-    # The same run, stopped behind its checkpoint of step 2.
+    # The same run, stopped after its checkpoint of step 2.
     stopped.mkdir()
     for name in stored:
         if name.startswith("ckpt-2"):
@@ -179,10 +179,10 @@ def test_mistakes_are_found_before_the_network_is_built(
     ):
         assert run(data_dir, tmp_path / "run", binding) == 2
     assert not built
-    # Weights that nothing uses are none to complain about.
+    # Unused weights are not reported.
     unused = "softmax_cross_entropy.class_weights = (1, 2)"
     bindings = ["Method.supervised_loss = @ohem_cross_entropy", unused]
-    with pytest.raises(AttributeError):  # It got as far as the network.
+    with pytest.raises(AttributeError):  # It reached the network.
         run(data_dir, tmp_path / "run", *bindings)
     assert built
 

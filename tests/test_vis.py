@@ -20,7 +20,7 @@ CLASSES = ("background", "disk", "square", "triangle", "star")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The folder of a supervised training and one of PseudoSeg."""
+    """The folders of a supervised run and a PseudoSeg run."""
     folder = tmp_path_factory.mktemp("trained")
     data_dir = str(folder / "data")
     shapes.write(Writer(data_dir), 32, 6, difficulty=shapes.Difficulty(size=32))

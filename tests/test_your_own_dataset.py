@@ -17,7 +17,7 @@ from wss import config, runs, train  # noqa: F401  (what gin files configure)
 from wss.data.datasets.spec import DatasetSpec
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "your_own_dataset.md"
-# What a test has no time for; the page offers the same settings.
+# Smaller settings for a quick test, as on the page.
 SMALLER = (
     "TRAIN_STEPS = 2",
     "BATCH_SIZE = 2",
@@ -29,7 +29,7 @@ PHOTOS, MASKS = 16, 10
 
 
 def blocks(heading):
-    """The indented or plain code blocks below a heading of the page."""
+    """The code blocks under a heading of the page, indented or not."""
     section = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     found = re.findall(r"^ *```\n(.*?)^ *```$", section, re.DOTALL | re.MULTILINE)
     assert found
@@ -37,7 +37,7 @@ def blocks(heading):
 
 
 def run(monkeypatch, command):
-    """Runs a shell command; those of ours in this process, for their imports' sake."""
+    """Runs a shell command; our own in this process, to save the imports."""
     words = shlex.split(command.replace("\\\n", " "))
     if words[:2] != ["python", "-m"]:
         subprocess.run(command, shell=True, check=True)
@@ -51,7 +51,7 @@ def run(monkeypatch, command):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Photos of a size each, in folders; some with masks."""
+    """Photos of different sizes, in folders; some with masks."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for i in range(PHOTOS):
@@ -97,7 +97,7 @@ def test_ten_commands_from_photos_to_a_model(photos, monkeypatch):
 
 
 def trainings(command):
-    """The flags of the trainings among shell commands."""
+    """The flags of the wss.train commands among shell commands."""
     for line in command.replace("\\\n", " ").splitlines():
         words = shlex.split(line)
         if words[:3] == ["python", "-m", "wss.train"]:
@@ -114,10 +114,10 @@ def test_other_trainings_are_well_formed(heading):
 
 
 def test_the_colormap(photos):
-    (photos / "colours.txt").write_text(blocks("Masks")[0])
+    (photos / "colors.txt").write_text(blocks("Masks")[0])
     spec = DatasetSpec("mine", ("background", "road", "building"))
-    colormap = colormaps.load("colours.txt", spec)
-    assert colormap.colours == (
+    colormap = colormaps.load("colors.txt", spec)
+    assert colormap.colors == (
         *((0, 0, 0, 0), (128, 64, 128, 1), (157, 234, 50, 1), (70, 70, 70, 2)),
         (255, 255, 255, 255),
     )

@@ -3,13 +3,15 @@
     load("voc", "1-8")
 
 voc: `1-2` to `1-16` are PseudoSeg's draws from the 1464 precisely annotated images
-(`_draw14`, `_draw20`: its alternative draws; `1-2_u2pl`: U2PL's own), `blended_cps_*`
-and `blended_u2pl_*` two protocols over `train_aug` whose numbers do not compare, and
-`V_9k` the images of `train_aug` that are not in `train`. coco: PseudoSeg's draws from
-train2017. cityscapes: `cps_*` and `u2pl_*`, two draws from `train`.
+(`_draw14` and `_draw20` are its alternative draws, `1-2_u2pl` is U2PL's).
+`blended_cps_*` and `blended_u2pl_*` are two protocols over `train_aug` whose numbers
+are not comparable. `V_9k` are the images of `train_aug` that are not in `train`. coco:
+PseudoSeg's draws from train2017. cityscapes: `cps_*` and `u2pl_*`, two draws from
+`train`.
 
-Each draw has its rest, such as `1-8_rest`: the images that it was drawn from without
-the drawn ones, which U2PL and UniMatch take as the unlabeled ones. No file holds it.
+Each draw has a complement, such as `1-8_rest`: the images that it was drawn from
+without the drawn ones. U2PL and UniMatch use it as the unlabeled images. Complements
+are computed, not stored.
 """
 
 import pathlib
@@ -19,7 +21,7 @@ from wss.errors import UserError
 
 _HERE = pathlib.Path(__file__).parent
 _REST = "_rest"
-# What is drawn from; COCO's train2017 is too long a list to be kept here.
+# The lists to draw from; COCO's train2017 is too long to store here.
 _WHOLE = {"voc": "train_aug", "cityscapes": "train"}
 _NO_DRAWS = ("train", "train_aug", "val")
 
@@ -37,10 +39,10 @@ def load(dataset: str, name: str, whole: Sequence[str] = ()) -> list[str]:
     Args:
       dataset: "voc", "coco" or "cityscapes".
       name: of the split.
-      whole: the ids of COCO's train2017, for the rest of a draw from it.
+      whole: the ids of COCO's train2017, for the complement of a draw from it.
 
     Raises:
-      UserError: no such split.
+      UserError: there is no such split.
     """
     if name not in names(dataset):
         raise UserError(

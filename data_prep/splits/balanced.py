@@ -13,15 +13,15 @@ _DRAWS = 1000
 def balanced_order(
     shown: np.ndarray, count: Optional[int] = None, at_least: Optional[int] = None
 ) -> list[int]:
-    """Orders images so that in every beginning the classes come equally often.
+    """Orders images so that the classes are balanced in every prefix of the list.
 
-    Next comes the first image that shows the class shown by the fewest so far; of
-    classes that no image left shows, nothing is asked.
+    The next image is the first one with the class that the fewest images have so far.
+    Classes that no remaining image shows are skipped.
 
     Args:
-      shown: [images, classes], bool, which image shows which class.
-      count: how many images to order; without it, all.
-      at_least: once N images show each class, the rest follow in the given order.
+      shown: [images, classes], bool, whether the image shows the class.
+      count: number of images to order; None: all.
+      at_least: once this many images show each class, the rest keep the given order.
 
     Returns:
       Indices of the images.
@@ -53,25 +53,25 @@ def draw(
     at_least: int = 1,
     seed: int = 0,
 ) -> dict[int, list[int]]:
-    """Draws nested sets at random, again and again until each class occurs in them.
+    """Draws random nested sets, repeatedly until each class occurs in them.
 
-    Of all sets with that property each is as likely as any other. Where a class is so
-    rare that this takes too long, images that show the missing classes are taken first
-    and the others at random.
+    All sets with that property are equally likely. If a class is so rare that this
+    takes too long, images with the missing classes are taken first and the others at
+    random.
 
     Args:
-      shown: [images, classes], bool, which image shows which class.
+      shown: [images, classes], bool, whether the image shows the class.
       counts: sizes of the sets; the smaller ones are subsets of the larger ones.
       class_names: [classes], for messages.
-      at_least: how many images of the smallest set have to show each class, or all
-        there are. Classes that no image shows are skipped.
-      seed: decides the draw.
+      at_least: number of images in the smallest set that must show each class, or all
+        such images if there are fewer. Classes that no image shows are skipped.
+      seed: determines the draw.
 
     Returns:
       {count: indices of the images, ascending}.
 
     Raises:
-      UserError: there are fewer images, or the smallest set cannot show all classes.
+      UserError: there are too few images, or the smallest set cannot show all classes.
     """
     if not 1 <= min(counts) <= max(counts) <= len(shown):
         wrong = min(counts) if min(counts) < 1 else max(counts)

@@ -1,4 +1,4 @@
-"""Checks one split of a data set: its shards, its records, what the manifest says."""
+"""Checks one split of a data set: its shards, its records, its manifest entry."""
 
 import concurrent.futures
 import dataclasses
@@ -30,8 +30,8 @@ class Split:
       shards: its shards.
       tally: its records.
       problems: what is wrong with the split.
-      record_problems: what is wrong with single records, the first ones only.
-      num_problems: how many problems there are in all.
+      record_problems: what is wrong with single records, only the first ones.
+      num_problems: total number of problems.
       notes: what may be intended.
     """
 
@@ -65,14 +65,14 @@ def check(
     manifest: Optional[Mapping[str, Any]],
     max_record_problems: int,
 ) -> Split:
-    """Reads a split and checks all of it.
+    """Reads a split and checks everything.
 
     Args:
       data_dir: folder of the shards.
       name: of the split.
       spec: the data set's classes.
-      manifest: that of the folder, or None.
-      max_record_problems: how many problems of single records to keep.
+      manifest: the folder's manifest, or None.
+      max_record_problems: number of record problems to keep.
     """
     files = reading.find(data_dir).get(name, [])
     paths = [os.path.join(data_dir, match.string) for match in files]
@@ -97,7 +97,7 @@ def check(
 
 
 def overlaps(splits: Sequence[Split]) -> Iterator[str]:
-    """Notes about images of evaluation splits that occur in training splits too."""
+    """Notes on images of evaluation splits that are also in training splits."""
     for test in splits:
         for train in splits:
             if not _EVALUATION.match(test.name) or _EVALUATION.match(train.name):
@@ -106,14 +106,14 @@ def overlaps(splits: Sequence[Split]) -> Iterator[str]:
             if len(indices):
                 yield (
                     f"{len(indices)} of {test.tally.images} images of '{test.name}' "
-                    f"are in '{train.name}' too, the first is "
-                    f"{test.describe(indices[0])}: after training on "
-                    f"'{train.name}' the evaluation is too optimistic."
+                    f"are also in '{train.name}'; the first is "
+                    f"{test.describe(indices[0])}. After training on "
+                    f"'{train.name}', the evaluation is too optimistic."
                 )
 
 
 def _read(split: Split) -> Iterator[str]:
-    """Reads all records into the split's tally; yields what is wrong with them."""
+    """Reads all records into the split's tally; yields their problems."""
     tally = split.tally
     results = reading.examine(split.shards, tally.spec.ignore_label)
     total = sum(map(len, split.shards))
@@ -124,16 +124,16 @@ def _read(split: Split) -> Iterator[str]:
 
 
 def _missing(files: Sequence["re.Match[str]"]) -> Iterator[str]:
-    """What the names of a split's shards say about shards that are not there."""
+    """Problems that the names of a split's shards show."""
     if not files:
-        yield f"{_MANIFEST} describes this split, but none of its shards is here."
+        yield f"{_MANIFEST} describes this split, but it has no shards."
         return
     totals = sorted({int(match["shards"] or 1) for match in files})
     if len(totals) > 1:
         counts = " and ".join(map(str, totals))
         yield (
-            f"The shards belong to conversions into {counts} shards. Remove those of "
-            "the older one."
+            f"The shards are from conversions into {counts} shards. Remove those of "
+            "the older conversion."
         )
         return
     expected = set(range(totals[0]))
@@ -149,9 +149,9 @@ def _missing(files: Sequence["re.Match[str]"]) -> Iterator[str]:
 def _changed(
     found: Sequence[reading.Shard], files: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    """Which shards are not those that the manifest describes."""
+    """Problems of shards that differ from the manifest."""
     return [
-        f"{shard.name} has another sha256 than {_MANIFEST} says: it is not the file "
+        f"The sha256 of {shard.name} differs from {_MANIFEST}: it is not the file "
         "that was written."
         for shard in found
         if shard.name in files
@@ -160,7 +160,7 @@ def _changed(
 
 
 def _namesakes(split: Split, max_problems: int) -> Iterator[str]:
-    """Records with the same name as another."""
+    """Problems of records with the same name."""
     pairs = repeated(split.tally.names)
     for first, other in pairs[:max_problems]:
         name = split.decode(other)["name"].decode(errors="replace")
@@ -169,11 +169,11 @@ def _namesakes(split: Split, max_problems: int) -> Iterator[str]:
             f"'{name}'."
         )
     if len(pairs) > max_problems:
-        yield f"{len(pairs) - max_problems} more records have the name of another."
+        yield f"{len(pairs) - max_problems} more records share a name."
 
 
 def _differences(split: Split, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Where manifest and records differ."""
+    """Differences between manifest and records."""
     tally = split.tally
     found = {"examples": tally.images + tally.broken, "shards": len(split.shards)}
     if not tally.broken:
@@ -193,13 +193,13 @@ def _notes(
     yield from tally.notes()
     if manifest and not entry:
         yield (
-            f"{_MANIFEST} does not know this split: another program wrote it, or a "
-            "conversion is not finished."
+            f"{_MANIFEST} does not list this split: another program wrote it, or its "
+            "conversion is unfinished."
         )
     skipped = (entry or {}).get("skipped", ())
     if skipped:
         yield (
-            f"{len(skipped)} images were left out when the split was written, the "
+            f"{len(skipped)} images were left out when the split was written; the "
             f"first is '{skipped[0]['name']}': {skipped[0]['reason']}"
         )
     published = tally.spec.split_sizes.get(split.name)

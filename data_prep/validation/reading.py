@@ -1,8 +1,8 @@
-"""Reads shards back, record by record, whatever state they are in.
+"""Reads shards back, record by record, even if they are damaged.
 
-Each record is read and decoded as training does, by itself, so that a damaged one
-hides no other; TensorFlow's reader checks its checksums. Only after a damaged length,
-which says where the next record begins, is the rest of a shard lost. One tf.data graph
+Each record is read and decoded separately, as training does, so that a damaged one does
+not hide others. TensorFlow's reader checks its checksums. Only after a damaged length,
+which gives the start of the next record, is the rest of a shard lost. One tf.data graph
 decodes on all cores and returns counts instead of pixels.
 """
 
@@ -22,7 +22,7 @@ from wss.data.datasets import manifest as manifests
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
-VALUES = 256  # that a pixel of a mask can take
+VALUES = 256  # Number of values of a mask's pixel.
 NOT_RECORDED = -1
 _MAX_FINGERPRINT = 2**63 - 1
 
@@ -33,7 +33,7 @@ class Shard:
 
     Attributes:
       path: the file.
-      frames: where its records are.
+      frames: positions of its records.
     """
 
     path: str
@@ -46,13 +46,13 @@ class Shard:
 
     @property
     def problem(self) -> Optional[str]:
-        """Why its last records cannot be found, or None."""
+        """Why its last records cannot be found; otherwise None."""
         if self.frames.end == self.frames.size:
             return None
         return (
-            f"{self.name}, record {len(self)} (byte {self.frames.end}): no whole "
-            "record is here, so the rest of this shard cannot be read: it is cut off, "
-            "or the length of the record before is damaged."
+            f"{self.name}, record {len(self)} (byte {self.frames.end}): there is no "
+            "complete record, so the rest of this shard cannot be read. It is cut off, "
+            "or the length of the previous record is damaged."
         )
 
     def __len__(self) -> int:
@@ -68,10 +68,10 @@ class Record(NamedTuple):
       number: its number in the shard.
       name: the image's name in its data set; may be empty.
       size: height and width of the decoded image.
-      brightest: the largest of its values.
-      recorded_size: those that the record gives, -1 where it gives none.
+      brightest: the largest value of the image.
+      recorded_size: height and width in the record, -1 if missing.
       has_mask: whether there is a mask.
-      pixels: [256], int64, how many pixels of the mask hold each value; 0 without mask.
+      pixels: [256], int64, number of the mask's pixels with each value; 0 without mask.
       class_ids: image-level labels.
       fingerprint: of the encoded image: a number, 0 <= fingerprint < 2 ** 63.
       name_fingerprint: of the name.
@@ -101,17 +101,17 @@ class Broken(NamedTuple):
 def find_spec(
     data_dir: str, dataset: Optional[str], manifest: Optional[Mapping[str, Any]]
 ) -> DatasetSpec:
-    """Finds the classes: those of --dataset, or else of the manifest.
+    """Finds the classes: of --dataset, or else of the manifest.
 
     Raises:
-      UserError: neither is there, or they disagree.
+      UserError: both are missing, or they disagree.
     """
     if dataset:
         return datasets.get(dataset, data_dir)
     if manifest is None:
         raise UserError(
-            f"There is no {manifests.FILE_NAME} in {data_dir}, so its classes are not "
-            f"known. Name them: --dataset=... ({', '.join(named_datasets())})."
+            f"There is no {manifests.FILE_NAME} in {data_dir}, so its classes are "
+            f"unknown. Name them: --dataset=... ({', '.join(named_datasets())})."
         )
     described = datasets.get(datasets.FOLDER, data_dir)
     if manifest["name"] in named_datasets():
@@ -120,7 +120,7 @@ def find_spec(
             described.class_names,
             described.ignore_label,
         ):
-            return named  # The same, in its own colours.
+            return named  # The same classes, with their own colors.
     return described
 
 
@@ -160,8 +160,8 @@ def _open(path: str) -> Shard:
         return Shard(path, tfrecords.find_frames(path))
     except OSError as error:
         raise UserError(
-            f"The shard {path} cannot be opened ({error.strerror}). Make it a file "
-            "that you may read, or write its split again."
+            f"The shard {path} cannot be opened ({error.strerror}). Make it readable, "
+            "or write its split again."
         ) from error
 
 
@@ -193,8 +193,8 @@ def examine(
         lambda place: _examine(place, paths, names, ignore_label),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    # Several shards may be read at once, but they come in order: the n-th result
-    # belongs to the n-th place, whether it is an error or not.
+    # Several shards may be read at once, but in order: the n-th result belongs to the
+    # n-th place, even if it is an error.
     results = iter(dataset)
     for shard, number in zip(places["shard"].tolist(), places["number"].tolist()):
         where = f"{split[shard].name}, record {number}"
@@ -214,11 +214,11 @@ def decode(shard: Shard, number: int, ignore_label: int) -> dict[str, np.ndarray
 
 
 def hide_gpus() -> None:
-    """Keeps TensorFlow off the GPUs, whose memory a training run may need."""
+    """Hides the GPUs from TensorFlow: a training run may need their memory."""
     try:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
-        pass  # This process uses them already.
+        pass  # This process already uses them.
 
 
 def _examine(
@@ -278,10 +278,10 @@ def _next(
     except UserError as error:
         return Broken(shard, number, str(error))
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
-        # TensorFlow quotes the record's bytes, which need not be text.
+        # TensorFlow quotes the record's bytes, which may not be text.
         key = re.search(r"Key: ([\w/]+)\.", str(error))
         problem = (
-            f"feature {key[1]} is not of the kind that training reads."
+            f"feature {key[1]} does not have the type that training reads."
             if key
             else "not a serialized tf.train.Example."
         )

@@ -1,4 +1,4 @@
-"""Statistics of the records of a split, and what is wrong with them."""
+"""Statistics of the records of a split, and their problems."""
 
 import array
 import collections
@@ -17,7 +17,7 @@ _DARK = 64
 
 
 class Tally:
-    """Statistics of the records of one split. It keeps 16 bytes per image.
+    """Statistics of the records of one split; takes 16 bytes per image.
 
     Attributes:
       spec: the data set's classes.
@@ -26,12 +26,12 @@ class Tally:
       with_masks: number of images with a mask.
       with_class_ids: number of images with image-level labels.
       nameless: number of images without a name.
-      pixels: [256], int64, pixels of each value in the masks.
-      shown_by: [256], int64, masks that show each value.
-      brightness: [256], int64, images of each brightest value.
-      sizes: how many images have each (height, width).
-      names: a fingerprint of each record's name, in order, -1 where there is none.
-      contents: a fingerprint of each record's image, in order, -1 where it is broken.
+      pixels: [256], int64, number of pixels with each value in all masks.
+      shown_by: [256], int64, number of masks with each value.
+      brightness: [256], int64, number of images with each largest value.
+      sizes: number of images with each (height, width).
+      names: fingerprint of each record's name, in order; -1 for no name.
+      contents: fingerprint of each record's image, in order; -1 if it is broken.
     """
 
     def __init__(self, spec: DatasetSpec):
@@ -49,7 +49,7 @@ class Tally:
     def add(
         self, result: Union[reading.Record, reading.Broken], shard: str
     ) -> Iterator[str]:
-        """Counts the next record; yields its problems, in sentences.
+        """Counts the next record; yields its problems as sentences.
 
         Args:
           result: the record.
@@ -66,57 +66,57 @@ class Tally:
         for recorded, decoded in zip(result.recorded_size, result.size):
             if recorded not in (reading.NOT_RECORDED, decoded):
                 yield (
-                    f"{where}: the record gives {_pixels(result.recorded_size)}, its "
-                    f"image has {_pixels(result.size)}."
+                    f"{where}: the record says {_pixels(result.recorded_size)}, but "
+                    f"the image has {_pixels(result.size)}."
                 )
                 break
         values = self.no_classes(result.pixels)
         if values:
             count = result.pixels[values].sum()
             yield (
-                f"{where}: its mask holds {listed(map(str, values))} in {count} "
+                f"{where}: its mask has {listed(map(str, values))} in {count} "
                 f"pixels. {self._allowed()}"
             )
         wrong = [i for i in result.class_ids if not 0 <= i < self.spec.num_classes]
         if wrong:
-            yield f"{where}: its image-level label {wrong[0]} is no class."
+            yield f"{where}: its image-level label {wrong[0]} is not a class."
 
     def no_classes(self, pixels: Optional[np.ndarray] = None) -> list[int]:
         """Values that are neither a class nor the ignore label.
 
         Args:
-          pixels: [256], those of one mask; without it, those of all.
+          pixels: [256], of one mask; None: of all masks.
         """
         values = np.flatnonzero(self.pixels if pixels is None else pixels)
         wrong = (values >= self.spec.num_classes) & (values != self.spec.ignore_label)
         return values[wrong].tolist()
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the split as a whole, in sentences."""
+        """Problems of the split as a whole, as sentences."""
         if not self.images + self.broken:
-            yield "There is no record."
+            yield "There are no records."
         values = self.no_classes()
         if values:
             found = listed(f"{v} ({self.shown_by[v]} images)" for v in values)
             yield (
-                f"Masks hold values that are no class: {found}. {self._allowed()} "
+                f"Masks have values that are not classes: {found}. {self._allowed()} "
                 "Write the split again with these values mapped to a class or to the "
                 "ignore label, or describe more classes."
             )
         if self.with_masks and not self.pixels[: self.spec.num_classes].any():
             yield (
-                "No pixel of any mask shows a class, so there is nothing to learn from "
-                "them. Are these yes/no masks, whose 255 was meant as class 1?"
+                "No pixel of any mask has a class, so there is nothing to learn. Are "
+                "these yes/no masks whose 255 means class 1?"
             )
 
     def notes(self) -> Iterator[str]:
-        """What may be intended, but need not be, in sentences."""
+        """What may be a mistake or intended, as sentences."""
         classes = self.pixels[: self.spec.num_classes]
         seen = np.flatnonzero(classes)
         if len(seen) == 1 and len(classes) > 1:
             yield (
-                f"The masks show no class but {self._name(seen[0])}. Are these yes/no "
-                "masks, whose 255 was meant as class 1?"
+                f"The masks show only {self._name(seen[0])}. Are these yes/no masks "
+                "whose 255 means class 1?"
             )
         elif self.with_masks and len(seen):
             never = np.flatnonzero(classes == 0)
@@ -128,7 +128,7 @@ class Tally:
             yield (
                 f"{dark.sum()} of {self.images} images are nearly black: the brightest "
                 f"value is {np.flatnonzero(dark)[-1]} of 255. If their files have more "
-                "than 8 bits, data_prep.folder --image_bits says how many count."
+                "than 8 bits, set the bits in use with data_prep.folder --image_bits."
             )
         without = self.images - self.with_masks
         if self.with_masks and without:
@@ -145,8 +145,8 @@ class Tally:
     def choose(self, count: int) -> list[int]:
         """Chooses records for the contact sheet, by number in the split.
 
-        First those that show most of a class, the rarest classes first, then records
-        from all over the split.
+        For each class the record with most of its pixels, rarest classes first, then
+        records from the whole split.
         """
         seen = [value for value in self._largest if value != self.spec.ignore_label]
         rarest_first = sorted(seen, key=lambda i: (self.shown_by[i], i))

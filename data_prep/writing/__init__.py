@@ -1,1 +1,1 @@
-"""Examples -> shards, on all cores or on Apache Beam, resumable."""
+"""Writes examples to shards, on all cores or on Apache Beam; runs can resume."""

@@ -7,22 +7,22 @@ from wss.errors import UserError
 
 
 def run(runner: str, options: Sequence[str], jobs: Sequence[str]) -> None:
-    """Runs jobs on a Beam runner and waits until they end.
+    """Runs jobs on a Beam runner and waits for their end.
 
     Args:
       runner: Beam's name, such as DirectRunner or DataflowRunner.
       options: of the pipeline, such as "project=mine".
-      jobs: paths from `Shard.save_job`; all machines must see them.
+      jobs: paths from `Shard.save_job`, which all machines must be able to read.
 
     Raises:
       UserError: Apache Beam is not installed, or has no such runner.
     """
     try:
-        import apache_beam as beam  # Optional: one machine does not need it.
+        import apache_beam as beam  # Optional: a single machine does not need it.
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise UserError(
-            # Alone it would install a protobuf that TensorFlow does not support.
+            # Installed alone, it brings a protobuf that TensorFlow does not support.
             f"--runner={runner} needs Apache Beam: pip install -e '.[beam]'. Without "
             "--runner all cores of this machine are used."
         ) from error

@@ -1,7 +1,7 @@
-"""Examples, and how they become the bytes of records.
+"""Examples, and their serialization to records.
 
-A record is a `tf.train.Example`. Its bytes are assembled here so that the workers, of
-which there are many, need not load TensorFlow.
+A record is a `tf.train.Example`. Its bytes are assembled here, so that the many worker
+processes need not load TensorFlow.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ from PIL import Image
 from wss.data import keys
 from wss.errors import UserError
 
-# Types of a field in protocol buffers: a length and that many bytes.
+# Type of a field in protocol buffers: a length and that many bytes.
 _BYTES_FIELD = 2
 # Numbers of the fields of `Example`, `Features` and `Feature` and their lists.
 _ONLY, _KEY, _VALUE, _BYTES_LIST, _INT64_LIST = 1, 1, 2, 1, 3
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY = 0
-_FILTER_UP = 2  # Each line holds its differences from the one above.
+_GRAY = 0
+_FILTER_UP = 2  # Each line has the differences from the line above.
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One image, with what is known about it.
+    """One image and its labels.
 
     Attributes:
       name: the image's name in its data set, without folder and extension.
@@ -39,7 +39,7 @@ class Example:
       width: in pixels.
       mask: [height, width], uint8 class ids, or None for an unlabeled image.
       class_ids: image-level labels of an image without mask.
-      mask_png: `mask` as an 8-bit grey PNG, if there is one already.
+      mask_png: `mask` as an 8-bit gray PNG, if available.
     """
 
     name: str
@@ -95,10 +95,10 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """Encodes [height, width] uint8 class ids as a grey PNG.
+    """Encodes [height, width] uint8 class ids as a gray PNG.
 
     Much faster than PIL, and no larger: only outlines of objects differ from the line
-    above, the rest is runs of zeros.
+    above; the rest is runs of zeros.
     """
     height, width = mask.shape
     lines = np.empty((height, 1 + width), np.uint8)
@@ -106,7 +106,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
     lines[0, 1:] = mask[0]
     np.subtract(mask[1:], mask[:-1], out=lines[1:, 1:])
     deflate = zlib.compressobj(strategy=zlib.Z_RLE)
-    header = struct.pack(">IIBBBBB", width, height, 8, _GREY, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, _GRAY, 0, 0, 0)
     pixels = deflate.compress(lines.tobytes()) + deflate.flush()
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return _PNG_SIGNATURE + b"".join(_chunk(*chunk) for chunk in chunks)

@@ -1,4 +1,4 @@
-"""Fingerprints of source files, to notice that they have changed."""
+"""Fingerprints of source files, to detect changes."""
 
 import contextlib
 import hashlib
@@ -15,8 +15,8 @@ class Fingerprint(NamedTuple):
     """Fingerprint of files.
 
     Attributes:
-      state: of their sizes and dates; quick to read, but different for a copy.
-      content: of their bytes.
+      state: digest of their sizes and dates; quick, but different for a copy.
+      content: digest of their bytes.
     """
 
     state: str
@@ -37,7 +37,7 @@ def of_all(fingerprints: Iterable[Fingerprint]) -> Fingerprint:
 def state(item: Any) -> str:
     """`Fingerprint.state` of an item.
 
-    It includes the inode's change time, which no program can set back.
+    It includes the inode's change time, which programs cannot set.
     """
     stats = [os.stat(path) for path in paths(item)]
     return joined(repr((s.st_size, s.st_mtime_ns, s.st_ctime_ns)) for s in stats)

@@ -1,8 +1,8 @@
 """Reads the items of a split: in this process, or in one process per core.
 
-Each item gives a `Result`, even a broken one. Worker processes are spawned, not forked
-(this process runs TensorFlow's threads), and do not load TensorFlow. Their results come
-in the order of the items, and only a few are waiting at any time.
+Each item gives a `Result`, even a broken one. Worker processes are spawned, not forked,
+because this process runs TensorFlow's threads; they do not load TensorFlow. Results
+come in the order of the items, and only a few wait at any time.
 """
 
 import collections
@@ -28,14 +28,14 @@ from wss.errors import UserError
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-# Processes take half a second to start. That pays if the rest would take this long
-# here, as estimated from the first items, which are made here.
+# Processes take half a second to start. They pay off if the rest would take at least
+# this long here, as estimated from the first items, which are made in this process.
 _WORTH_SECONDS = 2.0
 _TRIAL_SECONDS = 0.2
 # Items per chunk, and chunks in flight per process.
 _CHUNK = 4
 _CHUNKS_IN_FLIGHT = 3
-# What Windows can wait for.
+# Windows cannot wait for more.
 _MAX_WORKERS = 61 if sys.platform == "win32" else 1024
 
 
@@ -58,12 +58,12 @@ class Result(NamedTuple):
 
 
 def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
-    """Makes the record of an item; a broken one gives a result too."""
+    """Makes the record of an item; a broken item gives a result too."""
     sources = fingerprints.of(item)
     name = str(getattr(item, "name", item))
     try:
         with warnings.catch_warnings():
-            # From decoders, about files that they can read.
+            # Warnings of decoders about files that they can read.
             warnings.simplefilter("ignore")
             example = read(item)
         return Result(name, serialize(example), example.mask is not None, "", sources)
@@ -71,7 +71,7 @@ def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
         problem = str(error)
         if name not in problem:
             problem = f"'{name}': {problem}"
-    except Exception as error:  # Decoders raise anything on damaged files.
+    except Exception as error:  # On damaged files decoders may raise any exception.
         where = traceback.extract_tb(error.__traceback__)[-1]
         problem = (
             f"'{name}' cannot be read: {type(error).__name__}: {error} "
@@ -83,15 +83,15 @@ def attempt(item: Item, read: Callable[[Item], Example]) -> Result:
 def in_order(
     make: Callable[[Item], Made], items: Sequence[Item], workers: int = 0
 ) -> Iterator[Made]:
-    """Applies a function to every item, in parallel if that pays.
+    """Applies a function to every item, in parallel if that is faster.
 
     Args:
-      make: a function that can be pickled, as can its results.
+      make: the function; it and its results must be picklable.
       items: its arguments.
-      workers: number of processes; 0: one for each core.
+      workers: number of processes; 0: one per core.
 
     Yields:
-      What `make` returns, in the order of the items.
+      The results of `make`, in the order of the items.
 
     Raises:
       UserError: a process died.
@@ -122,9 +122,9 @@ def _in_processes(
         yield from _stream(pool, items, _CHUNKS_IN_FLIGHT * workers)
     except BrokenProcessPool as error:
         raise UserError(
-            "A worker process died, most likely because the memory is full. Run the "
-            f"same command again with fewer --workers than {workers}; with "
-            "--workers=1 any other cause becomes visible."
+            "A worker process died, most likely because the memory was full. Run the "
+            f"same command again with fewer --workers than {workers}; --workers=1 "
+            "shows any other cause."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -146,7 +146,7 @@ def _stream(
 
 @contextlib.contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Blocks Ctrl-C in processes that start here; this process handles it."""
+    """Blocks Ctrl-C in processes started here; only this process handles it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -1,9 +1,9 @@
 """Writes the shards of a split: hidden first, then published.
 
-Shards are written to a hidden folder beside their final place, each under a temporary
-name and with a note about its content. When all are complete they move to their final
-place, so that half a split is never visible. What a stopped run left is reused if its
-source files have not changed.
+Shards are written to a hidden folder in the output folder, each under a temporary name
+and with a note on its content. When all are complete, they are moved to the output
+folder, so that an incomplete split is never visible. The shards of an interrupted run
+are reused if their source files have not changed.
 """
 
 import contextlib
@@ -68,15 +68,15 @@ class Shard(NamedTuple):
             raise
 
     def note(self) -> dict[str, Any]:
-        """What the shard holds."""
+        """The note on the shard's content."""
         return _read_json(_note_path(self.path))
 
     def kept(self, read: Callable[[Any], Example]) -> Optional[dict[str, Any]]:
-        """The note of an earlier run, if this one would write the same shard.
+        """The note of an earlier run, if this run would write the same shard.
 
         Returns:
-          None if the shard has to be written: it is missing, its source files have
-          changed, or an item that was broken no longer is.
+          None if the shard must be written: it is missing, its source files have
+          changed, or a broken item was repaired.
         """
         if not (gfile.exists(self.path) and gfile.exists(_note_path(self.path))):
             return None
@@ -100,7 +100,7 @@ class Shard(NamedTuple):
 
 
 class Split:
-    """The shards of one split, in the hidden folder and after it."""
+    """The shards of one split, in the hidden folder and after publication."""
 
     def __init__(self, output_dir: str, split: str, count: int):
         self._output_dir = output_dir
@@ -111,7 +111,7 @@ class Split:
         self._whole = os.path.join(self._hidden, "whole.json")
 
     def old(self) -> list[str]:
-        """Published shards of the split, of any run."""
+        """Published shards of the split, from any run."""
         if not gfile.isdir(self._output_dir):
             return []
         shard = re.compile(re.escape(self.name) + r"-\d{5}-of-\d{5}\.tfrecord")
@@ -119,7 +119,7 @@ class Split:
         return [os.path.join(self._output_dir, name) for name in found]
 
     def can_continue(self, plan: str) -> bool:
-        """Whether a run with the same plan stopped after all shards were complete."""
+        """Whether a run with the same plan stopped when all shards were complete."""
         return self._has_plan(plan) and self.are_whole()
 
     def are_whole(self) -> bool:
@@ -128,27 +128,27 @@ class Split:
 
     @contextlib.contextmanager
     def begin(self, plan: str) -> Iterator[None]:
-        """Makes the hidden folder, or keeps that of a run with the same plan.
+        """Creates the hidden folder, or keeps that of a run with the same plan.
 
         Raises:
-          UserError: the folder cannot be made, or another run is writing.
+          UserError: the folder cannot be created, or another run is writing.
         """
         try:
             gfile.makedirs(self._hidden)
         except (
             tf.errors.FailedPreconditionError,
-            tf.errors.InvalidArgumentError,  # A name that is too long.
+            tf.errors.InvalidArgumentError,  # The name is too long.
             tf.errors.NotFoundError,
         ) as error:
             raise UserError(
-                f"The folder {self._output_dir} cannot be made ({error.message}). "
+                f"The folder {self._output_dir} cannot be created ({error.message}). "
                 "Choose another --output_dir."
             ) from error
         with _locked(self._hidden) as is_alone:
             if not is_alone:
                 raise UserError(
                     f"Another run is writing the split '{self.name}' to "
-                    f"{self._output_dir}. Wait for its end, or stop it."
+                    f"{self._output_dir}. Wait until it ends, or stop it."
                 )
             if not self._has_plan(plan):
                 for name in gfile.listdir(self._hidden):
@@ -172,8 +172,8 @@ class Split:
 
         Args:
           items: see `divide`.
-          sources: as `publish` gave them.
-          workers: number of processes that read; 0: one for each core.
+          sources: from `publish`.
+          workers: number of processes; 0: one per core.
         """
 
         def joined(texts: Sequence[str]) -> str:
@@ -200,13 +200,13 @@ class Split:
         return path
 
     def finish(self) -> None:
-        """Removes the old split; from here on only moving shards is left."""
+        """Removes the old split; after this, the shards only need to be moved."""
         for path in self.old():
             gfile.remove(path)
         atomic.write_text(self._whole, json.dumps({}))
 
     def publish(self) -> dict[str, Any]:
-        """Moves the shards to their place; returns the split's part of the manifest."""
+        """Moves the shards to the output folder; returns the split's manifest entry."""
         notes = dict(zip(self._names, self.notes()))
         for name in self._names:
             path = os.path.join(self._hidden, name)
@@ -238,7 +238,7 @@ class Split:
         if gfile.exists(self._plan):
             if not self._has_plan(plan):
                 return
-            # First, so that a partly removed folder does not pass for a complete one.
+            # First, so that a partly removed folder is not taken for a complete one.
             gfile.remove(self._plan)
         with contextlib.suppress(tf.errors.NotFoundError):
             gfile.rmtree(self._hidden)
@@ -256,7 +256,7 @@ def run_job(path: str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(output_dir: str) -> Iterator[None]:
-    """Turns a full disk, or a folder without write access, into a sentence.
+    """Turns the errors of a full disk or a read-only folder into a sentence.
 
     Raises:
       UserError: instead of the file system's error.
@@ -266,26 +266,26 @@ def disk_errors(output_dir: str) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         if _is_full(error):
             raise UserError(
-                f"The disk of {output_dir} is full. Nothing half-written is left; make "
-                "room and run the same command again: it goes on from here."
+                f"The disk of {output_dir} is full. No incomplete files are left. Free "
+                "some space and run the same command again to resume."
             ) from error
         if isinstance(error, (PermissionError, tf.errors.PermissionDeniedError)):
             raise UserError(
-                f"{output_dir} cannot be written to. Choose another --output_dir."
+                f"{output_dir} is not writable. Choose another --output_dir."
             ) from error
         raise
 
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[bool]:
-    """Locks a folder, if the system can; yields whether no other run holds it."""
+    """Locks a folder, if possible; yields whether no other run holds the lock."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows; or a folder in a bucket.
+    except OSError:  # On Windows, or for a folder in a bucket.
         yield True
         return
     try:
-        # Who held it may just have removed it.
+        # The holder of the lock may just have removed the folder.
         yield atomic.try_lock(handle) is not False and os.path.isdir(folder)
     finally:
         os.close(handle)

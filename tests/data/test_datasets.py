@@ -39,7 +39,7 @@ def test_classes(name, classes, first, last):
     assert (spec.class_names[0], spec.class_names[-1]) == (first, last)
     assert spec.palette.shape == (classes, 3)
     assert spec.palette.dtype == np.uint8
-    twice = name == "ade20k"  # Road and skyscraper have the same grey.
+    twice = name == "ade20k"  # Road and skyscraper have the same gray.
     assert len(np.unique(spec.palette, axis=0)) == classes - twice
     assert spec.ignore_label == 255
 

@@ -43,7 +43,7 @@ def test_layout(data_dir):
     layout = tf.nest.map_structure(
         lambda part: (tuple(part.shape), part.dtype.name), dataset.element_spec
     )
-    # Or else several workers get batches of unknown size.
+    # Otherwise several workers get batches of unknown size.
     assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
     image, mask = ((2, 33, 33, 3), "float32"), ((2, 33, 33), "float32")
     label, classes = ((2, 33, 33), "int32"), ((2, 2), "float32")
@@ -142,7 +142,7 @@ def test_policies_are_chosen_by_name(data_dir):
         part = batch["unlabeled"]
         np.testing.assert_array_equal(part["weak"], part["strong"])
         np.testing.assert_array_equal(part["weak"], other["unlabeled"]["weak"])
-        # A hole of 100 pixels covers any crop of 33 whose centre is in it.
+        # A hole of 100 pixels covers any crop of 33 whose center is in it.
         assert not other["unlabeled"]["valid"][:, 16, 16].any()
     with pytest.raises(UserError, match="Unknown strong augmentation 'typo'"):
         training(data_dir, 1, strong_augmentation=("typo",))

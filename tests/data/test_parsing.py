@@ -90,14 +90,14 @@ def test_broken_records_are_named(wrap, features, sentence):
 
 
 def png_of(width, height):
-    """A PNG whose header promises that many pixels and whose data is a few bytes."""
+    """A PNG whose header claims that many pixels, with a few bytes of data."""
     header = b"IHDR" + struct.pack(">II5B", width, height, 8, 2, 0, 0, 0)
     crc = struct.pack(">I", zlib.crc32(header))
     return records.png(records.image(0))[:8] + b"\0\0\0\r" + header + crc
 
 
 def jpeg_of(width, height):
-    """As `png_of`, a whole JPEG whose frame is said to be larger."""
+    """Like `png_of`: a complete JPEG whose header claims a larger image."""
     frame = JPEG.index(b"\xff\xc0") + 5
     return JPEG[:frame] + struct.pack(">HH", height, width) + JPEG[frame + 4 :]
 

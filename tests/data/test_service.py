@@ -86,7 +86,7 @@ def test_the_help_and_the_start_warn_of_open_ports(capsys):
     printed = capsys.readouterr().out
     assert "WARNING: anyone who can reach" in printed and "ssh -N -L 5050" in printed
     with serving() as process:
-        process.stdout.readline()  # It serves: what it warns of has been printed.
+        process.stdout.readline()  # It serves, so its warnings have been printed.
         process.terminate()
         assert "warning: anyone who can reach these ports" in process.stderr.read()
 

@@ -112,7 +112,7 @@ def _made_up_policy(image, seed):
 
 
 def policy_made_of(function):
-    """A photometric policy, as another package's functions make one."""
+    """A photometric policy that wraps a function of another package."""
 
     def apply(image, seed):
         return tf.numpy_function(function, [image], tf.float32)
@@ -146,10 +146,10 @@ def test_a_policy_that_changes_the_size_is_named(wrap):
 
 @needs_addons
 def test_rand_augment_keeps_pixels_in_place():
-    """An image of one colour but for one pixel changes at that place only."""
+    """An image of one color except for one pixel changes only at that pixel."""
     pixels = np.full((9, 9, 3), (90.0, 120.0, 150.0), np.float32)
     pixels[3, 5] = (200.0, 10.0, 30.0)
-    # Sharpening reads the neighbours and leaves the border alone.
+    # Sharpening reads the neighbors and leaves the border unchanged.
     background = np.ones((9, 9), bool)
     background[2:5, 4:7] = False
     for index in range(len(rand_augment.OPERATIONS)):
@@ -181,7 +181,7 @@ def test_image_labels():
 
 
 def policy_of(name):
-    """The share of changed images among 150, these, and the image."""
+    """The share of changed images among 150, the changed images, and the image."""
     image = tf.cast(records.image(0), tf.float32)
     policy = augmentations.get(name)
     apply = tf.function(lambda seed: policy.function(image, seed))

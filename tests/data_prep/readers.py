@@ -27,14 +27,14 @@ NUM_SLOW = 400
 
 
 class Item(NamedTuple):
-    """An item whose only file says what is in the picture."""
+    """An item whose only file determines the picture."""
 
     name: str
     path: str
 
 
 def read(item: str, with_mask: bool = True) -> Example:
-    """A picture in the grey of the item's first letter."""
+    """A picture in the gray of the item's first letter."""
     pixels = np.full((HEIGHT, WIDTH, 3), ord(item[0]), np.uint8)
     return Example(
         item,
@@ -47,7 +47,7 @@ def read(item: str, with_mask: bool = True) -> Example:
 
 
 def read_file(item: Item) -> Example:
-    """A picture in the grey of the file's first letter; `!` in a file breaks it."""
+    """A picture in the gray of the file's first letter; `!` in a file breaks it."""
     with open(item.path, encoding="utf-8") as file:
         text = file.read()
     if "!" in text:
@@ -57,19 +57,19 @@ def read_file(item: Item) -> Example:
 
 
 def read_slowly(number: int, pids: str) -> Example:
-    """Takes its time, and leaves the number of its process."""
+    """Is slow, and leaves the id of its process."""
     open(os.path.join(pids, str(os.getpid())), "w").close()
     time.sleep(float(os.environ.get("READ_SECONDS", "0.01")))
     return read(chr(ord("a") + number % 26))
 
 
 def process_id(number: int) -> tuple[int, int]:
-    """The number and the process that got it."""
+    """The number, and the id of the process that read it."""
     return number, os.getpid()
 
 
 def die(number: int) -> None:
-    """Ends its process as the kernel does where memory is short."""
+    """Kills its process, as the kernel does if memory is short."""
     os._exit(9)
 
 

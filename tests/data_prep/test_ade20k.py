@@ -83,7 +83,5 @@ def test_missing_data(monkeypatch, tree, remove, message):
 def test_labels_beyond_150(tree):
     item = ade20k.find_items(str(tree), "val", False)[0]
     trees.save_mask(tree / item.mask, MASK + 101)
-    with pytest.raises(
-        UserError, match="00000001.png holds the value 251, which is no"
-    ):
+    with pytest.raises(UserError, match="00000001.png has the value 251, which is no"):
         ade20k.read(item)

@@ -14,7 +14,7 @@ NAMES = {
     "val": ["0016E5_07959", "0016E5_08159"],
     "test": ["0001TP_008550", "Seq05VD_f00000"],
 }
-# Label, its colour and its class, as `label_colors.txt` and the benchmark have them.
+# Label, color and class, from `label_colors.txt` and the benchmark.
 LABELS = """
     64 128 64 Animal pedestrian
     192 0 128 Archway building
@@ -49,12 +49,12 @@ LABELS = """
     0 0 0 Void void
     64 192 0 Wall building
 """.strip().splitlines()
-COLOURS = np.array([line.split()[:3] for line in LABELS], np.uint8).reshape(4, 8, 3)
+COLORS = np.array([line.split()[:3] for line in LABELS], np.uint8).reshape(4, 8, 3)
 
 
-def save_labels(path, colours):
+def save_labels(path, colors):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(colours).save(path)
+    Image.fromarray(colors).save(path)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def tree(tmp_path):
     """The publisher's archives, unpacked."""
     for i, name in enumerate(name for names in NAMES.values() for name in names):
         trees.save_image(tmp_path / "701_StillsRaw_full" / f"{name}.png", 4, 8, i)
-        save_labels(tmp_path / "LabeledApproved_full" / f"{name}_L.png", COLOURS)
+        save_labels(tmp_path / "LabeledApproved_full" / f"{name}_L.png", COLORS)
     return tmp_path
 
 
@@ -139,17 +139,17 @@ def test_other_images(tree):
 def test_broken_masks(tree):
     item = camvid.find_items(str(tree), "val", False)[0]
     path = tree / "LabeledApproved_full" / "0016E5_07959_L.png"
-    save_labels(path, COLOURS + np.uint8(1))
-    with pytest.raises(UserError, match="_L.png holds the colour #010101, which is no"):
+    save_labels(path, COLORS + np.uint8(1))
+    with pytest.raises(UserError, match="_L.png holds the color #010101, which is no"):
         camvid.read(item)
-    save_labels(path.with_suffix(".jpg"), COLOURS)
+    save_labels(path.with_suffix(".jpg"), COLORS)
     path.with_suffix(".jpg").rename(path)
     with pytest.raises(UserError, match="_L.png is a JPEG, whose compression"):
         camvid.read(item)
     path.write_bytes(b"PNG")
     with pytest.raises(UserError, match="The mask .*_L.png cannot be read"):
         camvid.read(item)
-    save_labels(path, COLOURS[:, :5])
+    save_labels(path, COLORS[:, :5])
     with pytest.raises(UserError, match="8 x 4 pixels.*mask.* 5 x 4"):
         camvid.read(item)
 
@@ -158,5 +158,5 @@ def test_labels_beyond_void_in_segnets_edition(tmp_path):
     trees.save_image(tmp_path / "val" / "a.png", 2, 2)
     trees.save_mask(tmp_path / "valannot" / "a.png", np.full((2, 2), 12))
     (item,) = camvid.find_items(str(tmp_path), "val", False)
-    with pytest.raises(UserError, match="a.png holds the value 12, which is no label"):
+    with pytest.raises(UserError, match="a.png has the value 12, which is not a label"):
         camvid.read(item)

@@ -8,7 +8,7 @@ from tests.data_prep import trees
 from wss.data import datasets
 from wss.errors import UserError
 
-# All label ids, and 255 as other tools write the license plate.
+# All label ids, and 255, which other tools write for the license plate.
 LABEL_IDS = np.array([*range(34), 255, 0]).reshape(6, 6)
 CLASSES = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
 FINE = {"train": ["jena_000078_000019", "aachen_000000_000019"], "val": ["ulm_0_1"]}
@@ -17,7 +17,7 @@ COARSE = {"train_extra": ["nuremberg_000000_000001", "augsburg_000000_000000"]}
 
 @pytest.fixture
 def tree(tmp_path):
-    """Both packages, with the other files that lie beside the masks of label ids."""
+    """Both packages, with the other files beside the masks of label ids."""
     root = tmp_path / "cityscapes"
     everything = {**FINE, **COARSE, "test": ["berlin_000000_000019"]}
     for part, names in everything.items():
@@ -178,7 +178,7 @@ def test_missing_data(monkeypatch, tree, remove, flags, message):
 @pytest.mark.parametrize(
     "label_ids, message",
     [
-        (LABEL_IDS + 34, "holds the value 34, which is no label of this data set"),
+        (LABEL_IDS + 34, "has the value 34, which is not a label of this data set"),
         (LABEL_IDS[:5], "6 x 6 pixels.*mask.* 6 x 5"),
     ],
 )

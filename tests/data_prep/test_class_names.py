@@ -43,8 +43,8 @@ def test_what_was_understood_is_told(tmp_path, capsys):
     assert not capsys.readouterr().out
     read(tmp_path, "__ignore__\n_background_\nroad\n")
     assert capsys.readouterr().out == (
-        f"{tmp_path}/classes.txt: __ignore__ is no class and is left out. The classes "
-        "are 0 _background_, 1 road.\n"
+        f"{tmp_path}/classes.txt: __ignore__ is not a class and is left out. The "
+        "classes are 0 _background_, 1 road.\n"
     )
     read(tmp_path, "1 road\n0 sky\n")
     assert "the numbers are class ids. The classes are 0 sky, 1 road.\n" in (
@@ -77,34 +77,43 @@ def test_names_stay_as_they_are(tmp_path, names):
         ("Name\nsky\nroad", "line 1: 'Name' looks like the heading"),
         (
             "1 sky\n2 road",
-            "line 2: in '2 road' the number 2 is no class id: these are 0 to 1",
+            "line 2: in '2 road' the number 2 is not a class id: these are 0 to 1",
         ),
-        ("sky 1\nroad 2", "in 'road 2' the number 2 is no class id"),
-        ("0 sky\n2 road", "the number 2 is no class id"),
+        ("sky 1\nroad 2", "in 'road 2' the number 2 is not a class id"),
+        ("0 sky\n2 road", "the number 2 is not a class id"),
         ("0: sky\n1: road\n255: void", "line 3: in '255: void' the number 255 is"),
         ("1 sky\n1 road\n3 car", "line 2: in '1 road' the number 1 is"),
-        ("sky,road,car", "line 1: 'sky,road,car' has several columns. Write the names"),
+        (
+            "sky,road,car",
+            "line 1: 'sky,road,car' has several columns. Write only the names",
+        ),
         ("name,r,g,b\nsky,0,0,0\nroad,1,1,1", "line 2: .* have several columns"),
         ("0,sky,0,0,0\n1,road,9,9,9", "line 1: 'sky,0,0,0' and all other lines have"),
-        ("128 64 128 road\n0 0 0 sky", "the number 128 is no class id"),
+        ("128 64 128 road\n0 0 0 sky", "the number 128 is not a class id"),
         ("filename, sky, road\na.jpg, 1, 0\n", "line 1: .* have several columns"),
-        ("sky\nignore\n", "line 2: 'ignore' stands for pixels.*--map 1=ignore"),
-        ("sky\n__ignore__\n", "line 2: '__ignore__' stands for pixels"),
-        ("sky 0 0 0\nroad 128 64 0", "the number 0 is no class id"),
-        ("sky  # above\nroad", "line 1: 'sky  # above' is no name"),
-        ("// mine\nsky\nroad", "line 1: '// mine' is no name"),
-        ("0 sky\nroad\n2 car", "line 1: '0 sky' is no name"),
-        ("sky 0 0 0\nroad", "line 1: 'sky 0 0 0' is no name"),
-        ('[\n"sky",\n"road"\n]', r"line 1: '\[' is no name of a class. Write the"),
-        ('"sky"\n"road"', "line 1: '\"sky\"' is no name"),
-        ("- sky\n- road", "line 1: '- sky' is no name"),
-        ("sky,\nroad\n", "line 1: 'sky,' is no name"),
-        ("item {\n id: 1\n}", "line 1: 'item {' is no name"),
-        ("sky\troad\n", "is no name"),
+        ("sky\nignore\n", "line 2: 'ignore' stands for ignored pixels.*--map 1=ignore"),
+        ("sky\n__ignore__\n", "line 2: '__ignore__' stands for ignored pixels"),
+        ("sky 0 0 0\nroad 128 64 0", "the number 0 is not a class id"),
+        ("sky  # above\nroad", "line 1: 'sky  # above' is not the name"),
+        ("// mine\nsky\nroad", "line 1: '// mine' is not the name"),
+        ("0 sky\nroad\n2 car", "line 1: '0 sky' is not the name"),
+        ("sky 0 0 0\nroad", "line 1: 'sky 0 0 0' is not the name"),
+        (
+            '[\n"sky",\n"road"\n]',
+            r"line 1: '\[' is not the name of a class. Write only",
+        ),
+        ('"sky"\n"road"', "line 1: '\"sky\"' is not the name"),
+        ("- sky\n- road", "line 1: '- sky' is not the name"),
+        ("sky,\nroad\n", "line 1: 'sky,' is not the name"),
+        ("item {\n id: 1\n}", "line 1: 'item {' is not the name"),
+        ("sky\troad\n", "is not the name"),
         ("sky:0,0,0::\nroad:1,1,1::", "several columns"),
-        ("sky\na/b.jpg\n", "line 2: 'a/b.jpg' is no name"),
-        ("sky\n0\n", "line 2: the name '0' of class 1 would be taken for the id"),
-        ("1\n2\n", "line 1: the name '1' of class 0 would be taken for the id"),
+        ("sky\na/b.jpg\n", "line 2: 'a/b.jpg' is not the name"),
+        (
+            "sky\n0\n",
+            "line 2: the name '0' of class 1 could be mistaken for a class id",
+        ),
+        ("1\n2\n", "line 1: the name '1' of class 0 could be mistaken for a class id"),
     ],
 )
 def test_lists_that_are_refused(tmp_path, text, message):

@@ -79,7 +79,7 @@ def test_masks_in_81_classes(monkeypatch, tree):
     expected[10:20, 10:20] = 80
     expected[:, 50:55] = 1
     np.testing.assert_array_equal(first, expected)
-    assert second[7, 7] == 2  # The later one lies on top.
+    assert second[7, 7] == 2  # The later one is on top.
     assert second[2, 2] == datasets.get("coco").class_names.index("couch") == 58
     assert not third.any()
     assert trees.names(out, "unlabeled") == ["000000000007"]
@@ -99,7 +99,7 @@ def test_extra_images_for_voc(monkeypatch, capsys, tree):
     label = trees.decode(out, "C_tr")[0]["label"]
     person = datasets.get("voc").class_names.index("person")
     assert np.unique(label).tolist() == [0, person]
-    assert label[15, 15] == person  # VOC knows no toothbrush.
+    assert label[15, 15] == person  # VOC has no toothbrush.
     assert trees.names(out, "C_u") == ["000000000007"]
     assert datasets.get("voc", str(out)).num_classes == 21
 
@@ -294,7 +294,7 @@ def test_annotations_that_cannot_be_drawn(segmentation):
 
 
 def test_without_pycocotools(monkeypatch, tree):
-    """Only what has annotations needs it, and says so before it reads anything."""
+    """Only annotated splits need it; they report it before reading anything."""
     find_spec = importlib.util.find_spec
 
     def find_all_but_pycocotools(name, *args):

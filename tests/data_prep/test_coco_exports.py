@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 40, 60
 
 
 def export(tmp_path, categories, images=("a.jpg", "sub/b.jpg")):
-    """What a labeling tool exports: an object of each category in each image."""
+    """An export of a labeling tool: an object of each category in each image."""
     for i, name in enumerate(images):
         trees.save_image(tmp_path / "photos" / name, HEIGHT, WIDTH, i)
     annotations = [
@@ -147,7 +147,7 @@ def test_photos_that_a_tool_turned_upright(monkeypatch, tmp_path):
     content = export(tmp_path, {1: "road"}, images=["a.jpg", "b.jpg"])
     for name in ("a.jpg", "b.jpg"):
         exif = Image.Exif()
-        exif[0x0112] = 6  # To be turned by 90 degrees.
+        exif[0x0112] = 6  # To be rotated by 90 degrees.
         pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photos" / name, exif=exif)
     content["images"][1].update(height=WIDTH, width=HEIGHT)

@@ -1,4 +1,4 @@
-"""Colours that stand for classes: files, known data sets, and what is wrong in them."""
+"""Colors that stand for classes: files, known data sets, and what is wrong in them."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ SPEC = DatasetSpec("mine", ("background", "road", "green house"))
 
 
 def load(tmp_path, text):
-    (tmp_path / "colours.txt").write_text(text)
-    return colormaps.load(str(tmp_path / "colours.txt"), SPEC)
+    (tmp_path / "colors.txt").write_text(text)
+    return colormaps.load(str(tmp_path / "colors.txt"), SPEC)
 
 
 def test_a_file(tmp_path):
@@ -22,7 +22,7 @@ def test_a_file(tmp_path):
         "# red green blue class\n0 0 0 background\n\n128,64, 128, road\n"
         "1\t2\t3\tgreen house\n4 5 6 2\n255 255 255 ignore\n9 9 9 Ignore\n8 8 8 255\n",
     )
-    assert colormap.colours == (
+    assert colormap.colors == (
         *((0, 0, 0, 0), (128, 64, 128, 1), (1, 2, 3, 2), (4, 5, 6, 2)),
         *((255, 255, 255, 255), (9, 9, 9, 255), (8, 8, 8, 255)),
     )
@@ -41,16 +41,16 @@ def test_a_file(tmp_path):
         ("0 0 0", "is not 'R G B class'"),
         ("0 0 0 rode", r"no class 'rode'. The classes are 0 to 2 \(background, road,"),
         ("0 0 0 3", "no class '3'"),
-        ("9 9 9 road", "the colour 9 9 9 stands for another class above"),
+        ("9 9 9 road", "an earlier line gives 9 9 9 another class"),
     ],
 )
 def test_mistakes_in_a_file(tmp_path, line, message):
-    with pytest.raises(UserError, match=f"colours.txt, line 2: .*{message}"):
+    with pytest.raises(UserError, match=f"colors.txt, line 2: .*{message}"):
         load(tmp_path, f"9 9 9 background\n{line}\n")
 
 
 def test_a_file_without_colours(tmp_path):
-    with pytest.raises(UserError, match="names no colour"):
+    with pytest.raises(UserError, match="has no colors"):
         load(tmp_path, "# nothing\n")
     with pytest.raises(UserError, match="no colormap 'nothing.txt'.*ade20k, camvid"):
         colormaps.load("nothing.txt", SPEC)
@@ -62,8 +62,8 @@ def test_an_unknown_colour_is_told_with_its_place(tmp_path):
     pixels[1, 2] = 5, 6, 7
     pixels[2] = 8
     message = (
-        r"a.png shows the colour 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
-        r"all, which .*colours.txt does not name.*'5 6 7 ignore'.*smoothing"
+        r"a.png has the color 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
+        r"all, which .*colors.txt does not name.*'5 6 7 ignore'.*smoothing"
     )
     with pytest.raises(UserError, match=message):
         colormap.class_ids(pixels, "a.png")
@@ -80,7 +80,7 @@ def test_palettes_of_known_data_sets(name):
 
 
 @pytest.mark.parametrize(
-    "name, colour, class_id",
+    "name, color, class_id",
     [
         ("voc", (224, 224, 192), 254),
         ("cityscapes", (111, 74, 0), 254),
@@ -90,10 +90,10 @@ def test_palettes_of_known_data_sets(name):
         ("camvid", (60, 40, 222), 4),  # and that of SegNet's edition.
     ],
 )
-def test_what_publishers_masks_show_besides(name, colour, class_id):
+def test_what_publishers_masks_show_besides(name, color, class_id):
     known = datasets.get(name)
     spec = DatasetSpec("mine", known.class_names, ignore_label=254)
-    pixels = np.array([[colour]], np.uint8)
+    pixels = np.array([[color]], np.uint8)
     assert colormaps.load(name, spec).class_ids(pixels, "a.png") == class_id
 
 

@@ -15,7 +15,7 @@ def test_it_compares_and_reports(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert printed.count("ours, 1 ") == printed.count("\noriginal ") == 2
     report = json.loads(output.read_text())
-    assert sorted(report["masks"]) == ["grey", "palette"]
+    assert sorted(report["masks"]) == ["gray", "palette"]
     for kind in report["masks"].values():
         assert sorted(kind["medians"]) == ["original", "ours, 1"]
         assert kind["medians"]["original"]["times_original"] == 1

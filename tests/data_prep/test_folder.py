@@ -72,7 +72,7 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (("--ignore_label=2",), "ignore label 2 must be between"),
         (
             ("--masks=masks", "--num_classes=2"),
-            "3 of 3 images.*a.png holds the value 2 in 16 pixels.*--map 2=ignore",
+            "3 of 3 images.*a.png has the value 2 in 16 pixels.*--map 2=ignore",
         ),
         (("--exclude=ids.txt",), "1 ids of ids.txt have no image.*such as 'a'"),
         (("--ids=twice.txt",), "twice.txt names 'a' more than once"),
@@ -144,7 +144,7 @@ def test_yes_no_masks_published_as_jpeg(monkeypatch, capsys, tmp_path):
     for name in "ab":
         Image.fromarray(red).save(tmp_path / "masks" / f"{name}.jpg")
     Image.fromarray(yes * 255).save(tmp_path / "masks" / "b.jpg")
-    with pytest.raises(UserError, match="1 of 2 .*it shows colours .*--colormap"):
+    with pytest.raises(UserError, match="1 of 2 .*it shows colors .*--colormap"):
         run(monkeypatch, tmp_path, *flags, "--binary", "--overwrite")
 
 
@@ -181,9 +181,7 @@ def test_what_stands_for_no_data(monkeypatch, photos, nothing, change):
         Image.fromarray(mask).save(photos / "masks" / f"{name}.tif")
     flags = ("--masks=masks", "--split=train", "--num_classes=2")
     value = r"nan|-inf|-9999|-3.40282346638\d+e\+38"
-    with pytest.raises(
-        UserError, match=f"holds the value ({value}).*--map ({value})=ig"
-    ):
+    with pytest.raises(UserError, match=f"has the value ({value}).*--map ({value})=ig"):
         run(monkeypatch, photos, *flags)
     out = run(monkeypatch, photos, *flags, *change)
     expected = np.where(MASK == 2, 255, MASK * ("1=0" not in change))
@@ -192,12 +190,12 @@ def test_what_stands_for_no_data(monkeypatch, photos, nothing, change):
     assert "NaN" not in (out / "dataset.json").read_text()
 
 
-@pytest.mark.parametrize("source", ["voc", "colours.txt"])
+@pytest.mark.parametrize("source", ["voc", "colors.txt"])
 def test_masks_in_colours(monkeypatch, photos, source):
     voc = datasets.get("voc")
     for name in ["a", "b", "sub/c"]:
         Image.fromarray(voc.palette[MASK]).save(photos / "masks" / f"{name}.png")
-    (photos / "colours.txt").write_text(
+    (photos / "colors.txt").write_text(
         "0 0 0 background\n128 0 0 aeroplane\n0 128 0 2\n"
     )
     flags = ("--masks=masks", "--split=train", "--class_names=voc")
@@ -208,14 +206,14 @@ def test_masks_in_colours(monkeypatch, photos, source):
     options = trees.manifest(out)["splits"]["train"]["options"]
     assert [128, 0, 0, 1] in options["colormap"]
     with pytest.raises(UserError, match="already, made from other images or options"):
-        (photos / "colours.txt").write_text(
+        (photos / "colors.txt").write_text(
             "0 0 0 background\n128 0 0 bird\n0 128 0 2\n"
         )
-        run(monkeypatch, photos, *flags, "--colormap=colours.txt")
+        run(monkeypatch, photos, *flags, "--colormap=colors.txt")
 
 
 def test_few_of_many_images_have_masks(monkeypatch, photos, capsys):
-    """What most users have: the labeled, the unlabeled and the held out."""
+    """The usual data: labeled, unlabeled and held-out images."""
     (photos / "masks" / "b.png").unlink()
     trees.save_mask(photos / "masks" / "lost.png", MASK)
     (photos / "masks" / "notes.txt").write_text("")
@@ -257,12 +255,12 @@ def test_lists_of_all_systems(
         (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
     write("classes.txt", "stra\u00dfe", "fl\u00fcsse")
-    write("colours.txt", "0 0 7 fl\u00fcsse", "9 9 9 stra\u00dfe")
+    write("colors.txt", "0 0 7 fl\u00fcsse", "9 9 9 stra\u00dfe")
     write("ids.txt", "c", "\u00fc\\\u00e4.jpg", "\u00fc\\b")
     write("exclude.txt", "images/\u00fc/b.jpg")
     write("labels.csv", "c,fl\u00fcsse", "\u00fc\\\u00e4.jpg;stra\u00dfe")
     shared = ("--class_names=classes.txt", "--ids=ids.txt", "--exclude=exclude.txt")
-    masks = ("--masks=masks", "--colormap=colours.txt", "--split=train")
+    masks = ("--masks=masks", "--colormap=colors.txt", "--split=train")
     out = run(monkeypatch, tmp_path, *shared, *masks)
     run(monkeypatch, tmp_path, *shared, "--image_labels=labels.csv", "--split=tagged")
     assert trees.manifest(out)["class_names"] == ["stra\u00dfe", "fl\u00fcsse"]
@@ -307,7 +305,9 @@ def test_masks_are_not_written_as_images(monkeypatch, photos):
     flags = ("--num_classes=3", "--split=all", "--images=.")
     for name in ("a", "b", "sub/c"):
         trees.save_mask(photos / "masks" / f"{name}.png", np.ones((6, 8)))
-    with pytest.raises(UserError, match="holds masks beside.*give --images=./images"):
+    with pytest.raises(
+        UserError, match="contains masks besides.*pass --images=./images"
+    ):
         run(monkeypatch, photos, *flags)
     run(monkeypatch, photos, *flags, "--images=images")
     out = run(monkeypatch, photos, *flags, "--image_pattern={id}", "--overwrite")
@@ -345,18 +345,18 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     (images / "text.jpg").write_text("no image")
     trees.save_image(images / "small.jpg", height=3)
     trees.save_image(images / "jpeg_mask.jpg")
-    trees.save_image(images / "coloured_mask.jpg")
+    trees.save_image(images / "colored_mask.jpg")
     for name in ("empty", "text", "small"):
         trees.save_mask(masks / f"{name}.png", MASK)
     trees.save_mask(masks / "jpeg_mask.jpg", MASK)
-    trees.save_image(masks / "coloured_mask.png")
+    trees.save_image(masks / "colored_mask.png")
     flags = ("--masks=masks", "--split=train", "--num_classes=3")
     with pytest.raises(UserError, match="5 of 8 images.*write the other 3"):
         run(monkeypatch, photos, *flags)
     assert not trees.shards(photos / "out", "train")
     told = capsys.readouterr().err
     for message in (
-        "coloured_mask.png holds colours",
+        "colored_mask.png has colors",
         "empty.jpg cannot be read (the file is empty)",
         "jpeg_mask.jpg is a JPEG",
         "small.jpg has 8 x 3 pixels, its mask 8 x 6",
@@ -367,7 +367,7 @@ def test_bad_files_are_all_told_and_only_left_out_on_demand(
     assert trees.names(out, "train") == ["a", "b", "sub/c"]
     skipped = trees.manifest(out)["splits"]["train"]["skipped"]
     assert [each["name"] for each in skipped] == [
-        *("coloured_mask", "empty", "jpeg_mask", "small", "text")
+        *("colored_mask", "empty", "jpeg_mask", "small", "text")
     ]
 
 
@@ -390,7 +390,9 @@ def test_one_rule_of_range_for_all_splits(monkeypatch, tmp_path):
     assert datasets.get("folder", "out").image_bits == 12
     with pytest.raises(UserError, match="b/5000.png .* up to 5000.* 12 bits.*=13"):
         write("--images=b", "--split=more")
-    assert not (tmp_path / "out" / ".more.partial").exists()  # Told before the work.
+    assert not (
+        tmp_path / "out" / ".more.partial"
+    ).exists()  # Reported before the work.
     write("--images=b", "--split=more", "--skip_broken")
     assert trees.names(tmp_path / "out", "more") == ["0016"]
     for source, split in (("a", "labeled"), ("b", "more")):
@@ -405,10 +407,10 @@ def test_one_rule_of_range_for_all_splits(monkeypatch, tmp_path):
 
 
 def test_palettes_that_differ(monkeypatch, photos):
-    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
+    colors = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
     for name, order in (("a", [0, 1, 2]), ("b", [0, 1, 2]), ("sub/c", [2, 0, 1])):
         image = Image.fromarray(np.argsort(order)[MASK].astype(np.uint8))
-        image.putpalette(colours[order].tobytes())
+        image.putpalette(colors[order].tobytes())
         image.save(photos / "masks" / f"{name}.png")
     flags = ("--masks=masks", "--split=train", "--num_classes=3")
     with pytest.raises(UserError, match="masks/a.png and the mask masks/sub/c.png dif"):

@@ -23,7 +23,7 @@ parse = tf.function(parsing.parse_example)
 
 
 def save(path, pixels, mode=None, **options):
-    """Saves pixels in the format that the path says, perhaps in another mode."""
+    """Saves pixels in the format of the path, optionally in another mode."""
     image = Image.fromarray(pixels)
     (image.convert(mode) if mode else image).save(path, **options)
     return str(path)
@@ -79,8 +79,8 @@ def test_ycck_jpegs_of_photoshop(tmp_path):
     path = save(tmp_path / "a.jpg", RAMP, "CMYK")
     encoded = bytearray((tmp_path / "a.jpg").read_bytes())
     at = encoded.index(b"Adobe") + 11
-    assert encoded[at] == 0  # The colours are CMYK;
-    encoded[at] = 2  # now they pass for YCCK.
+    assert encoded[at] == 0  # The colors are CMYK;
+    encoded[at] = 2  # now they are read as YCCK.
     (tmp_path / "a.jpg").write_bytes(encoded)
     example = images.read_example("a", path)
     expected = np.asarray(Image.open(path).convert("RGB")).astype(int)
@@ -170,8 +170,8 @@ def test_masks_of_rotated_photos(tmp_path):
     mask = np.zeros((20, 40), np.uint8)
     assert images.read_example("a", path, mask).mask is mask
     message = (
-        "a.jpg, turned upright as its EXIF data say, has 40 x 20 pixels, its mask 20 x "
-        "40: the mask was drawn without turning.*exiftool"
+        "a.jpg, rotated upright according to its EXIF data, has 40 x 20 pixels, its "
+        "mask 20 x 40: the mask was drawn on the photo as stored.*exiftool"
     )
     with pytest.raises(UserError, match=message):
         images.read_example("a", path, mask.T)
@@ -248,7 +248,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_images_that_are_too_large(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", RAMP)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
-    images.read_example("a", path)  # Of up to twice as many PIL would only warn.
+    images.read_example("a", path)  # For up to twice as many, PIL would only warn.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with pytest.raises(UserError, match="a.png has more than 40 pixels. Cut it into"):
         images.read_example("a", path)

@@ -21,7 +21,7 @@ MASK = np.array([[0, 1, 2, 255], [3, 3, 0, 1]], np.uint8)
 
 
 def save(path, pixels, mode=None, **options):
-    """Saves pixels in the format that the path says, perhaps in another mode."""
+    """Saves pixels in the format of the path, optionally in another mode."""
     image = Image.fromarray(pixels)
     (image.convert(mode) if mode else image).save(path, **options)
     return str(path)
@@ -56,7 +56,7 @@ def test_lossless_formats(tmp_path, ending):
     ],
 )
 def test_numbers_are_those_that_the_file_stores(tmp_path, content):
-    """Decoders for the eye spread them over 0 to 255."""
+    """Viewers scale them to 0 to 255."""
     (tmp_path / "mask").write_bytes(content)
     mask, png = masks.read_mask_and_png(str(tmp_path / "mask"), 4, 255)
     assert png is None
@@ -65,7 +65,7 @@ def test_numbers_are_those_that_the_file_stores(tmp_path, content):
 
 def test_class_15_of_16_in_4_bits_is_not_255(tmp_path):
     (tmp_path / "mask.tif").write_bytes(raw.tiff(np.array([[0, 15]]), 4))
-    with pytest.raises(UserError, match="holds the value 15 in 1 pixels"):
+    with pytest.raises(UserError, match="has the value 15 in 1 pixels"):
         masks.read_mask(str(tmp_path / "mask.tif"), 2, 255)
 
 
@@ -78,12 +78,12 @@ def test_more_than_the_largest_number_that_a_pgm_names(tmp_path):
 def test_a_palette_of_greys_may_hide_a_grey_mask(tmp_path):
     """Saving as GIF numbers the values that occur: here 255 becomes 4."""
     path = save(tmp_path / "mask.gif", MASK)
-    with pytest.raises(UserError, match="palette of greys that differ.*grey PNG"):
+    with pytest.raises(UserError, match="palette of grays that differ.*gray PNG"):
         masks.read_mask(path, 5, 255)
-    greys = Colormap("c.txt", tuple((i, i, i, i) for i in (0, 1, 2, 3, 255)))
-    mask = masks.read_mask(path, 5, 255, masks.Labels(colormap=greys))
+    grays = Colormap("c.txt", tuple((i, i, i, i) for i in (0, 1, 2, 3, 255)))
+    mask = masks.read_mask(path, 5, 255, masks.Labels(colormap=grays))
     np.testing.assert_array_equal(mask, MASK)
-    path = save(tmp_path / "mask.gif", MASK * 60)  # No class ids: only for the eye.
+    path = save(tmp_path / "mask.gif", MASK * 60)  # Not class ids: only for display.
     np.testing.assert_array_equal(masks.read_mask(path, 5, 255), MASK % 251)
     path = save(tmp_path / "mask.gif", (MASK > 1) * np.uint8(255))
     np.testing.assert_array_equal(masks.read_mask(path, 2, 255), MASK > 1)
@@ -104,7 +104,7 @@ def test_numbers_of_more_bits(tmp_path, dtype):
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, MASK)
     path = save(tmp_path / f"mask.{ending}", MASK.astype(dtype) * 200)
-    with pytest.raises(UserError, match="holds the value 200 .and 3 other such values"):
+    with pytest.raises(UserError, match="has the value 200 .and 3 other such values"):
         masks.read_mask(path, 4, 255)
 
 
@@ -112,7 +112,7 @@ def test_numbers_of_more_bits(tmp_path, dtype):
 def test_numbers_that_are_no_integers(tmp_path, wrong):
     path = save(tmp_path / "mask.tif", np.where(MASK == 2, wrong, 0).astype("f"))
     told = str(np.float32(wrong).item())
-    message = f"mask.tif holds the value {re.escape(told)}, .* no class id. "
+    message = f"mask.tif has the value {re.escape(told)}, .* not a class id. "
     advice = "Save" if wrong == 0.5 else f"--map {told}=ignore"
     with pytest.raises(UserError, match=message + re.escape(advice)):
         masks.read_mask(path, 4, 255, advice="--map {value}=ignore")
@@ -174,7 +174,7 @@ def test_grey_masks_in_other_modes_keep_their_values(tmp_path, mode):
 def test_values_that_are_no_class(tmp_path, mask, num_classes, ignore_label, message):
     path = tmp_path / "mask.png"
     trees.save_mask(path, mask)
-    with pytest.raises(UserError, match=f"mask.png holds {message}"):
+    with pytest.raises(UserError, match=f"mask.png has {message}"):
         masks.read_mask(str(path), num_classes, ignore_label)
 
 
@@ -186,7 +186,7 @@ def test_the_advice_names_the_value(tmp_path):
 
 def test_colours_are_no_class_ids(tmp_path):
     trees.save_image(tmp_path / "mask.png")
-    with pytest.raises(UserError, match="mask.png holds colours .RGB.*--colormap"):
+    with pytest.raises(UserError, match="mask.png has colors .RGB.*--colormap"):
         masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
 
 
@@ -194,7 +194,7 @@ def test_colours_of_16_bits_would_lose_the_lower_8(tmp_path):
     pixels = np.repeat(MASK[..., None], 3, axis=-1).astype(np.uint16)
     (tmp_path / "mask.png").write_bytes(raw.png(pixels, 16))
     assert Image.open(tmp_path / "mask.png").getextrema() == ((0, 0),) * 3
-    with pytest.raises(UserError, match="several channels, and not of 8 bits"):
+    with pytest.raises(UserError, match="several channels with more than 8 bits"):
         masks.read_mask(str(tmp_path / "mask.png"), 4, 255)
 
 
@@ -253,7 +253,7 @@ def test_yes_no_masks(tmp_path, yes):
 
 def test_yes_no_masks_with_smoothed_edges(tmp_path):
     path = save(tmp_path / "mask.png", MASK)
-    with pytest.raises(UserError, match=r"holds 5 values \(0 to 255\).*--binary"):
+    with pytest.raises(UserError, match=r"has 5 values \(0 to 255\).*--binary"):
         masks.read_mask(path, 2, 255, masks.Labels(binary=True))
 
 
@@ -266,15 +266,15 @@ def test_changes_are_made_all_at_once(tmp_path):
 
 @pytest.mark.parametrize("mode", [None, "RGBA", "P"])
 def test_colours_become_classes(tmp_path, mode):
-    colours = np.array([[9, 8, 7], [0, 0, 0], [200, 0, 1]], np.uint8)
+    colors = np.array([[9, 8, 7], [0, 0, 0], [200, 0, 1]], np.uint8)
     ids = np.array([[0, 1, 2], [2, 2, 1]])
     if mode == "P":
         image = Image.fromarray(ids.astype(np.uint8)).convert("P")
         image.putdata(ids.ravel().tolist())
-        image.putpalette(colours.ravel().tolist())
+        image.putpalette(colors.ravel().tolist())
         image.save(tmp_path / "mask.png")
     else:
-        save(tmp_path / "mask.png", colours[ids], mode)
+        save(tmp_path / "mask.png", colors[ids], mode)
     colormap = Colormap("c.txt", ((200, 0, 1, 0), (9, 8, 7, 255), (0, 0, 0, 1)))
     labels = masks.Labels(colormap=colormap)
     mask = masks.read_mask(str(tmp_path / "mask.png"), 2, 255, labels)
@@ -285,11 +285,11 @@ def test_colours_become_classes(tmp_path, mode):
 def test_16_bits_have_no_colours(tmp_path):
     path = save(tmp_path / "mask.png", MASK.astype(np.uint16))
     labels = masks.Labels(colormap=Colormap("c.txt", ((0, 0, 0, 0),)))
-    with pytest.raises(UserError, match="I;16.*without colours of 8 bits"):
+    with pytest.raises(UserError, match="I;16.*not colors with 8 bits"):
         masks.read_mask(path, 2, 255, labels)
 
 
-# Masks whose files go into the records as they are: every decoder reads the same.
+# Masks whose files are stored unchanged: all decoders read the same values.
 
 
 def read_kept(path, labels=masks.AS_THEY_ARE):
@@ -316,7 +316,7 @@ def with_orientation(path):
 
 
 def damaged(path):
-    """A PNG whose checksum of the pixels is wrong, which PIL reads over."""
+    """A PNG with a wrong checksum of its pixels, which PIL ignores."""
     trees.save_mask(path, MASK)
     content = bytearray(path.read_bytes())
     end = content.rindex(b"IEND") - 4

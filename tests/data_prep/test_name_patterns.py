@@ -37,7 +37,7 @@ def test_the_patterns_that_pair_most(tmp_path, image, mask, patterns):
     flags = [f"--{kind}_pattern='{p}'" for kind, p in zip(("image", "mask"), patterns)]
     flags = [flag for flag in flags if not flag.endswith("='{id}'")]
     assert text == (
-        f"Add {' '.join(flags)}, if these are their masks: it pairs 12 of 12 files in "
+        f"Add {' '.join(flags)} if these are their masks: this pairs 12 of 12 files in "
         f"{tmp_path}/masks with an image."
     )
 
@@ -46,7 +46,7 @@ def test_masks_are_told_from_what_lies_beside_them(tmp_path):
     kinds = ("img.png", "label.png", "label_viz.png")
     masks = [name for kind in kinds for name in numbered("a{}_json/" + kind)]
     text = propose(tmp_path, numbered("a{}.jpg"), masks)
-    assert text.startswith("Add --mask_pattern='{id}_json/label', ")
+    assert text.startswith("Add --mask_pattern='{id}_json/label' if")
 
 
 def test_nothing_is_proposed_that_does_not_help(tmp_path):
@@ -58,7 +58,7 @@ def test_nothing_is_proposed_that_does_not_help(tmp_path):
 
 def test_capital_letters(tmp_path):
     text = propose(tmp_path, ["Cat.jpg"], ["cat.png"])
-    assert text.startswith("The names 'Cat' and 'cat' differ in capital letters")
+    assert text.startswith("The names 'Cat' and 'cat' differ only in case")
 
 
 def test_images_and_masks_in_one_folder(tmp_path):
@@ -76,7 +76,7 @@ def test_one_folder_in_the_other(tmp_path, images, masks):
             (tmp_path / kind / name).touch()
     text = name_patterns.propose(str(tmp_path / images), str(tmp_path / masks))
     kind = "image_pattern='photos" if images == "." else "mask_pattern='masks"
-    assert text.startswith(f"Add --{kind}/{{id}}', if")
+    assert text.startswith(f"Add --{kind}/{{id}}' if")
 
 
 def test_numbers_in_names_pair_no_images_and_masks(tmp_path):
@@ -94,4 +94,4 @@ def test_folders_of_one_name_belong_together(tmp_path):
     for part in ("train", "val"):
         images, labels = f"{tmp_path}/images/{part}", f"{tmp_path}/labels"
         text = name_patterns.propose(images, labels)
-        assert text.startswith(f"Add --mask_pattern='{part}/{{id}}', if")
+        assert text.startswith(f"Add --mask_pattern='{part}/{{id}}' if")

@@ -15,7 +15,7 @@ from tests.image_io import raw
 COUNT, SEED = 200, 20
 CLASSES, IGNORE = 3, 255
 PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0]
-# What a file with an orientation looks like, upright.
+# The upright image of a file, by orientation.
 UPRIGHT = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -43,7 +43,7 @@ NAMES = (
 
 
 class Odd(NamedTuple):
-    """A file, what it shows, and whether it has to be written (None: it may)."""
+    """A file, its pixels, and whether it must be written (None: either)."""
 
     content: bytes
     shown: Optional[np.ndarray]
@@ -66,63 +66,63 @@ def blocks(rng, size, highest, channels=()):
 
 def an_image(rng, size):
     """An image of a random kind."""
-    grey, colours = blocks(rng, size, 255), blocks(rng, size, 255, (3,))
-    grey8, colours8 = grey.astype(np.uint8), colours.astype(np.uint8)
+    gray, colors = blocks(rng, size, 255), blocks(rng, size, 255, (3,))
+    gray8, colors8 = gray.astype(np.uint8), colors.astype(np.uint8)
     deep = blocks(rng, size, 65535)
-    deep_colours = blocks(rng, size, 65535, (3,))
-    alpha = np.full((*colours.shape[:2], 1), 255)
+    deep_colors = blocks(rng, size, 65535, (3,))
+    alpha = np.full((*colors.shape[:2], 1), 255)
     turn = int(rng.integers(1, 9))
     exif = Image.Exif()
     exif[0x0112] = turn
     quality = {"quality": 95, "subsampling": 0}
     kinds = {
         "jpeg": lambda: Odd(
-            save(colours8, "JPEG", exif=exif, **quality),
-            UPRIGHT[turn](colours),
+            save(colors8, "JPEG", exif=exif, **quality),
+            UPRIGHT[turn](colors),
             True,
             30,
         ),
-        "grey jpeg": lambda: Odd(save(grey8, "JPEG", **quality), grey, True, 30),
+        "gray jpeg": lambda: Odd(save(gray8, "JPEG", **quality), gray, True, 30),
         "cmyk jpeg": lambda: Odd(
-            save(colours8, "JPEG", "CMYK", **quality), colours, True, 30
+            save(colors8, "JPEG", "CMYK", **quality), colors, True, 30
         ),
-        "png": lambda: Odd(save(colours8, "PNG", exif=exif), UPRIGHT[turn](colours)),
-        "grey png": lambda: Odd(save(grey8, "PNG"), grey),
-        "one bit": lambda: Odd(raw.png(grey > 99, 1), (grey > 99) * 255),
-        "two bits": lambda: Odd(raw.png(grey // 64, 2), grey // 64 * 85),
-        "four bits": lambda: Odd(raw.tiff(grey // 16, 4), grey // 16 * 17),
-        "inverted": lambda: Odd(raw.tiff(255 - grey, 8, white_is_zero=True), grey),
-        "opaque": lambda: Odd(raw.png(np.dstack([colours, alpha]), 8), colours),
+        "png": lambda: Odd(save(colors8, "PNG", exif=exif), UPRIGHT[turn](colors)),
+        "gray png": lambda: Odd(save(gray8, "PNG"), gray),
+        "one bit": lambda: Odd(raw.png(gray > 99, 1), (gray > 99) * 255),
+        "two bits": lambda: Odd(raw.png(gray // 64, 2), gray // 64 * 85),
+        "four bits": lambda: Odd(raw.tiff(gray // 16, 4), gray // 16 * 17),
+        "inverted": lambda: Odd(raw.tiff(255 - gray, 8, white_is_zero=True), gray),
+        "opaque": lambda: Odd(raw.png(np.dstack([colors, alpha]), 8), colors),
         "clear": lambda: Odd(
-            raw.png(np.dstack([colours, alpha * 0]), 8), colours * 0 + 255
+            raw.png(np.dstack([colors, alpha * 0]), 8), colors * 0 + 255
         ),
-        "palette": lambda: Odd(save(grey8 // 64, "PNG", "P"), grey // 64),
+        "palette": lambda: Odd(save(gray8 // 64, "PNG", "P"), gray // 64),
         "deep": lambda: Odd(raw.png(deep, 16), deep >> 8),
-        "deep colours": lambda: Odd(raw.png(deep_colours, 16), deep_colours >> 8),
+        "deep colors": lambda: Odd(raw.png(deep_colors, 16), deep_colors >> 8),
         "deep alpha": lambda: Odd(
-            raw.png(np.dstack([deep_colours, alpha * 257]), 16), deep_colours >> 8
+            raw.png(np.dstack([deep_colors, alpha * 257]), 16), deep_colors >> 8
         ),
         "deep tiff": lambda: Odd(
-            raw.tiff(deep_colours, 16, rng.choice(["<", ">"]), bool(rng.integers(2))),
-            deep_colours >> 8,
+            raw.tiff(deep_colors, 16, rng.choice(["<", ">"]), bool(rng.integers(2))),
+            deep_colors >> 8,
         ),
         "deep text": lambda: Odd(raw.pnm(deep, 65535, True), deep >> 8),
-        "dark pgm": lambda: Odd(raw.pnm(grey % 101, 100), grey % 101 * 2.55, True, 1),
-        "ppm": lambda: Odd(raw.pnm(colours, 255), colours),
-        "bmp": lambda: Odd(save(colours8, "BMP"), colours),
-        "gif": lambda: Odd(save(grey8, "GIF"), grey),
-        "webp": lambda: Odd(save(colours8, "WEBP", lossless=True), colours),
-        "tiff": lambda: Odd(save(colours8, "TIFF", compression="tiff_lzw"), colours),
-        "numbers": lambda: Odd(save(grey.astype(np.int32) - 300, "TIFF"), None, False),
-        "floats": lambda: Odd(save(grey.astype(np.float32), "TIFF"), None, False),
+        "dark pgm": lambda: Odd(raw.pnm(gray % 101, 100), gray % 101 * 2.55, True, 1),
+        "ppm": lambda: Odd(raw.pnm(colors, 255), colors),
+        "bmp": lambda: Odd(save(colors8, "BMP"), colors),
+        "gif": lambda: Odd(save(gray8, "GIF"), gray),
+        "webp": lambda: Odd(save(colors8, "WEBP", lossless=True), colors),
+        "tiff": lambda: Odd(save(colors8, "TIFF", compression="tiff_lzw"), colors),
+        "numbers": lambda: Odd(save(gray.astype(np.int32) - 300, "TIFF"), None, False),
+        "floats": lambda: Odd(save(gray.astype(np.float32), "TIFF"), None, False),
         "empty": lambda: Odd(b"", None, False),
         "text": lambda: Odd(b"no image at all", None, False),
         "pages": lambda: Odd(
             save(
-                colours8,
+                colors8,
                 "TIFF",
                 save_all=True,
-                append_images=[Image.fromarray(255 - colours8)],
+                append_images=[Image.fromarray(255 - colors8)],
             ),
             None,
             False,
@@ -144,7 +144,7 @@ def a_mask(rng, size):
     in_palette = io.BytesIO()
     palette.save(in_palette, "PNG")
     kinds = {
-        "grey": lambda: Odd(save(ignored, "PNG"), ignored),
+        "gray": lambda: Odd(save(ignored, "PNG"), ignored),
         "turned": lambda: Odd(save(ignored, "PNG", exif=exif), UPRIGHT[turn](ignored)),
         "palette": lambda: Odd(in_palette.getvalue(), ids),
         "rgb": lambda: Odd(save(ignored, "PNG", "RGB"), ignored),
@@ -164,8 +164,8 @@ def a_mask(rng, size):
         "half": lambda: Odd(save(ids.astype(np.float32) + 0.5, "TIFF"), None, False),
         "nan": lambda: Odd(save(ids * np.float32(np.nan), "TIFF"), None, False),
         "other size": lambda: Odd(save(ids8[1:], "PNG"), None, False),
-        "colours": lambda: Odd(raw.png(np.dstack([ids, ids + 1, ids]), 8), None, False),
-        "deep colours": lambda: Odd(
+        "colors": lambda: Odd(raw.png(np.dstack([ids, ids + 1, ids]), 8), None, False),
+        "deep colors": lambda: Odd(
             raw.png(np.dstack([ids, ids, ids]), 16), None, False
         ),
     }
@@ -189,7 +189,7 @@ def write_all(root):
         image = an_image(rng, rng.integers(3, 9, 2).tolist())
         height, width = (6, 9) if image.shown is None else image.shown.shape[:2]
         mask = a_mask(rng, (height // 2, width // 3))
-        if (height % 2, width % 3) != (0, 0):  # Turned by a quarter.
+        if (height % 2, width % 3) != (0, 0):  # Rotated by 90 degrees.
             ids = rng.integers(0, CLASSES, (height, width), np.uint8)
             mask = Odd(save(ids, "PNG"), ids)
         image, mask = damaged(rng, image), damaged(rng, mask)
@@ -202,7 +202,7 @@ def write_all(root):
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
-    """The cases, what was written of them, and what was said about the others."""
+    """The cases, the records written, and the messages about the others."""
     root = tmp_path_factory.mktemp("odd")
     for kind in ("images", "masks"):
         (root / kind).mkdir()
@@ -229,7 +229,7 @@ def test_every_file_is_written_or_named(outcome):
     assert min(len(written), len(reasons)) > COUNT // 5
     for name, reason in reasons.items():
         assert name in unicodedata.normalize("NFC", reason)
-        assert "Error:" not in reason, reason  # What nobody has thought of.
+        assert "Error:" not in reason, reason  # An unexpected error.
 
 
 def test_what_is_written_is_what_the_files_show(outcome):

@@ -17,8 +17,8 @@ FLAT = np.repeat([[0, 1, 2]], 9, axis=0).repeat(9, axis=1)
         (
             "images/x/a{}.jpg",
             "masks/x/a{}.png",
-            "give --images=./images --masks=./masks",
-            "give --images=./images.",
+            "pass --images=./images --masks=./masks",
+            "pass --images=./images.",
         ),
         (
             "a{}.jpg",
@@ -50,8 +50,8 @@ def test_masks_among_images(tmp_path, monkeypatch, image, mask, both, alone):
     with pytest.raises(UserError) as error:
         pairing.check_no_masks(".", list(paths), paths)
     assert str(error.value).startswith(
-        f". holds masks beside its images: 5 pairs such as ./{image.format(0)} and "
-        f"./{mask.format(0)}. To write both, {both}; to write the images alone, {alone}"
+        f". contains masks besides images: 5 pairs such as ./{image.format(0)} and "
+        f"./{mask.format(0)}. To write both, {both}; to write only the images, {alone}"
     )
 
 

@@ -17,20 +17,18 @@ def test_values(dtype):
     assert found.tolist() == [[3, 0, 0], [255, 1, 3]]
     for wrong in (1, 41, 254):
         values[1, 2] = wrong
-        with pytest.raises(
-            UserError, match=f"mask a.png holds the value {wrong}, which"
-        ):
+        with pytest.raises(UserError, match=f"mask a.png has the value {wrong}, which"):
             relabel.look_up(values, CLASS_IDS, "a.png")
 
 
 @pytest.mark.parametrize("wrong", [-1, 256, 70000])
 def test_values_beyond_a_byte(wrong):
-    with pytest.raises(UserError, match=f"holds the value {wrong}, which is no label"):
+    with pytest.raises(UserError, match=f"has the value {wrong}, which is not a label"):
         relabel.look_up(np.array([[7, wrong]]), CLASS_IDS, "a.png")
 
 
 def test_numbers_of_colours():
-    colours = np.array([[[0, 0, 0], [255, 255, 255]], [[1, 2, 3], [64, 0, 128]]])
-    numbers = relabel.number(colours.astype(np.uint8))
+    colors = np.array([[[0, 0, 0], [255, 255, 255]], [[1, 2, 3], [64, 0, 128]]])
+    numbers = relabel.number(colors.astype(np.uint8))
     assert numbers.tolist() == [[0, 0xFFFFFF], [0x010203, 0x400080]]
-    assert relabel.colour(0x400080) == "the colour #400080"
+    assert relabel.color(0x400080) == "the color #400080"

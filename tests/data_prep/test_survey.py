@@ -17,7 +17,7 @@ BLACK, RED, GREEN = (0, 0, 0), (128, 0, 0), (0, 128, 0)
 
 @pytest.fixture
 def decide(tmp_path):
-    """Decides for files that are given by name; earlier splits by their options."""
+    """Decides for the named files; earlier splits are given by their options."""
 
     def run(images=(), masks_=(), labels=masks.AS_THEY_ARE, earlier=None, **kwargs):
         manifest = {"name": "a", "class_names": ["a", "b"], "ignore_label": 255}
@@ -35,7 +35,7 @@ def decide(tmp_path):
 
 def save_palette(path, indices, *palette):
     image = Image.fromarray(np.asarray(indices, np.uint8))
-    image.putpalette([channel for colour in palette for channel in colour])
+    image.putpalette([channel for color in palette for channel in color])
     image.save(path, "PNG")
 
 
@@ -80,14 +80,14 @@ def test_palettes_in_another_order(tmp_path, decide):
     )
     with pytest.raises(UserError, match=message):
         decide(masks_="ab")
-    colours = masks.Colormap("c.txt", ((*BLACK, 0), (*RED, 1), (*GREEN, 2)))
-    decide(masks_="ab", labels=masks.Labels(colormap=colours))
+    colors = masks.Colormap("c.txt", ((*BLACK, 0), (*RED, 1), (*GREEN, 2)))
+    decide(masks_="ab", labels=masks.Labels(colormap=colors))
     with pytest.raises(UserError, match="differ"):
         decide(masks_="ab", labels=masks.Labels(binary=True))
 
 
 def test_palettes_that_hold_only_the_colours_in_use(tmp_path, decide):
-    """No mask shows a colour under two indices, but an index has two colours."""
+    """No color has two indices, but an index has two colors."""
     save_palette(tmp_path / "a", MASK % 2, BLACK, RED)
     save_palette(tmp_path / "b", MASK % 2, BLACK, GREEN)
     with pytest.raises(
@@ -97,7 +97,7 @@ def test_palettes_that_hold_only_the_colours_in_use(tmp_path, decide):
 
 
 def test_palettes_that_agree(tmp_path, decide):
-    """Unused entries, a colour of two classes, a palette that is as good as none."""
+    """Unused entries, a color of two classes, a palette of plain grays."""
     save_palette(tmp_path / "a", MASK, BLACK, RED, GREEN)
     save_palette(tmp_path / "b", MASK % 2, BLACK, RED, RED, GREEN)
     save_palette(tmp_path / "c", MASK, *((i, i, i) for i in range(3)))
@@ -133,7 +133,7 @@ def test_yes_no_masks_as_jpeg(tmp_path, decide, capsys):
     Image.fromarray(np.zeros((32, 64), np.uint8)).save(tmp_path / "b", "JPEG")
     decide(masks_="ab", labels=binary)
     printed = capsys.readouterr().out
-    assert "2 masks are JPEG or WebP" in printed and "128 and more is" in printed
+    assert "2 masks are JPEG or WebP" in printed and "from 128 on" in printed
     mask = masks.read_mask(str(tmp_path / "a"), 2, 255, binary)
     np.testing.assert_array_equal(mask, yes)
     with pytest.raises(UserError, match="1 masks are .* no value in them exceeds 0"):
@@ -145,7 +145,9 @@ def test_yes_no_masks_as_jpeg(tmp_path, decide, capsys):
 def test_a_jpeg_that_is_no_yes_no_mask(tmp_path):
     ramp = np.tile(np.arange(256, dtype=np.uint8), (8, 1))
     Image.fromarray(ramp).save(tmp_path / "a.jpg")
-    with pytest.raises(UserError, match="no yes/no mask: 50% of its pixels are neith"):
+    with pytest.raises(
+        UserError, match="not a yes/no mask: 50% of its pixels are neith"
+    ):
         masks.read_mask(str(tmp_path / "a.jpg"), 2, 255, masks.Labels(binary=True))
 
 

@@ -21,13 +21,13 @@ def labels_of(seed):
 
 
 class TinyPets(tensorflow_datasets.core.GeneratorBasedBuilder):
-    """Images, and their masks in all forms that features have."""
+    """Images, and their masks in all kinds of features."""
 
     VERSION = tensorflow_datasets.core.Version("1.2.0")
     SKIP_REGISTERING = False
 
     def _info(self):
-        grey = (None, None, 1)
+        gray = (None, None, 1)
         return tensorflow_datasets.core.DatasetInfo(
             builder=self,
             features=features.FeaturesDict(
@@ -35,14 +35,14 @@ class TinyPets(tensorflow_datasets.core.GeneratorBasedBuilder):
                     "image": features.Image(shape=(None, None, 3)),
                     "number": features.Scalar(np.int32),
                     "file_name": features.Text(),
-                    "trimap": features.Image(shape=grey),
-                    "yes_no": features.Image(shape=grey),
-                    "wide": features.Image(shape=grey, dtype=np.uint16),
+                    "trimap": features.Image(shape=gray),
+                    "yes_no": features.Image(shape=gray),
+                    "wide": features.Image(shape=gray, dtype=np.uint16),
                     "triple": features.Image(shape=(None, None, 3)),
                     "depth": features.Tensor(shape=(HEIGHT, WIDTH), dtype=np.float32),
                     "below": {
                         "named": features.LabeledImage(
-                            labels=["sky", "cat", "dog"], shape=grey
+                            labels=["sky", "cat", "dog"], shape=gray
                         ),
                         "numbers": features.Tensor(
                             shape=(HEIGHT, WIDTH, 1), dtype=np.int64
@@ -201,11 +201,11 @@ def test_slices(monkeypatch, tmp_path, prepared):
         ),
         (
             ("--image=image", "--mask=yes_no", "--num_classes=2"),
-            "'yes_no' hold only 0 and 255.*--map 255=1",
+            "'yes_no' have only 0 and 255.*--map 255=1",
         ),
         (
             ("--image=image", "--mask=trimap", "--num_classes=3"),
-            r"mask train\[\d+\] of .*1.2.0 holds the value 3 .*--map 3=CLASS",
+            r"mask train\[\d+\] of .*1.2.0 has the value 3 .*--map 3=CLASS",
         ),
         (
             ("--image=image", "--mask=depth", "--num_classes=3"),

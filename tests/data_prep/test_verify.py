@@ -116,7 +116,7 @@ def test_every_broken_record_is_named_and_the_others_are_read(
     monkeypatch, capsys, tmp_path
 ):
     small = encode_png(np.zeros((2, 2), np.uint8))
-    colours = encode_png(np.zeros((2, 4, 3), np.uint8))
+    colors = encode_png(np.zeros((2, 4, 3), np.uint8))
     broken = {
         "good": example("good"),
         "no example": b"\xff\xff\xff\x07abc",
@@ -124,7 +124,7 @@ def test_every_broken_record_is_named_and_the_others_are_read(
         "no picture": example("no picture", ENCODED=b"\xff\xd8\xff\xe0 not a jpeg"),
         "bad mask": example("bad mask", LABEL_ENCODED=small[:-30]),
         "small mask": example("small mask", LABEL_ENCODED=small),
-        "coloured mask": example("coloured mask", LABEL_ENCODED=colours),
+        "colored mask": example("colored mask", LABEL_ENCODED=colors),
         "kind": example("kind", HEIGHT=b"two"),
         "size": example("size", WIDTH=7),
         "value": example("value", np.where(MASK == 255, 30, MASK)),
@@ -151,8 +151,8 @@ def test_every_broken_record_is_named_and_the_others_are_read(
         f"cannot be decoded, in record {of['bad mask']}.",
         "small mask": "The image has 2 x 4 pixels, but the mask 2 x 2 in record "
         f"{of['small mask']}.",
-        "coloured mask": "Feature image/segmentation/class/encoded is not an 8-bit "
-        f"gray PNG of class ids in record {of['coloured mask']}.",
+        "colored mask": "Feature image/segmentation/class/encoded is not an 8-bit "
+        f"gray PNG of class ids in record {of['colored mask']}.",
         "kind": f"{shard}, record 7: feature image/height is not of the kind that "
         "training reads.",
         "size": f"{shard}, record 8 ('size'): the record gives 7 x 2 pixels, its image "
@@ -221,7 +221,9 @@ def test_a_shard_that_cannot_be_opened(monkeypatch, capsys, tmp_path):
     (tmp_path / "train-00000-of-00001.tfrecord").mkdir()
     status, _, error = run(monkeypatch, capsys, tmp_path, "--dataset=voc")
     assert status == 2
-    assert "00000-of-00001.tfrecord is not a regular file. Write the split again" in error
+    assert (
+        "00000-of-00001.tfrecord is not a regular file. Write the split again" in error
+    )
 
 
 def test_one_of_many_alike(monkeypatch, capsys, tmp_path):
@@ -411,7 +413,7 @@ def test_chosen_splits_and_another_place_for_the_sheet(monkeypatch, capsys, tmp_
     write(tmp_path, "train", [example("a")])
     write(tmp_path, "val", [example("b")])
     describe(tmp_path, train=1, val=1)
-    sheet = tmp_path / "look" / "here"  # A PNG whatever its name.
+    sheet = tmp_path / "look" / "here"  # A PNG, whatever its name.
     flags = ("--split", "val", f"--contact_sheet={sheet}")
     status, lines, _ = run(monkeypatch, capsys, tmp_path, *flags)
     assert status == 0
@@ -436,7 +438,7 @@ def test_the_sheet_replaces_no_picture_of_a_user(monkeypatch, capsys, tmp_path):
     assert f"could not be saved ({sheet} is no sheet of this command)" in note
     assert sheet.read_bytes() == b"mine"
     sheet.unlink()
-    for _ in range(2):  # Its own it replaces.
+    for _ in range(2):  # It replaces its own.
         _, lines, _ = run(monkeypatch, capsys, tmp_path)
         assert f"Look at {sheet}: are the masks right?" in lines
 

@@ -51,10 +51,10 @@ def test_precise_masks_of_a_list_in_the_tree(monkeypatch, tree):
 
 
 def test_masks_that_an_editor_has_saved_again(monkeypatch, tree):
-    """The same picture in every viewer: aeroplanes, as the number 0."""
+    """Viewers show the same picture, but aeroplanes have index 0."""
     voc_dir, names = tree
     path = voc_dir / "SegmentationClass" / f"{names[1]}.png"
-    for order, message in (([0, 1], None), ([1, 0], "number 0 the colour of class 1")):
+    for order, message in (([0, 1], None), ([1, 0], "number 0 the color of class 1")):
         image = Image.fromarray(np.argsort(order)[MASK % 5 % 2].astype(np.uint8))
         image.putpalette(datasets.get("voc").palette[order].tobytes())
         image.save(path)
@@ -102,7 +102,7 @@ def sbd(tree, below="."):
         ({"GTinst": 1}, "is not one of SBD's .'GTcls'"),
         ({"GTcls": {"Segmentation": "text"}}, "is not one of SBD's"),
         ({"GTcls": {"Segmentation": MASK / 2}}, "dimensions of float64"),
-        ({"GTcls": {"Segmentation": MASK // 7 + 19}}, "holds the value 21"),
+        ({"GTcls": {"Segmentation": MASK // 7 + 19}}, "has the value 21"),
         ({"GTcls": {"Segmentation": MASK[:1]}}, "3 x 2 pixels.*mask.* 3 x 1"),
     ],
 )
@@ -130,7 +130,7 @@ def test_the_archive_as_it_unpacks(tree, above):
 
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_pictures_stay_as_they_lie_in_the_file(tree, orientation):
-    """The publisher's masks know nothing of EXIF orientations, nor does training."""
+    """The published masks ignore EXIF orientations, and so does training."""
     voc_dir, names = tree
     path = voc_dir / "JPEGImages" / f"{names[0]}.jpg"
     exif = Image.Exif()
@@ -143,7 +143,7 @@ def test_pictures_stay_as_they_lie_in_the_file(tree, orientation):
 
 
 def test_records_as_of_the_original_tools(monkeypatch, tmp_path):
-    """From the pictures of the original's records, and masks of VOC's classes."""
+    """Images of the original's records, with masks of VOC's classes."""
     golden = pathlib.Path(__file__).parents[1] / "golden" / "voc_val_3.tfrecord"
     voc_dir = tmp_path / "VOC2012"
     expected, names = [], []

@@ -11,14 +11,14 @@ from wss.data import parsing
 
 
 def save_image(path: pathlib.Path, height: int = 6, width: int = 8, seed: int = 0):
-    """Saves a random RGB image in the format that its name says."""
+    """Saves a random RGB image in the format of its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(path)
 
 
 def save_mask(path: pathlib.Path, mask: np.ndarray, palette: bool = False):
-    """Saves a mask as a grey or a palette PNG."""
+    """Saves a mask as a gray or a palette PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(mask.astype(np.uint8))
     if palette:

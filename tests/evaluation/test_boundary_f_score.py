@@ -64,7 +64,7 @@ def test_scores_of_random_images(size):
     for number in range(3):
         assert 0.1 < np.mean(expected[number]) < 1
         assert result[number] == pytest.approx(np.mean(expected[number]), abs=1e-9)
-    assert np.isnan(result[3])  # It never occurs.
+    assert np.isnan(result[3])  # The class never occurs.
 
 
 def test_a_boundary_that_is_moved():
@@ -86,7 +86,7 @@ def test_an_image_of_one_class_has_no_boundary():
     assert np.isnan(scores.result()).all()
     other = np.zeros([9, 9], int)
     other[4:] = 1
-    scores.update(np.zeros([9, 9], int), other)  # One that should not be there.
+    scores.update(np.zeros([9, 9], int), other)  # A boundary that should not exist.
     assert scores.result()[0] == 0 and np.isnan(scores.result()[1])
 
 

@@ -173,7 +173,7 @@ def test_windows(size, flip, stride):
 
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0)])
 def test_windows_whose_logits_are_averaged(scales):
-    """As U2PL's evaluation of Cityscapes: the softmax comes last, if at all."""
+    """Like U2PL's evaluation of Cityscapes: the softmax is last, if used at all."""
     network, image = Toy(), make_image(40, 60)
     predictor = Predictor(
         network, CROP, GRAY, scales=scales, window="sliding", average="logits"

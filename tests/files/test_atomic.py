@@ -71,7 +71,7 @@ def test_a_lock_keeps_the_others_waiting(tmp_path):
     waiting.join()
     assert order == ["first", "other"]
     with atomic.locked(str(tmp_path / "no folder" / "lock")):
-        pass  # Nobody waits where no lock can be made.
+        pass  # Nobody waits if locks are impossible.
 
 
 def test_what_is_no_file_is_not_opened(tmp_path):

@@ -48,7 +48,7 @@ def test_what_was_changed_since_stays(folder):
         OutputFolder(folder).check(["a.png"])
     with pytest.raises(UserError, match="changed since"):
         OutputFolder(folder).write_checked("a.png", b"predicted again")
-    OutputFolder(folder).write_checked("a.png", b"corrected")  # It is there as it is.
+    OutputFolder(folder).write_checked("a.png", b"corrected")  # It is unchanged.
 
 
 def test_a_run_that_is_killed_leaves_nothing_that_stops_the_next(folder):
@@ -76,7 +76,7 @@ def test_what_killed_runs_left_on_their_way_goes(folder):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         path = other.stdout.readline().strip()
         with OutputFolder(folder).workplace():
-            assert os.path.exists(f"{path}/half")  # Another export is at work.
+            assert os.path.exists(f"{path}/half")  # Another export is running.
         other.kill()
     with open(f"{folder}/.unfinished-photo", "w"):
         pass

@@ -37,7 +37,7 @@ def tiff(
     photometric: Optional[int] = None,
     sample_format: int = 1,
 ) -> bytes:
-    """A TIFF of one strip; `order` is that of its bytes."""
+    """A TIFF with one strip; `order` is the byte order."""
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     data = b"".join(_packed(pixels, bits, order))
@@ -74,7 +74,7 @@ def tiff(
 
 
 def pnm(pixels: np.ndarray, largest: int, as_text: bool = False) -> bytes:
-    """A PGM or PPM file that says which number is its largest."""
+    """A PGM or PPM file with its largest number."""
     kind = 2 + (pixels.ndim == 3) + 3 * (not as_text)
     head = f"P{kind}\n# by hand\n{pixels.shape[1]} {pixels.shape[0]}\n{largest}\n"
     if as_text:
@@ -83,7 +83,7 @@ def pnm(pixels: np.ndarray, largest: int, as_text: bool = False) -> bytes:
 
 
 def _packed(pixels: np.ndarray, bits: int, order: str) -> list[bytes]:
-    """The lines of an image, numbers of fewer bits than 8 close together."""
+    """The lines of an image; numbers with fewer than 8 bits are packed."""
     lines = pixels.reshape(len(pixels), -1)
     if bits >= 8:
         return [line.astype(f"{order}u{bits // 8}").tobytes() for line in lines]

@@ -181,7 +181,7 @@ def test_collect_counts_what_is_no_photo(tmp_path):
 
 
 def test_results_are_no_photos_of_the_folder_above(tmp_path):
-    """But where they are named themselves: corrected masks are masks."""
+    """Unless the user names them: corrected masks are masks."""
     save_all(tmp_path, "photos/a.jpg", "photos/predicted/masks/mine.png")
     content = (tmp_path / "photos" / "a.jpg").read_bytes()
     output = outputs.OutputFolder(str(tmp_path / "photos" / "predicted"))

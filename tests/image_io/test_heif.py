@@ -18,7 +18,7 @@ AVIF = b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif" + bytes(200)
 
 @pytest.fixture
 def without(monkeypatch):
-    """As where pillow-heif is not installed."""
+    """As if pillow-heif were not installed."""
     endings = [e for e in discovery.EXTENSIONS if e not in heif.ENDINGS]
     formats = [f for f in decoding.FORMATS if f not in heif.FORMATS]
     monkeypatch.setattr(discovery, "EXTENSIONS", endings)
@@ -71,7 +71,7 @@ def test_photos_of_phones_are_read_upright(tmp_path, ending):
     small = np.random.RandomState(0).randint(0, 256, [4, 6, 3]).astype(np.uint8)
     image = Image.fromarray(small).resize((96, 64), Image.Resampling.BICUBIC)
     exif = Image.Exif()
-    exif[0x0112] = 6  # By a quarter.
+    exif[0x0112] = 6  # By 90 degrees.
     path = tmp_path / f"IMG_1{ending.upper()}"
     image.save(path, quality=95, exif=exif.tobytes())
     assert list(discovery.scan(str(tmp_path)).paths) == ["IMG_1"]

@@ -107,7 +107,7 @@ def test_hard_pixels_of_labeled_images(method):
     batch = batch_of()
     found, _ = run(made, batch)
     plain, _ = run(tiny.make_method(method), batch)
-    # The 100000 that are kept are all pixels.
+    # `min_kept` = 100000 keeps all pixels.
     np.testing.assert_allclose(found["supervised"], plain["supervised"], rtol=1e-4)
 
 
@@ -133,7 +133,7 @@ def test_perturbed_features_lack_half_of_the_channels(perturbs_labeled):
 
 
 def test_perturbed_labeled_features_reach_the_decoders_batch_norm_alone():
-    """As in the published decoder, whose batch holds both views of all images."""
+    """As in the published decoder, whose batch has both views of all images."""
     batch, losses_of = batch_of(), {}
     for perturbs_labeled in (True, False):
         made = tiny.make_method(
@@ -153,7 +153,7 @@ def test_perturbed_labeled_features_reach_the_decoders_batch_norm_alone():
 
 @METHODS
 def test_two_replicas_give_the_losses_of_one(method, two_cpus):
-    """Boxes show images of the same replica; without them nothing differs."""
+    """Boxes show images of the same replica; without boxes nothing differs."""
     batches, curves = tiny.make_batches(3), []
     batches["unlabeled"]["strong_2"] = batches["unlabeled"]["strong"][:, :, ::-1]
     make = functools.partial(

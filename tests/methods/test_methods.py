@@ -122,7 +122,7 @@ def test_labels_of_unlabeled_images_reach_no_loss():
 
 @pytest.mark.parametrize("options", [{}, {"weakly": True}], ids=str)
 def test_what_pseudoseg_sees_is_what_it_trains_with(options):
-    # Version 1 has no batch norm, whose statistics differ between step and look.
+    # Version 1 has no batch norm, whose statistics differ between step and inference.
     with gin.unlock_config():
         gin.bind_parameter("SelfAttention.version", 1)
     method, unlabeled = make(**options), make_batch()["unlabeled"]
@@ -222,7 +222,7 @@ def test_every_method_takes_the_supervised_loss_that_gin_names(name):
         whole = run(make(method, **options), batch).losses["supervised"]
     finally:
         gin.clear_config()
-    assert hard > 1.02 * plain  # The 40 pixels that are hardest.
+    assert hard > 1.02 * plain  # The 40 hardest pixels.
     np.testing.assert_allclose(whole, plain, rtol=1e-4)
 
 

@@ -33,7 +33,7 @@ def small_banks():
 
 
 def make(**options):
-    """A method whose networks are sure of something, so that there are anchors."""
+    """A method whose networks are confident, so that there are anchors."""
     method = tiny.make_method(U2PL, **options)
     for network in (method, method.teacher):
         for name, variable in named_variables(network).items():
@@ -45,7 +45,7 @@ def make(**options):
 
 
 def make_batches(steps, batch=2):
-    """Bright pixels are of later classes: something to be learned."""
+    """Bright pixels have later classes, so that there is something to learn."""
     batches = tiny.make_batches(steps, batch)
     for part, image in (("labeled", "image"), ("unlabeled", "weak")):
         brightness = tf.reduce_mean(batches[part][image], -1)
@@ -152,7 +152,7 @@ def test_an_auxiliary_head_learns_the_labels_alone(batch):
     assert named_variables(method)["auxiliary/conv/weights"].ref() in regularized
     losses = run(method, batch).losses
     assert set(losses) == LOSSES | {"auxiliary"}
-    # Logits near 0: all classes are about as likely.
+    # Logits near 0: all classes are about equally likely.
     np.testing.assert_allclose(
         losses["auxiliary"], 0.4 * np.log(tiny.CLASSES), rtol=0.1
     )
@@ -168,7 +168,9 @@ def test_an_auxiliary_head_learns_the_labels_alone(batch):
 
 
 def test_unknown_choices_are_told():
-    with pytest.raises(UserError, match="U2PL.mixing = 'mixup': it has to be one of cutmix"):
+    with pytest.raises(
+        UserError, match="U2PL.mixing = 'mixup': it has to be one of cutmix"
+    ):
         make(mixing="mixup")
     gin.bind_parameter("Contrast.negative_rule", "none")
     with pytest.raises(UserError, match="Contrast.negative_rule = 'none'"):
@@ -216,7 +218,7 @@ def test_portions_are_to_one_device_what_replicas_are_to_several(two_cpus):
     batches, results = make_batches(4, batch=4), []
     for strategy, portions in ((tiny.one_device(), 2), (two_cpus, 1)):
         step = tiny.make_step(strategy, make, accumulation_steps=portions)
-        # Portions know nothing of those that follow; replicas can count together.
+        # Micro-batches cannot see later ones; replicas can count together.
         step._shares_counts = False
         curves, changes = tiny.train(step, batches, strategy)
         others = [v.numpy() for v in step._method.other_variables]
@@ -235,7 +237,7 @@ def test_portions_are_to_one_device_what_replicas_are_to_several(two_cpus):
 
 
 def test_replicas_divide_by_what_all_of_them_counted(two_cpus):
-    """Where nothing is mixed and no pixel is unreliable, two replicas are one."""
+    """Without mixing and unreliable pixels, two replicas equal one."""
     options = dict(unreliable_percent=0.0, contrastive_weight=0.0, mixing="none")
     batches, curves = make_batches(3, batch=4), []
     for strategy in (tiny.one_device(), two_cpus):
@@ -245,12 +247,12 @@ def test_replicas_divide_by_what_all_of_them_counted(two_cpus):
         curves.append(tiny.train(step, batches, strategy)[0])
     single, pair = (found["losses/unsupervised"] for found in curves)
     assert np.all(single[1:] > 0)
-    # Each replica leaves out its most uncertain pixel.
+    # Each replica leaves out its least reliable pixel.
     np.testing.assert_allclose(pair, single, rtol=5e-3)
 
 
 def test_a_restart_goes_on_bit_for_bit_and_losses_fall(tmp_path):
-    """Everything that outlasts a step is in the checkpoint."""
+    """All state that survives a step is in the checkpoint."""
     step = tiny.make_step(method=lambda: make(warm_up_steps=4))
     method = step._method
     items = {"model": method.model, "method": method, "optimizer": step.optimizer}

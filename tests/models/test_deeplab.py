@@ -114,7 +114,9 @@ def test_output_stride():
     end_points = model.backbone(random_images(1, 33, 65))
     assert model.end_point(end_points, 16).shape == (1, 5, 9, 512)
     assert model.segment(end_points).shape == (1, 9, 17, 5)
-    with pytest.raises(UserError, match="output_stride = 12; it has to be one of 8, 16, 32"):
+    with pytest.raises(
+        UserError, match="output_stride = 12; it has to be one of 8, 16, 32"
+    ):
         small_model(output_stride=12)
 
 
@@ -238,7 +240,7 @@ def test_published_heads(heads):
     end_points = model.backbone(random_images())
     low_level = end_points[model.low_level_end_point]
     assert model.low_level_end_point.endswith("/lite_bottleneck_v1")
-    assert np.all(low_level >= 0)  # Behind the ReLU of the sum.
+    assert np.all(low_level >= 0)  # After the ReLU of the sum.
     config = DeepLabV3Plus.from_config(model.get_config()).get_config()
     assert config["heads"] == heads
 

@@ -88,7 +88,7 @@ def test_an_atrous_convolution_keeps_its_input_only():
         operations = [op.type for op in step.graph.get_operations()]
         return operations.count("SpaceToBatchND")
 
-    # On the way forth, the same again on the way back, and what the gradient needs.
+    # In the forward pass, again in the backward pass, and for the gradient.
     assert cuts(rate=6) == 3
-    # Nothing but the central weight sees the image.
+    # Only the central weight sees the image.
     assert cuts(rate=9) == 0

@@ -12,7 +12,7 @@ VARIANT = "resnet_v1_18_quarter_beta"
 
 
 def step(recompute, strategy, synchronized=False):
-    """Loss, gradients, and the moving averages behind the step; the traced function."""
+    """Loss, gradients, and moving averages after the step; the traced function."""
     tf.keras.utils.set_random_seed(0)
     with strategy.scope():
         model = DeepLabV3Plus(
@@ -60,7 +60,7 @@ def test_recomputed_modules_change_no_number():
         sum(o.type == "Conv2D" for o in graph.graph.get_operations())
         for graph in (kept_graph, recomputed_graph)
     )
-    # Six of eight units, 12 convolutions and 2 shortcuts; decoders read from inside of
+    # Six of eight units, 12 convolutions and 2 shortcuts; decoders read from inside
     # the other two.
     assert more - convolutions == 14
 

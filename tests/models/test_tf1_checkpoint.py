@@ -22,7 +22,7 @@ ENDINGS = (".index", ".meta", ".data-00000-of-00001")
 
 
 def write_tf1(prefix, arrays):
-    """As a TF1 saver does: tensors by variable name."""
+    """Like a TF1 saver: tensors by variable name."""
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
         tensor_names=list(arrays),
@@ -208,7 +208,9 @@ def test_a_checkpoint_that_is_cut_off(tmp_path, arrays, ending, share):
 )
 def test_files_of_other_programs(tmp_path, name, content, what):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} is {what}.*not a TensorFlow checkpoint"):
+    with pytest.raises(
+        UserError, match=f"{name} is {what}.*not a TensorFlow checkpoint"
+    ):
         tf1_checkpoint.find(str(tmp_path / name))
 
 

@@ -10,7 +10,7 @@ IGNORE = 255
 
 
 def both_ways(function, *args, **kwargs):
-    """The value of an eager call, checked to be that of a graph and of XLA."""
+    """The value of an eager call, checked against a graph and XLA."""
     value = function(*args, **kwargs).numpy()
     for jit in (False, True):
         graph = tf.function(lambda *a: function(*a, **kwargs), jit_compile=jit)
@@ -100,6 +100,6 @@ def test_ohem_takes_the_hard_pixels():
     np.testing.assert_allclose(ohem(min_kept=0), np.mean(hard), rtol=1e-5)
     np.testing.assert_allclose(ohem(min_kept=1, threshold=0.1), hard[1], rtol=1e-5)
     everything = [*hard, np.log(1 + np.exp(-3.0))]
-    for min_kept in (3, 4):  # There are no 4.
+    for min_kept in (3, 4):  # There are fewer than 4.
         loss = ohem(min_kept=min_kept, threshold=0.1)
         np.testing.assert_allclose(loss, np.mean(everything), rtol=1e-5)

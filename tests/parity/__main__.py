@@ -18,7 +18,7 @@ from tests.parity.common import Golden  # noqa: E402
 
 
 def open_golden(path: str) -> Golden:
-    """Opens a golden file; a ValueError says why it can not be one."""
+    """Opens a golden file; a ValueError says why it cannot be one."""
     try:
         golden = Golden(path)
         cases.name_of(golden)
@@ -30,7 +30,7 @@ def open_golden(path: str) -> Golden:
 
 
 def report(golden: Golden) -> bool:
-    """Prints the checks of one file; True where all pass."""
+    """Prints the checks of one file; True if all pass."""
     checks = cases.check(golden)
     failed = sum(not check.passed for check in checks)
     width = max(len(check.name) for check in checks)

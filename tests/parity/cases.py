@@ -20,7 +20,7 @@ CHECKS = {
     "published_heads": "heads.check",
     "unimatch_losses": "unimatch.check",
 }
-# U2PL's files do not name their case; this key is in no other.
+# U2PL's files do not name their case; no other file has this key.
 _CASE_OF_KEY = {"unsup_student_logits": "u2pl_losses", "ohem_logits": "u2pl_misc"}
 
 
@@ -33,7 +33,7 @@ def name_of(golden: Golden) -> str:
 
 
 def check(golden: Golden) -> List[Check]:
-    """Compares our code with everything that a golden file holds."""
+    """Compares our code with the whole content of a golden file."""
     case = name_of(golden)
     if case not in CHECKS:
         raise SystemExit(f"Unknown case {case!r}. Known: {', '.join(sorted(CHECKS))}")

@@ -19,7 +19,7 @@ LOSS_TOLERANCE = 1e-4
 # Train-mode batch norm over a few values amplifies rounding: what a relative change of
 # the pixels by the stored amount does to an output, times this, is its tolerance.
 NOISE_FACTOR = 10.0
-# What rounding inside the layers amounts to: logits of two sets of kernels of one
+# The effect of rounding inside the layers: logits of two sets of kernels of one
 # TensorFlow (oneDNN on and off) differ by 1.2e-2 where this moves them by 5e-3.
 PERTURBATION = 1e-6
 
@@ -76,7 +76,7 @@ class Golden:
           tolerance: largest error that passes.
           noise: absolute change of the reference under a tiny perturbation of its
             input; `NOISE_FACTOR` times it passes too.
-          name: name of the check, `key` unless told.
+          name: name of the check; the default is `key`.
         """
         reference = self[key]
         actual = np.asarray(actual)
@@ -100,9 +100,9 @@ class Golden:
 
 
 def relative_error(actual: Any, reference: Any, scale: Optional[float] = None) -> float:
-    """max |actual - reference| / scale; the scale is max |reference| unless given.
+    """max |actual - reference| / scale; the default scale is max |reference|.
 
-    NaN where only one of the two is NaN, so that the check fails.
+    NaN if only one of the two is NaN, so that the check fails.
     """
     actual = np.asarray(actual, np.float64)
     reference = np.asarray(reference, np.float64)
@@ -114,7 +114,7 @@ def relative_error(actual: Any, reference: Any, scale: Optional[float] = None) -
 
 
 def perturbed(tensor: tf.Tensor, random: np.random.RandomState) -> tf.Tensor:
-    """Every value a little larger or smaller, as rounding inside a layer makes it."""
+    """Makes every value slightly larger or smaller, as rounding inside a layer does."""
     signs = random.choice([-1.0, 1.0], tensor.shape).astype(np.float32)
     return tensor * (1.0 + PERTURBATION * signs)
 
@@ -144,11 +144,11 @@ def weight(name: str, shape: Sequence[int]) -> np.ndarray:
 
 
 def fill_weights(named_variables: Mapping[str, tf.Variable]) -> None:
-    """Gives every variable the value that its TF1 name decides."""
+    """Gives every variable the value that its TF1 name determines."""
     for name, variable in named_variables.items():
         variable.assign(weight(name, variable.shape.as_list()))
 
 
 def compare_names(what: str, actual: Sequence[str], reference: Sequence[str]) -> Check:
-    """Error = how many names only one side has."""
+    """The error is the number of names that only one side has."""
     return Check(what, float(len(set(actual) ^ set(reference))), 0.0)

@@ -15,14 +15,14 @@ from wss.data.datasets import voc
 
 RECORDS = os.path.join(os.path.dirname(__file__), "../golden/voc_val_3.tfrecord")
 
-# Images: rounding of float32 in another order of operations. All else is exact.
+# Images: float32 rounding in another order of operations. The rest is exact.
 TOLERANCE = 1e-5
 IGNORE = 255
 _PLAIN_RESNETS = ("resnet_v1_50", "resnet_v1_101")
 
 
 def check(golden: Golden) -> List[Check]:
-    """Compares everything that a file of the case "data" holds."""
+    """Compares the whole content of a file of the case "data"."""
     parts = (_records, _scale, _range, _pad, _cutout, _jitter, _flip, _views, _labels)
     return [result for part in parts for result in part(golden)]
 
@@ -75,7 +75,7 @@ def _records(golden: Golden) -> Iterator[Check]:
             prefix = f"{case}_{index}"
             size = tuple(golden[f"{prefix}__image__shape"][:2])
             padding = _padding(run.get("model_variant", "xception_65"))
-            # As `evaluation.predictor` pads; the label of the padding counts nowhere.
+            # As `evaluation.predictor` pads; the label of the padding is never counted.
             image = geometry.pad_image(example["image"][0], size, padding).numpy()
             label = geometry.pad_label(example["label"][0], size, 255).numpy()
             yield from _compare(golden, prefix, image=image, label=label)

@@ -20,7 +20,7 @@ from wss.models.layers import EndPoints
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops.resize import resize_bilinear
 
-# Train-mode forwards: in one golden file the original's own logits lie 1.8e-3 of
+# Train-mode forwards: in one golden file the original's own logits are 1.8e-3 of
 # their scale from a run in float64 (ours 3e-4), end points and image logits 3e-4.
 TRAIN_TOLERANCE = 1e-3
 # Share of pixels whose largest logit rounding may change.
@@ -30,7 +30,7 @@ UPDATE_TOLERANCE = 1e-3
 
 
 def build_model(meta: Mapping[str, Any]) -> DeepLabV3Plus:
-    """The network of a golden run, with the weights that all runs have."""
+    """The network of a golden run, with the weights of all runs."""
     (decoder_output_stride,) = meta.get("decoder_output_stride", [4])
     model = DeepLabV3Plus(
         meta["num_classes"],

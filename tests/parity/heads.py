@@ -16,7 +16,7 @@ DECODER_CHANNELS = 256
 
 
 class _Heads(tf.Module):
-    """The layers after the backbone, with the weights that their names decide."""
+    """The layers after the backbone, with the weights that their names determine."""
 
     def __init__(self, golden: Golden, name: str, low_level_channels: int):
         super().__init__()
@@ -64,7 +64,7 @@ def check(golden: Golden) -> List[Check]:
             for which in ("high", "low")
         )
         heads = _Heads(golden, name, low.shape[-1])
-        for mode in ("eval", "train"):  # Training moves the averages: it comes last.
+        for mode in ("eval", "train"):  # Train mode moves the averages, so it is last.
             outputs = heads(high, low, training=mode == "train")
             # Image pooling's batch norm sees two values of a channel.
             tolerance = TOLERANCE * (NOISE_FACTOR if mode == "train" else 1)

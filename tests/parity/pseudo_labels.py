@@ -102,7 +102,7 @@ def _check_attention(golden: Golden, version, mode, end_points, maps) -> List[Ch
 
 
 def check_network(golden: Golden) -> List[Check]:
-    """Compares behind a real backbone, in inference and in train mode."""
+    """Compares after a real backbone, in inference and train mode."""
     meta = golden.meta
     model = build_model(meta)
     valid = golden["valid"].astype(np.float32)
@@ -121,7 +121,7 @@ def check_network(golden: Golden) -> List[Check]:
 
 
 def _network_noise(golden, model, images, valid, mode, outputs):
-    """What rounding does to each output: as the original measured it, and as we do.
+    """The effect of rounding on each output, measured by the original and by us.
 
     Train-mode batch norm amplifies it, so one draw of the noise says little.
     """
@@ -205,7 +205,7 @@ def _watched(backbone, names, tape):
         yield
 
 
-# The original's names of the losses, by how they begin.
+# The original's names of the losses, by prefix.
 LOSSES = {
     "loss_cls": "classifier",
     "loss_consistency": "consistency",
@@ -222,7 +222,7 @@ def our_loss(name: str) -> str:
 class _GivenNetworks:
     """A model and an attention whose outputs are read from the golden file.
 
-    An "image" is a string that says which pass is asked for.
+    An "image" is a string that names the requested pass.
     """
 
     def __init__(self, golden: Golden, weakly: bool):
@@ -265,7 +265,7 @@ class _GivenNetworks:
 
 
 def check_fusion(golden: Golden) -> List[Check]:
-    """Compares the method behind its networks, in every variation of the flags."""
+    """Compares the method after its networks, in every variation of the flags."""
     checks = []
     for index, variation in enumerate(golden.meta["variations"]):
         flags = {**golden.meta["flags_default"], **variation}
@@ -359,7 +359,7 @@ def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
 
 
 def _pseudo_labels(probabilities: tf.Tensor, output: StepOutput, flags) -> dict:
-    """The pseudo labels and what is noted of them, by the original's names."""
+    """The pseudo labels and their monitors, by the original's names."""
     if flags["soft_pseudo_label"]:
         pseudo_labels = tf.reshape(probabilities, [-1, probabilities.shape[-1]])
     else:

@@ -9,7 +9,7 @@ from tests.parity.common import Check, relative_error
 from wss.training import optimizers
 
 TOLERANCE = 1e-5
-# The scopes behind each named setting of the golden: logits only, or all that DeepLab
+# The scopes of each named setting of the golden: logits only, or all that DeepLab
 # adds to the backbone.
 ALL_LAST_LAYERS = (
     "logits",
@@ -25,7 +25,7 @@ def check_learning_rates(npz: Any, meta: Mapping[str, Any]) -> List[Check]:
     """Learning rates at the stored steps, then the gradient multipliers.
 
     Args:
-      npz: anything that gives `lr_steps` [steps] and `lr_table` [schedules, steps].
+      npz: a mapping with `lr_steps` [steps] and `lr_table` [schedules, steps].
       meta: settings of the run: `schedules`, `gradient_multipliers`.
     """
     checks = []

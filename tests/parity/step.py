@@ -33,14 +33,14 @@ from wss.training.train_step import TrainingStep
 # The original's successive real steps race (golden/README: "Batch-norm race").
 SERIES_TOLERANCE = 5e-3
 PERTURBED_STEPS = 2
-# What the original's dropout keeps, where a file does not say.
+# The share that the original's dropout keeps, if a file does not say.
 PYRAMID_KEEP, PRELOGITS_KEEP = 0.9, 0.5
 # The norm of a gradient may differ by this many times what the gradient itself moves.
 GRADIENT_NOISE_FACTOR = 2.0
 
 
 def dropout_masks(golden: Golden) -> Dict[pseudoseg.RngStream, tf.Tensor]:
-    """What the golden run's dropout multiplied by, for each of our streams.
+    """The golden run's dropout masks, for each of our streams.
 
     A file stores the masks of 0 and 1 as `dropmask__<call>_<scope>`, numbered in the
     order of the original's construction: with image-level labels the classifier of the
@@ -73,9 +73,9 @@ def dropout_masks(golden: Golden) -> Dict[pseudoseg.RngStream, tf.Tensor]:
 
 
 class _Recorder:
-    """Keeps what networks and fusion return in a step, and its gradients.
+    """Records the outputs of networks and fusion in a step, and its gradients.
 
-    In it the step draws nothing: dropout multiplies by the given masks.
+    The step draws no random numbers: dropout multiplies by the given masks.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class _Recorder:
     def __enter__(self):
         model = self._method.model
         self._patches = [
-            # In place of seeds there is the mask; None: nothing is dropped.
+            # The mask replaces the seeds; None: nothing is dropped.
             mock.patch.object(
                 pseudoseg,
                 "draw_seeds",
@@ -164,10 +164,10 @@ def make_batch(golden: Golden):
 
 
 def _perturb(batch, variables, seed: int):
-    """Moves every pixel and every weight a little, up or down.
+    """Moves every pixel and every weight slightly, up or down.
 
-    Pixels alone would show what happens to the noise of the first layer; every layer
-    after it adds its own.
+    Perturbed pixels alone would only show the noise of the first layer; every later
+    layer adds its own.
 
     Returns:
       The perturbed batch. The variables are changed in place.
@@ -185,7 +185,7 @@ def _perturb(batch, variables, seed: int):
 
 
 def _take_step(training_step, method, masks, rate, batch, index=0):
-    """Takes a real step; gives its losses and what the recorder kept."""
+    """Takes a real step; returns its losses and the recorder."""
     with _Recorder(method, training_step.optimizer, masks) as recorder:
         step = tf.constant(index, tf.int64)
         losses = training_step._replica_step(batch, step, rate)["losses"]
@@ -262,12 +262,12 @@ def _compare_series(golden: Golden, totals, noisy_totals) -> List[Check]:
 
 
 class _Noise:
-    """What rounding does to a step: measured by the original once, by us twice.
+    """The effect of rounding on a step, measured by the original once, by us twice.
 
     Batch norm in train mode over two images amplifies rounding about a thousandfold.
-    Some gradients are 0 but for it: those of each beta that a linear layer and another
-    batch norm follow. There a norm says nothing, and repeats well all the same; so ours
-    is the norm of the change, not the change of the norm.
+    Some gradients are 0 except for rounding: those of each beta that is followed by a
+    linear layer and another batch norm. Their norms are meaningless but repeatable, so
+    we use the norm of the change, not the change of the norm.
     """
 
     def __init__(self, golden: Golden, recorder: _Recorder, noisy_steps):
@@ -338,7 +338,7 @@ def _compare_losses(golden: Golden, losses) -> List[Check]:
 
 
 def _tensors(recorder: _Recorder) -> Dict[str, tf.Tensor]:
-    """What networks and fusion gave, by the golden's names."""
+    """The outputs of networks and fusion, by the golden's names."""
     calls = recorder.calls
     (maps_weak, attention_weak), (maps_labeled, attention_labeled) = calls["compute"]
     pseudo_label = calls["fuse"][0]
@@ -387,7 +387,7 @@ def _compare_gradients(golden: Golden, gradients, noise: _Noise) -> List[Check]:
             error = relative_error(value, reference)
             worst[kind].append(Check(name, error, noise.gradient_tolerance(name)))
     checks += [_worst(kind, found) for kind, found in worst.items()]
-    # Single norms are noisy; what is wrong with all of them shows in their median.
+    # Single norms are noisy; an error in all of them shows in their median.
     checks.append(
         Check(
             "median error of the gradient norms",
@@ -412,7 +412,7 @@ def _compare_gradients(golden: Golden, gradients, noise: _Noise) -> List[Check]:
 
 
 def _worst(kind: str, checks: List[Check]) -> Check:
-    """The one that comes closest to failing, or fails, stands for all of its kind."""
+    """The check closest to failing represents all of its kind."""
     worst = max(checks, key=lambda c: c.error / c.tolerance)
     return dataclasses.replace(worst, name=f"{len(checks)} {kind}; worst {worst.name}")
 
@@ -422,15 +422,15 @@ def _compare_updates(golden: Golden, before, variables, noise) -> List[Check]:
         return float(np.linalg.norm(variables[name].numpy() - before[name]))
 
     def rounding(name, delta):
-        """What storing the sum in float32 can do to a small change."""
+        """The effect of storing the sum in float32 on a small change."""
         return float(np.linalg.norm(before[name])) * 2.0**-23 / max(delta, 1e-30)
 
     steps = [
         Check(
             name,
             relative_error(change(name), delta),
-            # The original's update is of another run than its gradients, with rounding
-            # of its own.
+            # The original's update is from another run than its gradients, with its own
+            # rounding.
             2 * noise.gradient_tolerance(name) + rounding(name, delta),
         )
         for name, delta in zip(
@@ -456,8 +456,8 @@ def race_tolerance(golden: Golden) -> float:
     """Tolerance of the change of the moving averages.
 
     The original's updates of one step race: two that read the same value change it by
-    2 (1 - decay) in place of 1 - decay^2, and the inference pass, whose activation maps
-    pixel_normalization averages, may read averages that the step has changed already.
+    2 (1 - decay) instead of 1 - decay^2, and the inference pass, whose activation maps
+    pixel_normalization averages, may read averages that the step has already changed.
     Both grow with 1 - decay of the backbone, 0.05 for ResNets and 0.0003 for Xception.
     """
     is_resnet = golden.meta["model_variant"].startswith("resnet")

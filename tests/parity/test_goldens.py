@@ -21,7 +21,7 @@ def test_golden(path):
 
 
 def test_all_goldens_are_here():
-    # Whoever drops a file also drops what it proves.
+    # Without a file, its proof is missing too.
     assert len(GOLDENS) == 27
 
 

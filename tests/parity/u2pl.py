@@ -15,7 +15,7 @@ SCHEDULE_TOLERANCE = 1e-6
 
 
 def check_losses(golden: Golden) -> List[Check]:
-    """Losses on given outputs of student and teacher, and what decides them."""
+    """Losses for given outputs of student and teacher, and their inputs."""
     return [*_check_unsupervised(golden), *_check_contrastive(golden)]
 
 
@@ -63,7 +63,7 @@ def _check_unsupervised(golden: Golden) -> List[Check]:
             logits,
             pseudo_label,
             entropy,
-            # The files hold CutOut's holes and no padding.
+            # The files have CutOut's holes and no padding.
             tf.ones(pseudo_label.shape),
             100.0 - unreliable,
             meta["ignore_label"],
@@ -144,7 +144,7 @@ def _check_contrastive(golden: Golden) -> List[Check]:
 
 
 def _filled_bank(golden: Golden, teacher: tf.Tensor, negatives: tf.Tensor):
-    """The bank as it was before, with the new keys pushed; their number per class."""
+    """The previous bank with the new keys pushed; their number per class."""
     depth = teacher.shape[1]
     bank = memory_bank.MemoryBank(golden["contra_queue_sizes"].tolist(), depth)
     sizes = golden["contra_bank_before_sizes"]

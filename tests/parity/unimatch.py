@@ -80,7 +80,7 @@ def _check_ohem(
     logits: Dict[str, tf.Tensor],
     labels: tf.Tensor,
 ) -> Check:
-    """Of logits that are scaled, and 4 larger for the true class."""
+    """For scaled logits that are 4 larger for the true class."""
     logits = logits["pred_x"]
     true = tf.where(labels == IGNORE_LABEL, 0, labels)
     loss = losses.ohem_cross_entropy(

@@ -173,7 +173,7 @@ def test_numbers_of_the_tables():
     scores = make_evaluation().total
     assert f"{100 * scores.mean_iou:.2f}" in cells
     assert "66.67" in cells and "50.00" in cells  # IoU: 6 of 9, 3 of 6.
-    assert cells.count("–") == 1  # The bird, which is nowhere.
+    assert cells.count("–") == 1  # The bird, which never occurs.
     assert {"75", "25"} <= set(cells)  # The confusion of cats in % of a row.
 
 
@@ -201,7 +201,7 @@ def test_long_curves_are_thinned(count):
     thin = page.thinned(points)
     assert len(thin) == min(count, 200)
     assert all(y == pytest.approx(2 * x) for x, y in thin)
-    # Groups of neighbours, none of them left out.
+    # Groups of neighbors, all included.
     assert thin[0][0] <= 3 and thin[-1][0] >= count - 4
     assert [x for x, _ in thin] == sorted({x for x, _ in thin})
 

@@ -20,7 +20,7 @@ IMAGES = 5
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Of PseudoSeg, opened."""
+    """A PseudoSeg run, opened."""
     folder = tmp_path_factory.mktemp("trained")
     data_dir = str(folder / "data")
     writer = Writer(data_dir)

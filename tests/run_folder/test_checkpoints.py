@@ -15,7 +15,7 @@ from wss.run_folder.checkpoints import Checkpoints
 
 
 class Run:
-    """A training whose only variable holds ten times its step."""
+    """A run whose only variable is ten times its step."""
 
     def __init__(self, directory, keep=3):
         self.step = tf.Variable(0, dtype=tf.int64)
@@ -161,7 +161,7 @@ def test_a_full_disk_is_told_and_harms_no_other_checkpoint(tmp_path, monkeypatch
     run = Run(tmp_path).save(2)
 
     def fail(self, path):
-        # As TensorFlow's: a part is written.
+        # Like TensorFlow's: partly written.
         os.mkdir(f"{path}_temp")
         message = "{{function_node __wrapped__SaveV2_}} No space left on device [Op:S]"
         raise tf.errors.ResourceExhaustedError(None, None, message)
@@ -192,7 +192,7 @@ def test_whatever_else_lies_there_stays(tmp_path):
 def test_the_latest_is_looked_for_again_beside_a_fast_training(
     tmp_path, monkeypatch, capsys
 ):
-    """It deletes what is being read, both while looking and after."""
+    """Another process deletes the file being read, during and after the search."""
     run, sound, read = Run(tmp_path, keep=1).save(1), checkpoints.problem, []
     is_fast = iter([True, True, False, True])
 
@@ -248,5 +248,7 @@ def test_a_list_that_is_no_file_is_not_waited_for(tmp_path, make):
         tf1_checkpoint.find,
         following.wait_for_first,
     ):
-        with pytest.raises(UserError, match="checkpoint cannot be read: it is not a reg"):
+        with pytest.raises(
+            UserError, match="checkpoint cannot be read: it is not a reg"
+        ):
             find(str(tmp_path))

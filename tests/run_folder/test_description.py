@@ -51,7 +51,7 @@ def run(data_dir, model_dir, *bindings, flags=()):
 
 @pytest.fixture(scope="module")
 def finished(data_dir, tmp_path_factory):
-    """A training of two steps."""
+    """A run of two steps."""
     model_dir = tmp_path_factory.mktemp("runs") / "finished"
     with eagerly():
         assert run(data_dir, model_dir) == 0
@@ -60,13 +60,13 @@ def finished(data_dir, tmp_path_factory):
 
 @pytest.fixture
 def trained(finished, tmp_path):
-    """A copy of it that may be changed."""
+    """A copy of the run that may be changed."""
     return shutil.copytree(finished, tmp_path / "run")
 
 
 @pytest.fixture
 def others(data_dir, tmp_path):
-    """A copy of its data that may be changed."""
+    """A copy of the run's data that may be changed."""
     return shutil.copytree(data_dir, tmp_path / "others")
 
 
@@ -89,7 +89,7 @@ def digest(folder):
 
 @contextlib.contextmanager
 def refused(capsys, folder, *parts):
-    """Inside, commands end with one line that has these parts; the folder stays."""
+    """Commands inside end with one line with these parts; the folder is unchanged."""
     before = digest(folder)
     capsys.readouterr()
     yield
@@ -130,7 +130,7 @@ def test_other_classes(trained, others, capsys, changes, difference):
         assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
         out = f"--output_dir={trained.parent / 'looks'}"
         assert vis.main([f"--model_dir={trained}", elsewhere, out]) == 2
-    # Once the right data are back, all is as before.
+    # With the right data back, everything is as before.
     assert eval.main([f"--model_dir={trained}"]) == 0
     spec = DatasetSpec.read(str(trained / "classes.json"))
     assert spec.class_names == datasets.get("shapes").class_names
@@ -148,7 +148,7 @@ def test_other_images(trained, data_dir, others, capsys):
     with refused(capsys, trained, "val-00000-of-00001.tfrecord ", "DATA_DIR"):
         assert run(others, trained) == 2
         assert eval.main([f"--model_dir={trained}", elsewhere]) == 2
-    # The advice: as a split of another name; it is known from then on.
+    # As advised, as a split of another name, which is then recorded.
     os.rename(
         others / "val-00000-of-00001.tfrecord", others / "new-00000-of-00001.tfrecord"
     )
@@ -160,7 +160,7 @@ def test_other_images(trained, data_dir, others, capsys):
     )
     with refused(capsys, trained, "new-00000-of-00001.tfrecord had "):
         assert eval.main([f"--model_dir={trained}", elsewhere, new]) == 2
-    assert run(data_dir, trained) == 0  # It goes on where it was.
+    assert run(data_dir, trained) == 0  # It resumes.
     assert set(json.loads((trained / "data.json").read_text())) >= {"val", "new"}
 
 
@@ -326,14 +326,14 @@ def test_odd_paths_that_can_be_read_back(data_dir, tmp_path):
     folder = tmp_path / "a]b {c} d\ne, 'f' \"g\" ä%20"
     moved = shutil.copytree(data_dir, folder / "data [x] * ? \\")
     for _ in range(2):
-        # Gin's texts are Python's.
+        # Strings in gin are Python's.
         assert run("", folder / "run", f"DATA_DIR = {str(moved)!r}") == 0
     assert eval.main([f"--model_dir={folder / 'run'}"]) == 0
 
 
 def test_a_rate_that_was_too_high(data_dir, tmp_path, capsys):
     flags = ["--mode=train"]
-    # Sound until the checkpoint of step 2.
+    # Intact until the checkpoint of step 2.
     slow = ["learning_rate.slow_start_steps = 2", "CHECKPOINT_INTERVAL = 2"]
     slow += ["TRAIN_STEPS = 6", "run_training.log_interval = 1"]
     high, lower = ([*slow, f"learning_rate.base = {base}"] for base in (1e30, 1e-4))
@@ -379,7 +379,7 @@ def test_files_of_the_users_own(data_dir, tmp_path, capsys):
             assert run(data_dir, folder) == 2
         (folder / name).rename(folder / "mine.txt")
     assert run(data_dir, folder) == 0
-    # What a run wrote, the next one may replace, as long as nobody changed it.
+    # A run may replace files of earlier runs if nobody has changed them.
     for path in [*folder.glob("ckpt-*"), *folder.glob("best-*"), folder / "checkpoint"]:
         path.unlink()
     assert run(data_dir, folder, "SEED = 5") == 0

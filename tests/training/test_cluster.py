@@ -25,7 +25,7 @@ def member(hosts, place):
 
 
 def meet(*clusters, seconds=20.0):
-    """What each process that meets ends with: None or a sentence."""
+    """The result of each process that meets: None or a message."""
     ends = [None] * len(clusters)
 
     def run(number):
@@ -75,7 +75,7 @@ def test_two_workers_with_one_index_end_all(monkeypatch):
 
 
 def test_an_index_of_another_machine_is_named():
-    """As where each machine has the same port, and the first says it is the second."""
+    """As if all machines have the same port, and the first claims to be the second."""
     hosts = free_hosts(2)
     second = member(hosts, 1)
     ends = []
@@ -116,7 +116,7 @@ def test_a_taken_port_is_reported_to_the_others(monkeypatch):
 
 
 def test_strangers_are_no_workers():
-    """A scanner of ports disturbs nobody; another program is no worker."""
+    """Port scanners do no harm; another program is not a worker."""
     hosts = free_hosts(2)
     name, port = hosts[0].split(":")
     done = threading.Event()

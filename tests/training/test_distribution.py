@@ -138,7 +138,7 @@ def test_without_others_nothing_changes(tmp_path):
 
 @pytest.fixture
 def chosen(monkeypatch):
-    """Calls that chose deterministic kernels; they would stay for all tests."""
+    """Records calls that choose deterministic kernels, which would affect all tests."""
     calls = []
     monkeypatch.setattr(
         tf.config.experimental, "enable_op_determinism", lambda: calls.append(True)
@@ -170,7 +170,7 @@ def test_what_is_read_before_it_is_written_is_the_old_value():
 
     @tf.function
     def step():
-        # As late as a network's last layer.
+        # As late as in a network's last layer.
         with tf.control_dependencies([tf.linalg.matmul(matrix, matrix)]):
             last = weights[1].read_value()
         changes = tf.identity_n([2.0 * last, tf.reduce_mean(matrix)])
@@ -178,7 +178,7 @@ def test_what_is_read_before_it_is_written_is_the_old_value():
             weight.assign_sub(change)
         return last
 
-    # With the optimizer as it is, one of two or three calls gives -1.
+    # With the default optimizer passes, one of two or three calls gives -1.
     for _ in range(20):
         weights[1].assign(0.0)
         assert float(step()) == 0.0

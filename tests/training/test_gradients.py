@@ -71,7 +71,7 @@ def make(method, strategy=None, **settings):
 
 @pytest.mark.parametrize("where", ["eagerly", "graph", "two replicas"])
 @pytest.mark.parametrize("portions", [1, 2])
-# Of the second loss, by way of the square, which the first pass computed.
+# From the second loss, through the square, which the first pass computed.
 @pytest.mark.parametrize("method, late", [(OneByOne, 0.0), (Together, 2 * A * B)])
 def test_gradients(two_cpus, method, late, portions, where):
     strategy = two_cpus if where == "two replicas" else None
@@ -91,7 +91,7 @@ def test_gradients(two_cpus, method, late, portions, where):
     )
     assert a == pytest.approx(3 * X * A**2 + late + DECAY * A, rel=1e-4)
     assert b == pytest.approx(A**2 + X, rel=1e-3)
-    # Nothing but the weight decay reaches it.
+    # Only the weight decay reaches it.
     assert c == pytest.approx(DECAY, rel=1e-3)
 
 

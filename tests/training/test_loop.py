@@ -18,7 +18,7 @@ def weights(method):
 
 
 def expected_weights(steps):
-    """The same training in numpy: gradients by hand."""
+    """The same run in numpy, with gradients by hand."""
     w, b = np.array([1.0, -1.0]), 0.0
     slot_w, slot_b = np.zeros(2), 0.0
     for step in range(steps):
@@ -68,7 +68,7 @@ def input_errors():
 def test_what_comes_before_a_batch_that_fails_is_saved(
     tmp_path, capsys, monkeypatch, replicas, steps_per_loop, two_cpus
 ):
-    """With several steps in one call the fault lies in the middle of them."""
+    """With several steps in one call, the fault is in the middle of them."""
     strategy = {1: toy.ONE_DEVICE, 2: two_cpus}[replicas]
 
     def failing(step):

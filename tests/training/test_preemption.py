@@ -12,7 +12,7 @@ from wss.training import preemption
 
 @pytest.fixture
 def ended(monkeypatch):
-    """Statuses with which the process would have ended at once."""
+    """Statuses with which the process would have exited at once."""
     statuses = []
     monkeypatch.setattr(preemption.os, "_exit", statuses.append)
     return statuses
@@ -20,7 +20,7 @@ def ended(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def hang_ups_count():
-    """Also where the tests run under nohup, which has them ignored."""
+    """Also if the tests run under nohup, which ignores the signals."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)

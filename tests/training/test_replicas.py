@@ -10,7 +10,7 @@ from wss.methods.base import StepOutput
 from wss.ops import distributed
 from wss.training.train_step import TrainingStep
 
-# Of losses, the difference itself; what rounding does to this network is 1e-6.
+# For losses, the difference itself; the effect of rounding on this network is 1e-6.
 TOLERANCE = 1e-5
 
 
@@ -73,7 +73,7 @@ def test_two_processes_give_the_numbers_of_one(single, tmp_path):
 def test_portions_are_to_one_device_what_replicas_are_to_several(
     batches, single, two_cpus
 ):
-    """By default, each with batch statistics of its own, as on the original's GPUs."""
+    """By default, each has its own batch statistics, as on the original's GPUs."""
     portions = tiny.train(tiny.make_step(accumulation_steps=2), batches)
     on_two = tiny.train(tiny.make_step(two_cpus), batches, two_cpus)
     assert_same(portions, on_two, single[2])
@@ -111,7 +111,7 @@ def test_ratio_of_classes_leaves_out_those_without_a_count():
 
 @pytest.mark.parametrize("portions", [1, 2])
 def test_losses_are_means_over_the_global_batch(two_cpus, portions):
-    """8 pixels that count, all on one part; the other parts have none."""
+    """8 valid pixels, all in one part; the other parts have none."""
 
     class Method(tf.Module):
         def __init__(self):
@@ -165,7 +165,7 @@ def test_losses_are_means_over_the_global_batch(two_cpus, portions):
     results = tf.function(step.distributed_step, autograph=False)(values)
     assert float(results["losses"]["mean"]) == pytest.approx(2.0 * 4.5)
     assert float(results["monitors"]["gradient_norm"]) == pytest.approx(4.5)
-    # What each part kept reaches every replica behind the update.
+    # The `aux` of each part reaches every replica after the update.
     sums = np.sum(batch["loss"].reshape([2 * portions, -1]), axis=1)
     for seen in two_cpus.experimental_local_results(method.seen):
         np.testing.assert_array_equal(seen, sums)

@@ -19,7 +19,7 @@ from wss.training import run_card
     ],
 )
 def test_one_image_at_a_time_can_not_be_mixed(options, per_step, portions, warns):
-    """Two replicas: an image each, and in portions one after the other."""
+    """Two replicas: an image each, and micro-batches one after the other."""
     experiment = SimpleNamespace(
         crop_size=(257, 257),
         eval_crop_size=(257, 257),

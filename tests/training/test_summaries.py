@@ -27,7 +27,7 @@ def test_waits_add_up_and_the_time_of_the_steps_does_not_count(tmp_path, capsys)
     (share,) = re.findall(r"(\d+)% waiting for input", capsys.readouterr().out)
     assert 25 < int(share) < 75
     time.sleep(0.1)
-    progress.log(4, results, 1.0)  # Steps in one call: their waits are not known.
+    progress.log(4, results, 1.0)  # Steps in one call: their waiting times are unknown.
     assert "waiting" not in capsys.readouterr().out
 
 

@@ -23,7 +23,7 @@ def first(batches):
 
 
 def lower(step, batch):
-    """The whole step as XLA sees it, not compiled yet."""
+    """The whole step lowered to XLA, not compiled yet."""
 
     @tf.function(jit_compile=True)
     def replica_step(*arguments):
@@ -66,7 +66,7 @@ def test_no_shape_changes_and_no_python_runs_in_the_step(batches):
         for index, output in enumerate(operation.outputs)
         if not output.shape.is_fully_defined()
     }
-    # What only some GPUs keep for batch norm's gradient.
+    # Kept for batch norm's gradient on some GPUs only.
     assert unknown <= {("FusedBatchNormV3", 5), ("ZerosLike", 0)}
 
 
@@ -128,7 +128,7 @@ def test_half_precision_gives_nearly_the_same(batches, exact, precision, loss, n
     assert np.any(curves["losses/total"] != exact["losses/total"])
 
 
-# Attention, Grad-CAM, fusion, losses, and what the weights become.
+# Attention, Grad-CAM, fusion, losses, and the updated weights.
 DELICATE = {
     "BatchMatMulV2",
     "Einsum",

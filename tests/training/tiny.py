@@ -27,7 +27,7 @@ CLASSES, SIDE, BATCH, STEPS = 4, 33, 4, 20
 
 
 def merged(returned):
-    """All that a method's step gives, as one output."""
+    """All outputs of a method's step, merged."""
     merged = StepOutput(losses={})
     for output in outputs(returned):
         merged.add(output)
@@ -37,12 +37,12 @@ def merged(returned):
 class Plain(backbone.Backbone):
     """Four 3x3 convolutions without shortcuts.
 
-    Quick to trace, and rounding stays rounding: in a deep network from random weights,
-    with batch norm over a few pixels, it becomes another training within some steps.
+    Quick to trace, and rounding errors stay small: in a deep network with random
+    weights and batch norm over a few pixels, they grow within a few steps.
     """
 
     scope = "plain"
-    prelogits_keep = 0.5  # As Xception.
+    prelogits_keep = 0.5  # Like Xception.
     channels = 16
     strides = {15: "plain/conv3", 16: "plain/conv4"}
     decoder_end_points = {4: ("plain/conv2", 16)}
@@ -74,10 +74,10 @@ class Plain(backbone.Backbone):
 
 
 def make_method(method=PseudoSeg, variant="plain", **options):
-    """A method with its variables, the same each time."""
+    """A method with its variables, always the same."""
     tf.keras.utils.set_random_seed(1)
     backbone.variants()  # Finds the others.
-    with mock.patch.dict(backbone._variants):  # "plain" is known here only.
+    with mock.patch.dict(backbone._variants):  # Only this module registers "plain".
         backbone.register_backbone("plain", mean_pixel=backbone.MID_GREY)(Plain)
         model = DeepLabV3Plus(
             CLASSES,
@@ -93,11 +93,11 @@ def make_method(method=PseudoSeg, variant="plain", **options):
 
 
 def make_batches(steps=STEPS, batch=BATCH, side=SIDE, seed=0):
-    """Batches [steps, batch, ...] whose images have unlike numbers of valid pixels."""
+    """Batches [steps, batch, ...]; the images' numbers of valid pixels differ."""
     random = np.random.RandomState(seed)
 
     def images():
-        # Smooth, as pictures are: noise alone has no features.
+        # Smooth, like photos: noise has no features.
         coarse = random.uniform(0, 255, [steps * batch, 5, 5, 3])
         fine = tf.image.resize(coarse, [side, side])
         return tf.reshape(fine, [steps, batch, side, side, 3])
@@ -126,7 +126,7 @@ def make_batches(steps=STEPS, batch=BATCH, side=SIDE, seed=0):
 
 
 def one_device():
-    """Not made on import: several workers have to be the first that TensorFlow sees."""
+    """Not created on import: several workers must be the first use of TensorFlow."""
     return tf.distribute.OneDeviceStrategy("/cpu:0")
 
 
@@ -153,7 +153,7 @@ def graph_of(step, batches):
 
 
 def distribute(strategy, batches):
-    """The batches as the input pipeline gives them: each worker its own rows."""
+    """The batches as the input pipeline delivers them: each worker its own rows."""
 
     def dataset(context):
         rows = batches["labeled"]["label"].shape[1]

@@ -62,7 +62,7 @@ class ToyMethod(tf.Module):
 
 
 def example(step):
-    """One global batch of 4 examples, a function of the step alone."""
+    """One global batch of 4 examples, which depends only on the step."""
     x = tf.random.stateless_uniform([4, 2], [7, tf.cast(step, tf.int32)], -1.0, 1.0)
     return x, tf.linalg.matvec(x, tf.constant([2.0, 3.0])) + 1.0
 
@@ -82,7 +82,7 @@ def batches(strategy):
 
 
 class ToyEvaluator:
-    """Calls a function with the step, which says whether this was the best so far."""
+    """Calls a function with the step; it returns whether this is the best so far."""
 
     def __init__(self, evaluate):
         self._evaluate = evaluate
@@ -119,7 +119,7 @@ def make(strategy=ONE_DEVICE, poison_step=None, schedule_steps=8, weight_decay=0
 
 
 def _instead(made, begin_batches, evaluate):
-    """Has `run_training` train what `make` made; gives what stands for the rest."""
+    """Makes `run_training` train the result of `make`; supplies the rest."""
     method, step = made
     return mock.patch.multiple(
         loop,
@@ -149,7 +149,7 @@ def train(
 ):
     """Trains the toy in a folder and returns it.
 
-    `calls` gets the names of what is called beside the evaluations, in their order.
+    `calls` gets the names of the functions called besides evaluations, in order.
     """
     made = made or make(strategy, poison_step, schedule_steps, weight_decay)
     calls = [] if calls is None else calls

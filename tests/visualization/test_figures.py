@@ -53,7 +53,7 @@ def test_curves_go_through_their_points():
     axes = figure.axes[0]
     for line, points in zip(axes.lines, lines.values()):
         np.testing.assert_array_equal(line.get_xydata(), points)
-        assert line.get_marker() == "."  # A line of one point would not be seen.
+        assert line.get_marker() == "."  # A line of one point would be invisible.
     assert [line.get_color() for line in axes.lines] == [*figures.LINE_COLORS[:2]]
     assert axes.get_xlim()[0] == 0
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*lines]
@@ -172,7 +172,7 @@ def test_masks_lie_over_the_image_in_grey():
     assert width / height == pytest.approx(60 / 40, abs=0.02)
     assert len(found) == width * height
     beside = sheet[top + 1 : bottom - 1, right + 4 : right + width]
-    # 0.6 of the class's color, 0.4 of a grey as light as green: 117.
+    # 0.6 of the class's color, 0.4 of a gray as light as green: 117.
     for half, color in (
         (beside[:, :90], (167, 47, 47)),
         (beside[:, -90:], (47, 47, 197)),

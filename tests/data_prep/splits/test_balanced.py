@@ -15,7 +15,7 @@ def test_order_is_balanced_from_the_start():
     order = balanced.balanced_order(shown)
     assert sorted(order) == list(range(200))
     assert sorted(classes[order[:4]]) == [0, 1, 2, 3]
-    # Once the rare classes are used up, the images follow as they come.
+    # When the rare classes are used up, the images keep their order.
     rest = [i for i in order if classes[i] == 0]
     assert rest == sorted(rest)
 
@@ -51,7 +51,7 @@ def test_draws_are_nested_and_hold_each_class():
 
 
 def test_a_draw_is_as_random_as_it_can_be():
-    """Classes keep their shares: nothing but the missing ones is made up for."""
+    """Classes keep their shares; only the missing ones are added."""
     shown = np.random.default_rng(1).random((1000, 2)) < (0.8, 0.1)
     means = np.mean(
         [

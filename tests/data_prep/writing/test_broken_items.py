@@ -15,7 +15,7 @@ from wss.errors import UserError
 
 @pytest.fixture
 def items(tmp_path):
-    """Ten items, two a shard, of which the third, fourth and eighth are broken."""
+    """Ten items, two per shard; the third, fourth and eighth are broken."""
     folder = tmp_path / "raw"
     folder.mkdir()
     items = [readers.Item(name, str(folder / name)) for name in "abcdefghij"]
@@ -74,7 +74,7 @@ def test_after_a_repair_only_shards_with_problems_are_made_again(tmp_path, items
 
     repair(items[2])
     assert "2 of 10 images" in refused(out, items, watch)
-    assert seen == ["h", "c", "d"]  # First, whether what was broken still is.
+    assert seen == ["h", "c", "d"]  # First, whether broken items still are.
     repair(items[3])
     repair(items[7])
     seen.clear()

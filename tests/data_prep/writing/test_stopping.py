@@ -39,7 +39,7 @@ def workers(folder):
 def is_alive(pid):
     try:
         state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
-        return state.split()[0] != "Z"  # Dead, but nobody has asked how it ended.
+        return state.split()[0] != "Z"  # Dead, but not waited for.
     except OSError:
         return False
 
@@ -53,13 +53,13 @@ def wait_until_gone(folder):
 
 
 def has_all_shards(folder):
-    """Whether a run was killed when it had only to move shards, or after that."""
+    """Whether a run was killed while moving shards, or after that."""
     hidden = folder / ".train.partial"
     return not hidden.exists() or (hidden / "whole.json").exists()
 
 
 def whole(folder, monkeypatch):
-    """What an undisturbed run leaves in a folder."""
+    """The folder of an uninterrupted run."""
     monkeypatch.setattr(readers.time, "sleep", lambda seconds: None)
     monkeypatch.setattr("sys.argv", ["readers", str(folder)])
     readers.main()
@@ -78,7 +78,7 @@ def test_killed_at_random_moments(tmp_path, monkeypatch):
         process.kill()
         process.communicate()
         wait_until_gone(folder)
-        if process.returncode == 0:  # It was faster: begin again.
+        if process.returncode == 0:  # It was faster: start again.
             assert trees.contents(folder) == undisturbed
             shutil.rmtree(folder)
             continue
@@ -89,7 +89,7 @@ def test_killed_at_random_moments(tmp_path, monkeypatch):
 
 def test_ctrl_c(tmp_path, monkeypatch):
     folder = tmp_path / "out"
-    monkeypatch.setenv("READ_SECONDS", "0.1")  # 20 seconds, if nobody stopped it.
+    monkeypatch.setenv("READ_SECONDS", "0.1")  # 20 seconds if not stopped.
     process = start(folder)
     while not list(pathlib.Path(f"{folder}.pids").iterdir()):
         time.sleep(0.02)

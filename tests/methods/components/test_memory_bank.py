@@ -10,7 +10,7 @@ CAPACITIES = (5, 3)
 
 
 def push_rounds(bank, rounds):
-    """Pushes keys numbered from 1; returns what a list for each class would hold."""
+    """Pushes keys numbered from 1; returns the keys that lists per class would have."""
     held = [[], []]
     push = tf.function(bank.push)
     number = 0
@@ -78,7 +78,7 @@ def test_keys_are_those_of_the_largest_priority_in_order():
 
 
 def test_roles_of_two_classes():
-    """With ranks for two classes: the less likely class is what a pixel is not."""
+    """Ranks for two classes: a pixel is a negative of the less likely class."""
     one_hot = tf.constant([[1, 0], [0, 1], [1, 0], [0, 0]], tf.float32)
     probabilities = tf.constant([[0.9, 0.1], [0.6, 0.4], [0.55, 0.45], [0.5, 0.5]])
     yes = tf.ones([4], tf.bool)
@@ -107,7 +107,7 @@ def test_loss_by_hand():
     both = [True, True]
     loss = loss_of([[2.0, 0.0], [3.0, 0.0]], both, both)
     np.testing.assert_allclose(loss, (near + far) / 2, rtol=1e-6)
-    # Who has no negatives counts, but adds nothing; a class alone has no contrast.
+    # Anchors without negatives count but add nothing; a single class has no contrast.
     loss = loss_of([[2.0, 0.0], [3.0, 0.0]], [True, False], both)
     np.testing.assert_allclose(loss, near / 2, rtol=1e-6)
     assert loss_of([[2.0, 0.0], [3.0, 0.0]], both, [True, False]) == 0

@@ -54,10 +54,10 @@ def test_the_unsure_do_not_count_and_all_ignored_is_zero():
 
 
 def test_the_weight_counts_what_cutout_removed_and_not_the_padding():
-    """Of 100 pixels 24 are padding; a hole of 16 is there, though its label is not."""
+    """Of 100 pixels, 24 are padding; 16 in a hole are valid but have no label."""
     pixels = np.arange(100).reshape(1, 10, 10)
     valid = tf.constant(pixels >= 24, tf.float32)
-    # Without a hole 1.25 and a bit, as at the start of the published code's training.
+    # Without a hole slightly over 1.25, as when the published code starts training.
     for unknown, reliable_pixels in ((40, 48), (24, 60)):
         loss, reliable, _ = reliability.reliability_weighted_cross_entropy(
             tf.zeros([1, 10, 10, 2]),

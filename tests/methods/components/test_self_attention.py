@@ -52,7 +52,7 @@ def test_gradients_reach_the_own_variables_only():
         logits = attention(end_points, maps, tf.ones([2, 5, 6]))
         target = tf.reduce_sum(tf.square(logits[..., 0]))
     variables = list(attention.trainable_variables)
-    assert len(variables) == 4  # key, query, pixel normalisation, its beta.
+    assert len(variables) == 4  # key, query, pixel normalization, its beta.
     gradients = tape.gradient(target, variables + end_points + [maps])
     assert all(g is not None for g in gradients[:4])
     assert gradients[4:] == [None, None, None]
