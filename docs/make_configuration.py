@@ -39,17 +39,17 @@ _INTRODUCTION = """\
 
 <!-- Made by `python -m docs.make_configuration`; change the docstrings instead. -->
 
-Everything that a gin file or `--gin_bindings` can set: first the [macros](#macros), which
-experiments usually change, then every function and class that gin can configure, with
-its arguments:
+Everything that a gin file or `--gin_bindings` can set: first the [macros](#macros),
+which experiments usually change, then every function and class that gin can configure,
+with its arguments:
 
 ```
 python -m wss.train --gin_file=gin_configs/shapes.gin \\
     --gin_bindings="BATCH_SIZE = 4" --gin_bindings="learning_rate.base = 0.01"
 ```
 
-A run writes all settings that it used, including defaults, to `operative_config.gin`. To
-write your own gin file, see [Experiments](experiments.md#a-file-of-your-own).
+A run writes all settings that it used, including defaults, to `operative_config.gin`.
+To write your own gin file, see [Experiments](experiments.md#a-file-of-your-own).
 """
 
 _MACROS = """\
