@@ -52,9 +52,9 @@ def test_every_problem_is_told_and_nothing_published(tmp_path, items, capsys):
     raw = tmp_path / "raw"
     assert refused(out, items) == (
         f"3 of 10 images of the split 'train' cannot be written, so {out} has "
-        f"nothing of it yet. The file {raw}/c is broken. The file {raw}/d is broken. "
-        f"The file {raw}/h is broken. Repair them and run the same command again, or add "
-        "--skip_broken to write the other 7."
+        f"nothing of it yet. The file {raw}/c is broken. The file {raw}/d is "
+        f"broken. The file {raw}/h is broken. Repair them and run the same command "
+        "again, or add --skip_broken to write the other 7."
     )
     printed = capsys.readouterr().err
     for name in "cdh":
