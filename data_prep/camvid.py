@@ -50,7 +50,7 @@ class Item(NamedTuple):
     name: str
     image: str
     mask: Optional[str]
-    in_colours: bool
+    in_colours: bool  # Part of the digest of written splits, so not renamed.
 
 
 def read(item: Item) -> Example:

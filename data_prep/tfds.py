@@ -180,12 +180,11 @@ def _choose(
         for name, feature in sorted(features.items())
     )
     problem = (
-        f"no feature '{name}'" if name else f"{len(fitting)} that could be the {kind}"
+        f"has no feature '{name}'"
+        if name
+        else f"has {len(fitting)} features that could be the {kind}"
     )
-    raise UserError(
-        f"Among the features of the data set there is {problem}. Name one with "
-        f"--{kind}: {listed}."
-    )
+    raise UserError(f"The data set {problem}. Choose one with --{kind}: {listed}.")
 
 
 def find_items(builder: Any, builder_split: str) -> list[Item]:

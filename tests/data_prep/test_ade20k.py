@@ -39,7 +39,9 @@ def test_zero_is_ignored_and_the_classes_follow(monkeypatch, capsys, tree, given
             assert example["label"].tolist() == [[255, 0, 1], [149, 255, 12]]
     spec = datasets.get("ade20k", str(out))
     assert [spec.class_names[i] for i in (0, 12, 149)] == ["wall", "person", "flag"]
-    assert "val: found 2 images; published are 2000." in capsys.readouterr().out
+    assert (
+        "val: found 2 images; the published split has 2000." in capsys.readouterr().out
+    )
 
 
 def test_masks_without_image(monkeypatch, capsys, tree):
@@ -48,7 +50,7 @@ def test_masks_without_image(monkeypatch, capsys, tree):
     out = run(monkeypatch, tree, "--split=train")
     assert trees.names(out, "train") == ["ADE_train_00000001"]
     printed = capsys.readouterr().out
-    assert "annotations/training: 1 masks have no image and are left out" in printed
+    assert "annotations/training: left out 1 masks that have no image" in printed
     assert "images/training: 1 file left out" in printed
 
 

@@ -85,7 +85,9 @@ def test_colours_become_the_classes_of_the_benchmark(monkeypatch, capsys, tree):
         assert trees.names(out, split) == names
         for example in trees.decode(out, split):
             assert example["label"].ravel().tolist() == expected
-    assert "val: found 2 images; published are 101." in capsys.readouterr().out
+    assert (
+        "val: found 2 images; the published split has 101." in capsys.readouterr().out
+    )
 
 
 def test_segnets_edition(monkeypatch, capsys, tmp_path):
@@ -95,7 +97,7 @@ def test_segnets_edition(monkeypatch, capsys, tmp_path):
         trees.save_mask(tmp_path / f"{split}annot" / "0001TP_006690.png", mask)
     trees.save_mask(tmp_path / "valannot" / "0001TP_006720.png", mask)
     out = run(monkeypatch, tmp_path, "--split", "train", "val")
-    assert "valannot: 1 masks have no image" in capsys.readouterr().out
+    assert "valannot: left out 1 masks that have no image" in capsys.readouterr().out
     for split in ("train", "val"):
         (example,) = trees.decode(out, split)
         assert example["name"] == b"0001TP_006690"
@@ -116,7 +118,7 @@ def test_without_masks(monkeypatch, tree):
             "LabeledApproved_full",
             "no ./LabeledApproved_full. Download .* http://mi.eng",
         ),
-        ("701_StillsRaw_full/0016E5_0*9.png", "no image of 'val' in .. Download"),
+        ("701_StillsRaw_full/0016E5_0*9.png", "no images of 'val' in .. Download"),
         (
             "LabeledApproved_full/0016E5_08159_L.png",
             "1 images of the split 'val' have no mask in ./Lab.*'0016E5_08159'",
@@ -132,7 +134,7 @@ def test_missing_data(monkeypatch, tree, remove, message):
 
 def test_other_images(tree):
     trees.save_image(tree / "701_StillsRaw_full" / "mine.png")
-    with pytest.raises(UserError, match="an image 'mine', which is none of CamVid's"):
+    with pytest.raises(UserError, match="an image 'mine' that is not part of CamVid"):
         camvid.find_items(str(tree), "val", False)
 
 
@@ -140,7 +142,7 @@ def test_broken_masks(tree):
     item = camvid.find_items(str(tree), "val", False)[0]
     path = tree / "LabeledApproved_full" / "0016E5_07959_L.png"
     save_labels(path, COLORS + np.uint8(1))
-    with pytest.raises(UserError, match="_L.png holds the color #010101, which is no"):
+    with pytest.raises(UserError, match="_L.png has the color #010101, which is not"):
         camvid.read(item)
     save_labels(path.with_suffix(".jpg"), COLORS)
     path.with_suffix(".jpg").rename(path)

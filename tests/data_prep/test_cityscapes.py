@@ -57,7 +57,7 @@ def test_label_ids_become_train_ids(monkeypatch, capsys, tree):
         np.testing.assert_array_equal(example["label"], expected)
     assert datasets.get("cityscapes", str(out)).num_classes == 19
     printed = capsys.readouterr().out
-    assert "train: found 2 images; published are 2975." in printed
+    assert "train: found 2 images; the published split has 2975." in printed
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_files_that_do_not_belong(monkeypatch, capsys, tree):
     run(monkeypatch, tree, "--split", "train", "val")
     printed = capsys.readouterr().out
     assert "leftImg8bit/val: 1 file left out" in printed and "notes.txt" in printed
-    assert "gtFine/train: 1 masks have no image and are left out" in printed
+    assert "gtFine/train: left out 1 masks that have no image" in printed
     assert "gtCoarse" not in printed
 
 

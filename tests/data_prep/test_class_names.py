@@ -70,8 +70,8 @@ def test_names_stay_as_they_are(tmp_path, names):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("# nothing\n", "classes.txt names no class"),
-        ("__ignore__\n", "names no class"),
+        ("# nothing\n", "classes.txt names no classes"),
+        ("__ignore__\n", "names no classes"),
         ("sky\nroad\nsky\n", "names 'sky' more than once"),
         ("class\nsky\nroad", "line 1: 'class' looks like the heading of a column"),
         ("Name\nsky\nroad", "line 1: 'Name' looks like the heading"),

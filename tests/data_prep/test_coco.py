@@ -91,9 +91,7 @@ def test_masks_in_81_classes(monkeypatch, tree):
 def test_extra_images_for_voc(monkeypatch, capsys, tree):
     out = run(monkeypatch, tree, "--classes=voc", "--split", "C_tr", "C_u") / "voc"
     printed = capsys.readouterr().out
-    assert (
-        "2 of 3 images left out, which show no more than 1000 pixels of voc" in printed
-    )
+    assert "Left out 2 of 3 images that show no more than 1000 pixels of voc" in printed
     assert "1 of 4 categories of" in printed and "first is 'toothbrush'" in printed
     assert trees.names(out, "C_tr") == tree[1][:1]
     label = trees.decode(out, "C_tr")[0]["label"]
@@ -147,7 +145,7 @@ def test_missing_or_other_annotations(monkeypatch, tree):
         run(monkeypatch, tree, "--split", "train")
     path.write_text("not json")
     with pytest.raises(
-        UserError, match="is no JSON file .*Download or export it again"
+        UserError, match="is not a JSON file .*Download or export it again"
     ):
         run(monkeypatch, tree, "--split", "train")
     path.unlink()
@@ -171,16 +169,22 @@ def changed(array, **values):
         (without("annotations"), "nothing is listed under 'annotations'"),
         (without("categories"), "nothing is listed under 'categories'"),
         (changed("images", id=0), "is listed twice"),
-        (changed("images", height=None), "does not hold COCO's instance annotations"),
-        (changed("images", file_name=None), r"\(None is no name\). In COCO's format"),
-        (changed("annotations", image_id=None), r"\(None is no id\)"),
+        (
+            changed("images", height=None),
+            "has no instance annotations in COCO's format",
+        ),
+        (
+            changed("images", file_name=None),
+            r"\(None is not a name\). In COCO's format",
+        ),
+        (changed("annotations", image_id=None), r"\(None is not an id\)"),
         (changed("images", width=-60), "has no size"),
         (changed("annotations", category_id=91), r"\(there is no category 91\)"),
         (
             lambda content: [
                 each.pop("segmentation") for each in content["annotations"]
             ],
-            "no object has a 'segmentation': boxes show no outlines",
+            "no object has a 'segmentation': boxes have no outlines",
         ),
         (
             lambda content: [
@@ -214,7 +218,9 @@ def test_only_the_choice_by_area_needs_areas(monkeypatch, tree, change):
     path.write_text(json.dumps(content))
     out = run(monkeypatch, tree, "--split", "train") / "coco"
     assert trees.decode(out, "train")[0]["label"][15, 15] == 1
-    with pytest.raises(UserError, match="'area' of each object in the image '.*', by"):
+    with pytest.raises(
+        UserError, match="'area' of each object in the image '.*', which"
+    ):
         run(monkeypatch, tree, "--classes=voc", "--split", "C_tr")
 
 
@@ -224,7 +230,7 @@ def test_own_categories_in_the_layout_of_coco(monkeypatch, tree):
         content["categories"][0]["name"] = "unicorn"
         path.write_text(json.dumps(content))
     with pytest.raises(
-        UserError, match="'unicorn' is no class of COCO. With --classes="
+        UserError, match="'unicorn' is not a class of COCO. Add --classes="
     ):
         run(monkeypatch, tree, "--split", "train", "--classes=coco")
     out = run(monkeypatch, tree, "--split", "train", "unlabeled", "val") / "own"

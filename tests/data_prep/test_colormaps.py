@@ -63,7 +63,7 @@ def test_an_unknown_colour_is_told_with_its_place(tmp_path):
     pixels[2] = 8
     message = (
         r"a.png has the color 5 6 7 at column 2, row 1 and 1 more, in 5 pixels in "
-        r"all, which .*colors.txt does not name.*'5 6 7 ignore'.*smoothing"
+        r"total, which .*colors.txt does not name.*'5 6 7 ignore'.*smoothing"
     )
     with pytest.raises(UserError, match=message):
         colormap.class_ids(pixels, "a.png")

@@ -67,7 +67,7 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
         (
             ("--masks=masks/sub",),
             "3 images have no mask in masks/sub.*Looked for masks/sub/a.png. Add "
-            "--image_pattern='sub/{id}', if .* pairs 1 of 1 files in masks/sub",
+            "--image_pattern='sub/{id}' if .* pairs 1 of 1 files in masks/sub",
         ),
         (("--ignore_label=2",), "ignore label 2 must be between"),
         (
@@ -83,25 +83,31 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
             ("--image_labels=labels.csv", "--masks=masks"),
             "--image_labels is for images",
         ),
-        (("--binary",), "--binary is about masks: it needs --masks"),
-        (("--map", "1=2"), "--map is about masks"),
-        (("--mask_suffix=_m",), "--mask_suffix is about masks"),
-        (("--colormap=voc", "--binary", "--masks=masks"), "--binary does not go with"),
+        (("--binary",), "--binary applies to masks: it needs --masks"),
+        (("--map", "1=2"), "--map applies to masks"),
+        (("--mask_suffix=_m",), "--mask_suffix applies to masks"),
+        (
+            ("--colormap=voc", "--binary", "--masks=masks"),
+            "--binary and --colormap exclude each other",
+        ),
         (("--colormap=nothing", "--masks=masks"), "no colormap 'nothing'"),
         (("--masks=images",), "are in one folder, images.*--mask_suffix=_mask"),
         (("--masks=masks", "--map", "1:2"), "--map 1:2: write OLD=NEW"),
-        (("--masks=masks", "--map", "9" * 400 + "=1", "inf=2"), "inf=2: .* another"),
+        (
+            ("--masks=masks", "--map", "9" * 400 + "=1", "inf=2"),
+            "inf=2: .* already mapped",
+        ),
         (("--masks=masks", "--map", "9-1=2"), "--map 9-1=2: write OLD=NEW"),
         (("--masks=masks", "--map", "nan-1=2"), "--map nan-1=2: write OLD=NEW"),
-        (("--masks=masks", "--map", "nan=1", "NaN=2"), "NaN=2: .* another meaning"),
-        (("--masks=masks", "--map", "-9=1", "-9--8=2"), "-9--8=2: .* another meaning"),
+        (("--masks=masks", "--map", "nan=1", "NaN=2"), "NaN=2: .* already mapped"),
+        (("--masks=masks", "--map", "-9=1", "-9--8=2"), "-9--8=2: .* already mapped"),
         (
             ("--masks=masks", "--map", "1=road"),
             "--map 1=road: there is no class 'road'",
         ),
         (
             ("--masks=masks", "--map", "1=2", "0-3=1"),
-            "0-3=1: .* already has another meaning",
+            "0-3=1: .* is already mapped",
         ),
     ],
 )
@@ -144,7 +150,7 @@ def test_yes_no_masks_published_as_jpeg(monkeypatch, capsys, tmp_path):
     for name in "ab":
         Image.fromarray(red).save(tmp_path / "masks" / f"{name}.jpg")
     Image.fromarray(yes * 255).save(tmp_path / "masks" / "b.jpg")
-    with pytest.raises(UserError, match="1 of 2 .*it shows colors .*--colormap"):
+    with pytest.raises(UserError, match="1 of 2 .*it has colors .*--colormap"):
         run(monkeypatch, tmp_path, *flags, "--binary", "--overwrite")
 
 
@@ -205,7 +211,7 @@ def test_masks_in_colours(monkeypatch, photos, source):
         np.testing.assert_array_equal(example["label"], MASK)
     options = trees.manifest(out)["splits"]["train"]["options"]
     assert [128, 0, 0, 1] in options["colormap"]
-    with pytest.raises(UserError, match="already, made from other images or options"):
+    with pytest.raises(UserError, match="made from other images or options"):
         (photos / "colors.txt").write_text(
             "0 0 0 background\n128 0 0 bird\n0 128 0 2\n"
         )
@@ -224,8 +230,8 @@ def test_few_of_many_images_have_masks(monkeypatch, photos, capsys):
     printed = capsys.readouterr().out
     assert "images: 1 file left out (1 .mov); the first is images/IMG_1" in printed
     assert "masks: 1 file left out (1 .txt)" in printed
-    assert "masks: 1 masks left out, which have no image in images" in printed
-    assert "images: 1 of 3 images left out, which have no mask; the first is 'b'" in (
+    assert "masks: left out 1 masks that have no image in images" in printed
+    assert "images: left out 1 of 3 images that have no mask; the first is 'b'" in (
         printed
     )
     run(monkeypatch, photos, *shared, "--split=val", "--ids=val.txt")
@@ -449,7 +455,7 @@ def test_names_that_do_not_pair(monkeypatch, tmp_path, one_folder):
     for example in trees.decode(out, "train"):
         np.testing.assert_array_equal(example["label"], MASK)
     for wrong in ("--image_suffix=_a", "--mask_suffix=_a"):
-        with pytest.raises(UserError, match="Leave one of --.*_suffix and --.*_patt"):
+        with pytest.raises(UserError, match="Remove --.*_suffix or --.*_patt"):
             run(monkeypatch, tmp_path, *flags, *patterns, wrong)
 
 

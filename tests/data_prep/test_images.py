@@ -175,7 +175,7 @@ def test_masks_of_rotated_photos(tmp_path):
     )
     with pytest.raises(UserError, match=message):
         images.read_example("a", path, mask.T)
-    with pytest.raises(UserError, match="turned upright.* mask 7 x 9. Save the mask"):
+    with pytest.raises(UserError, match="rotated upright.* mask 7 x 9. Save the mask"):
         images.read_example("a", path, np.zeros((9, 7), np.uint8))
 
 

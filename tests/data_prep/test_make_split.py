@@ -146,7 +146,7 @@ def test_lists_are_not_overwritten(monkeypatch, capsys, data):
     before = (data / "list").read_text()
     assert run(monkeypatch, capsys, data, *flags)[0] == 0  # The same list.
     status, _, error = run(monkeypatch, capsys, data, *flags, "--seed=5")
-    assert status == 2 and "list is there already and holds another" in error
+    assert status == 2 and "list already exists and contains another" in error
     assert (data / "list").read_text() == before
     flags += ("--seed=5", "--overwrite")
     assert run(monkeypatch, capsys, data, *flags)[0] == 0
@@ -157,7 +157,7 @@ def test_what_is_no_list_is_not_overwritten(monkeypatch, capsys, data):
     (data / "list").write_bytes(b"\x89PNG")
     flags = (*FROM_RECORDS, "--count=5", "--output=list")
     status, _, error = run(monkeypatch, capsys, data, *flags)
-    assert status == 2 and "list is there already and holds another" in error
+    assert status == 2 and "list already exists and contains another" in error
     assert (data / "list").read_bytes() == b"\x89PNG"
 
 
@@ -174,7 +174,7 @@ def test_a_pipe_is_not_waited_for(monkeypatch, capsys, data):
     os.mkfifo(data / "list")
     flags = (*FROM_RECORDS, "--count=5", "--output=list")
     status, _, error = run(monkeypatch, capsys, data, *flags)
-    assert status == 2 and "list cannot be written (it is no regular file)" in error
+    assert status == 2 and "list cannot be written (it is not a regular file)" in error
 
 
 def test_a_class_that_no_image_shows_is_told(monkeypatch, capsys, data):
@@ -182,7 +182,7 @@ def test_a_class_that_no_image_shows_is_told(monkeypatch, capsys, data):
     flags = (*FROM_RECORDS, "--count=9", "--output=list")
     status, out, _ = run(monkeypatch, capsys, data, *flags)
     assert status == 0
-    assert "note: no image shows bus, so no draw can." in out
+    assert "note: no image shows bus; the lists lack it too." in out
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ def test_a_class_that_no_image_shows_is_told(monkeypatch, capsys, data):
         (("--count=4", "--min_images=3"), "4 images are too few .*each class 3 times"),
         (("--count=101",), "101 images cannot be drawn from 100"),
         (("--count=0",), "--count: 0: it has to be a whole number above 0"),
-        (("--ratio=8",), "'8' is no ratio such as 1/8"),
-        (("--ratio=1/0",), "'1/0' is no ratio"),
-        (("--ratio", "1/2", "1/4"), "put {} into --output"),
+        (("--ratio=8",), "'8' is not a ratio such as 1/8"),
+        (("--ratio=1/0",), "'1/0' is not a ratio"),
+        (("--ratio", "1/2", "1/4"), "write {} in --output"),
         (("--count=5", "--split=val"), "No TFRecord shards match ./val"),
         (("--count=5", "--dataset=voc"), "written for another data set"),
     ],
@@ -217,7 +217,7 @@ def test_a_split_is_needed(monkeypatch, capsys, data):
     status, _, error = run(monkeypatch, capsys, data, *flags)
     assert (status, error) == (
         2,
-        "error: --data_dir needs --split: the split to draw from.\n",
+        "error: --data_dir needs --split, the split to draw from.\n",
     )
 
 
@@ -242,7 +242,7 @@ def test_bad_records(monkeypatch, capsys, tmp_path, written, message):
     with open(tmp_path / "train.tfrecord", "ab") as file:
         file.write(b"torn")
     _, _, error = run(monkeypatch, capsys, tmp_path, *flags)
-    assert "is damaged. Look at it: python -m data_prep.verify" in error
+    assert "is damaged. For details: python -m data_prep.verify" in error
 
 
 def test_help_shows_an_example(monkeypatch, capsys, tmp_path):

@@ -180,24 +180,27 @@ def test_slices(monkeypatch, tmp_path, prepared):
     ):
         run(monkeypatch, tmp_path, prepared, *shared, f"--builder_split={text}")
         assert trees.names(out, "a") == expected
-    with pytest.raises(UserError, match="no image to write"):
+    with pytest.raises(UserError, match="no images to write"):
         run(monkeypatch, tmp_path, prepared, *shared, "--builder_split=train[:0]")
 
 
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ((), "there is 2 that may be the image.*--image: .*image .Image, .None, None,"),
-        (("--image=photo",), "no feature 'photo'. Name one with --image: .*trimap"),
+        (
+            (),
+            "has 2 features that could be the image.*--image: .*image .Image, .None",
+        ),
+        (("--image=photo",), "no feature 'photo'. Choose one with --image: .*trimap"),
         (
             ("--image=image", "--mask=mask"),
-            "no feature 'mask'. Name one with --mask: .*below/named .LabeledImage",
+            "no feature 'mask'. Choose one with --mask: .*below/named .LabeledImage",
         ),
         (("--image=image", "--mask=trimap"), "Add --num_classes=N, or --class_names"),
-        (("--image=image", "--map", "0=1", "0=2"), "already has another meaning"),
+        (("--image=image", "--map", "0=1", "0=2"), "is already mapped"),
         (
             ("--image=image", "--offset=-1", "--map", "2=0"),
-            "already has another meaning",
+            "is already mapped",
         ),
         (
             ("--image=image", "--mask=yes_no", "--num_classes=2"),
@@ -209,15 +212,15 @@ def test_slices(monkeypatch, tmp_path, prepared):
         ),
         (
             ("--image=image", "--mask=depth", "--num_classes=3"),
-            "shape .4, 5. and type float32, not of one integer for each pixel",
+            "shape .4, 5. and type float32, not one integer per pixel",
         ),
         (
             ("--image=image", "--mask=number", "--num_classes=3"),
-            "shape .. and type int32, not of one integer for each pixel",
+            "shape .. and type int32, not one integer per pixel",
         ),
         (
             ("--image=depth",),
-            "image .* is of shape .4, 5. and type float32, not of thr",
+            "image .* has shape .4, 5. and type float32, not thr",
         ),
         (("--builder_split=val",), "no split 'val' in the data set.*has: .*train"),
         (("--builder=no_such_pets",), "no data set 'no_such_pets' .*catalog"),
@@ -250,7 +253,7 @@ def test_data_that_were_prepared_anew(monkeypatch, tmp_path, prepared, capsys):
     parts = [*flags, "--builder_split=train[:2]+train[4:5]"]
     run(monkeypatch, tmp_path, prepared, *parts)
     run(monkeypatch, tmp_path, prepared, *parts)
-    assert "a: is in out already" in capsys.readouterr().out
+    assert "a: already in out" in capsys.readouterr().out
     path = next(folder.glob("*train.tfrecord*"))
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # As many bytes as before.

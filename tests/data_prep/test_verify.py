@@ -152,21 +152,23 @@ def test_every_broken_record_is_named_and_the_others_are_read(
         "small mask": "The image has 2 x 4 pixels, but the mask 2 x 2 in record "
         f"{of['small mask']}.",
         "colored mask": "Feature image/segmentation/class/encoded is not an 8-bit "
-        f"gray PNG of class ids in record {of['colored mask']}.",
-        "kind": f"{shard}, record 7: feature image/height is not of the kind that "
-        "training reads.",
-        "size": f"{shard}, record 8 ('size'): the record gives 7 x 2 pixels, its image "
-        "has 4 x 2 pixels.",
-        "value": f"{shard}, record 9 ('value'): its mask holds 30 in 1 pixels. Classes "
+        f"grey PNG of class ids in record {of['colored mask']}.",
+        "kind": f"{shard}, record 7: feature image/height does not have the type "
+        "that training reads.",
+        "size": f"{shard}, record 8 ('size'): the record says 7 x 2 pixels, but the "
+        "image has 4 x 2 pixels.",
+        "value": f"{shard}, record 9 ('value'): its mask has 30 in 1 pixels. Classes "
         "are 0..2, 255 is ignored.",
         "image label": f"{shard}, record 10 ('image label'): its image-level label 3 "
-        "is no class.",
+        "is not a class.",
     }
     problems = findings(lines, "problem")
     assert [line.rstrip(".") for line in problems[1:]] == [
         line.rstrip(".") for line in expected.values()
     ]
-    assert problems[0].startswith("Masks hold values that are no class: 30 (1 images).")
+    assert problems[0].startswith(
+        "Masks have values that are not classes: 30 (1 images)."
+    )
     assert "30  (no class)                1    2.50%         1" in lines
     assert lines[-1].startswith("11 problems")
 
@@ -189,13 +191,13 @@ def test_damaged_files_are_read_as_far_as_can_be(monkeypatch, capsys, tmp_path):
     assert lines[2].endswith("2 broken records")
     after = tfrecords.find_frames(str(paths[1])).end
     rest = (
-        ", so the rest of this shard cannot be read: it is cut off, or the length of "
-        "the record before is damaged."
+        ", so the rest of this shard cannot be read. It is cut off, or the length of "
+        "the previous record is damaged."
     )
     assert findings(lines, "problem") == [
-        f"{paths[1].name}, record 3 (byte {after}): no whole record is here{rest}",
-        f"{paths[2].name}, record 3 (byte {offsets[2][3]}): no whole record is here"
-        f"{rest}",
+        f"{paths[1].name}, record 3 (byte {after}): there is no complete record{rest}",
+        f"{paths[2].name}, record 3 (byte {offsets[2][3]}): there is no complete "
+        f"record{rest}",
         "There are 14 examples, but dataset.json says 16.",
         f"{paths[0].name}, record 1: the record does not match its checksums, so its "
         "bytes have changed.",
@@ -210,10 +212,10 @@ def test_what_is_no_record_file(monkeypatch, capsys, tmp_path):
     status, lines, _ = run(monkeypatch, capsys, tmp_path, "--dataset=voc")
     assert status == 1
     assert findings(lines, "problem") == [
-        "train-00001-of-00002.tfrecord, record 0 (byte 0): no whole record is here, "
-        "so the rest of this shard cannot be read: it is cut off, or the length of "
-        "the record before is damaged.",
-        "There is no record.",
+        "train-00001-of-00002.tfrecord, record 0 (byte 0): there is no "
+        "complete record, so the rest of this shard cannot be read. It is cut off, or "
+        "the length of the previous record is damaged.",
+        "There are no records.",
     ]
 
 
@@ -235,7 +237,7 @@ def test_one_of_many_alike(monkeypatch, capsys, tmp_path):
         "train-00000-of-00001.tfrecord, record 0 ",
         "train-00000-of-00001.tfrecord, record 1 ",
     ]
-    assert problems[3] == "and 3 more of records; --max_problems=6 shows all."
+    assert problems[3] == "3 more in records; --max_problems=6 shows all."
     assert lines[-1].startswith("6 problems")
 
 
@@ -256,15 +258,15 @@ def test_names_that_occur_twice(monkeypatch, capsys, tmp_path):
         (["00000-of-00003", "00002-of-00003"], "1 of 3 shards are missing: 00001."),
         (
             ["00000-of-00001", "00000-of-00002", "00001-of-00002"],
-            "The shards belong to conversions into 1 and 2 shards. Remove "
-            "those of the older one.",
+            "The shards are from conversions into 1 and 2 shards. Remove "
+            "those of the older conversion.",
         ),
         (
             ["00000-of-00001", "00001-of-00001"],
             "There are more shards than their names say: "
             "train-00000-of-00001.tfrecord, train-00001-of-00001.tfrecord.",
         ),
-        ([], "dataset.json describes this split, but none of its shards is here."),
+        ([], "dataset.json describes this split, but it has no shards."),
     ],
 )
 def test_shards_that_do_not_belong_together(
@@ -293,7 +295,7 @@ def test_other_than_the_manifest(monkeypatch, capsys, tmp_path):
     status, lines, _ = run(monkeypatch, capsys, tmp_path)
     assert status == 1
     assert findings(lines, "problem") == [
-        f"{second.name} has another sha256 than dataset.json says: it is not the file "
+        f"The sha256 of {second.name} differs from dataset.json: it is not the file "
         "that was written.",
         "There are 2 examples, but dataset.json says 3.",
         "There are 2 shards, but dataset.json says 1.",
@@ -301,7 +303,7 @@ def test_other_than_the_manifest(monkeypatch, capsys, tmp_path):
     ]
     notes = findings(lines, "note")
     assert (
-        "1 images were left out when the split was written, the first is 'x': x.jpg "
+        "1 images were left out when the split was written; the first is 'x': x.jpg "
         "cannot be read." in notes
     )
     assert (
@@ -309,8 +311,8 @@ def test_other_than_the_manifest(monkeypatch, capsys, tmp_path):
         in notes
     )
     assert (
-        "dataset.json does not know this split: another program wrote it, or a "
-        "conversion is not finished." in notes
+        "dataset.json does not list this split: another program wrote it, or its "
+        "conversion is unfinished." in notes
     )
 
 
@@ -325,14 +327,13 @@ def test_what_is_only_noted(monkeypatch, capsys, tmp_path):
     notes = findings(lines, "note")
     for note in (
         "1 images have no name (image/filename).",
-        "The masks show no class but 1 (road). Are these yes/no masks, whose 255 was "
-        "meant as class 1?",
+        "The masks show only 1 (road). Are these yes/no masks whose 255 means class 1?",
         "1 images are copies of others in the split.",
-        "2 of 3 images of 'val' are in 'train' too, the first is "
-        "val-00000-of-00001.tfrecord, record 0: after training on 'train' the "
+        "2 of 3 images of 'val' are also in 'train'; the first is "
+        "val-00000-of-00001.tfrecord, record 0. After training on 'train', the "
         "evaluation is too optimistic.",
         ".extra.partial is an unfinished conversion of the split 'extra': run its "
-        "command again, it goes on from there; or remove the folder.",
+        "command again to resume it, or remove the folder.",
     ):
         assert note in notes, note
     assert "plain: 1 images in 1 shard, 0 with masks, 1 without" in lines
@@ -356,7 +357,7 @@ def test_masks_without_any_class(monkeypatch, capsys, tmp_path):
     status, lines, _ = run(monkeypatch, capsys, tmp_path)
     assert status == 1
     (problem,) = findings(lines, "problem")
-    assert problem.startswith("No pixel of any mask shows a class")
+    assert problem.startswith("No pixel of any mask has a class")
 
 
 def test_shards_of_other_programs_need_the_name_of_their_data_set(
@@ -435,7 +436,7 @@ def test_the_sheet_replaces_no_picture_of_a_user(monkeypatch, capsys, tmp_path):
     sheet.write_bytes(b"mine")
     _, lines, _ = run(monkeypatch, capsys, tmp_path)
     (note,) = [note for note in findings(lines, "note") if "sheet" in note]
-    assert f"could not be saved ({sheet} is no sheet of this command)" in note
+    assert f"could not be saved ({sheet} was not written by this command)" in note
     assert sheet.read_bytes() == b"mine"
     sheet.unlink()
     for _ in range(2):  # It replaces its own.

@@ -54,12 +54,12 @@ def test_masks_that_an_editor_has_saved_again(monkeypatch, tree):
     """Viewers show the same picture, but aeroplanes have index 0."""
     voc_dir, names = tree
     path = voc_dir / "SegmentationClass" / f"{names[1]}.png"
-    for order, message in (([0, 1], None), ([1, 0], "number 0 the color of class 1")):
+    for order, message in (([0, 1], None), ([1, 0], "index 0 the color of class 1")):
         image = Image.fromarray(np.argsort(order)[MASK % 5 % 2].astype(np.uint8))
         image.putpalette(datasets.get("voc").palette[order].tobytes())
         image.save(path)
         if message:
-            with pytest.raises(UserError, match=f"{names[1]}.png gives the {message}"):
+            with pytest.raises(UserError, match=f"{names[1]}.png gives {message}"):
                 run(monkeypatch, tree, "--split", "train", "--overwrite")
         else:
             run(monkeypatch, tree, "--split", "train")
@@ -186,7 +186,9 @@ def test_missing_masks_unless_unlabeled(monkeypatch, tree):
 def test_a_list_of_file_names(monkeypatch, tree):
     own = tree[0] / "ImageSets" / "Segmentation" / "own.txt"
     own.write_text(f"{tree[1][0]}.jpg\r\n")
-    with pytest.raises(UserError, match="own.txt is of ids: file names without folder"):
+    with pytest.raises(
+        UserError, match="own.txt must have ids: file names without folder"
+    ):
         run(monkeypatch, tree, "--split", "own")
 
 

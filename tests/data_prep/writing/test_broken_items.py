@@ -51,10 +51,10 @@ def test_every_problem_is_told_and_nothing_published(tmp_path, items, capsys):
     out = tmp_path / "out"
     raw = tmp_path / "raw"
     assert refused(out, items) == (
-        f"3 of 10 images of the split 'train' cannot be written, so {out} has none of "
-        f"it yet. The file {raw}/c is broken. The file {raw}/d is broken. The file "
-        f"{raw}/h is broken. Repair them and run the same command again, or add "
-        "--skip_broken to write the other 7."
+        f"3 of 10 images of the split 'train' cannot be written, so {out} has "
+        f"nothing of it yet. The file {raw}/c is broken. The file {raw}/d is "
+        f"broken. The file {raw}/h is broken. Repair them and run the same command "
+        "again, or add --skip_broken to write the other 7."
     )
     printed = capsys.readouterr().err
     for name in "cdh":
@@ -142,7 +142,7 @@ def test_nothing_but_broken_images(tmp_path, items):
     assert message.startswith("10 of 10 images")
     assert message.endswith("Repair them and run the same command again.")
     path = tmp_path / "out" / ".train.partial" / "problems.txt"
-    assert f"All are listed in {path}." in message
+    assert f"{path} lists all." in message
     reason = f"The file {items[9].path} is broken."
     assert path.read_text().splitlines()[9] == f"j\t{reason}"
     assert "10 of 10" in refused(tmp_path / "out", items)
@@ -153,7 +153,7 @@ def test_after_many_problems_no_more_are_shown(tmp_path, items, monkeypatch, cap
     refused(tmp_path / "out", items)
     printed = capsys.readouterr().err
     assert printed.count("is broken.\n") == 2
-    assert printed.count("broken: more, see the end.\n") == 1
+    assert printed.count("broken: more, see the last message.\n") == 1
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
@@ -171,8 +171,8 @@ def test_a_full_disk(tmp_path, items, monkeypatch):
         patch.setattr(shards, "_temporary", full_from_the_fourth_on)
         message = refused(out, items, skip_broken=True)
     assert message == (
-        f"The disk of {out} is full. Nothing half-written is left; make room and run "
-        "the same command again: it goes on from here."
+        f"The disk of {out} is full. No incomplete files are left. Free some space "
+        "and run the same command again to resume."
     )
     assert os.listdir(out) == [".train.partial"]
     left = os.listdir(out / ".train.partial")
@@ -186,8 +186,8 @@ def test_a_full_disk(tmp_path, items, monkeypatch):
     "error, message",
     [
         (OSError(errno.ENOSPC, "full"), "The disk of .* is full"),
-        (PermissionError(errno.EACCES, "no"), "cannot be written to. Choose another"),
-        (tf.errors.PermissionDeniedError(None, None, "no"), "cannot be written to"),
+        (PermissionError(errno.EACCES, "no"), "is not writable. Choose another"),
+        (tf.errors.PermissionDeniedError(None, None, "no"), "is not writable"),
     ],
 )
 def test_other_troubles_of_disks(tmp_path, items, monkeypatch, error, message):
@@ -202,7 +202,7 @@ def test_other_troubles_of_disks(tmp_path, items, monkeypatch, error, message):
 @pytest.mark.parametrize("name", ["file", "file/folder"])
 def test_a_folder_that_cannot_be_made(tmp_path, items, name):
     (tmp_path / "file").write_text("words")
-    with pytest.raises(UserError, match="file.* cannot be made .* Choose another"):
+    with pytest.raises(UserError, match="file.* cannot be created .* Choose another"):
         write(tmp_path / name, items)
 
 

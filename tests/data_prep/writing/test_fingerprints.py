@@ -65,7 +65,7 @@ def test_files_with_other_dates_are_the_same(tmp_path, items, capsys):
         os.utime(item.path, (1, 1))
     before = trees.contents(tmp_path / "out")
     write(tmp_path / "out", items)
-    assert "train: is in" in capsys.readouterr().out
+    assert "train: already in" in capsys.readouterr().out
     assert trees.contents(tmp_path / "out") == before
 
 
