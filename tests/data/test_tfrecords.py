@@ -51,7 +51,8 @@ def test_missing_split_says_how_to_make_it(tmp_path):
         tfrecords.count_examples(str(tmp_path), "1-32", "coco")
     assert str(error.value) == (
         f"No TFRecord shards match {tmp_path}/1-32-*. Splits there: val. Create them "
-        f"with python -m data_prep.coco --output_dir={tmp_path}; its --help explains the flags."
+        f"with python -m data_prep.coco --output_dir={tmp_path}; its --help explains "
+        "the flags."
     )
     with pytest.raises(UserError, match="No TFRecord shards match /nowhere/val-*"):
         tfrecords.count_examples("/nowhere", "val")
