@@ -382,7 +382,7 @@ def crop_size(
         if (side - 1) % output_stride:
             below = max(1, (side - 1) // output_stride) * output_stride + 1
             raise UserError(
-                f"{macro} = {size!r}: {side} is no multiple of the output stride "
+                f"{macro} = {size!r}: {side} is not a multiple of the output stride "
                 f"{output_stride} plus one. The next ones are {below} and "
                 f"{below + output_stride}."
             )
