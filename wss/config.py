@@ -5,7 +5,6 @@ accepts macros that nothing uses, and reports mistakes late and at length. This 
 reads the statements one by one, so that it knows the file and line of each.
 """
 
-import difflib
 import importlib.util  # noqa: F401  (gin 0.5 needs it and does not import it)
 import inspect
 import io
@@ -30,9 +29,10 @@ import tensorflow as tf
 from gin import config_parser
 
 import gin_configs
-from wss import settings
+from wss import gin_errors, settings
 from wss.errors import UserError, first_line
 from wss.files import text_files
+from wss.gin_errors import closest
 
 # Where `gin_configs/voc_1-16.gin` and `voc_1-16.gin` are found from any directory, even
 # if wss is installed as a package.
@@ -130,7 +130,7 @@ def find_file(path: str, folders: Iterable[str]) -> str:
             print(f"note: {path} is now {experiment}.", file=sys.stderr, flush=True)
             return os.path.join(CONFIG_DIR, experiment)
     raise UserError(
-        f"There is no gin file {path}.{_closest(path, experiments(), _words)}"
+        f"There is no gin file {path}.{closest(path, experiments(), _words)}"
         f" The experiments are in {CONFIG_DIR}."
     )
 
@@ -222,9 +222,11 @@ class _Reader:
             raise UserError(f"{place()}: {error.args[0]}.") from error
         except SyntaxError as error:
             line = error.lineno or line
-            raise UserError(f"{place()}: {_explain_syntax(error)}") from error
+            raise UserError(f"{place()}: {gin_errors.explain_syntax(error)}") from error
         except (ValueError, ImportError) as error:
-            raise UserError(f"{place()}: {_explain(error)}") from error
+            raise UserError(
+                f"{place()}: {gin_errors.explain(error, signature)}"
+            ) from error
 
     def _apply(self, statement, path: Optional[str], place: str) -> None:
         if isinstance(statement, config_parser.IncludeStatement):
@@ -271,13 +273,13 @@ class _Reader:
             if macro not in self._defined:
                 raise UserError(
                     f"{place}: the macro {macro} has no value."
-                    f"{_closest(macro, self._defined)}"
+                    f"{closest(macro, self._defined)}"
                 )
         for macro, place in self._defined.items():
             if macro not in self._used:
                 raise UserError(
                     f"{place}: nothing uses the macro {macro}."
-                    f"{self._without_defaults(macro) or _closest(macro, self._used)}"
+                    f"{self._without_defaults(macro) or closest(macro, self._used)}"
                 )
 
     def _without_defaults(self, macro: str) -> str:
@@ -367,51 +369,6 @@ def _is_defaults(path: str) -> bool:
     return f"/{path}".replace(os.sep, "/").endswith(f"/{_DEFAULTS}")
 
 
-def _explain_syntax(error: SyntaxError) -> str:
-    """gin's message, and what a newcomer to gin gets wrong most often."""
-    hint = "Strings need quotes: NAME = 'value'."
-    if "Failed to parse token" in error.msg:
-        token = error.msg.split("'")[-2]
-        return f"{token} is not a value. {hint}"
-    if "Unable to parse value" in error.msg:
-        return f"The value cannot be read. {hint}"
-    return first_line(error)
-
-
-def _explain(error: Exception) -> str:
-    """gin's first line and the closest known name."""
-    message = first_line(error)
-    quoted = message.split("'")[1::2]
-    if message.startswith("No configurable matching"):
-        known = [
-            selector.split(".")[-1] for selector, _ in gin.config._REGISTRY.items()
-        ]
-        name = quoted[0].strip("@()").split("/")[-1]
-        return message + _closest(name, known)
-    # The apostrophe of "doesn't" splits too.
-    configurable, name = (
-        (message.split("'")[i] for i in (1, -2)) if quoted else 2 * [""]
-    )
-    if "doesn't have a parameter named" in message:
-        return message + _closest(name, _parameters(configurable))
-    if "denylist" in message or "allowlist" in message:
-        return f"{configurable}.{name} cannot be set; leave it out."
-    return message
-
-
-def _parameters(configurable: str) -> list[str]:
-    return [name for name in signature(configurable) if name != "self"]
-
-
-def _closest(
-    name: str, known: Iterable[str], key: Callable[[str], str] = str.lower
-) -> str:
-    # Macros are in capitals; a name in the wrong case is still the name.
-    by_key = {key(candidate): candidate for candidate in known}
-    matches = difflib.get_close_matches(key(name), by_key, n=1)
-    return f" Did you mean {by_key[matches[0]]}?" if matches else ""
-
-
 def crop_size(
     macro: str, size: Union[int, Sequence[int]], output_stride: int
 ) -> tuple[int, int]:
@@ -425,7 +382,7 @@ def crop_size(
         if (side - 1) % output_stride:
             below = max(1, (side - 1) // output_stride) * output_stride + 1
             raise UserError(
-                f"{macro} = {size!r}: {side} is no multiple of the output stride "
+                f"{macro} = {size!r}: {side} is not a multiple of the output stride "
                 f"{output_stride} plus one. The next ones are {below} and "
                 f"{below + output_stride}."
             )

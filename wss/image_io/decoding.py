@@ -88,7 +88,7 @@ def load(
     try:
         with _quiet():
             image = Image.open(io.BytesIO(encoded), formats=FORMATS)
-            pictures = _count_pictures(image)
+            images = _count_images(image)
             if image.format in JPEG and orientation(image) is None:
                 _decode_small(encoded)
             else:
@@ -116,9 +116,9 @@ def load(
         # struct.error, KeyError, ...
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise _unreadable(kind, path, reason) from error
-    if pictures > 1:
+    if images > 1:
         raise UserError(
-            f"The {kind} {path} contains {pictures} images (an animation or pages). "
+            f"The {kind} {path} contains {images} images (an animation or pages). "
             "Save the right one as a separate file."
         )
     return encoded, image
@@ -218,7 +218,7 @@ def _decode_small(encoded: bytes) -> None:
     image.load()
 
 
-def _count_pictures(image: Image.Image) -> int:
+def _count_images(image: Image.Image) -> int:
     """Images in a file, without the previews of cameras and maps."""
     count = 1 if image.format in JPEG else getattr(image, "n_frames", 1)
     if count == 1 or image.format != "TIFF":

@@ -83,18 +83,18 @@ def read(
     stored_size = image.size
     image_format = "jpeg" if image.format in decoding.JPEG else "png"
     turn = None if as_stored else decoding.orientation(image)
-    stays = turn is None and _can_stay(encoded, image)
-    if not stays:
+    keeps_bytes = turn is None and _can_keep_bytes(encoded, image)
+    if not keeps_bytes:
         if bit_depth.is_deep(encoded, image):
             numbers = bit_depth.brightness(encoded, image, path)
             image = Image.fromarray(bit_depth.to_8_bits(numbers, image_bits, path))
         image = _to_rgb(image, path)
     if turn is not None:
         image = image.transpose(turn)
-    return Photo(image, image_format, stored_size, encoded if stays else None)
+    return Photo(image, image_format, stored_size, encoded if keeps_bytes else None)
 
 
-def _can_stay(encoded: bytes, image: Image.Image) -> bool:
+def _can_keep_bytes(encoded: bytes, image: Image.Image) -> bool:
     """Whether TensorFlow decodes the file to the same pixels."""
     return (
         image.format in (*decoding.JPEG, "PNG")

@@ -82,7 +82,7 @@ class FixMatch(Method):
     ) -> Iterator[StepOutput]:
         """See `Method.compute_losses`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        logits, weak_logits = self._see_weak(labeled, unlabeled, seed)
+        logits, weak_logits = self._forward_weak(labeled, unlabeled, seed)
         supervised = self.labeled_loss(logits, labeled, global_step, loss_normalizers)
         yield supervised_output(0.5 * supervised, labeled, logits)
         target = make_target(weak_logits, unlabeled["valid"])
@@ -102,7 +102,7 @@ class FixMatch(Method):
         self.monitor(unlabeled, target, strong, strong_logits, output)
         yield output
 
-    def _see_weak(self, labeled: Images, unlabeled: Images, seed: int):
+    def _forward_weak(self, labeled: Images, unlabeled: Images, seed: int):
         """Logits of the labeled images and, upsampled, of the weak views.
 
         Both are one batch of the network, for batch norm.

@@ -132,11 +132,11 @@ class PseudoSeg(Method):
     ) -> Iterator[StepOutput]:
         """See `Method.compute_losses`; `docs/methods.md` has the formulas."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        weak, output = self._see_weak(unlabeled, seed)
+        weak, output = self._forward_weak(unlabeled, seed)
         yield output  # No gradient flows from the strong view to the weak one.
 
         dropout_seeds = draw_seeds(seed, unlabeled, RngStream.STRONG_DROPOUT)
-        _, logits = self._see(unlabeled["strong"], dropout_seeds)
+        _, logits = self._forward(unlabeled["strong"], dropout_seeds)
         valid = _at_logits(unlabeled["valid"], logits)
         consistency = losses.consistency(
             logits,
@@ -159,7 +159,7 @@ class PseudoSeg(Method):
         # The original has a pass for each of decoder, attention and image labels.
         passes = 1 + (self.grad_cam is not None) + classifier_on_labeled
         dropout_seeds = draw_seeds(seed, labeled, RngStream.LABELED_DROPOUT)
-        end_points, logits = self._see(labeled["image"], dropout_seeds, passes)
+        end_points, logits = self._forward(labeled["image"], dropout_seeds, passes)
         output = supervised_output(cross_entropy(logits), labeled, logits)
         if self.grad_cam is not None:
             mask = self.model.dropout_mask(
@@ -207,7 +207,7 @@ class PseudoSeg(Method):
         progress = tf.cast(global_step, tf.float32) / self.ramp_up_steps
         return self.unlabeled_weight * tf.minimum(1.0, progress)
 
-    def _see(
+    def _forward(
         self, images: tf.Tensor, dropout_seeds: tf.Tensor, passes: int = 1
     ) -> tuple[EndPoints, tf.Tensor]:
         """End points and logits [batch, h, w, classes] of a pass in train mode.
@@ -220,13 +220,15 @@ class PseudoSeg(Method):
             end_points, training=True, dropout_seeds=dropout_seeds
         )
 
-    def _see_weak(self, unlabeled: Images, seed: int) -> tuple[WeakView, StepOutput]:
+    def _forward_weak(
+        self, unlabeled: Images, seed: int
+    ) -> tuple[WeakView, StepOutput]:
         """The pseudo label and, with image-level labels, the classifier's loss."""
         output = StepOutput(losses={})
         trains_classifier = self.weakly and self.classifier_on_unlabeled
         dropout_seeds = draw_seeds(seed, unlabeled, RngStream.WEAK_DROPOUT)
         # The original has a pass for each of decoder and image labels.
-        end_points, logits = self._see(
+        end_points, logits = self._forward(
             unlabeled["weak"], dropout_seeds, passes=1 + trains_classifier
         )
         if trains_classifier:

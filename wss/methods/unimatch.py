@@ -83,7 +83,7 @@ class UniMatch(FixMatch):
     ) -> Iterator[StepOutput]:
         """See `Method.compute_losses`."""
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        logits, weak_logits, perturbed_logits = self._see_weak_and_perturbed(
+        logits, weak_logits, perturbed_logits = self._forward_weak_and_perturbed(
             labeled, unlabeled, seed
         )
         target = make_target(weak_logits, unlabeled["valid"])
@@ -102,7 +102,7 @@ class UniMatch(FixMatch):
             cutmix.paste(box, unlabeled[name])
             for box, name in zip(boxes, ("strong", "strong_2"))
         ]
-        strong_logits = self._see_strong(strong, unlabeled, seed)
+        strong_logits = self._forward_strong(strong, unlabeled, seed)
         strong_losses = [
             confidence_masked_cross_entropy(view, pasted(box, target), self.threshold)
             for view, box in zip(strong_logits, boxes)
@@ -116,7 +116,9 @@ class UniMatch(FixMatch):
         self.monitor(unlabeled, target, strong[0], strong_logits[0], output)
         yield output
 
-    def _see_weak_and_perturbed(self, labeled: Images, unlabeled: Images, seed: int):
+    def _forward_weak_and_perturbed(
+        self, labeled: Images, unlabeled: Images, seed: int
+    ):
         """Logits of labeled images, weak views and their perturbed features.
 
         Labeled images and weak views are one batch of the backbone; they and the
@@ -174,7 +176,7 @@ class UniMatch(FixMatch):
             perturbed[name] = features * tf.cast(mask, features.dtype)
         return perturbed
 
-    def _see_strong(self, views: list, unlabeled: Images, seed: int) -> list:
+    def _forward_strong(self, views: list, unlabeled: Images, seed: int) -> list:
         """Upsampled logits of the two strong views, from one pass."""
         streams = (RngStream.STRONG_DROPOUT, RngStream.STRONG_2_DROPOUT)
         dropout_seeds = [draw_seeds(seed, unlabeled, stream) for stream in streams]

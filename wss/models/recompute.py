@@ -34,7 +34,7 @@ def recomputed(
     is_synchronized = distributed.is_synchronized()
 
     @tf.custom_gradient
-    def forget(inputs: tf.Tensor):
+    def checkpointed(inputs: tf.Tensor):
         def backward(
             upstream: tf.Tensor, variables: Sequence[tf.Variable] = ()
         ) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -53,4 +53,4 @@ def recomputed(
 
         return module(inputs), backward
 
-    return forget(inputs)
+    return checkpointed(inputs)
