@@ -223,13 +223,7 @@ def test_a_shard_that_cannot_be_opened(monkeypatch, capsys, tmp_path):
     (tmp_path / "train-00000-of-00001.tfrecord").mkdir()
     status, _, error = run(monkeypatch, capsys, tmp_path, "--dataset=voc")
     assert status == 2
-<<<<<<< HEAD
-    assert (
-        "00000-of-00001.tfrecord is not a regular file. Write the split again" in error
-    )
-=======
     assert "of-00001.tfrecord is not a regular file. Write the split again" in error
->>>>>>> eng1
 
 
 def test_one_of_many_alike(monkeypatch, capsys, tmp_path):

@@ -168,13 +168,7 @@ def test_an_auxiliary_head_learns_the_labels_alone(batch):
 
 
 def test_unknown_choices_are_told():
-<<<<<<< HEAD
-    with pytest.raises(
-        UserError, match="U2PL.mixing = 'mixup': it has to be one of cutmix"
-    ):
-=======
     with pytest.raises(UserError, match="mixing = 'mixup': it has to be one of cutmix"):
->>>>>>> eng1
         make(mixing="mixup")
     gin.bind_parameter("Contrast.negative_rule", "none")
     with pytest.raises(UserError, match="Contrast.negative_rule = 'none'"):

@@ -114,13 +114,7 @@ def test_output_stride():
     end_points = model.backbone(random_images(1, 33, 65))
     assert model.end_point(end_points, 16).shape == (1, 5, 9, 512)
     assert model.segment(end_points).shape == (1, 9, 17, 5)
-<<<<<<< HEAD
-    with pytest.raises(
-        UserError, match="output_stride = 12; it has to be one of 8, 16, 32"
-    ):
-=======
     with pytest.raises(UserError, match="stride = 12; it has to be one of 8, 16, 32"):
->>>>>>> eng1
         small_model(output_stride=12)
 
 

@@ -208,13 +208,7 @@ def test_a_checkpoint_that_is_cut_off(tmp_path, arrays, ending, share):
 )
 def test_files_of_other_programs(tmp_path, name, content, what):
     (tmp_path / name).write_bytes(content)
-<<<<<<< HEAD
-    with pytest.raises(
-        UserError, match=f"{name} is {what}.*not a TensorFlow checkpoint"
-    ):
-=======
     with pytest.raises(UserError, match=f"{name} is {what}.*not a TensorFlow"):
->>>>>>> eng1
         tf1_checkpoint.find(str(tmp_path / name))
 
 

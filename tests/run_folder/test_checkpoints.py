@@ -248,11 +248,5 @@ def test_a_list_that_is_no_file_is_not_waited_for(tmp_path, make):
         tf1_checkpoint.find,
         following.wait_for_first,
     ):
-<<<<<<< HEAD:tests/run_folder/test_checkpoints.py
-        with pytest.raises(
-            UserError, match="checkpoint cannot be read: it is not a reg"
-        ):
-=======
         with pytest.raises(UserError, match="checkpoint cannot be read: it is not a"):
->>>>>>> eng1:tests/training/test_checkpoints.py
             find(str(tmp_path))
