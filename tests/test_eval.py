@@ -242,7 +242,7 @@ def test_scores_are_printed_where_they_can_not_be_kept(tmp_path, capsys, monkeyp
         raise tf.errors.PermissionDeniedError(None, None, f"{path}; Read-only")
 
     monkeypatch.setattr(evaluator.results.atomic, "write_text", refuse)
-    message = rf"scores above are right, but {tmp_path} does not keep .* Read-only\)"
+    message = rf"scores above are valid, but cannot be saved: {tmp_path} .* Read-only\)"
     with pytest.raises(UserError, match=message):
         with access.explained_scores(str(tmp_path)):
             evaluate([[0, 0, 1, 1]], [[0, 1, 1, 1]], tmp_path, steps=[7])

@@ -434,7 +434,7 @@ def test_mistakes_are_one_line(model_dir, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     sliding = "--gin_bindings=Predictor.window = 'sliding'"
     for arguments, message in (
-        ((tmp_path, tmp_path / "out"), "not the folder of a training"),
+        ((tmp_path, tmp_path / "out"), "not the folder of a run"),
         ((model_dir, tmp_path / "file" / "x"), "Cannot write"),
         ((model_dir, tmp_path / "out", sliding), "predict whole images"),
     ):

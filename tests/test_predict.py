@@ -151,7 +151,7 @@ def test_mistakes_are_one_line(model_dir, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for arguments, message in (
         ((model_dir, [tmp_path / "b.jpg"], tmp_path), "no image or folder"),
-        ((tmp_path, [tmp_path / "a.jpg"], tmp_path), "not the folder of a training"),
+        ((tmp_path, [tmp_path / "a.jpg"], tmp_path), "not the folder of a run"),
         ((model_dir, [tmp_path / "a.jpg"], tmp_path / "file" / "x"), "Cannot write"),
     ):
         assert run(*arguments) == 2

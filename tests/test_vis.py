@@ -97,7 +97,7 @@ def test_mistakes_are_one_line(runs, tmp_path, capsys):
         (["--model_dir", supervised, supervised], "are called"),
         (["--model_dir", supervised, "--names", "a", "b"], "2 names for 1 folders"),
         (["--model_dir", supervised, other], "they differ in hexagon"),
-        (["--model_dir", tmp_path], "not the folder of a training"),
+        (["--model_dir", tmp_path], "not the folder of a run"),
     ):
         assert run(tmp_path / "out", *flags) == 2
         error = capsys.readouterr().err

@@ -107,7 +107,8 @@ def test_clusters_that_differ_end_all():
 
 
 def test_a_taken_port_is_reported_to_the_others(monkeypatch):
-    monkeypatch.setattr(cluster, "_REPORT_S", 1.0)
+    # Long enough for a second try: the other worker may start later.
+    monkeypatch.setattr(cluster, "_REPORT_S", 3.0)
     hosts = free_hosts(2)
     with socket.create_server(("", int(hosts[1].split(":")[1]))):
         ends = meet(member(hosts, 0), member(hosts, 1), seconds=60.0)
