@@ -86,6 +86,7 @@ def test_the_text_of_a_configuration_reads_back(tmp_path):
         ("paint.colour = %WITH", "the macro WITH has no value. Did you mean WIDTH?"),
         ("paint.color = 'red'", "named 'color'. Did you mean colour?"),
         ("pain.colour = 'red'", "matching 'pain'. Did you mean paint?"),
+        ("Trainer.colour = 3", "matching 'Trainer'. It is called run_training now."),
         ("paint.colour = @paimt", "'@paimt'. Did you mean paint?"),
         ("paint.colour = red", "red is not a value. Strings need quotes"),
         ("paint.colour =", "The value cannot be read"),

@@ -7,6 +7,12 @@ import gin
 
 from wss.errors import first_line
 
+# Names that config.gin files of older runs may have.
+_RENAMED = {
+    "Trainer": "run_training",
+    "synchronized": "cross_replica_statistics",
+}
+
 
 def explain_syntax(error: SyntaxError) -> str:
     """gin's message, with a hint at the most common mistake."""
@@ -49,7 +55,9 @@ def explain(error: Exception, parameters: Callable[[str], Iterable[str]]) -> str
 def closest(
     name: str, known: Iterable[str], key: Callable[[str], str] = str.lower
 ) -> str:
-    """A question for the known name closest to `name`, or an empty text."""
+    """What `name` is called now, or the closest known name as a question, or ""."""
+    if name in _RENAMED:
+        return f" It is called {_RENAMED[name]} now."
     # Macros are in capitals; a name in the wrong case is still the name.
     by_key = {key(candidate): candidate for candidate in known}
     matches = difflib.get_close_matches(key(name), by_key, n=1)
