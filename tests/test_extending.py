@@ -23,6 +23,19 @@ TINY = (
 )
 
 
+@pytest.fixture(scope="module")
+def shapes_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    run(
+        ROOT,
+        "data_prep.shapes",
+        f"--output_dir={folder}",
+        "--num_images=32",
+        "--num_val=2",
+    )
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path):
     for package in ("wss", "data_prep", "gin_configs"):
@@ -59,27 +72,22 @@ def train(project, gin_file, *bindings):
     return run(project, "wss.train", f"--gin_file={gin_file}", *bindings)
 
 
-def write_shapes(project):
-    arguments = ("--num_images=32", "--num_val=2")
-    run(project, "data_prep.shapes", "--output_dir=data/shapes", *arguments)
-
-
-def test_a_method(project):
+def test_a_method(project, shapes_dir):
     *_, gin_file = follow(project, "add_a_method.md")
-    write_shapes(project)
+    shutil.copytree(shapes_dir, project / "data" / "shapes")
     printed = train(project, gin_file)
     assert re.search(r"step +1/1 .*supervised \d.*entropy \d", printed)
 
 
-def test_a_backbone(project):
+def test_a_backbone(project, shapes_dir):
     *_, gin_file = follow(project, "add_a_backbone.md")
-    write_shapes(project)
+    shutil.copytree(shapes_dir, project / "data" / "shapes")
     train(project, gin_file, "MODEL_VARIANT = 'plain'")
 
 
-def test_augmentations(project):
+def test_augmentations(project, shapes_dir):
     *_, gin_file = follow(project, "add_an_augmentation.md")
-    write_shapes(project)
+    shutil.copytree(shapes_dir, project / "data" / "shapes")
     train(project, gin_file)
 
 

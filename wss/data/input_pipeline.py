@@ -192,6 +192,7 @@ def evaluation_batches(
         )
     records = Records(data_dir, split, spec.name)
 
+    @tf.autograph.experimental.do_not_convert
     def example(index):
         parsed = _with_wide_label(_parse(records, index, spec.ignore_label))
         image, label = tf.cast(parsed["image"], tf.float32), _mask(parsed)
@@ -233,6 +234,7 @@ def _batches(
     order_seed, example_seed = sampling.stream_seeds(seed, number)
     parse = functools.partial(_parse, records, ignore_label=spec.ignore_label)
 
+    @tf.autograph.experimental.do_not_convert
     def example(position, index):
         parsed = _with_wide_label(tolerance.parse(parse, len(records), index))
         parts = make_example(parsed, sampling.purpose_seed(example_seed, position))
