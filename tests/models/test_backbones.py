@@ -71,7 +71,7 @@ def test_strided_convolution_pads_both_sides_alike():
         3,
         stride=2,
         initializer=tf.keras.initializers.Ones(),
-        relu=False,
+        activation=None,
         batch_norm=lambda name: BatchNorm(0.9, 0.0, name=name),
     )
     even = convolution(tf.ones([1, 4, 4, 1]), training=False)
@@ -94,6 +94,15 @@ def test_mean_pixels():
 
 def test_variants_are_found_and_unknown_ones_named():
     assert backbone.variants() == [
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+        "resnet_101",
+        "resnet_101_deep",
+        "resnet_101_keras",
+        "resnet_50",
+        "resnet_50_deep",
+        "resnet_50_keras",
         "resnet_v1_101",
         "resnet_v1_101_beta",
         "resnet_v1_18_beta",

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from wss.errors import UserError
 from wss.models.layers import EndPoints, Initializer
+from wss.models.published_names import Naming
 from wss.models.recompute import recomputed
 
 Pixel = Tuple[float, float, float]
@@ -98,13 +99,20 @@ class _Variant(NamedTuple):
     builder: Callable[..., Backbone]
     mean_pixel: Pixel
     last_units: Optional[int]
+    namings: Sequence[Naming]
+    package: Optional[str]
 
 
 _variants: Dict[str, _Variant] = {}
 
 
 def register_backbone(
-    name: str, *, mean_pixel: Pixel, last_units: Optional[int] = None
+    name: str,
+    *,
+    mean_pixel: Pixel,
+    last_units: Optional[int] = None,
+    namings: Sequence[Naming] = (),
+    package: Optional[str] = None,
 ) -> Callable:
     """Decorator of a builder of a backbone: makes it known as the variant `name`.
 
@@ -112,6 +120,8 @@ def register_backbone(
       name: what MODEL_VARIANT calls it.
       mean_pixel: RGB in 0..255 that padding is filled with.
       last_units: number of rates that a multi grid has; None: the builder finds out.
+      namings: how published files of its weights name its layers.
+      package: distribution on the package index with such a file of ImageNet weights.
 
     Returns:
       The decorator. The builder takes the keywords `output_stride`, `multi_grid` (None
@@ -119,7 +129,7 @@ def register_backbone(
     """
 
     def register(builder: Callable[..., Backbone]) -> Callable[..., Backbone]:
-        _variants[name] = _Variant(builder, mean_pixel, last_units)
+        _variants[name] = _Variant(builder, mean_pixel, last_units, namings, package)
         return builder
 
     return register
@@ -165,6 +175,16 @@ def check_multi_grid(variant: str, multi_grid: Optional[Sequence[int]]) -> None:
 def mean_pixel(variant: str) -> Pixel:
     """RGB in 0..255 that padding is filled with, 0 after preprocessing."""
     return _variant(variant).mean_pixel
+
+
+def namings(variant: str) -> Sequence[Naming]:
+    """How published files of the variant's weights name its layers; may be none."""
+    return _variant(variant).namings
+
+
+def weight_package(variant: str) -> Optional[str]:
+    """The distribution with the variant's ImageNet weights, if there is one."""
+    return _variant(variant).package
 
 
 def zero_mean_unit_range(images: tf.Tensor) -> tf.Tensor:

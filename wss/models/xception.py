@@ -83,7 +83,7 @@ class XceptionModule(tf.Module):
                     filters,
                     stride=stride if i == 3 else 1,
                     rate=rate,
-                    relu=not self._relu_before,
+                    activation=None if self._relu_before else tf.nn.relu,
                     initializers=(truncated_normal(STDDEV), truncated_normal(STDDEV)),
                     batch_norm=batch_norm,
                 )
@@ -96,7 +96,7 @@ class XceptionModule(tf.Module):
                 channels,
                 block.filters[-1],
                 stride=stride,
-                relu=False,
+                activation=None,
                 initializer=truncated_normal(STDDEV),
                 batch_norm=batch_norm,
             )
