@@ -305,7 +305,10 @@ def _package_layers(stages: Sequence[Stage]) -> Dict[str, str]:
     layers = {**with_batch_norm("_conv_stem", "_bn0", "stem"), "_fc": "logits"}
     for number, (i, j) in enumerate(_units(stages)):
         theirs, ours = f"_blocks.{number}", f"stage{i + 1}/unit_{j + 1}"
-        for k, part in enumerate(("expand", "depthwise", "project")):
+        parts = {0: "expand", 1: "depthwise", 2: "project"}
+        if stages[i].expansion == 1:
+            del parts[0]
+        for k, part in parts.items():
             layers.update(
                 with_batch_norm(
                     f"{theirs}._{part}_conv", f"{theirs}._bn{k}", f"{ours}/{part}"

@@ -2,8 +2,7 @@
 
 import importlib.metadata
 import os
-import re
-from typing import Callable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +13,6 @@ from wss.models import backbone, tf1_checkpoint, weight_files
 
 IMAGENET = "imagenet"
 HUB = "hf://"
-_DIGITS = re.compile(r"\d+")
 
 
 class Weights(NamedTuple):
@@ -56,8 +54,8 @@ def read(given: str, variant: str) -> Weights:
         path = _fetch(given) if given.startswith(HUB) else given
     arrays = weight_files.read(path)
     weights, misfits = _translate(path, arrays, variant)
-    if misfits:
-        fitting = _listed(lambda name: not _translate(path, arrays, name)[1])
+    if weights is None:
+        fitting = _listed(lambda name: _translate(path, arrays, name)[0] is not None)
         advice = (
             f"It holds those of {fitting}; set MODEL_VARIANT or choose another file."
             if fitting
@@ -96,19 +94,28 @@ def restore(
 
 def _translate(
     path: str, arrays: weight_files.Arrays, variant: str
-) -> Tuple[Weights, List[str]]:
-    """The arrays by the variant's names, with what of its backbone does not fit."""
-    best, fewest = Weights(path, {}, sorted(arrays)), ["it has other names"]
-    with tf.device("CPU"):  # For its names and shapes, at any output stride.
-        network = backbone.create_backbone(variant, output_stride=32)
-        wanted = tf1_checkpoint.named_variables(network)
+) -> Tuple[Optional[Weights], List[str]]:
+    """The arrays by the variant's names; or None, and what does not fit, in words."""
+    best: List[str] = []
     for naming in backbone.namings(variant):
-        values, unused = naming.translate(arrays)
-        scoped = {f"{network.scope}/{name}": value for name, value in values.items()}
-        misfits = _misfits(wanted, scoped) + _more_layers(arrays, unused)
-        if len(misfits) < len(fewest) or not best.values:
-            best, fewest = Weights(path, scoped, unused), misfits
-    return best, fewest
+        differences = naming.differences(arrays)
+        if not differences:
+            return _scoped(path, arrays, variant, naming)
+        if not best or len(differences) < len(best):
+            best = differences
+    return None, best or ["wss reads only TensorFlow checkpoints for it"]
+
+
+def _scoped(
+    path: str, arrays: weight_files.Arrays, variant: str, naming: backbone.Naming
+) -> Tuple[Optional[Weights], List[str]]:
+    """As `_translate`, where the names are right; looks at the shapes."""
+    values, unused = naming.translate(arrays)
+    with tf.device("CPU"):  # Any output stride has the same shapes.
+        network = backbone.create_backbone(variant, output_stride=32)
+    scoped = {f"{network.scope}/{name}": value for name, value in values.items()}
+    misfits = _misfits(tf1_checkpoint.named_variables(network), scoped)
+    return (None if misfits else Weights(path, scoped, unused)), misfits
 
 
 def _misfits(
@@ -124,17 +131,6 @@ def _misfits(
             given = list(values[name].shape)
             misfits.append(f"{name} is {given} there, {shape} here")
     return misfits
-
-
-def _more_layers(arrays: weight_files.Arrays, unused: Sequence[str]) -> List[str]:
-    """Layers of a deeper network, in words: unused names like used ones but for digits.
-
-    >>> _more_layers({"layer3.5.bn1.bias": 0, "layer3.6.bn1.bias": 0, "aux.bias": 0},
-    ...              ["aux.bias", "layer3.6.bn1.bias"])
-    ['it has layer3.6.bn1.bias too']
-    """
-    used = {_DIGITS.sub("#", name) for name in set(arrays).difference(unused)}
-    return [f"it has {name} too" for name in unused if _DIGITS.sub("#", name) in used]
 
 
 def _listed(holds: Callable[[str], bool]) -> str:

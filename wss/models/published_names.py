@@ -4,7 +4,8 @@ PyTorch's kernels are [outputs, inputs, height, width]; TensorFlow's and ours [h
 width, inputs, outputs], or [height, width, inputs, 1] for depthwise ones.
 """
 
-from typing import Dict, List, Mapping, NamedTuple, Tuple
+import re
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
@@ -28,6 +29,25 @@ class Naming(NamedTuple):
     publisher: str
     layers: Mapping[str, str]
 
+    def differences(self, names: Iterable[str]) -> List[str]:
+        """What distinguishes a file from one of this network, in words.
+
+        Args:
+          names: of the file's arrays.
+
+        Returns:
+          Layers that it lacks, and those that a deeper network has, whose names differ
+          from known ones in numbers alone. The classifier may be missing, and layers of
+          another kind may be there.
+        """
+        layers = {_split(name)[0] for name in names}
+        wanted = {layer for layer, scope in self.layers.items() if scope != "logits"}
+        kinds = {re.sub(r"\d+", "#", layer) for layer in self.layers}
+        more = {x for x in layers - set(self.layers) if re.sub(r"\d+", "#", x) in kinds}
+        return [f"it has no {layer}" for layer in sorted(wanted - layers)] + [
+            f"it has {layer} too" for layer in sorted(more)
+        ]
+
     def translate(
         self, arrays: Mapping[str, np.ndarray]
     ) -> Tuple[Dict[str, np.ndarray], List[str]]:
@@ -45,7 +65,7 @@ class Naming(NamedTuple):
         for name, array in arrays.items():
             array = np.asarray(array, np.float32)
             is_torch = "/" not in name
-            layer, _, leaf = name.rpartition("." if is_torch else "/")
+            layer, leaf = _split(name)
             scope = self.layers.get(layer)
             if scope is None:
                 unused.append(name)
@@ -62,6 +82,12 @@ class Naming(NamedTuple):
             if name in values and values[name].shape == bias.shape:
                 values[name] = values[name] - bias
         return values, sorted(unused)
+
+
+def _split(name: str) -> Tuple[str, str]:
+    """Layer and leaf of an array's name, Keras's "a/b" or PyTorch's "a.b"."""
+    layer, _, leaf = name.rpartition("/" if "/" in name else ".")
+    return layer, leaf
 
 
 def _kernel(array: np.ndarray, is_torch: bool, is_depthwise: bool) -> np.ndarray:

@@ -328,7 +328,8 @@ def _torch_layers(architecture: Architecture, is_deep: bool) -> Dict[str, str]:
         names = {
             f"{theirs}.conv{k}": (f"{theirs}.bn{k}", f"conv{k}") for k in (1, 2, 3)
         }
-        names[f"{theirs}.downsample.0"] = f"{theirs}.downsample.1", "shortcut"
+        if j == 1:
+            names[f"{theirs}.downsample.0"] = f"{theirs}.downsample.1", "shortcut"
         for layer, (batch_norm, part) in names.items():
             layers.update(with_batch_norm(layer, batch_norm, f"{scope}/{part}"))
     return layers
@@ -339,7 +340,10 @@ def _keras_layers(architecture: Architecture) -> Dict[str, str]:
     layers = {"predictions": "logits", "probs": "logits"}
     layers.update(with_batch_norm("conv1_conv", "conv1_bn", "conv1"))
     for i, j, scope in _unit_scopes(architecture):
-        for k, part in enumerate(("shortcut", "conv1", "conv2", "conv3")):
+        parts = {0: "shortcut", 1: "conv1", 2: "conv2", 3: "conv3"}
+        if j > 1:
+            del parts[0]
+        for k, part in parts.items():
             theirs = f"conv{i + 1}_block{j}_{k}"
             layers.update(
                 with_batch_norm(f"{theirs}_conv", f"{theirs}_bn", f"{scope}/{part}")

@@ -31,8 +31,11 @@ Arrays = Dict[str, np.ndarray]
 
 
 def is_weight_file(path: str) -> bool:
-    """Whether a file with this path exists that this module reads, whole or damaged."""
-    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+    """Whether a path means a file that this module reads; it may be lost or damaged."""
+    if not tf.io.gfile.exists(path):
+        is_prefix = tf.io.gfile.exists(f"{path}.index")  # Of a TensorFlow checkpoint.
+        return os.path.splitext(path)[1] in _READERS and not is_prefix
+    if tf.io.gfile.isdir(path):
         return False
     atomic.refuse_special(path)
     with tf.io.gfile.GFile(path, "rb") as file:
