@@ -52,7 +52,9 @@ class Experiment:
         a step, so that a large batch fits on a small device.
       precision: "float32", "mixed_bfloat16" or "mixed_float16".
       train_steps: number of steps.
-      init_checkpoint: checkpoint to start from, of TF1 or ours, or its folder.
+      init_checkpoint: weights to start from: a checkpoint of TF1 or ours, or its
+        folder; "imagenet" for an installed package's; a .pth, .safetensors or .h5 file;
+        hf://<owner>/<repository>/<file>.
       initialize_last_layer: take the layers that give the classes' logits from it too.
       seed: decides every random draw.
       deterministic: choose kernels that give the same numbers in every run, see

@@ -64,7 +64,8 @@ def read(given: str, variant: str) -> Weights:
         )
         raise UserError(
             f"INIT_CHECKPOINT: {path} does not hold the weights of MODEL_VARIANT = "
-            f"{variant!r}: {misfits[0]}. {advice}"
+            f"{variant!r}: {'; '.join(misfits[:3])}"
+            f"{' and so on' if len(misfits) > 3 else ''}. {advice}"
         )
     return weights
 
