@@ -29,7 +29,6 @@ def test_layouts_of_pytorch():
         }
     )
     assert unused == ["head.weight"]
-    values.pop("root/BatchNorm/num_batches_tracked")
     assert {name: value.shape for name, value in values.items()} == {
         "root/weights": (5, 7, 3, 2),
         "root/BatchNorm/moving_mean": (2,),
@@ -66,3 +65,23 @@ def test_layouts_of_keras():
         "logits/weights",
         "logits/biases",
     }
+
+
+def test_differences_from_a_file_of_another_network():
+    layers = {**with_batch_norm("conv1", "bn1", "root"), "fc": "logits"}
+    layers.update(with_batch_norm("layer1.0.conv1", "layer1.0.bn1", "unit"))
+    naming = Naming("PyTorch", layers)
+    names = [f"{layer}.weight" for layer in layers]
+    assert naming.differences(names) == []
+    assert naming.differences(names[:2] + names[3:]) == []  # Without the classifier.
+    assert naming.differences([*names, "aux.0.bias", "mean"]) == []
+    assert naming.differences(names[1:]) == ["it has no conv1"]
+    for inside in ("layer1.0.se.fc", "layer2.5.bn1"):
+        assert naming.differences([*names, f"{inside}.bias"]) == [
+            f"it has {inside} too"
+        ]
+    keras = Naming("Keras", with_batch_norm("conv1_conv", "conv1_bn", "root"))
+    names = ["conv1_conv/kernel", "conv1_bn/gamma"]
+    assert keras.differences(names) == []
+    more = [*names, "conv2_conv/kernel"]
+    assert keras.differences(more) == ["it has conv2_conv too"]

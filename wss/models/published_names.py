@@ -36,14 +36,14 @@ class Naming(NamedTuple):
           names: of the file's arrays.
 
         Returns:
-          Layers that it lacks, and those that a deeper network has, whose names differ
-          from known ones in numbers alone. The classifier may be missing, and layers of
-          another kind may be there.
+          Layers that it lacks, and those that it has more inside the backbone, as a
+          deeper network does. The classifier may be missing, and other parts, such as a
+          decoder, may be there.
         """
         layers = {_split(name)[0] for name in names}
         wanted = {layer for layer, scope in self.layers.items() if scope != "logits"}
-        kinds = {re.sub(r"\d+", "#", layer) for layer in self.layers}
-        more = {x for x in layers - set(self.layers) if re.sub(r"\d+", "#", x) in kinds}
+        parts = set(map(_part, self.layers))
+        more = {x for x in layers - set(self.layers) if _part(x) in parts}
         return [f"it has no {layer}" for layer in sorted(wanted - layers)] + [
             f"it has {layer} too" for layer in sorted(more)
         ]
@@ -69,6 +69,8 @@ class Naming(NamedTuple):
             scope = self.layers.get(layer)
             if scope is None:
                 unused.append(name)
+            elif leaf == "num_batches_tracked":
+                continue  # PyTorch's, for averages without a decay.
             elif scope.endswith("/BatchNorm"):
                 leaf = _TORCH_BATCH_NORM.get(leaf, leaf) if is_torch else leaf
                 values[f"{scope}/{leaf}"] = array
@@ -88,6 +90,11 @@ def _split(name: str) -> Tuple[str, str]:
     """Layer and leaf of an array's name, Keras's "a/b" or PyTorch's "a.b"."""
     layer, _, leaf = name.rpartition("/" if "/" in name else ".")
     return layer, leaf
+
+
+def _part(layer: str) -> str:
+    """The part of a network that a layer is in: "layer#" of "layer3.22.conv1"."""
+    return re.sub(r"\d+", "#", layer.split(".")[0])
 
 
 def _kernel(array: np.ndarray, is_torch: bool, is_depthwise: bool) -> np.ndarray:
