@@ -78,6 +78,35 @@ def test_strided_convolution_pads_both_sides_alike():
     np.testing.assert_allclose(even[0, :, :, 0], [[4, 6], [6, 9]], rtol=1e-4)
 
 
+@pytest.mark.parametrize("filters", [2, None])
+@pytest.mark.parametrize("size", [8, 9])
+def test_padding_as_tensorflows(filters, size):
+    """The same as padding both sides alike for odd sizes only; ReLU6 on top."""
+    images = 10 * tf.random.stateless_normal([1, size, size, 3], [1, 2])
+    outputs = []
+    for same_padding in (True, False):
+        convolution = layers.Convolution(
+            "conv",
+            3,
+            filters,
+            5,
+            stride=2,
+            activation=tf.nn.relu6,
+            same_padding=same_padding,
+            initializer=tf.keras.initializers.RandomNormal(seed=3),
+            batch_norm=lambda name: BatchNorm(0.9, 0.0, name=name),
+        )
+        outputs.append(convolution(images, training=False))
+    variable = convolution.convolution.trainable_variables[0]
+    if filters:
+        expected = tf.nn.conv2d(images, variable, 2, "SAME")
+    else:
+        expected = tf.nn.depthwise_conv2d(images, variable, [1, 2, 2, 1], "SAME")
+    expected = np.clip(expected, 0, 6)
+    np.testing.assert_allclose(outputs[0], expected, rtol=1e-4, atol=1e-4)
+    assert np.allclose(outputs[1], expected, rtol=1e-4, atol=1e-4) == (size == 9)
+
+
 def test_kernels_of_one_shape_start_with_different_values():
     network = backbone.create_backbone("resnet_v1_18_beta", output_stride=16)
     first, second = network.blocks[0][1]

@@ -73,6 +73,15 @@ def test_a_file(lite, lite_path, caplog):
     assert f"Initialised from {lite_path}: 245 variables loaded, 0 skip" in caplog.text
 
 
+def test_on_two_replicas(two_cpus, lite, lite_path):
+    with two_cpus.scope():
+        network = create_backbone(LITE, output_stride=16)
+    pretrained.restore(lite_path, LITE, network)
+    for copy in two_cpus.experimental_local_results(network.stem.convolution.kernel):
+        kernel = lite["_conv_stem.weight"].transpose(2, 3, 1, 0)
+        np.testing.assert_array_equal(copy, kernel)
+
+
 def test_halves_and_other_names(tmp_path, caplog):
     """timm's names in a file of float16, with layers that nothing here has."""
     arrays = seeded_arrays(shapes_of(LITE, "timm"))

@@ -6,10 +6,10 @@ efficientnet_model.py of tensorflow/tpu; there is no drop-connect, which that co
 for hundreds of epochs on ImageNet.
 
 Kernels are padded as TensorFlow's SAME does, for the published weights were trained so.
-On odd sizes, such as all end points of images of `output_stride * k + 1` pixels have,
-this is the same number of zeros on both sides: pixel i of an end point of stride s is
-centred on pixel s * i of the image. On even sizes it is centred up to s - 1 pixels
-further to the right and down.
+On odd sizes this is the same number of zeros on both sides. Images of
+`output_stride * k + 1` pixels have odd sizes wherever a stride follows: pixel i of an end
+point of stride s is centred on pixel s * i of the image. On even sizes it is centred up
+to s - 1 pixels further to the right and down.
 """
 
 import functools
