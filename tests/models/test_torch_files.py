@@ -110,6 +110,19 @@ def test_any_other_class_is_named(tmp_path, item, name):
         read(tmp_path / "w.pth")
 
 
+@pytest.mark.parametrize("state", [b"}S'a'\nI1\ns", b"N}S'a'\nI1\ns\x86"])
+@pytest.mark.parametrize(
+    "name", [*torch_files._ALLOWED], ids=lambda name: ".".join(name)
+)
+def test_what_a_file_may_name_cannot_be_changed(name, state):
+    """`setattr` by the opcode BUILD, on `__dict__` or on a slot."""
+    module, item = (part.encode() for part in name)
+    content = b"\x80\x02c" + module + b"\n" + item + b"\n" + state + b"b."
+    with pytest.raises(UserError, match="or a damaged one"):
+        torch_files.read("w.pth", content)
+    assert not hasattr(torch_files._ALLOWED[name], "a")
+
+
 @pytest.mark.parametrize("name", ["torch.pth", "torch_legacy.pth"])
 def test_a_damaged_file_is_an_error_of_one_sentence(name):
     content = (GOLDEN / name).read_bytes()

@@ -7,9 +7,9 @@ for hundreds of epochs on ImageNet.
 
 Kernels are padded as TensorFlow's SAME does, for the published weights were trained so.
 On odd sizes this is the same number of zeros on both sides. Images of
-`output_stride * k + 1` pixels have odd sizes wherever a stride follows: pixel i of an end
-point of stride s is centred on pixel s * i of the image. On even sizes it is centred up
-to s - 1 pixels further to the right and down.
+`output_stride * k + 1` pixels have odd sizes wherever a stride follows: pixel i of an
+end point of stride s is centred on pixel s * i of the image. On even sizes it is
+centred up to s - 1 pixels further to the right and down.
 """
 
 import functools

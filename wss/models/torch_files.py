@@ -68,26 +68,37 @@ class _Tensor(NamedTuple):
     strides: Tuple[int, ...]
 
 
-def _rebuild_tensor(
-    storage: _Storage,
-    offset: int,
-    shape: Sequence[int],
-    strides: Sequence[int],
-    *_: Any,
-) -> _Tensor:
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+class _RebuildTensor:
+    """A function without attributes, which a pickle could set."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        storage: _Storage,
+        offset: int,
+        shape: Sequence[int],
+        strides: Sequence[int],
+        *_: Any,
+    ) -> _Tensor:
+        return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _rebuild_parameter(data: _Tensor, *_: Any) -> _Tensor:
-    return data
+class _RebuildParameter:
+    """The same for a tensor that is trained."""
+
+    __slots__ = ()
+
+    def __call__(self, data: _Tensor, *_: Any) -> _Tensor:
+        return data
 
 
 # Everything that a file may name.
 _ALLOWED: Dict[Tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
     **{("torch", name): type_ for name, type_ in _TYPES.items()},
 }
 
