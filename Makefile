@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 
 # Some of them: make test FLAGS='-k "not xception"'
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(FLAGS) tests
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal $(FLAGS) tests
 
 # A quick check of another Python (a few minutes): imports, one golden, two training steps.
 smoke: $(VENV)/.installed-test

@@ -152,7 +152,7 @@ def test_every_broken_record_is_named_and_the_others_are_read(
         "small mask": "The image has 2 x 4 pixels, but the mask 2 x 2 in record "
         f"{of['small mask']}.",
         "colored mask": "Feature image/segmentation/class/encoded is not an 8-bit "
-        f"grey PNG of class ids in record {of['colored mask']}.",
+        f"gray PNG of class ids in record {of['colored mask']}.",
         "kind": f"{shard}, record 7: feature image/height does not have the type "
         "that training reads.",
         "size": f"{shard}, record 8 ('size'): the record says 7 x 2 pixels, but the "
