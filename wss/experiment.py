@@ -52,8 +52,9 @@ class Experiment:
         images of a step, so that a large batch fits on a small device.
       precision: "float32", "mixed_bfloat16" or "mixed_float16".
       train_steps: number of steps.
-      init_checkpoint: checkpoint with the initial weights, of TF1 or of wss, or its
-        folder.
+      init_checkpoint: initial weights: a checkpoint of TF1 or of wss, or its folder;
+        "imagenet" for those of an installed package; a .pth, .safetensors or .h5 file;
+        hf://<owner>/<repository>/<file>.
       initialize_last_layer: also load the layers that compute the logits from it.
       seed: seed of all random numbers.
       deterministic: use kernels that compute the same numbers in every run, see

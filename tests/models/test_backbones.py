@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests.models.networks import random_images
 from wss.errors import UserError
 from wss.models import backbone, layers
-from wss.models.backbone import IMAGENET_MEAN, MID_GREY, atrous_strides
+from wss.models.backbone import IMAGENET_MEAN, MID_GRAY, atrous_strides
 from wss.models.batch_norm import BatchNorm
 
 
@@ -71,11 +71,40 @@ def test_strided_convolution_pads_both_sides_alike():
         3,
         stride=2,
         initializer=tf.keras.initializers.Ones(),
-        relu=False,
+        activation=None,
         batch_norm=lambda name: BatchNorm(0.9, 0.0, name=name),
     )
     even = convolution(tf.ones([1, 4, 4, 1]), training=False)
     np.testing.assert_allclose(even[0, :, :, 0], [[4, 6], [6, 9]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("filters", [2, None])
+@pytest.mark.parametrize("size", [8, 9])
+def test_padding_as_tensorflows(filters, size):
+    """The same as padding both sides alike for odd sizes only; ReLU6 on top."""
+    images = 10 * tf.random.stateless_normal([1, size, size, 3], [1, 2])
+    outputs = []
+    for same_padding in (True, False):
+        convolution = layers.Convolution(
+            "conv",
+            3,
+            filters,
+            5,
+            stride=2,
+            activation=tf.nn.relu6,
+            same_padding=same_padding,
+            initializer=tf.keras.initializers.RandomNormal(seed=3),
+            batch_norm=lambda name: BatchNorm(0.9, 0.0, name=name),
+        )
+        outputs.append(convolution(images, training=False))
+    variable = convolution.convolution.trainable_variables[0]
+    if filters:
+        expected = tf.nn.conv2d(images, variable, 2, "SAME")
+    else:
+        expected = tf.nn.depthwise_conv2d(images, variable, [1, 2, 2, 1], "SAME")
+    expected = np.clip(expected, 0, 6)
+    np.testing.assert_allclose(outputs[0], expected, rtol=1e-4, atol=1e-4)
+    assert np.allclose(outputs[1], expected, rtol=1e-4, atol=1e-4) == (size == 9)
 
 
 def test_kernels_of_one_shape_start_with_different_values():
@@ -87,13 +116,22 @@ def test_kernels_of_one_shape_start_with_different_values():
 
 
 def test_mean_pixels():
-    assert backbone.mean_pixel("xception_65") == MID_GREY
-    assert backbone.mean_pixel("resnet_v1_50_beta") == MID_GREY
+    assert backbone.mean_pixel("xception_65") == MID_GRAY
+    assert backbone.mean_pixel("resnet_v1_50_beta") == MID_GRAY
     assert backbone.mean_pixel("resnet_v1_101") == IMAGENET_MEAN
 
 
 def test_variants_are_found_and_unknown_ones_named():
     assert backbone.variants() == [
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
+        "resnet_101",
+        "resnet_101_deep",
+        "resnet_101_keras",
+        "resnet_50",
+        "resnet_50_deep",
+        "resnet_50_keras",
         "resnet_v1_101",
         "resnet_v1_101_beta",
         "resnet_v1_18_beta",

@@ -18,6 +18,7 @@ CHECKS = {
     "u2pl_losses": "u2pl.check_losses",
     "u2pl_misc": "u2pl.check_misc",
     "published_heads": "heads.check",
+    "published_network": "networks.check",
     "unimatch_losses": "unimatch.check",
 }
 # U2PL's files do not name their case; no other file has this key.

@@ -253,7 +253,10 @@ def test_a_damaged_description_of_the_data(trained, others, capsys):
     [
         ("ckpt-2.data-00000-of-00001", 5000, "cannot be read"),
         ("ckpt-2.index", 0, "cannot be read"),
-        ("weights.h5", None, "an HDF5 file"),
+        ("weights.h5", None, "weights.h5 is no file of Keras, or a damaged one"),
+        ("model.safetensors", None, "safetensors is no file of safetensors, or a"),
+        ("hostile.pth", None, "hostile.pth is not read: it wants to build builtins.ev"),
+        ("gone.pth", None, "gone.pth cannot be read"),
         ("notes.txt", None, "notes.txt is not a TensorFlow checkpoint"),
         ("gone", None, "There is no checkpoint"),
     ],
@@ -261,6 +264,8 @@ def test_a_damaged_description_of_the_data(trained, others, capsys):
 def test_a_damaged_start(trained, data_dir, capsys, monkeypatch, name, size, message):
     (trained / "weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     (trained / "notes.txt").write_text("hello")
+    (trained / "model.safetensors").write_bytes(b"\x40" + bytes(7) + b'{"a": ')
+    (trained / "hostile.pth").write_bytes(b"\x80\x04cbuiltins\neval\n(V0\ntR.")
     if size is not None:
         (trained / name).write_bytes((trained / name).read_bytes()[:size])
     built = []

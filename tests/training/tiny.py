@@ -78,7 +78,7 @@ def make_method(method=PseudoSeg, variant="plain", **options):
     tf.keras.utils.set_random_seed(1)
     backbone.variants()  # Finds the others.
     with mock.patch.dict(backbone._variants):  # Only this module registers "plain".
-        backbone.register_backbone("plain", mean_pixel=backbone.MID_GREY)(Plain)
+        backbone.register_backbone("plain", mean_pixel=backbone.MID_GRAY)(Plain)
         model = DeepLabV3Plus(
             CLASSES,
             variant=variant,

@@ -13,12 +13,13 @@ import tensorflow as tf
 
 from wss.errors import UserError
 from wss.models.layers import EndPoints, Initializer
+from wss.models.published_names import Naming
 from wss.models.recompute import recomputed
 
 Pixel = tuple[float, float, float]
 
 # Padding of this color is 0 after the variant's preprocessing.
-MID_GREY: Pixel = (127.5, 127.5, 127.5)
+MID_GRAY: Pixel = (127.5, 127.5, 127.5)
 IMAGENET_MEAN: Pixel = (123.15, 115.90, 103.06)
 
 
@@ -88,20 +89,29 @@ class _Variant(NamedTuple):
     builder: Callable[..., Backbone]
     mean_pixel: Pixel
     last_units: Optional[int]
+    namings: Sequence[Naming]
+    package: Optional[str]
 
 
 _variants: dict[str, _Variant] = {}
 
 
 def register_backbone(
-    name: str, *, mean_pixel: Pixel, last_units: Optional[int] = None
+    name: str,
+    *,
+    mean_pixel: Pixel,
+    last_units: Optional[int] = None,
+    namings: Sequence[Naming] = (),
+    package: Optional[str] = None,
 ) -> Callable:
     """Decorator that registers a builder of a backbone as the variant `name`.
 
     Args:
       name: value of MODEL_VARIANT.
       mean_pixel: RGB in 0..255 that padding is filled with.
-      last_units: number of rates of a multi grid; None: the builder checks it.
+      last_units: number of rates that a multi grid has; None: the builder finds out.
+      namings: how published files of its weights name its layers.
+      package: distribution on the package index with such a file of ImageNet weights.
 
     Returns:
       The decorator. The builder takes the keywords `output_stride`, `multi_grid` and
@@ -109,7 +119,7 @@ def register_backbone(
     """
 
     def register(builder: Callable[..., Backbone]) -> Callable[..., Backbone]:
-        _variants[name] = _Variant(builder, mean_pixel, last_units)
+        _variants[name] = _Variant(builder, mean_pixel, last_units, namings, package)
         return builder
 
     return register
@@ -157,8 +167,18 @@ def mean_pixel(variant: str) -> Pixel:
     return _variant(variant).mean_pixel
 
 
+def namings(variant: str) -> Sequence[Naming]:
+    """How published files of the variant's weights name its layers; may be none."""
+    return _variant(variant).namings
+
+
+def weight_package(variant: str) -> Optional[str]:
+    """The distribution with the variant's ImageNet weights, if there is one."""
+    return _variant(variant).package
+
+
 def zero_mean_unit_range(images: tf.Tensor) -> tf.Tensor:
-    """Maps 0..255 to -1..1, so MID_GREY to 0."""
+    """Maps 0..255 to -1..1, so MID_GRAY to 0."""
     return (2.0 / 255.0) * tf.cast(images, tf.float32) - 1.0
 
 

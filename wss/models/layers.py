@@ -16,6 +16,7 @@ from wss.ops import random
 
 EndPoints = dict[str, tf.Tensor]
 Initializer = tf.keras.initializers.Initializer
+Activation = Callable[[tf.Tensor], tf.Tensor]
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -71,8 +72,8 @@ class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
 class Convolution(tf.Module):
     """Convolution, batch norm, activation.
 
-    A strided convolution pads both sides with the same number of zeros, for every input
-    size (TensorFlow's SAME padding shifts even sizes by a pixel).
+    By default a strided convolution pads both sides with the same number of zeros, for
+    every input size (TensorFlow's SAME padding shifts even sizes by a pixel).
     """
 
     def __init__(
@@ -84,7 +85,8 @@ class Convolution(tf.Module):
         *,
         stride: int = 1,
         rate: int = 1,
-        relu: bool = True,
+        activation: Optional[Activation] = tf.nn.relu,
+        same_padding: bool = False,
         initializer: Initializer,
         batch_norm: Callable[..., BatchNorm],
     ):
@@ -97,14 +99,16 @@ class Convolution(tf.Module):
           kernel_size: height and width of the kernel, pixels.
           stride: input pixels per output pixel.
           rate: atrous rate.
-          relu: whether a ReLU follows.
+          activation: follows batch norm; None for no activation.
+          same_padding: pad a strided kernel as TensorFlow's SAME does.
           initializer: of the kernel.
           batch_norm: creates the batch norm; takes `name`.
         """
         super().__init__()
         self.scope = scope
-        self._relu = relu
-        self._padding = rate * (kernel_size - 1) // 2 if stride > 1 else 0
+        self._activation = activation
+        padded_here = stride > 1 and not same_padding
+        self._padding = rate * (kernel_size - 1) // 2 if padded_here else 0
         # For an atrous depthwise convolution TensorFlow divides the padded input into
         # rate^2 small images and keeps them, several times the input, for the backward
         # pass.
@@ -113,7 +117,7 @@ class Convolution(tf.Module):
             kernel_size=kernel_size,
             strides=stride,
             dilation_rate=rate,
-            padding="valid" if stride > 1 else "same",
+            padding="valid" if padded_here else "same",
             use_bias=False,
             name=scope,
         )
@@ -142,8 +146,8 @@ class Convolution(tf.Module):
         else:
             outputs = self.convolution(inputs)
         outputs = self.batch_norm(outputs, training=training)
-        if self._relu:
-            outputs = tf.nn.relu(outputs)
+        if self._activation is not None:
+            outputs = self._activation(outputs)
         if end_points is not None:
             end_points[self.scope] = outputs
         return outputs
@@ -160,11 +164,11 @@ class SeparableConvolution(tf.Module):
         *,
         stride: int = 1,
         rate: int = 1,
-        relu: bool = True,
+        activation: Optional[Activation] = tf.nn.relu,
         initializers: tuple[Initializer, Initializer],
         batch_norm: Callable[..., BatchNorm],
     ):
-        """Arguments: see `Convolution`; `relu` applies to both convolutions."""
+        """Arguments: see `Convolution`; both have the activation."""
         super().__init__()
         depthwise, pointwise = initializers
         self.depthwise = Convolution(
@@ -174,7 +178,7 @@ class SeparableConvolution(tf.Module):
             3,
             stride=stride,
             rate=rate,
-            relu=relu,
+            activation=activation,
             initializer=depthwise,
             batch_norm=batch_norm,
         )
@@ -182,7 +186,7 @@ class SeparableConvolution(tf.Module):
             f"{scope}_pointwise",
             channels,
             filters,
-            relu=relu,
+            activation=activation,
             initializer=pointwise,
             batch_norm=batch_norm,
         )

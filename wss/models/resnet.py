@@ -1,20 +1,23 @@
-"""ResNet-v1 with atrous convolution, plain and `_beta`.
+"""ResNet with atrous convolution, as slim, PyTorch and Keras have published it.
 
 Kaiming He et al., "Deep Residual Learning for Image Recognition" (arXiv:1512.03385).
-The `_beta` variants replace the 7x7 root with three 3x3 convolutions; their variables
-have the plain variant's scope. The stride of a block is in its last unit.
-Constants of deeplab/core/resnet_v1_beta.py and feature_extractor.py of the original.
+`resnet_v1_*` are slim's; their `_beta` replaces the 7x7 root by three 3x3 convolutions,
+with variables in the plain variant's scope. Constants of deeplab/core/resnet_v1_beta.py
+and feature_extractor.py of the original. `resnet_*` are torchvision's and timm's;
+`_deep` has the root of three convolutions that U2PL and UniMatch use; `_keras` is that
+of keras.applications. They differ in where the stride is and in the preprocessing, so
+that the weights of one are of no use in another.
 """
 
 import functools
 import math
-from typing import Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
 from wss.models.backbone import (
     IMAGENET_MEAN,
-    MID_GREY,
+    MID_GRAY,
     Backbone,
     Pixel,
     atrous_strides,
@@ -24,6 +27,7 @@ from wss.models.backbone import (
 )
 from wss.models.batch_norm import BatchNorm
 from wss.models.layers import Convolution, EndPoints, Initializer, truncated_normal
+from wss.models.published_names import Naming, with_batch_norm
 
 BATCH_NORM_DECAY = 0.95
 BATCH_NORM_EPSILON = 1e-5
@@ -32,6 +36,48 @@ BATCH_NORM_EPSILON = 1e-5
 PLAIN_ROOT = ((7, 64),)
 BETA_ROOT = ((3, 64), (3, 64), (3, 128))
 SMALL_ROOT = ((3, 16), (3, 16), (3, 32))
+
+
+class Edition(NamedTuple):
+    """What differs between the publishers of one architecture.
+
+    Attributes:
+      preprocess: images in 0..255 to the network's input.
+      mean_pixel: RGB that `preprocess` maps to 0.
+      strides_first: the first unit of blocks 2 to 4 has the stride and the root is
+        pooled with symmetric padding; otherwise the last unit of blocks 1 to 3 has it
+        and TensorFlow's SAME pads, which is the same for odd sizes.
+      strided_convolution: number of the unit's convolution that has the stride.
+    """
+
+    preprocess: Callable[[tf.Tensor], tf.Tensor]
+    mean_pixel: Pixel
+    strides_first: bool
+    strided_convolution: int
+
+
+def _less_mean(images: tf.Tensor) -> tf.Tensor:
+    return tf.cast(images, tf.float32) - tf.constant(IMAGENET_MEAN)
+
+
+def _standardized(images: tf.Tensor) -> tf.Tensor:
+    images = tf.cast(images, tf.float32) - tf.constant(TORCH_MEAN)
+    return images / tf.constant(TORCH_DEVIATION)
+
+
+def _less_mean_bgr(images: tf.Tensor) -> tf.Tensor:
+    images = tf.cast(images, tf.float32) - tf.constant(CAFFE_MEAN)
+    return tf.reverse(images, [-1])
+
+
+TORCH_MEAN: Pixel = (123.675, 116.28, 103.53)  # (0.485, 0.456, 0.406) of 0..1.
+TORCH_DEVIATION: Pixel = (58.395, 57.12, 57.375)
+CAFFE_MEAN: Pixel = (123.68, 116.779, 103.939)
+
+SLIM = Edition(_less_mean, IMAGENET_MEAN, False, 2)
+SLIM_BETA = Edition(zero_mean_unit_range, MID_GRAY, False, 2)
+TORCH = Edition(_standardized, TORCH_MEAN, True, 2)
+KERAS = Edition(_less_mean_bgr, CAFFE_MEAN, True, 1)
 
 
 class Architecture(NamedTuple):
@@ -75,7 +121,7 @@ def _convolution(
 
 
 class ResidualUnit(tf.Module):
-    """Convolutions plus a shortcut, then a ReLU; the second convolution is strided."""
+    """Convolutions plus a shortcut, then a ReLU."""
 
     def __init__(
         self,
@@ -85,6 +131,7 @@ class ResidualUnit(tf.Module):
         widths: Sequence[int],
         stride: int,
         rate: int,
+        strided_convolution: int,
         batch_norm: functools.partial,
     ):
         super().__init__()
@@ -98,7 +145,7 @@ class ResidualUnit(tf.Module):
                 widths[-1],
                 1,
                 stride=stride,
-                relu=False,
+                activation=None,
                 batch_norm=batch_norm,
             )
         self.convolutions = []
@@ -109,9 +156,9 @@ class ResidualUnit(tf.Module):
                     channels,
                     filters,
                     kernel_size,
-                    stride=stride if i == 2 else 1,
+                    stride=stride if i == strided_convolution else 1,
                     rate=rate if kernel_size > 1 else 1,
-                    relu=i < len(kernels),
+                    activation=tf.nn.relu if i < len(kernels) else None,
                     batch_norm=batch_norm,
                 )
             )
@@ -138,6 +185,7 @@ class ResNet(Backbone):
         self,
         architecture: Architecture,
         root: Sequence[tuple[int, int]],
+        edition: Edition,
         *,
         output_stride: int,
         multi_grid: Optional[Sequence[int]] = None,
@@ -148,6 +196,7 @@ class ResNet(Backbone):
         Args:
           architecture: scope, units and widths.
           root: kernel size and filters of the convolutions before the blocks.
+          edition: the publisher's.
           output_stride: input pixels per pixel of the last end point.
           multi_grid: factors on the atrous rates of the last block's units; default: 1,
             as in the original (the DeepLab authors advise 1, 2, 4).
@@ -155,7 +204,7 @@ class ResNet(Backbone):
         """
         super().__init__()
         self.scope = architecture.scope
-        self._zero_mean_unit_range = root is not PLAIN_ROOT
+        self._edition = edition
         batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
@@ -188,9 +237,13 @@ class ResNet(Backbone):
         scope, unit_name, kernels, widths, units = architecture
         last = len(units)
         multi_grid = unit_rates(multi_grid or (1,) * units[-1], units[-1])
-        strides = []
+        edition, strides = self._edition, []
         for i, count in enumerate(units, 1):
-            strides += [1] * (count - 1) + [2 if i < last else 1]
+            others = [1] * (count - 1)
+            if edition.strides_first:
+                strides += [2 if i > 1 else 1, *others]
+            else:
+                strides += [*others, 2 if i < last else 1]
         atrous = iter(atrous_strides(strides, output_stride // 4))
         self.blocks, self.decoder_end_points = [], {}
         for i, count in enumerate(units, 1):
@@ -209,19 +262,22 @@ class ResNet(Backbone):
                         block_widths,
                         stride,
                         rate,
+                        edition.strided_convolution,
                         batch_norm,
                     )
                 )
                 channels = block_widths[-1]
             self.blocks.append((f"{scope}/block{i}", modules))
-        # The last convolution before the stride of blocks 1 and 2.
+        # The last convolution of stride 4 and of stride 8.
         for i, stride in ((1, 4), (2, 8)):
-            unit = f"{scope}/block{i}/unit_{units[i - 1] - 1}/{unit_name}"
+            unit_number = units[i - 1] - (0 if edition.strides_first else 1)
+            unit = f"{scope}/block{i}/unit_{unit_number}/{unit_name}"
             self.decoder_end_points[stride] = (
                 f"{unit}/conv{len(kernels)}",
                 2 ** (i - 1) * widths[-1],
             )
-        self.strides = dict(zip((8, 14, 15, 16), (name for name, _ in self.blocks)))
+        numbers = (4, 8, 15, 16) if edition.strides_first else (8, 14, 15, 16)
+        self.strides = dict(zip(numbers, (name for name, _ in self.blocks)))
         self.channels = channels
 
     @property
@@ -234,13 +290,14 @@ class ResNet(Backbone):
 
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
         end_points: EndPoints = {}
-        if self._zero_mean_unit_range:
-            outputs = zero_mean_unit_range(images)
-        else:
-            outputs = tf.cast(images, tf.float32) - tf.constant(IMAGENET_MEAN)
+        outputs = self._edition.preprocess(images)
         for convolution in self.root:
             outputs = convolution(outputs, training, end_points)
-        outputs = tf.nn.max_pool2d(outputs, 3, 2, "SAME")
+        if self._edition.strides_first:
+            outputs = tf.pad(outputs, [[0, 0], [1, 1], [1, 1], [0, 0]])  # After a ReLU.
+            outputs = tf.nn.max_pool2d(outputs, 3, 2, "VALID")
+        else:
+            outputs = tf.nn.max_pool2d(outputs, 3, 2, "SAME")
         for name, modules in self.blocks:
             for module in modules:
                 outputs = self.call_module(module, outputs, training, end_points)
@@ -248,17 +305,76 @@ class ResNet(Backbone):
         return end_points
 
 
+def _torch_layers(architecture: Architecture, is_deep: bool) -> dict[str, str]:
+    """Layers of torchvision and timm, and of U2PL's deep root -> our scopes."""
+    layers = {"fc": "logits"}
+    if is_deep:
+        layers.update(with_batch_norm("conv1.0", "conv1.1", "conv1_1"))
+        layers.update(with_batch_norm("conv1.3", "conv1.4", "conv1_2"))
+        layers.update(with_batch_norm("conv1.6", "bn1", "conv1_3"))
+    else:
+        layers.update(with_batch_norm("conv1", "bn1", "conv1"))
+    for i, j, scope in _unit_scopes(architecture):
+        theirs = f"layer{i}.{j - 1}"
+        names = {
+            f"{theirs}.conv{k}": (f"{theirs}.bn{k}", f"conv{k}") for k in (1, 2, 3)
+        }
+        if j == 1:
+            names[f"{theirs}.downsample.0"] = f"{theirs}.downsample.1", "shortcut"
+        for layer, (batch_norm, part) in names.items():
+            layers.update(with_batch_norm(layer, batch_norm, f"{scope}/{part}"))
+    return layers
+
+
+def _keras_layers(architecture: Architecture) -> dict[str, str]:
+    """Layers of keras.applications -> our scopes; older files call the last `probs`."""
+    layers = {"predictions": "logits", "probs": "logits"}
+    layers.update(with_batch_norm("conv1_conv", "conv1_bn", "conv1"))
+    for i, j, scope in _unit_scopes(architecture):
+        parts = {0: "shortcut", 1: "conv1", 2: "conv2", 3: "conv3"}
+        if j > 1:
+            del parts[0]
+        for k, part in parts.items():
+            theirs = f"conv{i + 1}_block{j}_{k}"
+            layers.update(
+                with_batch_norm(f"{theirs}_conv", f"{theirs}_bn", f"{scope}/{part}")
+            )
+    return layers
+
+
+def _unit_scopes(architecture: Architecture) -> Iterator[tuple[int, int, str]]:
+    """Block and unit, from 1, and the scope inside the backbone's."""
+    for i, count in enumerate(architecture.units, 1):
+        for j in range(1, count + 1):
+            yield i, j, f"block{i}/unit_{j}/{architecture.unit}"
+
+
 def _register(
-    name: str, architecture: Architecture, root: Sequence[tuple[int, int]], pixel: Pixel
+    name: str,
+    architecture: Architecture,
+    root: Sequence[tuple[int, int]],
+    edition: Edition,
+    namings: Sequence[Naming] = (),
 ) -> None:
-    register_backbone(name, mean_pixel=pixel, last_units=architecture.units[-1])(
-        functools.partial(ResNet, architecture, root)
-    )
+    register_backbone(
+        name,
+        mean_pixel=edition.mean_pixel,
+        last_units=architecture.units[-1],
+        namings=namings,
+    )(functools.partial(ResNet, architecture, root, edition))
 
 
-for _architecture in (RESNET_50, RESNET_101):
-    _register(_architecture.scope, _architecture, PLAIN_ROOT, IMAGENET_MEAN)
-    _register(f"{_architecture.scope}_beta", _architecture, BETA_ROOT, MID_GREY)
-_register("resnet_v1_18_beta", RESNET_18, SMALL_ROOT, MID_GREY)
+for _slim in (RESNET_50, RESNET_101):
+    _register(_slim.scope, _slim, PLAIN_ROOT, SLIM)
+    _register(f"{_slim.scope}_beta", _slim, BETA_ROOT, SLIM_BETA)
+    _name = _slim.scope.replace("_v1", "")
+    for _scope, _root, _edition, _naming in (
+        (_name, PLAIN_ROOT, TORCH, Naming("torchvision", _torch_layers(_slim, False))),
+        (f"{_name}_deep", BETA_ROOT, TORCH, Naming("U2PL", _torch_layers(_slim, True))),
+        (f"{_name}_keras", PLAIN_ROOT, KERAS, Naming("Keras", _keras_layers(_slim))),
+    ):
+        _own = _slim._replace(scope=_scope)
+        _register(_scope, _own, _root, _edition, (_naming,))
+_register("resnet_v1_18_beta", RESNET_18, SMALL_ROOT, SLIM_BETA)
 # A quarter of the filters, for demonstrations that take minutes on a CPU.
-_register("resnet_v1_18_quarter_beta", RESNET_18_QUARTER, SMALL_ROOT, MID_GREY)
+_register("resnet_v1_18_quarter_beta", RESNET_18_QUARTER, SMALL_ROOT, SLIM_BETA)

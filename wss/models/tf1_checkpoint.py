@@ -110,34 +110,56 @@ def restore(
             f"{path} is damaged or not a TensorFlow checkpoint "
             f"({first_line(error)}). Copy it again, or choose another one."
         ) from error
-    _log(path, report)
     return report
 
 
 def _restore(
     reader: Any, path: str, module: tf.Module, exclude: Sequence[str], average: bool
 ) -> Report:
-    keys = _keys(reader, average)
-    shapes = reader.get_variable_to_shape_map()
+    keys, wanted = _keys(reader, average), named_variables(module)
+    values = {name: reader.get_tensor(keys[name]) for name in wanted if name in keys}
+    report = assign(path, values, module, exclude)
+    if not report.loaded:
+        raise UserError(
+            f"No variable of the checkpoint {path} fits the model. It holds "
+            f"{_examples(keys)}; the model has {_examples(wanted)}. "
+            "Choose the MODEL_VARIANT it was trained with, or another checkpoint."
+        )
+    return report
+
+
+def assign(
+    origin: str,
+    values: Mapping[str, np.ndarray],
+    module: tf.Module,
+    exclude: Sequence[str] = (),
+) -> Report:
+    """Assigns values to the module's variables by TF1 name, and logs the report.
+
+    Args:
+      origin: where the values come from, for the log.
+      values: values by TF1 name.
+      module, exclude: see `restore`.
+
+    Returns:
+      Which variables were loaded, skipped and missing.
+    """
     loaded, skipped, missing = [], {}, []
     for name, variable in sorted(named_variables(module).items()):
         shape = variable.shape.as_list()
-        if name not in keys:
+        if name not in values:
             missing.append(name)
         elif name.startswith(tuple(exclude)):
             skipped[name] = "excluded"
-        elif shapes[keys[name]] != shape:
-            skipped[name] = f"{shapes[keys[name]]} in the checkpoint, {shape} here"
+        elif list(values[name].shape) != shape:
+            given = list(values[name].shape)
+            skipped[name] = f"{given} in the checkpoint, {shape} here"
         else:
-            variable.assign(reader.get_tensor(keys[name]))
+            variable.assign(values[name])
             loaded.append(name)
-    if not loaded:
-        raise UserError(
-            f"No variable of the checkpoint {path} fits the model. It holds "
-            f"{_examples(keys)}; the model has {_examples(named_variables(module))}. "
-            "Choose the MODEL_VARIANT it was trained with, or another checkpoint."
-        )
-    return Report(loaded, skipped, missing)
+    report = Report(loaded, skipped, missing)
+    _log(origin, report)
+    return report
 
 
 def export(path: str, module: tf.Module, step: int = 0) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional, Sequence
 import tensorflow as tf
 
 from wss.models.backbone import (
-    MID_GREY,
+    MID_GRAY,
     Backbone,
     atrous_strides,
     register_backbone,
@@ -83,7 +83,7 @@ class XceptionModule(tf.Module):
                     filters,
                     stride=stride if i == 3 else 1,
                     rate=rate,
-                    relu=not self._relu_before,
+                    activation=None if self._relu_before else tf.nn.relu,
                     initializers=(truncated_normal(STDDEV), truncated_normal(STDDEV)),
                     batch_norm=batch_norm,
                 )
@@ -96,7 +96,7 @@ class XceptionModule(tf.Module):
                 channels,
                 block.filters[-1],
                 stride=stride,
-                relu=False,
+                activation=None,
                 initializer=truncated_normal(STDDEV),
                 batch_norm=batch_norm,
             )
@@ -215,6 +215,6 @@ class Xception(Backbone):
         return end_points
 
 
-@register_backbone("xception_65", mean_pixel=MID_GREY, last_units=3)
+@register_backbone("xception_65", mean_pixel=MID_GRAY, last_units=3)
 def xception_65(**kwargs) -> Xception:
     return Xception("xception_65", XCEPTION_65, **kwargs)

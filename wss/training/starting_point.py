@@ -5,7 +5,7 @@ import os
 from wss.errors import UserError
 from wss.experiment import Experiment
 from wss.methods.base import Method
-from wss.models import tf1_checkpoint
+from wss.models import pretrained, tf1_checkpoint
 from wss.run_folder import checkpoints, description
 
 
@@ -21,10 +21,18 @@ def check(experiment: Experiment) -> None:
       UserError: it is missing or damaged, or its last layers are to be used, but belong
         to other classes.
     """
-    checkpoint = experiment.init_checkpoint
-    if not checkpoint or checkpoints.exist(experiment.model_dir):
+    given = experiment.init_checkpoint
+    if not given or checkpoints.exist(experiment.model_dir):
         return
-    path = tf1_checkpoint.find(checkpoint)
+    if pretrained.is_published(given):
+        if experiment.initialize_last_layer:
+            raise UserError(
+                f"INIT_CHECKPOINT: the last layer of {given} is for other classes than "
+                "the data have. Leave out Experiment.initialize_last_layer."
+            )
+        pretrained.read(given, experiment.model_variant)
+        return
+    path = tf1_checkpoint.find(given)
     reason = checkpoints.problem(path)
     if reason is not None:
         raise UserError(
@@ -48,7 +56,12 @@ def load(experiment: Experiment, method: Method) -> None:
     Raises:
       UserError: none of the weights fits.
     """
-    if experiment.init_checkpoint:
-        last_layers = ("logits/", f"{method.model.backbone.scope}/logits/")
-        exclude = () if experiment.initialize_last_layer else last_layers
-        tf1_checkpoint.restore(experiment.init_checkpoint, method, exclude)
+    given = experiment.init_checkpoint
+    if not given:
+        return
+    last_layers = ("logits/", f"{method.model.backbone.scope}/logits/")
+    exclude = () if experiment.initialize_last_layer else last_layers
+    if pretrained.is_published(given):
+        pretrained.restore(given, experiment.model_variant, method, exclude)
+    else:
+        tf1_checkpoint.restore(given, method, exclude)
