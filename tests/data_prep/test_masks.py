@@ -139,7 +139,8 @@ def test_negative_numbers(tmp_path):
 )
 def test_what_stands_for_no_data(tmp_path, nothing, dtype):
     path = save(
-        tmp_path / "mask.tif", np.where(MASK == 255, nothing, MASK).astype(dtype)
+        tmp_path / "mask.tif",
+        np.where(MASK == 255, nothing, MASK.astype(np.float64)).astype(dtype),
     )
     labels = masks.Labels(changes=((nothing, nothing, 255), (3, 3, 0)))
     mask = masks.read_mask(path, 3, 255, labels)

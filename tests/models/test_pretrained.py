@@ -70,7 +70,7 @@ def test_a_file(lite, lite_path, caplog):
     with caplog.at_level("INFO", logger="absl"):
         report = pretrained.restore(lite_path, LITE, network)
     assert_loaded(network, report, lite)
-    assert f"Initialised from {lite_path}: 245 variables loaded, 0 skip" in caplog.text
+    assert f"Initialized from {lite_path}: 245 variables loaded, 0 skip" in caplog.text
 
 
 def test_on_two_replicas(two_cpus, lite, lite_path):

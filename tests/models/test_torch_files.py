@@ -98,7 +98,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path, protocol):
 @pytest.mark.parametrize(
     "item, name",
     [
-        (pathlib.PurePosixPath("a"), "pathlib.PurePosixPath"),
+        (pathlib.PurePosixPath("a"), r"pathlib(\._local)?\.PurePosixPath"),
         (np.float64(1), "numpy.*scalar"),
         (eval, "eval"),
         (np.random.RandomState, "RandomState"),
