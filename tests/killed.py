@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Dict, List, NamedTuple, Sequence, Set
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorboard.backend.event_processing import plugin_event_accumulator
@@ -72,12 +73,12 @@ def run_killed(
         torn += bool(_unfinished(folder) - left)
 
 
-def _unfinished(folder: str) -> Set[str]:
+def _unfinished(folder: str) -> set[str]:
     """TensorFlow's files of incomplete checkpoints."""
     return set(glob.glob(os.path.join(folder, "ckpt-*_temp")))
 
 
-def differences(first: str, second: str) -> List[str]:
+def differences(first: str, second: str) -> list[str]:
     """Differences between the results of two runs.
 
     Args:
@@ -102,7 +103,7 @@ def differences(first: str, second: str) -> List[str]:
     return sorted(found)
 
 
-def _variables(checkpoint: str) -> Dict[str, bytes]:
+def _variables(checkpoint: str) -> dict[str, bytes]:
     if checkpoint is None:
         return {}
     reader = tf.train.load_checkpoint(checkpoint)
@@ -113,7 +114,7 @@ def _variables(checkpoint: str) -> Dict[str, bytes]:
     }
 
 
-def _curves(folder: str) -> Dict[str, list]:
+def _curves(folder: str) -> dict[str, list]:
     """Steps and values of a run's results, by tag."""
     if not os.path.isdir(folder):
         return {}

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from typing import Any, Callable, List, NoReturn, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 import absl.logging
 
@@ -111,7 +111,7 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
     )
 
 
-def view_bindings(options: argparse.Namespace) -> List[str]:
+def view_bindings(options: argparse.Namespace) -> list[str]:
     """The flags of `add_view_flags` as gin bindings."""
     bindings = []
     if options.scales:

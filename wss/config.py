@@ -12,14 +12,12 @@ import os
 import pathlib
 import sys
 import tokenize
+from collections.abc import Iterable, Mapping, Sequence
 from typing import (
     Any,
     Callable,
-    Iterable,
-    Mapping,
     NamedTuple,
     Optional,
-    Sequence,
     Union,
     get_type_hints,
 )

@@ -5,7 +5,8 @@ import io
 import os
 import sys
 import tokenize
-from typing import Any, Collection, NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from gin import config_parser

@@ -23,7 +23,8 @@ for no password. Close both with a firewall, and connect through an SSH tunnel:
 import argparse
 import sys
 import threading
-from typing import Annotated, Optional, Sequence
+from collections.abc import Sequence
+from typing import Annotated, Optional
 
 from wss import cli
 from wss.settings import Range

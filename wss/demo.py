@@ -14,7 +14,8 @@ import os
 import shlex
 import subprocess
 import sys
-from typing import List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Optional
 
 from wss import cli
 from wss.files.outputs import OutputFolder
@@ -120,7 +121,7 @@ def draw(model_dirs: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def _predictions(model_dir: str) -> List[list]:
+def _predictions(model_dir: str) -> list[list]:
     """The first evaluation images, and their labels and predictions in color."""
     import tensorflow as tf
 

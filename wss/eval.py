@@ -16,7 +16,8 @@ While another process trains with --mode=train; it may start later:
 
 import argparse
 import sys
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Optional
 
 from wss import cli
 from wss.settings import NonNegative
@@ -43,7 +44,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return cli.run(command, options.verbosity)
 
 
-def _protocol(options: argparse.Namespace) -> List[str]:
+def _protocol(options: argparse.Namespace) -> list[str]:
     """The flags of the protocol as gin bindings."""
     bindings = cli.view_bindings(options)
     if options.boundary:

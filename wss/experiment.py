@@ -6,7 +6,7 @@ method and the batches from it, and `wss.training.loop` trains it.
 
 import dataclasses
 import functools
-from typing import Annotated, List, Literal, Optional, Type
+from typing import Annotated, Literal, Optional
 
 import gin
 import tensorflow as tf
@@ -69,7 +69,7 @@ class Experiment:
     labeled_split: str
     unlabeled_split: Optional[str] = None
     eval_split: str = "val"
-    method: Type[Method] = PseudoSeg
+    method: type[Method] = PseudoSeg
     model_variant: str = "xception_65"
     output_stride: Literal[8, 16, 32] = 16
     crop_size: Size = 513
@@ -165,7 +165,7 @@ class Experiment:
                 )
         return images
 
-    def splits(self) -> List[str]:
+    def splits(self) -> list[str]:
         """Names of the splits that a run reads."""
         unlabeled = self.unlabeled_split if self.method.uses_unlabeled else None
         splits = [self.labeled_split, unlabeled, self.eval_split]

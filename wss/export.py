@@ -23,7 +23,8 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Iterator, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Optional
 
 import absl.logging
 
@@ -89,7 +90,7 @@ def export(options: argparse.Namespace) -> None:
 
 def _export(
     name: str, model, step: int, images: Sequence, folder: OutputFolder
-) -> Tuple[str, str]:
+) -> tuple[str, str]:
     """Writes one format; returns its path and the result of the comparison.
 
     Raises:

@@ -1,7 +1,8 @@
 """Explains gin's errors: its first line, a hint, the closest known name."""
 
 import difflib
-from typing import Callable, Iterable
+from collections.abc import Iterable
+from typing import Callable
 
 import gin
 

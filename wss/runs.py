@@ -4,7 +4,8 @@ import dataclasses
 import hashlib
 import json
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional
 
 import tensorflow as tf
 
@@ -39,7 +40,7 @@ def run(
     mode: str,
     model_dir: str,
     tpu: Optional[str] = None,
-    profile_steps: Optional[Tuple[int, int]] = None,
+    profile_steps: Optional[tuple[int, int]] = None,
 ) -> None:
     """Trains or evaluates what gin configures.
 
@@ -140,14 +141,14 @@ def reopen(
     return _create(model_dir, tpu, spec, strategy)
 
 
-def segmenter(experiment: Experiment, checkpoint: str) -> Tuple[Segmenter, int]:
+def segmenter(experiment: Experiment, checkpoint: str) -> tuple[Segmenter, int]:
     """Loads a checkpoint's network; returns it and its step. Errors: see `load`."""
     network, step = restoring.restored_network(experiment, checkpoint)
     return Segmenter(build_predictor(experiment, network), experiment.spec), step
 
 
 def check_agreement(
-    experiment: Experiment, mode: str, profile_steps: Optional[Tuple[int, int]]
+    experiment: Experiment, mode: str, profile_steps: Optional[tuple[int, int]]
 ) -> None:
     """Checks before the first step that all workers train the same; all must call it.
 
@@ -170,7 +171,7 @@ def check_agreement(
     own = json.dumps({"settings": config.text(), "facts": facts}, default=str)
     first, *others = map(json.loads, distribution.gather(experiment.strategy, own))
     chief, *names = cluster.read().names
-    differences: List[str] = []
+    differences: list[str] = []
     for name, other in zip(names, others):
         differences += _differences(first, other, (f"on {chief}", f"on {name}"))
     if differences:
@@ -212,7 +213,7 @@ def _create(
     return experiment
 
 
-def _facts(experiment: Experiment, mode: str) -> Dict[str, Any]:
+def _facts(experiment: Experiment, mode: str) -> dict[str, Any]:
     """What workers must have in common besides the settings, by name for messages."""
     splits = {}
     if mode != "eval":
@@ -237,7 +238,7 @@ def _facts(experiment: Experiment, mode: str) -> Dict[str, Any]:
     return facts
 
 
-def _checksum(manifest: Optional[Dict[str, Any]], split: str) -> Optional[str]:
+def _checksum(manifest: Optional[dict[str, Any]], split: str) -> Optional[str]:
     """A checksum of all shards that data_prep wrote; None for those of other tools."""
     written = manifest["splits"] if manifest else {}
     files = [written.get(part, {}).get("files") for part in split.split("+")]
@@ -247,7 +248,7 @@ def _checksum(manifest: Optional[Dict[str, Any]], split: str) -> Optional[str]:
 
 
 def _differences(
-    first: Dict[str, Any], other: Dict[str, Any], places: Tuple[str, str]
+    first: dict[str, Any], other: dict[str, Any], places: tuple[str, str]
 ) -> Iterator[str]:
     yield from config_changes.find(
         first["settings"], other["settings"], _OWN_SETTINGS, places

@@ -9,15 +9,13 @@ command line.
 import collections.abc
 import inspect
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import (
     Annotated,
     Any,
-    Iterator,
     Literal,
-    Mapping,
     NamedTuple,
     Optional,
-    Sequence,
     TypeVar,
     Union,
     get_args,

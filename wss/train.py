@@ -11,7 +11,8 @@ with status 143, 130 or 129; a second signal ends it at once.
 
 import argparse
 import os
-from typing import Optional, Sequence
+from collections.abc import Sequence
+from typing import Optional
 
 from wss import cli
 

@@ -23,7 +23,8 @@ import argparse
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Optional
 
 from wss import cli
 from wss.errors import UserError
@@ -91,7 +92,7 @@ def show(options: argparse.Namespace) -> None:
     print(f"page    {folder.place(_PAGE)}")
 
 
-def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]:
+def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """The folders by display name (default: the names of the folders).
 
     Raises:
@@ -113,7 +114,7 @@ def name_runs(model_dirs: Sequence[str], names: Sequence[str]) -> Dict[str, str]
     return dict(zip(names, model_dirs))
 
 
-def class_ids(classes: Sequence[str], spec) -> List[int]:
+def class_ids(classes: Sequence[str], spec) -> list[int]:
     """The ids of classes given by name or id.
 
     Raises:
@@ -149,7 +150,7 @@ def _predict_images(
     evaluations: Sequence["Evaluation"],
     chosen: Mapping[str, Sequence[int]],
     classes: Sequence[int],
-) -> Dict[str, List["ShownImage"]]:
+) -> dict[str, list["ShownImage"]]:
     """The images to show, by title."""
     from wss.report import page
 
@@ -203,12 +204,12 @@ def _write(
     folder.write(_PAGE, page.render(runs, evaluations, groups).encode())
 
 
-def _parts_of_paths(names: Iterable[str]) -> List[str]:
+def _parts_of_paths(names: Iterable[str]) -> list[str]:
     """The names as unique, valid file names.
 
     A file name may have 255 bytes; a character has up to four.
     """
-    parts: List[str] = []
+    parts: list[str] = []
     for name in names:
         plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:60] or "_"
         part, number = plain, 1

@@ -1,7 +1,8 @@
 """Small made-up shards for the tests of the input."""
 
 import os
-from typing import Dict, Optional, Sequence
+from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,7 @@ def example(**features) -> bytes:
 
     Keywords are the names of the keys in `wss.data.parsing`.
     """
-    encoded: Dict[str, tf.train.Feature] = {}
+    encoded: dict[str, tf.train.Feature] = {}
     for key, value in features.items():
         if isinstance(value, bytes):
             feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))

@@ -1,7 +1,6 @@
 """Which check compares which kind of golden file."""
 
 import importlib
-from typing import List
 
 from tests.parity.common import Check, Golden
 
@@ -33,7 +32,7 @@ def name_of(golden: Golden) -> str:
     return golden.meta["case"]
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares our code with the whole content of a golden file."""
     case = name_of(golden)
     if case not in CHECKS:

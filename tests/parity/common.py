@@ -7,7 +7,8 @@ not stored: they are a pure function of the TF1 variable name and shape (`weight
 import dataclasses
 import json
 import zlib
-from typing import Any, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf

@@ -3,7 +3,8 @@
 import os
 import re
 import tempfile
-from typing import Any, Iterator, List, Mapping, Tuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,7 @@ IGNORE = 255
 _PLAIN_RESNETS = ("resnet_v1_50", "resnet_v1_101")
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares the whole content of a file of the case "data"."""
     parts = (_records, _scale, _range, _pad, _cutout, _jitter, _flip, _views, _labels)
     return [result for part in parts for result in part(golden)]
@@ -47,7 +48,7 @@ def _compare(golden: Golden, prefix: str, **parts: Any) -> Iterator[Check]:
         )
 
 
-def _padding(variant: str) -> Tuple[float, float, float]:
+def _padding(variant: str) -> tuple[float, float, float]:
     return (
         (123.15, 115.90, 103.06) if variant in _PLAIN_RESNETS else input_pipeline.GRAY
     )

@@ -1,7 +1,8 @@
 """Forward passes of the networks against the original's, in both batch-norm modes."""
 
 import json
-from typing import Any, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +45,7 @@ def build_model(meta: Mapping[str, Any]) -> DeepLabV3Plus:
     return model
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares variables, logits, end points and, in train mode, moving averages."""
     training = golden.meta["is_training"] and golden.meta["fine_tune_batch_norm"]
     model = build_model(golden.meta)
@@ -68,7 +69,7 @@ def check(golden: Golden) -> List[Check]:
     return checks
 
 
-def check_variables(golden: Golden, model: tf.Module) -> List[Check]:
+def check_variables(golden: Golden, model: tf.Module) -> list[Check]:
     """Compares names and shapes, what is trained and what weight decay shrinks."""
     variables = named_variables(model)
     regularized = {variable.ref() for variable in model.regularized_variables}
@@ -95,7 +96,7 @@ def check_variables(golden: Golden, model: tf.Module) -> List[Check]:
 
 def _check_end_points(
     golden: Golden, model: DeepLabV3Plus, end_points: EndPoints, tolerance: float
-) -> List[Check]:
+) -> list[Check]:
     checks = []
     for key in sorted(golden.keys):
         if "endpoint_" not in key or "__" in key:
@@ -125,7 +126,7 @@ def _check_end_points(
     return checks
 
 
-def _check_predictions(golden: Golden, logits: tf.Tensor, size) -> List[Check]:
+def _check_predictions(golden: Golden, logits: tf.Tensor, size) -> list[Check]:
     if "semantic" not in golden:
         return []
     logits = resize_bilinear(logits, size)
@@ -136,7 +137,7 @@ def _check_predictions(golden: Golden, logits: tf.Tensor, size) -> List[Check]:
     ]
 
 
-def _check_updates(golden: Golden, before, variables) -> List[Check]:
+def _check_updates(golden: Golden, before, variables) -> list[Check]:
     """L2 norms of the moving averages and of their change, relative, each."""
     names = golden.names("bn_names")
     after = {name: variables[name].numpy().astype(np.float64) for name in names}

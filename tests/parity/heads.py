@@ -1,7 +1,6 @@
 """Pyramid, decoder and heads of the networks that UniMatch and U2PL published."""
 
 import functools
-from typing import Dict, List
 
 import numpy as np
 import tensorflow as tf
@@ -45,7 +44,7 @@ class _Heads(tf.Module):
         )
         fill_weights(named_variables(self))
 
-    def __call__(self, high, low, training: bool) -> Dict[str, tf.Tensor]:
+    def __call__(self, high, low, training: bool) -> dict[str, tf.Tensor]:
         features = self.pyramid(high, training, None)
         fused = self.decoder.fuse(features, low, training)
         representations = self.representation(fused, training)
@@ -55,7 +54,7 @@ class _Heads(tf.Module):
         }
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares the outputs in inference and in train mode, without dropout."""
     checks = []
     for name in golden.meta["aspp_channels"]:

@@ -1,7 +1,5 @@
 """Cross entropy with its options, its gradient, and the learning rates."""
 
-from typing import List
-
 import numpy as np
 import tensorflow as tf
 
@@ -10,7 +8,7 @@ from tests.parity.common import LOSS_TOLERANCE, Check, Golden
 from wss.ops.losses import softmax_cross_entropy
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares every variation of a `losses_schedules` file."""
     checks = []
     for index, variation in enumerate(golden.meta["loss_variations"]):

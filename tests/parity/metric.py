@@ -1,7 +1,5 @@
 """Mean IoU as `eval.py` of the original computes it."""
 
-from typing import List
-
 import numpy as np
 import tensorflow as tf
 
@@ -11,7 +9,7 @@ from wss.ops.metrics import ConfusionMatrix, multi_label_scores
 TOLERANCE = 1e-6
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Feeds the batches of an `eval_metric` file one by one."""
     meta = golden.meta
     matrix = ConfusionMatrix(meta["num_classes"], meta["ignore_label"])

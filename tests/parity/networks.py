@@ -6,7 +6,7 @@ stored: they are a pure function of the publisher's name and the shape.
 """
 
 import zlib
-from typing import Dict, List, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ from tests.parity.common import INFERENCE_TOLERANCE, Check, Golden
 from wss.models import backbone, tf1_checkpoint
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares end points, and the logits of images where the file has them."""
     checks = []
     for run in golden.meta["runs"]:
@@ -45,14 +45,14 @@ def check(golden: Golden) -> List[Check]:
     return checks
 
 
-def _values(golden: Golden, naming: backbone.Naming) -> Dict[str, np.ndarray]:
+def _values(golden: Golden, naming: backbone.Naming) -> dict[str, np.ndarray]:
     arrays = seeded_arrays(golden.meta["shapes"][naming.publisher])
     values, unused = naming.translate(arrays)
     assert not unused, unused
     return values
 
 
-def seeded_arrays(shapes: Mapping[str, Sequence[int]]) -> Dict[str, np.ndarray]:
+def seeded_arrays(shapes: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:
     """Arrays of the given shapes with values that keep a deep network's features sane.
 
     Args:

@@ -1,7 +1,6 @@
 """Grad-CAM, self-attention and fusion against the original's."""
 
 import contextlib
-from typing import List
 from unittest import mock
 
 import gin
@@ -28,7 +27,7 @@ from wss.models.batch_norm import collect_batch_statistics
 from wss.models.tf1_checkpoint import named_variables
 
 
-def check_unit(golden: Golden) -> List[Check]:
+def check_unit(golden: Golden) -> list[Check]:
     """Compares on synthetic end points, with a classifier of arbitrary gradient."""
     features, low = golden["F16"], golden["F15"]
     image_labels, gradient = golden["cls_label"], golden["A"]
@@ -74,7 +73,7 @@ def _attention(golden: Golden, end_points, values, **options) -> SelfAttention:
     return attention
 
 
-def _check_attention(golden: Golden, version, mode, end_points, maps) -> List[Check]:
+def _check_attention(golden: Golden, version, mode, end_points, maps) -> list[Check]:
     prefix = f"v{version}_att_{mode}"
     attention = _attention(golden, end_points, maps.shape[-1], version=version)
     variables = named_variables(attention)
@@ -101,7 +100,7 @@ def _check_attention(golden: Golden, version, mode, end_points, maps) -> List[Ch
     return checks
 
 
-def check_network(golden: Golden) -> List[Check]:
+def check_network(golden: Golden) -> list[Check]:
     """Compares after a real backbone, in inference and train mode."""
     meta = golden.meta
     model = build_model(meta)
@@ -264,7 +263,7 @@ class _GivenNetworks:
         return self.inputs[f"att_cam_{name}"]
 
 
-def check_fusion(golden: Golden) -> List[Check]:
+def check_fusion(golden: Golden) -> list[Check]:
     """Compares the method after its networks, in every variation of the flags."""
     checks = []
     for index, variation in enumerate(golden.meta["variations"]):
@@ -303,7 +302,7 @@ def _batch(inputs):
     }
 
 
-def _check_variation(golden: Golden, prefix: str, flags) -> List[Check]:
+def _check_variation(golden: Golden, prefix: str, flags) -> list[Check]:
     networks = _GivenNetworks(golden, flags["weakly"])
     fused, used_labels = [], []
 
@@ -376,7 +375,7 @@ def _pseudo_labels(probabilities: tf.Tensor, output: StepOutput, flags) -> dict:
     return compared
 
 
-def _compare_losses_and_gradients(golden, prefix, losses, gradients) -> List[Check]:
+def _compare_losses_and_gradients(golden, prefix, losses, gradients) -> list[Check]:
     checks = []
     start = f"{prefix}loss__"
     reference = [key for key in golden.keys if key.startswith(start)]

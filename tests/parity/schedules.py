@@ -1,6 +1,7 @@
 """Learning rates and gradient multipliers of the original."""
 
-from typing import Any, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,7 @@ ALL_LAST_LAYERS = (
 )
 
 
-def check_learning_rates(npz: Any, meta: Mapping[str, Any]) -> List[Check]:
+def check_learning_rates(npz: Any, meta: Mapping[str, Any]) -> list[Check]:
     """Learning rates at the stored steps, then the gradient multipliers.
 
     Args:

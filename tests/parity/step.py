@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import re
-from typing import Dict, List, Mapping
+from collections.abc import Mapping
 from unittest import mock
 
 import numpy as np
@@ -39,7 +39,7 @@ PYRAMID_KEEP, PRELOGITS_KEEP = 0.9, 0.5
 GRADIENT_NOISE_FACTOR = 2.0
 
 
-def dropout_masks(golden: Golden) -> Dict[pseudoseg.RngStream, tf.Tensor]:
+def dropout_masks(golden: Golden) -> dict[pseudoseg.RngStream, tf.Tensor]:
     """The golden run's dropout masks, for each of our streams.
 
     A file stores the masks of 0 and 1 as `dropmask__<call>_<scope>`, numbered in the
@@ -85,8 +85,8 @@ class _Recorder:
         masks: Mapping[pseudoseg.RngStream, tf.Tensor],
     ):
         self._masks = masks
-        self.calls: Dict[str, list] = {}
-        self.gradients: Dict[str, tf.Tensor] = {}
+        self.calls: dict[str, list] = {}
+        self.gradients: dict[str, tf.Tensor] = {}
         self._method = method
         self._optimizer = optimizer
 
@@ -205,7 +205,7 @@ def _no_gradients(tape, target, sources, **_):
     return tf.nest.map_structure(tf.zeros_like, sources)
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares the first step part by part, and the loss of two more."""
     method = build_method(golden.meta)
     batch = make_batch(golden)
@@ -244,7 +244,7 @@ def check(golden: Golden) -> List[Check]:
     return checks + _compare_series(golden, totals, np.array(noisy_totals))
 
 
-def _compare_series(golden: Golden, totals, noisy_totals) -> List[Check]:
+def _compare_series(golden: Golden, totals, noisy_totals) -> list[Check]:
     """Compares the total loss before each of three steps.
 
     What the race changes in one step, the next steps start from; so does rounding,
@@ -308,7 +308,7 @@ def _change(clean: tf.Tensor, noisy: tf.Tensor) -> float:
     return float(tf.reduce_max(tf.abs(clean - noisy)))
 
 
-def _compare_variables(golden: Golden, method, variables) -> List[Check]:
+def _compare_variables(golden: Golden, method, variables) -> list[Check]:
     regularized = {v.ref() for v in method.regularized_variables}
     names = golden.names("var_names")
     return [
@@ -321,7 +321,7 @@ def _compare_variables(golden: Golden, method, variables) -> List[Check]:
     ]
 
 
-def _compare_losses(golden: Golden, losses) -> List[Check]:
+def _compare_losses(golden: Golden, losses) -> list[Check]:
     checks = []
     for name, value, noisy in zip(
         golden.names("loss_names"),
@@ -337,7 +337,7 @@ def _compare_losses(golden: Golden, losses) -> List[Check]:
     ]
 
 
-def _tensors(recorder: _Recorder) -> Dict[str, tf.Tensor]:
+def _tensors(recorder: _Recorder) -> dict[str, tf.Tensor]:
     """The outputs of networks and fusion, by the golden's names."""
     calls = recorder.calls
     (maps_weak, attention_weak), (maps_labeled, attention_labeled) = calls["compute"]
@@ -368,7 +368,7 @@ def _compare_tensors(golden: Golden, recorder: _Recorder, noise: _Noise):
     ]
 
 
-def _compare_gradients(golden: Golden, gradients, noise: _Noise) -> List[Check]:
+def _compare_gradients(golden: Golden, gradients, noise: _Noise) -> list[Check]:
     names = golden.names("grad_names")
     multipliers = gradient_multipliers(names)
     absent = [name for name in names if gradients.get(name) is None]
@@ -411,13 +411,13 @@ def _compare_gradients(golden: Golden, gradients, noise: _Noise) -> List[Check]:
     return checks
 
 
-def _worst(kind: str, checks: List[Check]) -> Check:
+def _worst(kind: str, checks: list[Check]) -> Check:
     """The check closest to failing represents all of its kind."""
     worst = max(checks, key=lambda c: c.error / c.tolerance)
     return dataclasses.replace(worst, name=f"{len(checks)} {kind}; worst {worst.name}")
 
 
-def _compare_updates(golden: Golden, before, variables, noise) -> List[Check]:
+def _compare_updates(golden: Golden, before, variables, noise) -> list[Check]:
     def change(name):
         return float(np.linalg.norm(variables[name].numpy() - before[name]))
 

@@ -1,7 +1,5 @@
 """What U2PL's published code computes: losses, memory banks, schedules."""
 
-from typing import List
-
 import numpy as np
 import tensorflow as tf
 
@@ -14,12 +12,12 @@ COUNT_TOLERANCE = 0.0
 SCHEDULE_TOLERANCE = 1e-6
 
 
-def check_losses(golden: Golden) -> List[Check]:
+def check_losses(golden: Golden) -> list[Check]:
     """Losses for given outputs of student and teacher, and their inputs."""
     return [*_check_unsupervised(golden), *_check_contrastive(golden)]
 
 
-def check_misc(golden: Golden) -> List[Check]:
+def check_misc(golden: Golden) -> list[Check]:
     """Mining of hard pixels, and the schedules."""
     checks = []
     logits = tf.constant(golden["ohem_logits"])
@@ -49,7 +47,7 @@ def check_misc(golden: Golden) -> List[Check]:
     return checks
 
 
-def _check_unsupervised(golden: Golden) -> List[Check]:
+def _check_unsupervised(golden: Golden) -> list[Check]:
     meta = golden.meta
     logits = tf.constant(golden["unsup_student_logits"])
     pseudo_label = tf.constant(golden["unsup_pseudo_label"].astype(np.int32))
@@ -94,7 +92,7 @@ def _check_unsupervised(golden: Golden) -> List[Check]:
     ]
 
 
-def _check_contrastive(golden: Golden) -> List[Check]:
+def _check_contrastive(golden: Golden) -> list[Check]:
     meta = golden.meta
     classes = meta["num_classes"]
     one_hot = _flat(

@@ -1,7 +1,6 @@
 """What UniMatch's published code computes: its losses, gradients, pasted images."""
 
 import re
-from typing import Dict, List
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +19,7 @@ OHEM_THRESHOLD = 0.7
 PREDICTIONS = ("pred_x", "pred_u_s1", "pred_u_s2", "pred_u_w_fp")
 
 
-def check(golden: Golden) -> List[Check]:
+def check(golden: Golden) -> list[Check]:
     """Compares every threshold, the pasted images and the mining of hard pixels."""
     logits = {name: _channels_last(golden[f"in_{name}"]) for name in PREDICTIONS}
     labels = tf.constant(golden["in_mask_x"].astype(np.int32))
@@ -41,10 +40,10 @@ def check(golden: Golden) -> List[Check]:
 def _check_losses(
     golden: Golden,
     threshold: str,
-    logits: Dict[str, tf.Tensor],
+    logits: dict[str, tf.Tensor],
     labels: tf.Tensor,
-    boxes: List[tf.Tensor],
-) -> List[Check]:
+    boxes: list[tf.Tensor],
+) -> list[Check]:
     valid = tf.constant((golden["in_ignore_mask"] != IGNORE_LABEL).astype(np.float32))
     target = make_target(_channels_last(golden["in_pred_u_w"]), valid)
     targets = [pasted(box, target) for box in boxes] + [target]
@@ -77,7 +76,7 @@ def _check_ohem(
     golden: Golden,
     min_kept: str,
     scale: str,
-    logits: Dict[str, tf.Tensor],
+    logits: dict[str, tf.Tensor],
     labels: tf.Tensor,
 ) -> Check:
     """For scaled logits that are 4 larger for the true class."""

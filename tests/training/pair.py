@@ -12,7 +12,7 @@ import pathlib
 import socket
 import subprocess
 import sys
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -20,7 +20,7 @@ from wss import cli
 from wss.training import distribution
 
 
-def run_pair(arguments: Sequence[str]) -> List[subprocess.CompletedProcess]:
+def run_pair(arguments: Sequence[str]) -> list[subprocess.CompletedProcess]:
     """Runs `python -m <arguments>` as worker 0 and as worker 1 of a cluster."""
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):

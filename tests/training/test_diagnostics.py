@@ -21,7 +21,7 @@ EXPERIMENT = types.SimpleNamespace(
 )
 
 
-def test_what_a_step_needs_less_memory_with():
+def test_advice_for_less_memory():
     message = diagnostics.less_memory(EXPERIMENT)
     assert message.endswith("Start again with one of them.")
     for setting in (
@@ -34,7 +34,7 @@ def test_what_a_step_needs_less_memory_with():
         assert setting in message
 
 
-def test_where_the_settings_are_fixed(tmp_path):
+def test_advice_for_a_run_that_has_checkpoints(tmp_path):
     (tmp_path / "ckpt-3.index").write_text("")
     experiment = types.SimpleNamespace(**{**vars(EXPERIMENT), "model_dir": tmp_path})
     message = diagnostics.less_memory(experiment)

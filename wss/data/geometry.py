@@ -5,7 +5,8 @@ random draws are in `draw_view`, from a stateless seed; everything else is a fun
 the image and these draws.
 """
 
-from typing import NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
 
 import tensorflow as tf
 

@@ -9,7 +9,8 @@ memory, and there is no shuffle buffer.
 """
 
 import functools
-from typing import Annotated, Callable, NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Annotated, Callable, NamedTuple, Optional, Union
 
 import gin
 import tensorflow as tf

@@ -7,7 +7,8 @@ the image-level labels of an image without mask may be a list of class ids.
 
 import contextlib
 import re
-from typing import Any, Callable, Iterator
+from collections.abc import Iterator
+from typing import Any, Callable
 
 import tensorflow as tf
 from PIL import Image

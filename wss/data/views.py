@@ -6,7 +6,8 @@ precedes the padding, which gives the same pixels with less work.
 """
 
 import dataclasses
-from typing import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 import tensorflow as tf
 

@@ -1,7 +1,8 @@
 """Evaluates networks on a split and reports to console, JSON and TensorBoard."""
 
 import os
-from typing import Any, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Optional
 
 import gin
 import numpy as np
@@ -273,7 +274,7 @@ class _Measures:
         """The scores of the confusion matrix."""
         return self._confusion.result()
 
-    def summary(self) -> Dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """The network's entries of metrics.json; None for undefined values."""
         scores = self.scores()
         content = {
@@ -294,7 +295,7 @@ class _Measures:
             content["image_labels"] = dict(zip(names, values))
         return content
 
-    def _by_class(self, values: np.ndarray) -> Dict[str, Optional[float]]:
+    def _by_class(self, values: np.ndarray) -> dict[str, Optional[float]]:
         return {
             name: None if np.isnan(value) else float(value)
             for name, value in zip(self._spec.class_names, values)

@@ -1,7 +1,8 @@
 """Evaluates the checkpoints of a run that another process trains."""
 
 import os
-from typing import Iterator, Optional
+from collections.abc import Iterator
+from typing import Optional
 
 import tensorflow as tf
 

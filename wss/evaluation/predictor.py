@@ -6,7 +6,8 @@ the sliding window, `scale_crop_process` in eval.py of Haochen-Wang409/U2PL for 
 of logits.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, Literal, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, Literal
 
 import gin
 import numpy as np
@@ -54,8 +55,8 @@ class Predictor(tf.Module):
     def __init__(
         self,
         network: tf.Module,
-        crop_size: Tuple[int, int],
-        padding_value: Tuple[float, float, float],
+        crop_size: tuple[int, int],
+        padding_value: tuple[float, float, float],
         scales: Several[Scale] = (1.0,),
         flip: bool = False,
         window: Literal[WHOLE, SLIDING] = WHOLE,
@@ -105,7 +106,7 @@ class Predictor(tf.Module):
         # Without views, labels come from the logits: no rounding in the softmax.
         self._has_views = self.scales != (1.0,) or self.flip
 
-    def protocol(self) -> Dict[str, Any]:
+    def protocol(self) -> dict[str, Any]:
         """The evaluation protocol, for metrics.json."""
         crop = "{} x {}".format(*self.crop_size)
         slides = self.window == SLIDING
@@ -137,7 +138,7 @@ class Predictor(tf.Module):
         return self.window == WHOLE and not self.fits(image)
 
     @property
-    def variations(self) -> List[str]:
+    def variations(self) -> list[str]:
         """Differences from the original's protocol, as words for a file name."""
         applied = {
             SLIDING: self.window == SLIDING,
@@ -164,7 +165,7 @@ class Predictor(tf.Module):
         rows = self._scores(_check_image(image))
         return tf.concat([_best(scores) for scores in rows], 0)
 
-    def labels_and_confidence(self, image: np.ndarray) -> Tuple[tf.Tensor, tf.Tensor]:
+    def labels_and_confidence(self, image: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         """`labels`, and the probability of that class, float32 [height, width]."""
         image = _check_image(image)
         labels, confidence = [], []
@@ -182,7 +183,7 @@ class Predictor(tf.Module):
         rows = [self._as_probabilities(rows, image) for rows in self._scores(image)]
         return tf.concat(rows, 0)
 
-    def predict_batch(self, images: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def predict_batch(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`labels` and `probabilities` of whole images, as one TensorFlow graph.
 
         Args:
@@ -235,8 +236,8 @@ class Predictor(tf.Module):
         return self._image_logits(self.fitted(_check_image(image))[tf.newaxis])[0]
 
     def of_whole(
-        self, image: np.ndarray, function: Callable[..., Dict[str, tf.Tensor]]
-    ) -> Dict[str, tf.Tensor]:
+        self, image: np.ndarray, function: Callable[..., dict[str, tf.Tensor]]
+    ) -> dict[str, tf.Tensor]:
         """Applies a function of padded crops to a whole image.
 
         Args:
@@ -314,7 +315,7 @@ class Predictor(tf.Module):
         end_points = self.network.backbone(self.padded(images), training=False)
         return self.network.classify(end_points)
 
-    def _view_scores(self, images: tf.Tensor) -> List[tf.Tensor]:
+    def _view_scores(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Scores at each scale, and for each mirrored image if `flip` is set.
 
         Returns:
@@ -343,7 +344,7 @@ def _best(scores: tf.Tensor) -> tf.Tensor:
     return tf.argmax(scores, -1, tf.int32)
 
 
-def _check_scales(scales: Sequence[float]) -> Tuple[float, ...]:
+def _check_scales(scales: Sequence[float]) -> tuple[float, ...]:
     problem = settings.problem(Several[Scale], scales)
     if problem:
         raise UserError(f"Predictor.scales = {scales!r}: {problem}.")

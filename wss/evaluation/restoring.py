@@ -1,7 +1,6 @@
 """Restores networks and methods from checkpoints, and evaluates them."""
 
 import functools
-from typing import Tuple
 
 from wss.errors import UserError
 from wss.evaluation.evaluator import build_evaluator
@@ -15,7 +14,7 @@ from wss.run_folder import access, checkpoints, description
 
 def restored_network(
     experiment: Experiment, checkpoint: str = "latest"
-) -> Tuple[DeepLabV3Plus, int]:
+) -> tuple[DeepLabV3Plus, int]:
     """Restores the network of a checkpoint; returns it and its training step.
 
     Args:
@@ -34,7 +33,7 @@ def restored_network(
 
 def restored_method(
     experiment: Experiment, checkpoint: str = "latest"
-) -> Tuple[Method, int]:
+) -> tuple[Method, int]:
     """Restores the method of a checkpoint; returns it and its training step.
 
     Its network is the one to evaluate: the teacher, if there is one. Arguments and
@@ -79,7 +78,7 @@ class CheckpointEvaluator:
             description.remember_evaluation(self._experiment)
         return step
 
-    def _restore(self, path: str) -> Tuple[int, str]:
+    def _restore(self, path: str) -> tuple[int, str]:
         step = 0
         for name, network in self._networks.items():
             step = restore_network(network, path, average=name == "teacher")

@@ -1,6 +1,7 @@
 """A trained network that maps photos to masks."""
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
 
 import numpy as np
 import tensorflow as tf
@@ -45,7 +46,7 @@ class Segmenter(tf.keras.Model):
         self.spec = spec
         self.built = True  # Every variable exists.
 
-    def get_config(self) -> Dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         """The configuration that rebuilds the model, JSON-serializable."""
         predictor = self.predictor
         return {
@@ -82,7 +83,7 @@ class Segmenter(tf.keras.Model):
 
     def predict_masks(
         self, images: Union[Photo, Sequence[Photo]]
-    ) -> Union[np.ndarray, List[np.ndarray]]:
+    ) -> Union[np.ndarray, list[np.ndarray]]:
         """The class of each pixel.
 
         >>> model = wss.load("runs/shapes")

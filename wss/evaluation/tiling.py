@@ -3,7 +3,8 @@
 The scores of large images take gigabytes, so they come in stripes of rows.
 """
 
-from typing import Callable, Iterator, List, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,7 @@ def enlarged_rows(scores: tf.Tensor, size: Sequence[int], rows: tf.Tensor) -> tf
 
 def averaged_windows(
     image: np.ndarray,
-    crop_size: Tuple[int, int],
+    crop_size: tuple[int, int],
     stride: float,
     score: Callable[[np.ndarray], tf.Tensor],
 ) -> Iterator[tf.Tensor]:
@@ -101,7 +102,7 @@ def averaged_windows(
         sums[rows - done :] = 0.0
 
 
-def window_starts(length: int, window: int, stride: float) -> List[int]:
+def window_starts(length: int, window: int, stride: float) -> list[int]:
     """First pixels of the windows along a side; the last window ends at its end.
 
     >>> print(window_starts(2048, window=769, stride=2 / 3))

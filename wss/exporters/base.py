@@ -1,7 +1,7 @@
 """The interface of an export format: writing it, and reading it for a comparison."""
 
 import abc
-from typing import Callable, Tuple
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ from wss.evaluation.segmenter import Segmenter
 
 # Maps an image [height, width, 3], uint8, or float32 after `Format.seen`, to class ids
 # [height, width] and probabilities [height, width, classes].
-Reader = Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]]
+Reader = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Format(abc.ABC):
@@ -56,7 +56,7 @@ class Format(abc.ABC):
 def from_segmenter(model: Segmenter) -> Reader:
     """The reader of a model in Python."""
 
-    def predict(image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         predictor = model.predictor
         return predictor.labels(image).numpy(), predictor.probabilities(image).numpy()
 

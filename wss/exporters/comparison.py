@@ -1,7 +1,7 @@
 """Checks that an export predicts the same as the trained network."""
 
 import dataclasses
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -91,7 +91,7 @@ def compare(
     )
 
 
-def made_up_images(crop_size: Tuple[int, int]) -> List[np.ndarray]:
+def made_up_images(crop_size: tuple[int, int]) -> list[np.ndarray]:
     """Synthetic images: of the crop's size, of odd sizes, larger than the crop, gray.
 
     Args:
@@ -112,7 +112,7 @@ def made_up_images(crop_size: Tuple[int, int]) -> List[np.ndarray]:
     return [*images, gray]
 
 
-def evaluation_images(experiment: Experiment) -> List[np.ndarray]:
+def evaluation_images(experiment: Experiment) -> list[np.ndarray]:
     """The first images of the evaluation split; none if the data are not available.
 
     Returns:
@@ -130,7 +130,7 @@ def evaluation_images(experiment: Experiment) -> List[np.ndarray]:
         return [batch["image"][0].numpy().astype(np.uint8) for batch in batches]
 
 
-def _blobs(size: Tuple[int, int], seed: int) -> np.ndarray:
+def _blobs(size: tuple[int, int], seed: int) -> np.ndarray:
     small = np.random.RandomState(seed).randint(0, 256, [8, 8, 3])
     image = tf.image.resize(small.astype(np.float32), size, method="bicubic")
     return np.clip(image.numpy(), 0, 255).astype(np.uint8)

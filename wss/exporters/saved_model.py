@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from typing import Dict, Optional, Tuple
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
@@ -41,12 +41,12 @@ class SavedModel(Format):
         @tf.function(
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")]
         )
-        def predict(images: tf.Tensor) -> Dict[str, tf.Tensor]:
+        def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
             labels, probabilities = model.predictor.predict_batch(images)
             return {"masks": tf.cast(labels, tf.uint8), "probabilities": probabilities}
 
         @tf.function(input_signature=[tf.TensorSpec([], tf.string, "encoded")])
-        def predict_encoded(encoded: tf.Tensor) -> Dict[str, tf.Tensor]:
+        def predict_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
             image = _decode(encoded, model.spec.image_bits)
             return {name: x[0] for name, x in predict(image[tf.newaxis]).items()}
 
@@ -60,7 +60,7 @@ class SavedModel(Format):
     def read(self, path: str, model: Segmenter) -> Reader:
         loaded = tf.saved_model.load(path)
 
-        def predict(image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             images = tf.constant(image[np.newaxis])
             outputs = loaded.signatures["serving_default"](images=images)
             return outputs["masks"][0].numpy(), outputs["probabilities"][0].numpy()

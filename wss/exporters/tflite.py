@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Dict, Iterator, Tuple
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +28,7 @@ class TFLite(Format):
         shape = [1, *predictor.crop_size, 3]
 
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
-        def predict(images: tf.Tensor) -> Dict[str, tf.Tensor]:
+        def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probabilities": predictor.predict_crops(images)}
 
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -51,7 +51,7 @@ class TFLite(Format):
             interpreter = tf.lite.Interpreter(model_path=path)
             run = interpreter.get_signature_runner()
 
-        def predict(image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             padded = model.predictor.padded(tf.constant(image[np.newaxis]))
             height, width = image.shape[:2]
             with _quiet():

@@ -7,7 +7,8 @@ needs no changes elsewhere; `docs/add_a_method.md` has an example.
 import abc
 import dataclasses
 import inspect
-from typing import Callable, Iterator, Mapping, Union
+from collections.abc import Iterator, Mapping
+from typing import Callable, Union
 
 import gin
 import numpy as np

@@ -7,7 +7,7 @@ LiheYoung/UniMatch (Yang et al., CVPR 2023).
 
 import enum
 import functools
-from typing import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import gin
 import tensorflow as tf

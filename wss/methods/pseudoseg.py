@@ -6,7 +6,8 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 
 import enum
 import functools
-from typing import Iterator, Mapping, NamedTuple, Optional
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Optional
 
 import gin
 import tensorflow as tf

@@ -1,7 +1,7 @@
 """The supervised baseline: only the labeled images."""
 
 import enum
-from typing import Mapping
+from collections.abc import Mapping
 
 import gin
 import tensorflow as tf

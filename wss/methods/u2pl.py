@@ -5,7 +5,8 @@ al., CVPR 2022) and `train_semi.py` of its published code.
 """
 
 import enum
-from typing import Literal, Mapping, NamedTuple, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Optional
 
 import gin
 import tensorflow as tf

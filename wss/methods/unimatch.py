@@ -5,7 +5,7 @@ Source: "Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segme
 """
 
 import enum
-from typing import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import gin
 import tensorflow as tf

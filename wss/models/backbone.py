@@ -7,7 +7,8 @@ with `@register_backbone("its_name", mean_pixel=...)`. Nothing else has to be ed
 import abc
 import importlib
 import pkgutil
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, NamedTuple, Optional
 
 import tensorflow as tf
 

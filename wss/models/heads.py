@@ -7,7 +7,8 @@ u2pl/models/decoder.py of Haochen-Wang409/U2PL.
 """
 
 import functools
-from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple, Optional, Union
 
 import tensorflow as tf
 

@@ -6,7 +6,8 @@ network is constructed. The name of a layer with weights is its full TF1 scope; 
 """
 
 import contextlib
-from typing import Callable, Iterator, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Callable, Optional
 
 import tensorflow as tf
 

@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import os
-from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -95,9 +96,9 @@ def restore(
 
 def _translate(
     path: str, arrays: weight_files.Arrays, variant: str
-) -> Tuple[Optional[Weights], List[str]]:
+) -> tuple[Optional[Weights], list[str]]:
     """The arrays by the variant's names; or None, and what does not fit, in words."""
-    best: List[str] = []
+    best: list[str] = []
     for naming in backbone.namings(variant):
         differences = naming.differences(arrays)
         if not differences:
@@ -109,7 +110,7 @@ def _translate(
 
 def _scoped(
     path: str, arrays: weight_files.Arrays, variant: str, naming: backbone.Naming
-) -> Tuple[Optional[Weights], List[str]]:
+) -> tuple[Optional[Weights], list[str]]:
     """As `_translate`, where the names are right; looks at the shapes."""
     values, unused = naming.translate(arrays)
     with tf.device("CPU"):  # Any output stride has the same shapes.
@@ -121,7 +122,7 @@ def _scoped(
 
 def _misfits(
     wanted: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray]
-) -> List[str]:
+) -> list[str]:
     """What a backbone wants and does not get, in words."""
     misfits = []
     for name, variable in sorted(wanted.items()):

@@ -5,7 +5,8 @@ width, inputs, outputs], or [height, width, inputs, 1] for depthwise ones.
 """
 
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Naming(NamedTuple):
     publisher: str
     layers: Mapping[str, str]
 
-    def differences(self, names: Iterable[str]) -> List[str]:
+    def differences(self, names: Iterable[str]) -> list[str]:
         """What distinguishes a file from one of this network, in words.
 
         Args:
@@ -50,7 +51,7 @@ class Naming(NamedTuple):
 
     def translate(
         self, arrays: Mapping[str, np.ndarray]
-    ) -> Tuple[Dict[str, np.ndarray], List[str]]:
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
         """Names and lays out arrays as ours.
 
         Args:
@@ -86,7 +87,7 @@ class Naming(NamedTuple):
         return values, sorted(unused)
 
 
-def _split(name: str) -> Tuple[str, str]:
+def _split(name: str) -> tuple[str, str]:
     """Layer and leaf of an array's name, Keras's "a/b" or PyTorch's "a.b"."""
     layer, _, leaf = name.rpartition("/" if "/" in name else ".")
     return layer, leaf
@@ -106,7 +107,7 @@ def _kernel(array: np.ndarray, is_torch: bool, is_depthwise: bool) -> np.ndarray
     return array
 
 
-def with_batch_norm(layer: str, batch_norm: str, scope: str) -> Dict[str, str]:
+def with_batch_norm(layer: str, batch_norm: str, scope: str) -> dict[str, str]:
     """Names of a convolution and its batch norm, for `Naming.layers`.
 
     >>> with_batch_norm("conv1", "bn1", "root")

@@ -6,7 +6,8 @@ keep them, but computes them again from the module's inputs.
 Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost" (arXiv:1604.06174).
 """
 
-from typing import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 import tensorflow as tf
 

@@ -11,7 +11,8 @@ that the weights of one are of no use in another.
 
 import functools
 import math
-from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Callable, NamedTuple, Optional
 
 import tensorflow as tf
 

@@ -12,7 +12,8 @@ import math
 import pickle
 import struct
 import zipfile
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,8 +65,8 @@ class _Tensor(NamedTuple):
 
     storage: _Storage
     offset: int
-    shape: Tuple[int, ...]
-    strides: Tuple[int, ...]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 class _RebuildTensor:
@@ -94,7 +95,7 @@ class _RebuildParameter:
 
 
 # Everything that a file may name.
-_ALLOWED: Dict[Tuple[str, str], Any] = {
+_ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor"): _RebuildTensor(),
     ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
@@ -128,7 +129,7 @@ def is_torch_file(content: bytes) -> bool:
     return content.startswith((_ARCHIVE, *_PICKLES))
 
 
-def read(path: str, content: bytes) -> Dict[str, np.ndarray]:
+def read(path: str, content: bytes) -> dict[str, np.ndarray]:
     """The arrays of a PyTorch file by name.
 
     Args:
@@ -163,7 +164,7 @@ def read(path: str, content: bytes) -> Dict[str, np.ndarray]:
     return arrays
 
 
-def _read_archive(content: bytes) -> Tuple[Any, Mapping[str, bytes]]:
+def _read_archive(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
     archive = zipfile.ZipFile(io.BytesIO(content))
     pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -184,7 +185,7 @@ def _read_archive(content: bytes) -> Tuple[Any, Mapping[str, bytes]]:
     }
 
 
-def _read_legacy(content: bytes) -> Tuple[Any, Mapping[str, bytes]]:
+def _read_legacy(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
     file = io.BytesIO(content)
     magic, _, machine, tree, keys = (_Unpickler(file).load() for _ in range(5))
     if magic != _LEGACY_MAGIC:
@@ -202,7 +203,7 @@ def _read_legacy(content: bytes) -> Tuple[Any, Mapping[str, bytes]]:
     return tree, storages
 
 
-def _tensors(tree: Any) -> List[_Tensor]:
+def _tensors(tree: Any) -> list[_Tensor]:
     """All tensors of nested containers."""
     if isinstance(tree, _Tensor):
         return [tree]
@@ -212,7 +213,7 @@ def _tensors(tree: Any) -> List[_Tensor]:
     return [tensor for child in children for tensor in _tensors(child)]
 
 
-def _named_tensors(tree: Any) -> Dict[str, _Tensor]:
+def _named_tensors(tree: Any) -> dict[str, _Tensor]:
     if isinstance(tree, dict):
         for wrapper in ("state_dict", "model", "model_state"):
             if isinstance(tree.get(wrapper), dict):

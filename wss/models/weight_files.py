@@ -4,7 +4,8 @@ import io
 import json
 import math
 import os
-from typing import Callable, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Callable, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ _SAFETENSORS_TYPES = {
     "BOOL": "|b1",
 }
 
-Arrays = Dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
 def is_weight_file(path: str) -> bool:
@@ -61,8 +62,9 @@ def read(path: str) -> Arrays:
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read()
     except tf.errors.OpError as error:
+        reason = first_line(error).replace(f"{path}; ", "")  # TensorFlow repeats it.
         raise UserError(
-            f"{path} cannot be read ({first_line(error)}). Name another file."
+            f"{path} cannot be read ({reason}). Name another file."
         ) from error
     reader = _reader(path, content[:16])
     if reader is None:

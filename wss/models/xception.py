@@ -6,7 +6,8 @@ deeplab/core/xception.py and feature_extractor.py of the original.
 """
 
 import functools
-from typing import NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
 
 import tensorflow as tf
 

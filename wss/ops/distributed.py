@@ -8,7 +8,8 @@ all parts.
 
 import contextlib
 import threading
-from typing import Any, Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 

@@ -1,7 +1,8 @@
 """A device that is out of memory, explained."""
 
 import contextlib
-from typing import Callable, Iterator
+from collections.abc import Iterator
+from typing import Callable
 
 import tensorflow as tf
 

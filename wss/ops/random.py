@@ -1,6 +1,6 @@
 """Random numbers that are the same on every device, with and without XLA."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 

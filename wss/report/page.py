@@ -4,7 +4,8 @@ import base64
 import dataclasses
 import difflib
 import statistics
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 import jinja2
 import numpy as np
@@ -62,7 +63,7 @@ class ShownImage:
     shared: Mapping[str, Panel]
     own: Mapping[str, Mapping[str, Panel]]
 
-    def rows(self) -> List[Dict[str, Panel]]:
+    def rows(self) -> list[dict[str, Panel]]:
         """Rows of panels by title: image, truth and predictions first, then details."""
         if len(self.own) == 1:
             return [{**self.shared, **panels} for panels in self.own.values()]
@@ -88,7 +89,7 @@ def check_names(names: Sequence[str], known: Sequence[str], split: str) -> None:
 
 def choose(
     selection: Selection, runs: Sequence[Sequence[ImageScore]]
-) -> Dict[str, List[int]]:
+) -> dict[str, list[int]]:
     """Selects the images to show.
 
     Args:
@@ -112,7 +113,7 @@ def choose(
         "Best images": ranking[: selection.best],
         "Worst images": ranking[::-1][: selection.worst],
     }
-    chosen: Dict[str, List[int]] = {}
+    chosen: dict[str, list[int]] = {}
     seen = set()
     for title, places in groups.items():
         new = [place for place in dict.fromkeys(places) if place not in seen]
@@ -122,7 +123,7 @@ def choose(
     return chosen
 
 
-def shared_panels(result: ImagePrediction, spec: DatasetSpec) -> Dict[str, Panel]:
+def shared_panels(result: ImagePrediction, spec: DatasetSpec) -> dict[str, Panel]:
     """The panels that are the same for all runs, by title: image and ground truth."""
     return {
         "image": Panel(result.image, is_flat=False),
@@ -132,7 +133,7 @@ def shared_panels(result: ImagePrediction, spec: DatasetSpec) -> Dict[str, Panel
 
 def own_panels(
     result: ImagePrediction, spec: DatasetSpec, classes: Sequence[int] = ()
-) -> Dict[str, Panel]:
+) -> dict[str, Panel]:
     """The panels of one run for an image.
 
     Args:
@@ -210,7 +211,7 @@ def render(
     )
 
 
-def _charts(runs: Sequence[TrainedRun]) -> List[Dict[str, Any]]:
+def _charts(runs: Sequence[TrainedRun]) -> list[dict[str, Any]]:
     """Title, names of the lines, and SVG of each chart."""
     evaluations = {
         run.name: [(step, 100 * value) for step, value in run.mean_ious()]
@@ -224,8 +225,8 @@ def _charts(runs: Sequence[TrainedRun]) -> List[Dict[str, Any]]:
 
 
 def _chart(
-    title: str, lines: Mapping[str, Sequence[Tuple[float, float]]], y_name: str
-) -> Dict[str, Any]:
+    title: str, lines: Mapping[str, Sequence[tuple[float, float]]], y_name: str
+) -> dict[str, Any]:
     lines = {name: points for name, points in lines.items() if points}
     figure = figures.curves(lines, "step", y_name, legend=False)
     return {
@@ -235,7 +236,7 @@ def _chart(
     }
 
 
-def thinned(points: Sequence[Tuple[int, float]]) -> List[Tuple[float, float]]:
+def thinned(points: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
     """Reduces a curve to `_CURVE_POINTS` points by averaging neighbors."""
     count = min(_CURVE_POINTS, len(points))
     return [
@@ -246,14 +247,14 @@ def thinned(points: Sequence[Tuple[int, float]]) -> List[Tuple[float, float]]:
 
 def _facts(
     runs: Sequence[TrainedRun], evaluations: Sequence[Evaluation]
-) -> Dict[str, List[str]]:
+) -> dict[str, list[str]]:
     """The facts needed to reproduce the runs: by name, a value for each run."""
     columns = [_facts_of(run, one) for run, one in zip(runs, evaluations)]
     names = dict.fromkeys(name for column in columns for name in column)
     return {name: [column.get(name, "") for column in columns] for name in names}
 
 
-def _facts_of(run: TrainedRun, evaluation: Evaluation) -> Dict[str, str]:
+def _facts_of(run: TrainedRun, evaluation: Evaluation) -> dict[str, str]:
     protocol = run.protocol["text"]
     if evaluation.shrunk_images:
         protocol += f"; {evaluation.shrunk_images} larger images were shrunk to it"

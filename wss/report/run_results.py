@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -112,7 +113,7 @@ class TrainedRun:
         path = os.path.join(self.model_dir, RUN_FILE)
         self.record = results.read_json(path, _is_record) or {}
 
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         """The names of the images, in the order of the split."""
         with parsing.user_errors():
             return [batch["name"][0].numpy().decode() for batch in self._batches]
@@ -147,7 +148,7 @@ class TrainedRun:
 
     def predict(
         self, places: Sequence[int], probabilities: bool = False
-    ) -> Iterator[Tuple[int, ImagePrediction]]:
+    ) -> Iterator[tuple[int, ImagePrediction]]:
         """Predicts images of the split; yields positions and predictions.
 
         Args:
@@ -180,11 +181,11 @@ class TrainedRun:
             class_scores={name: one.numpy() for name, one in class_scores.items()},
         )
 
-    def losses(self) -> Dict[str, List[Tuple[int, float]]]:
+    def losses(self) -> dict[str, list[tuple[int, float]]]:
         """The training losses: points (step, value) by name."""
         return event_files.read_curves(os.path.join(self.model_dir, "train"), "losses")
 
-    def mean_ious(self) -> List[Tuple[int, float]]:
+    def mean_ious(self) -> list[tuple[int, float]]:
         """Step and mean IoU of the evaluations of this split with this protocol."""
         return [
             (one["step"], one["mean_iou"])
@@ -199,7 +200,7 @@ def open_all(
     checkpoint: str,
     bindings: Sequence[str] = (),
     tpu: Optional[str] = None,
-) -> List[TrainedRun]:
+) -> list[TrainedRun]:
     """Opens runs, and checks that they can be compared.
 
     Args:
@@ -225,7 +226,7 @@ def open_all(
     ]
 
 
-def _check_comparable(first: Tuple, other: Tuple) -> None:
+def _check_comparable(first: tuple, other: tuple) -> None:
     if first[1] != other[1]:
         different = sorted(set(first[1]) ^ set(other[1])) or ["their order"]
         raise UserError(

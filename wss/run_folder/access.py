@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from typing import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import tensorflow as tf
 
@@ -10,30 +11,26 @@ from wss.errors import UserError, reason
 from wss.files import atomic
 
 
-@contextlib.contextmanager
-def explained_folder(folder: str) -> Iterator[None]:
+def explained_folder(folder: str) -> AbstractContextManager[None]:
     """Context that turns a failure to write below a folder into a `UserError`."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        if folder not in str(error):
-            raise
-        raise _not_writable(folder, error) from error
+    return _explained(folder, _not_writable)
+
+
+def explained_scores(folder: str) -> AbstractContextManager[None]:
+    """Like `explained_folder`, for an evaluation whose scores were already printed."""
+    return _explained(folder, _scores_not_saved)
 
 
 @contextlib.contextmanager
-def explained_scores(folder: str) -> Iterator[None]:
-    """Like `explained_folder`, for an evaluation whose scores were already printed."""
+def _explained(
+    folder: str, explain: Callable[[str, Exception], UserError]
+) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         if folder not in str(error):
             raise
-        raise UserError(
-            f"The scores above are valid, but cannot be saved: {folder} cannot be "
-            f"written to ({reason(error)}). To save them, make room, or copy the "
-            "folder to a place where you may write, and evaluate there."
-        ) from error
+        raise explain(folder, error) from error
 
 
 def make_folder(folder: str) -> None:
@@ -89,4 +86,12 @@ def _not_writable(folder: str, error: Exception) -> UserError:
         "full or gone, and may you write to it? Make room, or choose another "
         "--model_dir. Earlier files are not harmed: once the folder can be written to, "
         "the same command resumes from the last checkpoint."
+    )
+
+
+def _scores_not_saved(folder: str, error: Exception) -> UserError:
+    return UserError(
+        f"The scores above are valid, but cannot be saved: {folder} cannot be "
+        f"written to ({reason(error)}). To save them, make room, or copy the "
+        "folder to a place where you may write, and evaluate there."
     )

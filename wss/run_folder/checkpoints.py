@@ -7,7 +7,7 @@ checksum. So reading a checkpoint reveals whether it is incomplete or damaged.
 import contextlib
 import os
 import re
-from typing import Any, Callable, Dict, List, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 import tensorflow as tf
 
@@ -114,7 +114,7 @@ class Checkpoints:
             if name.startswith(f"{prefix}."):
                 atomic.keep(os.path.join(self._directory, name))
 
-    def _write_state(self, steps: List[int]) -> None:
+    def _write_state(self, steps: list[int]) -> None:
         """Writes the file that `tf.train.latest_checkpoint` reads."""
         lines = [f'model_checkpoint_path: "{LATEST}-{steps[-1]}"']
         lines += [f'all_model_checkpoint_paths: "{LATEST}-{step}"' for step in steps]
@@ -257,7 +257,7 @@ def _find(directory: str, kind: str) -> Optional[str]:
     return None
 
 
-def _candidates(directory: str, kind: str) -> List[str]:
+def _candidates(directory: str, kind: str) -> list[str]:
     """Paths of all checkpoints with an index, newest first.
 
     A checkpoint without an index was never finished. The one that the file `checkpoint`
@@ -281,13 +281,13 @@ def _named_latest(directory: str) -> Optional[str]:
     return None if state is None else state.model_checkpoint_path
 
 
-def _steps(directory: str, kind: str) -> List[int]:
+def _steps(directory: str, kind: str) -> list[int]:
     """Steps of the checkpoints that have an index, in ascending order."""
     files = _files(directory, kind).items()
     return sorted(step for name, step in files if name.endswith(".index"))
 
 
-def _files(directory: str, *kinds: str) -> Dict[str, int]:
+def _files(directory: str, *kinds: str) -> dict[str, int]:
     """Steps of all files and folders of checkpoints of some kinds, by their names."""
     if not tf.io.gfile.isdir(directory):
         return {}
@@ -295,7 +295,7 @@ def _files(directory: str, *kinds: str) -> Dict[str, int]:
     return {m[0]: int(m[2]) for m in matches if m and m[1] in kinds}
 
 
-def _delete_others(directory: str, kind: str, steps: List[int]) -> None:
+def _delete_others(directory: str, kind: str, steps: list[int]) -> None:
     for name, step in _files(directory, kind).items():
         path = os.path.join(directory, name)
         if step in steps and "_temp" not in name:

@@ -6,7 +6,8 @@ than the earlier ones.
 
 import json
 import os
-from typing import Any, Dict, Iterable, List, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,7 +18,7 @@ from wss.files import outputs, stored_files
 DATA_FILE = "data.json"  # In the folder of a run.
 
 # Split -> name of a shard -> "bytes" and, if dataset.json has it, "sha256".
-Record = Dict[str, Dict[str, Dict[str, Any]]]
+Record = dict[str, dict[str, dict[str, Any]]]
 
 
 def of(data_dir: str, splits: Iterable[str]) -> Record:
@@ -75,7 +76,7 @@ def write(model_dir: str, record: Mapping[str, Any]) -> None:
     outputs.write_noted(path, json.dumps(record, indent=2) + "\n")
 
 
-def differences(old: Record, new: Record) -> List[str]:
+def differences(old: Record, new: Record) -> list[str]:
     """A phrase for each split of both records whose shards differ."""
     phrases = []
     for split in sorted({*old} & {*new}):

@@ -1,7 +1,6 @@
 """What belongs to the checkpoints of a run: settings, classes and data."""
 
 import os
-from typing import List
 
 import tensorflow as tf
 
@@ -163,7 +162,7 @@ def class_difference(folder: str, spec: DatasetSpec, ignore_label: bool = False)
     return "; ".join(differences)
 
 
-def check_data(experiment: Experiment, splits: List[str]) -> None:
+def check_data(experiment: Experiment, splits: list[str]) -> None:
     """Compares the shards with the record in the folder of a run.
 
     Args:

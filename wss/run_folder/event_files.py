@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import time
-from typing import Dict, Iterator, List, Mapping, Tuple
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
@@ -125,7 +125,7 @@ def _put_before_now(directory: str) -> None:
         )
 
 
-def read_curves(directory: str, group: str) -> Dict[str, List[Tuple[int, float]]]:
+def read_curves(directory: str, group: str) -> dict[str, list[tuple[int, float]]]:
     """The curves of a directory, as TensorBoard shows them.
 
     Args:

@@ -8,7 +8,9 @@ a copy is set aside and the run continues.
 import hashlib
 import json
 import os
-from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Optional
 
 import tensorflow as tf
 
@@ -20,7 +22,7 @@ _LOCK = ".evaluations.lock"
 _NEEDED = {"step", "split", "mean_iou"}  # Keys of each evaluation.
 
 
-def read_metrics(model_dir: str) -> Optional[Dict[str, Any]]:
+def read_metrics(model_dir: str) -> Optional[dict[str, Any]]:
     """The content of metrics.json; None before the first evaluation."""
     return read_json(os.path.join(model_dir, METRICS_FILE), _is_metrics)
 
@@ -30,7 +32,7 @@ def write_metrics(model_dir: str, metrics: Mapping[str, Any]) -> None:
     _write(os.path.join(model_dir, METRICS_FILE), metrics)
 
 
-def read_evaluations(model_dir: str) -> List[Dict[str, Any]]:
+def read_evaluations(model_dir: str) -> list[dict[str, Any]]:
     """Step, split, protocol and scores of all evaluations, sorted by step."""
     return read_json(os.path.join(model_dir, EVALUATIONS_FILE), _are_evaluations) or []
 
@@ -59,7 +61,7 @@ def forget(model_dir: str, which: Callable[[Mapping[str, Any]], bool]) -> None:
             _write(path, others)
 
 
-def best(model_dir: str, split: str, protocol: str) -> Optional[Dict[str, Any]]:
+def best(model_dir: str, split: str, protocol: str) -> Optional[dict[str, Any]]:
     """The evaluation with the highest mean IoU, the earliest if several are equal.
 
     Args:
@@ -75,7 +77,7 @@ def best(model_dir: str, split: str, protocol: str) -> Optional[Dict[str, Any]]:
     return max(evaluations, key=lambda one: one["mean_iou"], default=None)
 
 
-def _alone(path: str) -> ContextManager[None]:
+def _alone(path: str) -> AbstractContextManager[None]:
     """Locks a file against other processes between reading and writing it."""
     return atomic.locked(os.path.join(os.path.dirname(path), _LOCK))
 

@@ -11,7 +11,8 @@ import os
 import socket
 import threading
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, NoReturn, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, NoReturn, Optional
 
 from wss.errors import UserError
 
@@ -35,8 +36,8 @@ class Cluster(NamedTuple):
       own_index: position of this process in both lists.
     """
 
-    hosts: List[str]
-    names: List[str]
+    hosts: list[str]
+    names: list[str]
     own_index: int
 
     def describe(self, index: int) -> str:
@@ -76,7 +77,7 @@ def read() -> Optional[Cluster]:
     return Cluster(hosts, names, names.index(name)) if len(hosts) > 1 else None
 
 
-def _jobs(cluster: Any) -> Dict[str, List[str]]:
+def _jobs(cluster: Any) -> dict[str, list[str]]:
     """The addresses by job, starting with the chief's."""
     if not isinstance(cluster, dict):
         raise _unreadable('"cluster" is not a JSON object')
@@ -141,7 +142,7 @@ class _Meeting:
         others = set(range(len(cluster.hosts))) - {cluster.own_index}
         # Workers that have not answered yet, and workers that have not asked yet.
         self._unanswered, self._silent = set(others), set(others)
-        self._failures: Dict[int, str] = {}
+        self._failures: dict[int, str] = {}
         self._problem: Optional[str] = None
 
     @contextlib.contextmanager
@@ -201,11 +202,11 @@ class _Meeting:
                     connection.sendall(_packed(self._message(question["from"])))
                     self._silent.discard(question["from"])
 
-    def _message(self, to: int) -> Dict[str, Any]:
+    def _message(self, to: int) -> dict[str, Any]:
         content = (self._cluster.hosts, self._cluster.own_index, to, self._problem)
         return dict(zip(_FIELDS, content))
 
-    def _check(self, message: Dict[str, Any]) -> None:
+    def _check(self, message: dict[str, Any]) -> None:
         """Records a problem that the message of another process shows."""
         index, hosts = self._cluster.own_index, self._cluster.hosts
         if message.get("problem"):
@@ -261,14 +262,14 @@ def _listen(port: int) -> socket.socket:
 
 
 def _exchange(
-    host: str, message: Dict[str, Any], seconds: float = _PATIENCE_S
-) -> Dict[str, Any]:
+    host: str, message: dict[str, Any], seconds: float = _PATIENCE_S
+) -> dict[str, Any]:
     with socket.create_connection(_split(host), seconds) as connection:
         connection.sendall(_packed(message))
         return _read(connection, seconds)
 
 
-def _read(connection: socket.socket, seconds: float = _PATIENCE_S) -> Dict[str, Any]:
+def _read(connection: socket.socket, seconds: float = _PATIENCE_S) -> dict[str, Any]:
     """Reads a message; raises a ValueError if the other side is not a worker."""
     connection.settimeout(seconds)
     with connection.makefile("rb") as file:
@@ -278,10 +279,10 @@ def _read(connection: socket.socket, seconds: float = _PATIENCE_S) -> Dict[str, 
     return message
 
 
-def _packed(message: Dict[str, Any]) -> bytes:
+def _packed(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def _split(host: str) -> Tuple[str, int]:
+def _split(host: str) -> tuple[str, int]:
     name, _, port = host.rpartition(":")
     return name.strip("[]"), int(port)

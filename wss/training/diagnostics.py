@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 from wss.data import sampling
 from wss.data.tfrecords import Records
@@ -87,7 +87,7 @@ def save_batch(experiment: Experiment, step: int, problem: str) -> str:
     return path
 
 
-def _records(experiment: Experiment, step: int) -> Dict[str, List[Dict[str, Any]]]:
+def _records(experiment: Experiment, step: int) -> dict[str, list[dict[str, Any]]]:
     streams = {"labeled": (experiment.labeled_split, sampling.LABELED)}
     if experiment.method.uses_unlabeled:
         streams["unlabeled"] = (experiment.unlabeled_split, sampling.UNLABELED)

@@ -9,7 +9,8 @@ import functools
 import os
 import sys
 import tempfile
-from typing import Annotated, Callable, Iterator, List, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Callable, Optional
 
 import gin
 import numpy as np
@@ -66,7 +67,7 @@ def get_strategy(
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
-def device_names(strategy: tf.distribute.Strategy) -> List[str]:
+def device_names(strategy: tf.distribute.Strategy) -> list[str]:
     """Names of the devices of all replicas; of several workers with their hosts."""
     own = [d.split("device:")[-1] for d in strategy.extended.worker_devices]
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -224,7 +225,7 @@ def any_of(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     return int(_adder(strategy)(tf.constant(int(flag)))) > 0
 
 
-def gather(strategy: tf.distribute.Strategy, text: str) -> List[str]:
+def gather(strategy: tf.distribute.Strategy, text: str) -> list[str]:
     """The texts of all workers, in the order of `cluster.Cluster.hosts`.
 
     All workers must call it.

@@ -1,6 +1,6 @@
 """Checks that the losses, the gradient and the weights stay finite."""
 
-from typing import Dict, List, Mapping
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -27,9 +27,9 @@ class FinitenessCheck:
         # The first step with a loss that is not finite (-1: none), and which loss.
         self._bad_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._bad_loss = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self._loss_names: List[str] = []
+        self._loss_names: list[str] = []
 
-    def record(self, losses: Dict[str, tf.Tensor]) -> None:
+    def record(self, losses: dict[str, tf.Tensor]) -> None:
         """Records the first loss that is not finite, unless there is an earlier one.
 
         Call it in the graph of a step, before the step is counted.

@@ -1,20 +1,21 @@
 """Gradients of a method's losses: pass by pass, and micro-batch by micro-batch."""
 
 import contextlib
-from typing import Any, Callable, Dict, Mapping, Tuple, Union
+from collections.abc import Mapping
+from typing import Any, Callable, Union
 
 import tensorflow as tf
 
 from wss.methods.base import Outputs, StepOutput, outputs
 
-Tensors = Dict[str, tf.Tensor]
+Tensors = dict[str, tf.Tensor]
 
 
 def differentiate(
     compute: Callable[[], Outputs],
     variables: Mapping[str, tf.Variable],
     factor: Union[float, tf.Tensor],
-) -> Tuple[StepOutput, Tensors]:
+) -> tuple[StepOutput, Tensors]:
     """Computes losses and their gradients.
 
     If there are several outputs, the backward pass of each runs before the forward pass
@@ -53,11 +54,11 @@ def differentiate(
 
 
 def accumulate_gradients(
-    compute: Callable[[Any, Tensors], Dict[str, Any]],
+    compute: Callable[[Any, Tensors], dict[str, Any]],
     batch: Any,
     loss_normalizers: Tensors,
     micro_batches: int,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Divides a batch into micro-batches and computes one after the other.
 
     Args:
@@ -84,7 +85,7 @@ def accumulate_gradients(
         batch,
     )
 
-    def compute_part(index: Union[int, tf.Tensor]) -> Dict[str, Any]:
+    def compute_part(index: Union[int, tf.Tensor]) -> dict[str, Any]:
         part = tf.nest.map_structure(lambda x: x[index], batch)
         return compute(part, loss_normalizers)
 
@@ -95,7 +96,7 @@ def accumulate_gradients(
         for name, value in results.pop("aux").items()
     }
 
-    def add(index: tf.Tensor, results: Any, aux: Tensors) -> Tuple[Any, ...]:
+    def add(index: tf.Tensor, results: Any, aux: Tensors) -> tuple[Any, ...]:
         new = compute_part(index)
         results = {
             kind: tf.nest.map_structure(tf.add, results[kind], new[kind])

@@ -1,11 +1,11 @@
 """A loop of steps inside a TensorFlow graph."""
 
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable
 
 import tensorflow as tf
 
 
-def repeat(take_step: Callable[[], Dict[str, Any]], count: tf.Tensor) -> Dict[str, Any]:
+def repeat(take_step: Callable[[], dict[str, Any]], count: tf.Tensor) -> dict[str, Any]:
     """Takes `count` steps and returns the results of the last one.
 
     The loop needs a value to start from, but the structure of the results is known
@@ -20,9 +20,9 @@ def repeat(take_step: Callable[[], Dict[str, Any]], count: tf.Tensor) -> Dict[st
     Returns:
       The results of the last step; zeros if `count` is 0.
     """
-    specs: Dict[str, Any] = {}
+    specs: dict[str, Any] = {}
 
-    def body(index: tf.Tensor, _: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def body(index: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         results = take_step()
         specs.update(tf.nest.map_structure(tf.TensorSpec.from_tensor, results))
         packed = tf.raw_ops.OptionalFromValue(components=tf.nest.flatten(results))

@@ -1,7 +1,8 @@
 """The training loop: one run on one page, from its first line to its last."""
 
 import dataclasses
-from typing import Iterator, Optional, Tuple
+from collections.abc import Iterator
+from typing import Optional
 
 import gin
 import tensorflow as tf
@@ -81,7 +82,7 @@ class _Run:
 def run_training(
     experiment: Experiment,
     evaluates: bool = True,
-    profile_steps: Optional[Tuple[int, int]] = None,
+    profile_steps: Optional[tuple[int, int]] = None,
     *,
     checkpoint_interval: Natural = 1000,
     keep_checkpoints: Count = 5,

@@ -1,6 +1,7 @@
 """The optimizer: learning rate, momentum, gradient multipliers, loss scale."""
 
-from typing import Annotated, Dict, Iterable, Literal, Mapping, Optional
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, Optional
 
 import gin
 import tensorflow as tf
@@ -37,7 +38,7 @@ class Momentum(tf.Module):
     ):
         super().__init__(name="momentum")
         self.momentum = momentum
-        self.accumulators: Dict[str, tf.Variable] = {}
+        self.accumulators: dict[str, tf.Variable] = {}
         for name, variable in variables.items():
             # Like its variable: on the same devices, and mirrored if that is mirrored.
             with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
@@ -101,7 +102,7 @@ def gradient_multipliers(
     last_layers: Several[str] = ("logits",),
     last_layer_multiplier: NonNegative = 1.0,
     bias_multiplier: NonNegative = 2.0,
-) -> Dict[str, float]:
+) -> dict[str, float]:
     """Factors for the gradients of some variables (DeepLab's training utilities).
 
     Args:

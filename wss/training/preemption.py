@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from wss.errors import Stopped
 

@@ -1,13 +1,13 @@
 """A window of steps that TensorFlow's profiler records."""
 
-from typing import Optional, Tuple
+from typing import Optional
 
 import tensorflow as tf
 
 from wss.errors import UserError, first_line
 
 
-def parse_window(text: str) -> Tuple[int, int]:
+def parse_window(text: str) -> tuple[int, int]:
     """ "A,B" -> the steps (A, B), between which the profiler runs.
 
     Raises:
@@ -33,7 +33,7 @@ class ProfileWindow:
       directory: output folder, for TensorBoard's profile plugin.
     """
 
-    def __init__(self, window: Optional[Tuple[int, int]], directory: str):
+    def __init__(self, window: Optional[tuple[int, int]], directory: str):
         self._window = window
         self._directory = directory
         self._is_running = False

@@ -3,7 +3,8 @@
 import json
 import os
 import textwrap
-from typing import Any, Dict, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import gin
 
@@ -85,7 +86,7 @@ def write_record(experiment: Experiment, step: int) -> str:
     """
     metrics = results.read_metrics(experiment.model_dir) or {}
     replicas = experiment.strategy.num_replicas_in_sync
-    content: Dict[str, Any] = {
+    content: dict[str, Any] = {
         "command": versions.command(),
         "versions": versions.versions(),
         "seed": experiment.seed,
@@ -139,7 +140,7 @@ def show_start(experiment: Experiment, summaries: Summaries, step: int) -> None:
         summaries.images({"samples/legend": figures.pixels(legend)}, step)
 
 
-def startup_texts() -> Dict[str, str]:
+def startup_texts() -> dict[str, str]:
     """Command, code and configuration for TensorBoard: markdown by tag."""
     code = "\n".join(f"    {k} {v}" for k, v in versions.versions().items())
     return {
@@ -188,7 +189,7 @@ def _batch(experiment: Experiment, method: Method) -> str:
     )
 
 
-def _schedule(experiment: Experiment) -> Dict[str, str]:
+def _schedule(experiment: Experiment) -> dict[str, str]:
     steps = experiment.train_steps
     labeled = experiment.count_images(
         "LABELED_SPLIT", experiment.labeled_split, needs_masks=True

@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 import time
-from typing import Dict, Iterator, Mapping, Optional
+from collections.abc import Iterator, Mapping
+from typing import Optional
 
 import tensorflow as tf
 
@@ -124,7 +125,7 @@ class Progress:
         )
 
 
-def _tagged(group: str, values: Mapping[str, object]) -> Dict[str, object]:
+def _tagged(group: str, values: Mapping[str, object]) -> dict[str, object]:
     return {f"{group}/{name}": value for name, value in values.items()}
 
 
@@ -216,7 +217,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}"
 
 
-def memory_in_use() -> Dict[str, float]:
+def memory_in_use() -> dict[str, float]:
     """Memory in use, in gigabytes (10^9 bytes): "host", "GPU:0", "GPU:0 peak" etc."""
     sizes = {}
     if os.path.exists("/proc/self/statm"):

@@ -1,7 +1,8 @@
 """One training step: one batch, one gradient, one update, on every replica."""
 
 import functools
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional, Union
 
 import gin
 import numpy as np
@@ -20,9 +21,9 @@ from wss.training.finiteness import FinitenessCheck
 from wss.training.gradients import accumulate_gradients, differentiate, total
 from wss.training.graph_loop import repeat
 
-Tensors = Dict[str, tf.Tensor]
+Tensors = dict[str, tf.Tensor]
 # The results of a step, see `TrainingStep.run`.
-Results = Dict[str, Any]
+Results = dict[str, Any]
 
 
 @gin.configurable(allowlist=["weight_decay", "cross_replica_statistics", "jit_compile"])
@@ -313,7 +314,7 @@ class TrainingStep:
         return gradients
 
 
-def _tensors(results: Results) -> List[tf.Tensor]:
+def _tensors(results: Results) -> list[tf.Tensor]:
     return [value for value in tf.nest.flatten(results) if tf.is_tensor(value)]
 
 

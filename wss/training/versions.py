@@ -6,7 +6,6 @@ import platform
 import shlex
 import subprocess
 import sys
-from typing import Dict
 
 import tensorflow as tf
 
@@ -35,7 +34,7 @@ def code_version() -> str:
     return f"{__version__} ({commit})"
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of the software that determines the numbers, by name."""
     return {
         "wss": code_version(),

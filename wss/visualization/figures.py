@@ -7,7 +7,8 @@ The same figure gives the same bytes.
 import io
 import re
 import warnings
-from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Optional
 
 import matplotlib
 import numpy as np
@@ -61,7 +62,7 @@ _PAIR_WIDTH, _PAIR_HEIGHT, _SEAM = 422, 158, 2
 _SHEET_WIDTH = PAIRS_PER_ROW * (_PAIR_WIDTH + _GAP)
 _OVERLAY_OPACITY = 0.6
 _NO_CLASS_COLOR = (255, 0, 255)  # Stands out from any photo.
-_Cell = Tuple[str, Optional["Panel"], int]  # Caption, image, and cell width.
+_Cell = tuple[str, Optional["Panel"], int]  # Caption, image, and cell width.
 
 
 class Panel(NamedTuple):
@@ -113,7 +114,7 @@ class SplitExamples(NamedTuple):
 
 @_styled
 def curves(
-    lines: Mapping[str, Sequence[Tuple[float, float]]],
+    lines: Mapping[str, Sequence[tuple[float, float]]],
     x_name: str,
     y_name: str,
     legend: bool = True,
@@ -254,7 +255,7 @@ def contact_sheet(splits: Sequence[SplitExamples], spec: DatasetSpec) -> Figure:
       splits: the examples to show.
       spec: the names and colors of the classes.
     """
-    rows: List[List[_Cell]] = []
+    rows: list[list[_Cell]] = []
     for split in splits:
         rows += [[(split.heading, None, _SHEET_WIDTH)], []]
         for example in split.examples:
@@ -330,7 +331,7 @@ def encode(panel: Panel, max_side: int) -> bytes:
     return file.getvalue()
 
 
-def _swatches(colors: Sequence[Sequence[int]]) -> List[Patch]:
+def _swatches(colors: Sequence[Sequence[int]]) -> list[Patch]:
     return [
         Patch(facecolor=np.array(color) / 255, edgecolor=INK, linewidth=0.5)
         for color in colors
@@ -392,7 +393,7 @@ def _sheet_cell(example: Example, spec: DatasetSpec) -> _Cell:
     return caption, Panel(pair, is_flat=False), _PAIR_WIDTH
 
 
-def _classes_of(mask: np.ndarray, spec: DatasetSpec) -> List[str]:
+def _classes_of(mask: np.ndarray, spec: DatasetSpec) -> list[str]:
     """Names of the classes in a mask, the largest first."""
     values, counts = np.unique(mask, return_counts=True)
     names = {**dict(enumerate(spec.class_names)), spec.ignore_label: "ignored"}

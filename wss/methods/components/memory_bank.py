@@ -9,7 +9,8 @@ That code indexes anchors and prototypes by the classes that occur in the batch,
 banks by class id; here all three are indexed by class id.
 """
 
-from typing import Annotated, Literal, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, Optional
 
 import gin
 import tensorflow as tf

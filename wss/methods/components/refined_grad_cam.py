@@ -5,7 +5,8 @@ Selvaraju et al., "Grad-CAM" (ICCV 2017); section 3.2 of "PseudoSeg" (Zou et al.
 2021).
 """
 
-from typing import Callable, Optional, Sequence
+from collections.abc import Sequence
+from typing import Callable, Optional
 
 import tensorflow as tf
 

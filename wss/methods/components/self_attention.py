@@ -8,7 +8,8 @@ googleinterns/wss.
 """
 
 import math
-from typing import Literal, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
 import gin
 import tensorflow as tf
