@@ -48,31 +48,21 @@ def make_step(
 
     imported = time.perf_counter()
     from benchmarks import cost
-    from wss.data.datasets.spec import pascal_palette
-    from wss.models import tf1_checkpoint
-    from wss.models.deeplab import DeepLabV3Plus
-    from wss.training import distribution
-    from wss.training.train_step import TrainingStep
 
-    distribution.configure_determinism()
-    tf.keras.mixed_precision.set_global_policy(precision)
     strategy = _strategy(replicas)
-    with strategy.scope():
-        model = DeepLabV3Plus(
-            classes, variant, output_stride, recompute=bool(recompute)
-        )
-        learner = _find(method)(model, 255)
-        learner.build()
-        training_step = TrainingStep(
-            learner,
-            tf1_checkpoint.named_variables(learner),
-            strategy,
-            total_steps=10**6,
-            accumulation_steps=accumulation_steps,
-            jit_compile=jit_compile,
-            scales_loss=precision == "mixed_float16",
-            palette=pascal_palette(classes),
-        )
+    training_step = _build(
+        strategy,
+        method,
+        precision,
+        dict(
+            num_classes=classes,
+            variant=variant,
+            output_stride=output_stride,
+            recompute=bool(recompute),
+        ),
+        accumulation_steps=accumulation_steps,
+        jit_compile=jit_compile,
+    )
     iterator = _repeated(make_batch(batch // replicas, crop, classes), strategy)
     built = time.perf_counter()
     training_step.run(iterator, tf.constant(0))
@@ -93,6 +83,34 @@ def make_step(
         "trace_seconds": traced - built,
     }
     return run
+
+
+def _build(
+    strategy: Any, method: str, precision: str, network: dict[str, Any], **settings: Any
+) -> Any:
+    """A `TrainingStep`; `network` has the arguments of `DeepLabV3Plus`."""
+    import tensorflow as tf
+
+    from wss.data.datasets.spec import pascal_palette
+    from wss.models import tf1_checkpoint
+    from wss.models.deeplab import DeepLabV3Plus
+    from wss.training import distribution
+    from wss.training.train_step import TrainingStep
+
+    distribution.configure_determinism()
+    tf.keras.mixed_precision.set_global_policy(precision)
+    with strategy.scope():
+        learner = _find(method)(DeepLabV3Plus(**network), 255)
+        learner.build()
+        return TrainingStep(
+            learner,
+            tf1_checkpoint.named_variables(learner),
+            strategy,
+            total_steps=10**6,
+            scales_loss=precision == "mixed_float16",
+            palette=pascal_palette(network["num_classes"]),
+            **settings,
+        )
 
 
 def _strategy(replicas: int) -> Any:
