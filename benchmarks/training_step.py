@@ -120,7 +120,7 @@ def _strategy(replicas: int) -> Any:
     from wss.training import distribution
 
     if replicas == 1:
-        return tf.distribute.get_strategy()
+        return distribution.get_strategy()
     if tf.config.list_physical_devices("GPU"):
         devices = [f"/gpu:{index}" for index in range(replicas)]
         return tf.distribute.MirroredStrategy(devices)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Optional
 
 import tensorflow as tf
 
-from wss.ops import distributed
+from wss.ops import distributed, xla
 
 # The smallest epsilon that TF1 gave its fused operation, after cuDNN.
 FUSED_EPSILON = 1.001e-5
@@ -44,6 +44,9 @@ class BatchStatistics:
 
     def __init__(self) -> None:
         self._measured: dict[BatchNorm, list[_Measured]] = {}
+        # XLA would compile a kernel for each part of a group's vector.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self._grouped = not xla.compiles() or replicas > 1
 
     def add(
         self, layer: "BatchNorm", mean: tf.Tensor, variance: tf.Tensor, repeats: int
@@ -59,14 +62,15 @@ class BatchStatistics:
         groups: dict[Any, list[BatchNorm]] = {}
         for layer, measured in self._measured.items():
             repeats = tuple(one.repeats for one in measured)
-            groups.setdefault((layer.decay, repeats), []).append(layer)
+            key = (layer.decay, repeats, None if self._grouped else layer.name)
+            groups.setdefault(key, []).append(layer)
         return groups
 
     @property
     def sums(self) -> list[tf.Tensor]:
         """Weighted sums of means and variances, a vector for each group of layers."""
         sums = []
-        for (decay, repeats), layers in self._groups().items():
+        for (decay, repeats, _), layers in self._groups().items():
             summed = tf.zeros([])
             for index, times in enumerate(repeats):
                 measured = [self._measured[layer][index] for layer in layers]
@@ -97,7 +101,7 @@ class BatchStatistics:
         if context.num_replicas_in_sync > 1:
             sums = context.all_reduce(tf.distribute.ReduceOp.MEAN, sums)
         averages, changes = [], []
-        for ((decay, repeats), layers), summed in zip(self._groups().items(), sums):
+        for ((decay, repeats, _), layers), summed in zip(self._groups().items(), sums):
             of_group = [
                 x for one in layers for x in (one.moving_mean, one.moving_variance)
             ]

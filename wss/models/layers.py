@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from wss.models.batch_norm import BatchNorm
 from wss.models.recompute import recomputed
-from wss.ops import random
+from wss.ops import random, xla
+from wss.ops.depthwise import depthwise_conv2d
 
 EndPoints = dict[str, tf.Tensor]
 Initializer = tf.keras.initializers.Initializer
@@ -55,6 +56,14 @@ class _DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         (rate, _), (_, height, width, _) = self.dilation_rate, inputs.shape
+        if xla.compiles():
+            return depthwise_conv2d(
+                inputs,
+                self.depthwise_kernel,
+                stride=self.strides[0],
+                rate=rate,
+                padding=self.padding,
+            )
         if rate == 1:
             # Keras would add three constants per convolution to the graph.
             return tf.compat.v1.nn.depthwise_conv2d_native(
@@ -142,7 +151,7 @@ class Convolution(tf.Module):
         if self._padding:
             pad = [self._padding, self._padding]
             inputs = tf.pad(inputs, [[0, 0], pad, pad, [0, 0]])
-        if self._recompute and training:
+        if self._recompute and training and not xla.compiles():
             outputs = recomputed(self.convolution, inputs)
         else:
             outputs = self.convolution(inputs)

@@ -12,7 +12,7 @@ from typing import Callable
 import tensorflow as tf
 
 from wss.models.batch_norm import collect_batch_statistics
-from wss.ops import distributed
+from wss.ops import distributed, xla
 
 
 def recomputed(
@@ -41,8 +41,7 @@ def recomputed(
         ) -> tuple[tf.Tensor, list[tf.Tensor]]:
             # Waits for the gradient. Otherwise TensorFlow would reuse the activations
             # of the first call, and so keep them.
-            with tf.control_dependencies([upstream]):
-                again = tf.identity(inputs)
+            (again,) = xla.after([upstream], [inputs])
             with tf.GradientTape() as tape, distributed.synchronized(
                 is_synchronized
             ), collect_batch_statistics():

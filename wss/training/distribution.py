@@ -19,7 +19,7 @@ from tensorflow.python.eager import context
 
 from wss.errors import NotFiniteError, UserError, first_line
 from wss.settings import Positive, Range
-from wss.training import cluster
+from wss.training import cluster, compilation
 
 # Raised by collective operations if a worker does not answer.
 _LOST = (
@@ -36,6 +36,7 @@ def get_strategy(
     tpu: Optional[str] = None,
     logical_cpus: Annotated[int, Range(low=1, high=256)] = 1,
     wait_seconds: Positive = 300.0,
+    compilation_cache: Optional[str] = "~/.cache/wss/xla",
 ) -> tf.distribute.Strategy:
     """Chooses the devices: the TPU if one is named, else all GPUs, else the CPU.
 
@@ -48,6 +49,8 @@ def get_strategy(
       logical_cpus: number of replicas on the CPU, to try several replicas without
         accelerators.
       wait_seconds: how long to wait for the other workers of TF_CONFIG.
+      compilation_cache: folder for the steps that XLA compiled for GPUs, so that the
+        next start of the same configuration is quick; None: they are not kept.
 
     Raises:
       UserError: the TPU is not found, TF_CONFIG cannot be read, a worker is missing or
@@ -56,6 +59,7 @@ def get_strategy(
     """
     if tpu is not None:
         return _tpu_strategy(tpu)
+    compilation.prepare(compilation_cache)
     if cluster.read() is not None:
         return _multi_worker(wait_seconds)
     if logical_cpus > 1:

@@ -7,6 +7,7 @@ from typing import Any, Callable, Union
 import tensorflow as tf
 
 from wss.methods.base import Outputs, StepOutput, outputs
+from wss.ops import xla
 
 Tensors = dict[str, tf.Tensor]
 
@@ -48,8 +49,10 @@ def differentiate(
                 gradients[name] = gradient if earlier is None else earlier + gradient
             merged.add(output)
             # The next forward pass waits for this backward pass.
-            backward_pass = tf.group(*new.values())
-            stack.enter_context(tf.control_dependencies([backward_pass]))
+            with tape.stop_recording():
+                stack.enter_context(
+                    xla.reads_after(list(new.values()), list(variables.values()))
+                )
     return merged, gradients
 
 

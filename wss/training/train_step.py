@@ -13,10 +13,10 @@ from wss.experiment import Experiment
 from wss.methods.base import Batch, Method
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
-from wss.ops import distributed
+from wss.ops import distributed, xla
 from wss.ops.distributed import Ratio
 from wss.settings import NonNegative
-from wss.training import distribution, optimizers
+from wss.training import compilation, distribution, optimizers
 from wss.training.finiteness import FinitenessCheck
 from wss.training.gradients import accumulate_gradients, differentiate, total
 from wss.training.graph_loop import repeat
@@ -52,7 +52,7 @@ class TrainingStep:
         weight_decay: NonNegative = 4e-5,
         accumulation_steps: int = 1,
         cross_replica_statistics: bool = False,
-        jit_compile: bool = False,
+        jit_compile: compilation.Choice = "auto",
         scales_loss: bool = False,
     ):
         """Creates the optimizer's variables; call it in the strategy's scope.
@@ -71,14 +71,16 @@ class TrainingStep:
           cross_replica_statistics: compute batch norm, and all other statistics of the
             batch, over the images of all replicas. (The divisors of the losses are
             always counted over all replicas.)
-          jit_compile: compile with XLA; always the case on a TPU.
+          jit_compile: compile with XLA; "auto": on GPUs, not on CPUs. TPUs always
+            compile.
           scales_loss: scale the loss for float16 (`LossScale`).
 
         Raises:
           UserError: the settings contradict each other.
         """
+        self._compiles = compilation.is_compiled(jit_compile, strategy)
         _check_settings(
-            strategy, accumulation_steps, cross_replica_statistics, jit_compile
+            strategy, accumulation_steps, cross_replica_statistics, self._compiles
         )
         self._method = method
         self._strategy = strategy
@@ -104,15 +106,15 @@ class TrainingStep:
             self._loss_scale = self.optimizer.loss_scale = optimizers.LossScale()
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self._finiteness = FinitenessCheck(self._variables, self.step)
-        self._choose_functions(jit_compile)
+        self._choose_functions()
 
-    def _choose_functions(self, jit_compile: bool) -> None:
+    def _choose_functions(self) -> None:
         # Replicas cannot communicate inside a nested function.
         self._shares_counts = self._accumulation_steps == 1
         if self._accumulation_steps > 1:
             # Traced once, called for each micro-batch.
             self._compute = tf.function(self._compute, autograph=False)
-        if not jit_compile or isinstance(self._strategy, tf.distribute.TPUStrategy):
+        if not self._compiles:
             return
         compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
         if self._strategy.num_replicas_in_sync == 1:
@@ -256,7 +258,7 @@ class TrainingStep:
         if scale is not None:
             factor *= scale
         progress = tf.cast(step, tf.float32) / self._total_steps
-        with distributed.synchronized(
+        with xla.compiled(self._compiles), distributed.synchronized(
             self._cross_replica_statistics
         ), distributed.shared_counts(
             self._shares_counts
@@ -331,7 +333,7 @@ def _check_settings(
     strategy: tf.distribute.Strategy,
     accumulation_steps: int,
     cross_replica_statistics: bool,
-    jit_compile: bool,
+    compiles: bool,
 ) -> None:
     if accumulation_steps > 1 and cross_replica_statistics:
         raise UserError(
@@ -339,7 +341,7 @@ def _check_settings(
             "micro-batches that are computed one after the other cannot share the "
             "statistics of batch norm. Choose one of the two."
         )
-    if not jit_compile or strategy.num_replicas_in_sync == 1:
+    if not compiles or strategy.num_replicas_in_sync == 1:
         return
     cpus = [d for d in strategy.extended.worker_devices if "CPU" in d.upper()]
     if len(cpus) > 1:
