@@ -59,6 +59,8 @@ class Experiment:
       seed: seed of all random numbers.
       deterministic: use kernels that compute the same numbers in every run, see
         `distribution.configure_determinism`.
+      tensor_float_32: round the inputs of float32 convolutions and matrix products on
+        a GPU to 10 bits after the point, as TensorFlow does by default.
       spec: the classes (default: those of the data set).
     """
 
@@ -82,6 +84,7 @@ class Experiment:
     initialize_last_layer: bool = False
     seed: Natural = 0
     deterministic: bool = False
+    tensor_float_32: bool = True
     spec: Optional[datasets.DatasetSpec] = None
 
     def __post_init__(self):

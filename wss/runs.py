@@ -210,6 +210,7 @@ def _create(
             f"{str(error).splitlines()[0]}. Set it in a gin file."
         ) from error
     distribution.configure_determinism(experiment.deterministic)
+    tf.config.experimental.enable_tensor_float_32_execution(experiment.tensor_float_32)
     return experiment
 
 

@@ -54,7 +54,7 @@ def reads_after(
 ) -> Iterator[None]:
     """Context in which what reads the variables is computed after `awaited`."""
     if not compiles():
-        with tf.control_dependencies(awaited):
+        with tf.control_dependencies([tf.group(*awaited)]):
             yield
         return
     values = after(awaited, [variable.read_value() for variable in variables])

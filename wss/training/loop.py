@@ -143,7 +143,8 @@ def run_training(
         ProfileWindow(profile_steps, f"{experiment.model_dir}/train"),
         StopSignals(),
     )
-    print(run_card.describe(experiment, method), flush=True)
+    card = run_card.describe(experiment, method, training_step.compiles)
+    print(card, flush=True)
     with parsing.user_errors(), explained_memory(
         lambda: diagnostics.less_memory(experiment)
     ):

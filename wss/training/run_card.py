@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gin
+import tensorflow as tf
 
 from wss import config
 from wss.experiment import Experiment
@@ -19,14 +20,17 @@ from wss.training import distribution, optimizers, versions
 
 _LABEL = 9  # Columns of a row's name.
 _WIDTH = 88
+# Compute capability of NVIDIA's Ampere.
+_FIRST_WITH_BFLOAT16 = (8, 0)
 
 
-def describe(experiment: Experiment, method: Method) -> str:
+def describe(experiment: Experiment, method: Method, compiles: bool = False) -> str:
     """The table of a run: data, classes, network, batch, schedule, devices, output.
 
     Args:
       experiment: the run.
       method: its method, with all variables.
+      compiles: whether XLA compiles the step.
     """
     model_dir = experiment.model_dir
     rows = {
@@ -39,7 +43,7 @@ def describe(experiment: Experiment, method: Method) -> str:
         "model": _model(experiment, method),
         "batch": _batch(experiment, method),
         **_schedule(experiment),
-        "devices": ", ".join(distribution.device_names(experiment.strategy)),
+        "devices": _devices(experiment, compiles),
         "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
         "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
     }
@@ -204,6 +208,24 @@ def _schedule(experiment: Experiment) -> dict[str, str]:
         f"{experiment.seed}",
         "rate": ", ".join(rates),
     }
+
+
+def _devices(experiment: Experiment, compiles: bool) -> str:
+    """The devices, the precision that they are made for, and what XLA does."""
+    text = ", ".join(distribution.device_names(experiment.strategy))
+    if compiles:
+        text += "; XLA compiles the first step, which takes minutes"
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus or "GPU" not in text:
+        return text
+    details = tf.config.experimental.get_device_details(gpus[0])
+    text += f"; {details.get('device_name', 'unknown GPU')}"
+    if details.get("compute_capability", (0, 0)) >= _FIRST_WITH_BFLOAT16:
+        if experiment.precision == "float32":
+            text += ", made for PRECISION = 'mixed_bfloat16'"
+    elif experiment.precision == "mixed_bfloat16":
+        text += " without bfloat16, made for PRECISION = 'mixed_float16'"
+    return text
 
 
 def _row(name: str, value: str) -> str:

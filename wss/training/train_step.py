@@ -38,6 +38,7 @@ class TrainingStep:
     Attributes:
       optimizer: updates the weights.
       step: number of steps taken, a scalar int64 variable.
+      compiles: whether XLA compiles the step.
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class TrainingStep:
         Raises:
           UserError: the settings contradict each other.
         """
-        self._compiles = compilation.is_compiled(jit_compile, strategy)
+        self.compiles = compilation.is_compiled(jit_compile, strategy)
         _check_settings(
-            strategy, accumulation_steps, cross_replica_statistics, self._compiles
+            strategy, accumulation_steps, cross_replica_statistics, self.compiles
         )
         self._method = method
         self._strategy = strategy
@@ -114,7 +115,7 @@ class TrainingStep:
         if self._accumulation_steps > 1:
             # Traced once, called for each micro-batch.
             self._compute = tf.function(self._compute, autograph=False)
-        if not self._compiles:
+        if not self.compiles:
             return
         compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
         if self._strategy.num_replicas_in_sync == 1:
@@ -258,7 +259,7 @@ class TrainingStep:
         if scale is not None:
             factor *= scale
         progress = tf.cast(step, tf.float32) / self._total_steps
-        with xla.compiled(self._compiles), distributed.synchronized(
+        with xla.compiled(self.compiles), distributed.synchronized(
             self._cross_replica_statistics
         ), distributed.shared_counts(
             self._shares_counts
