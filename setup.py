@@ -1,10 +1,12 @@
 """Installs wss, its data preparation and its gin files."""
 
 import pathlib
+import runpy
 
 from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
+VERSION = runpy.run_path(str(HERE / "wss" / "version.py"))["__version__"]
 
 # Two sets of packages that are known to work together, chosen by the Python version:
 # TensorFlow 2.15 is the last one that tensorflow-addons supports, and Python 3.11 the
@@ -14,7 +16,7 @@ CURRENT_LANE = "; python_version >= '3.12'"
 
 setup(
     name="wss",
-    version="0.1.0",
+    version=VERSION,
     description="Learning semantic segmentation from few labels: PseudoSeg in "
     "TensorFlow 2",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
@@ -40,8 +42,19 @@ setup(
     packages=find_packages(include=["wss*", "data_prep*", "gin_configs*"]),
     package_data={
         "gin_configs": ["*.gin", "*/*.gin"],
-        "data_prep": ["splits/SHA256SUMS", "splits/*/*.txt"],
+        "data_prep": ["py.typed", "splits/SHA256SUMS", "splits/*/*.txt"],
+        "wss": ["py.typed"],
         "wss.report": ["*.jinja"],
+    },
+    entry_points={
+        "console_scripts": [
+            "wss-prepare = wss.commands:prepare",
+            "wss-train = wss.commands:train",
+            "wss-eval = wss.commands:evaluate",
+            "wss-predict = wss.commands:predict",
+            "wss-vis = wss.commands:visualize",
+            "wss-export = wss.commands:export",
+        ]
     },
     install_requires=[
         "tensorflow>=2.15.1,<2.16" + ADDONS_LANE,

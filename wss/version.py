@@ -1,3 +1,3 @@
-"""The version of the package; setup.py and CITATION.cff have the same."""
+"""The version of the package; setup.py reads it, CITATION.cff has the same."""
 
 __version__ = "0.1.0"
