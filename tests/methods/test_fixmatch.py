@@ -42,7 +42,12 @@ def run(method, batch, wrap=lambda f: f):
 
 @METHODS
 @pytest.mark.parametrize(
-    "wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)]
+    "wrap",
+    [
+        lambda f: tf.function(f, autograph=False),
+        lambda f: tf.function(f, autograph=False, jit_compile=True),
+    ],
+    ids=["graph", "xla"],
 )
 def test_graphs_give_the_losses_of_eager_mode(method, wrap):
     made = tiny.make_method(method, threshold=0.26)

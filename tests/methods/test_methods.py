@@ -83,7 +83,7 @@ def test_losses_and_gradients_in_a_graph(options, losses):
     method = make(**options)
     variables = method.trainable_variables
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         with tf.GradientTape() as tape:
             output = run(method, batch)
@@ -170,7 +170,9 @@ def test_which_variables_a_loss_reaches(name):
 @pytest.mark.parametrize("method", [Supervised, PseudoSeg])
 def test_the_step_compiles_with_xla(method):
     made, batch = make(method), make_batch()
-    compiled = tf.function(lambda b: run(made, b).losses, jit_compile=True)
+    compiled = tf.function(
+        lambda b: run(made, b).losses, jit_compile=True, autograph=False
+    )
     eager = run(made, batch).losses
     for name, value in compiled(batch).items():
         np.testing.assert_allclose(value, eager[name], rtol=2e-3)

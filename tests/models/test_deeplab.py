@@ -51,7 +51,7 @@ def test_graph_equals_eager(model):
         logits = model.segment(end_points, training=True, dropout_seeds=seeds)
         return logits, model.classify(end_points)
 
-    eager, graph = passes(images), tf.function(passes)(images)
+    eager, graph = passes(images), tf.function(passes, autograph=False)(images)
     for x, y in zip(eager, graph):
         np.testing.assert_allclose(x, y, atol=1e-4)
 
@@ -162,7 +162,9 @@ def test_compiles_under_xla():
     for variable, value in zip(model.variables, before):
         variable.assign(value)
     step = tf.function(
-        lambda images: train_step(model, images, variables), jit_compile=True
+        lambda images: train_step(model, images, variables),
+        jit_compile=True,
+        autograph=False,
     )
     np.testing.assert_allclose(plain, step(images), rtol=1e-3)
     for ours, expected in zip(model.non_trainable_variables, averages):
@@ -177,7 +179,7 @@ def test_two_replicas_agree_with_one(two_cpus):
     for x, y in zip(single.variables, model.variables):
         x.assign(y)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         variables = model.trainable_variables
         return two_cpus.run(lambda: train_step(model, images, variables))

@@ -25,7 +25,7 @@ def first(batches):
 def lower(step, batch):
     """The whole step lowered to XLA, not compiled yet."""
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def replica_step(*arguments):
         return step._strategy.run(step._replica_step, args=arguments)
 
