@@ -17,6 +17,7 @@ import pytest
 from docs import make_configuration
 from tests.data import records
 from tests.trained import eagerly
+from tests.training import tiny
 from wss import config, runs
 from wss.experiment import build_method, distributed_batches
 from wss.training.train_step import build_training_step
@@ -28,7 +29,7 @@ SMALL = [
     "TRAIN_STEPS = 4",
     "CHECKPOINT_INTERVAL = 4",
     "EVAL_INTERVAL = 4",
-    "MODEL_VARIANT = 'resnet_v1_18_quarter_beta'",
+    "MODEL_VARIANT = 'plain'",
     "DeepLabV3Plus.multi_grid = None",  # The published ones are for three units.
     "DeepLabV3Plus.aspp_channels = 8",
     "DeepLabV3Plus.decoder_channels = 8",
@@ -50,6 +51,12 @@ def families():
         first.setdefault(key, name)
     gin.clear_config()
     return list(first.values())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_backbone():
+    with tiny.plain_backbone():
+        yield
 
 
 @pytest.fixture(scope="module")
