@@ -17,10 +17,11 @@ import pytest
 from docs import make_configuration
 from tests.data import records
 from tests.trained import eagerly
-from tests.training import tiny
 from wss import config, runs
 from wss.experiment import build_method, distributed_batches
 from wss.training.train_step import build_training_step
+
+pytestmark = pytest.mark.usefixtures("plain_backbone")
 
 SMALL = [
     "CROP_SIZE = 33",
@@ -51,12 +52,6 @@ def families():
         first.setdefault(key, name)
     gin.clear_config()
     return list(first.values())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def plain_backbone():
-    with tiny.plain_backbone():
-        yield
 
 
 @pytest.fixture(scope="module")

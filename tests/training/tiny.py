@@ -79,7 +79,10 @@ def plain_backbone():
     """Within this context, `Plain` is the variant "plain"."""
     backbone.variants()  # Finds the others.
     with mock.patch.dict(backbone._variants):
-        backbone.register_backbone("plain", mean_pixel=backbone.MID_GRAY)(Plain)
+        register = backbone.register_backbone(
+            "plain", mean_pixel=backbone.MID_GRAY, last_units=1
+        )
+        register(Plain)
         yield
 
 
