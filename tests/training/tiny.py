@@ -136,8 +136,12 @@ def make_batches(steps=STEPS, batch=BATCH, side=SIDE, seed=0):
     }
 
 
+@functools.cache
 def one_device():
-    """Not created on import: several workers must be the first use of TensorFlow."""
+    """Always the same, as a step is traced again for batches of another strategy.
+
+    Not created on import: several workers must be the first use of TensorFlow.
+    """
     return tf.distribute.OneDeviceStrategy("/cpu:0")
 
 
