@@ -52,6 +52,13 @@ def plain_backbone():
 
 
 @pytest.fixture
+def unoptimized():
+    """Graphs of methods and networks as traced; those of the training are optimized."""
+    with trained.unoptimized():
+        yield
+
+
+@pytest.fixture
 def eagerly():
     """No graphs, for tests of what surrounds a step: tracing takes most of the time."""
     with trained.eagerly():

@@ -157,6 +157,7 @@ def test_perturbed_labeled_features_reach_the_decoders_batch_norm_alone():
 
 
 @METHODS
+@pytest.mark.usefixtures("unoptimized")
 def test_two_replicas_give_the_losses_of_one(method, two_cpus):
     """Boxes show images of the same replica; without boxes nothing differs."""
     batches, curves = tiny.make_batches(3), []

@@ -171,6 +171,7 @@ def test_compiles_under_xla():
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.usefixtures("unoptimized")
 def test_two_replicas_agree_with_one(two_cpus):
     images = random_images()
     with two_cpus.scope():

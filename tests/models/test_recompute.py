@@ -88,6 +88,7 @@ def test_recomputed_modules_change_no_number():
     assert added == 14
 
 
+@pytest.mark.usefixtures("unoptimized")
 @pytest.mark.parametrize("synchronized", [False, True])
 def test_on_two_replicas(two_cpus, synchronized):
     kept, kept_graph = step(ShortNetwork, False, two_cpus, synchronized)
