@@ -42,6 +42,22 @@ def own_configuration():
     gin.clear_config()
 
 
+@pytest.fixture(scope="module")
+def plain_backbone():
+    """The variant "plain": a quick network for tests in which any network will do."""
+    from tests.training import tiny
+
+    with tiny.plain_backbone():
+        yield
+
+
+@pytest.fixture
+def unoptimized():
+    """Graphs of methods and networks as traced; those of the training are optimized."""
+    with trained.unoptimized():
+        yield
+
+
 @pytest.fixture
 def eagerly():
     """No graphs, for tests of what surrounds a step: tracing takes most of the time."""

@@ -21,6 +21,8 @@ from wss import config, runs
 from wss.experiment import build_method, distributed_batches
 from wss.training.train_step import build_training_step
 
+pytestmark = pytest.mark.usefixtures("plain_backbone")
+
 SMALL = [
     "CROP_SIZE = 33",
     "EVAL_CROP_SIZE = 33",
@@ -28,7 +30,7 @@ SMALL = [
     "TRAIN_STEPS = 4",
     "CHECKPOINT_INTERVAL = 4",
     "EVAL_INTERVAL = 4",
-    "MODEL_VARIANT = 'resnet_v1_18_quarter_beta'",
+    "MODEL_VARIANT = 'plain'",
     "DeepLabV3Plus.multi_grid = None",  # The published ones are for three units.
     "DeepLabV3Plus.aspp_channels = 8",
     "DeepLabV3Plus.decoder_channels = 8",

@@ -42,7 +42,12 @@ def run(method, batch, wrap=lambda f: f):
 
 @METHODS
 @pytest.mark.parametrize(
-    "wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)]
+    "wrap",
+    [
+        lambda f: tf.function(f, autograph=False),
+        lambda f: tf.function(f, autograph=False, jit_compile=True),
+    ],
+    ids=["graph", "xla"],
 )
 def test_graphs_give_the_losses_of_eager_mode(method, wrap):
     made = tiny.make_method(method, threshold=0.26)
@@ -152,6 +157,7 @@ def test_perturbed_labeled_features_reach_the_decoders_batch_norm_alone():
 
 
 @METHODS
+@pytest.mark.usefixtures("unoptimized")
 def test_two_replicas_give_the_losses_of_one(method, two_cpus):
     """Boxes show images of the same replica; without boxes nothing differs."""
     batches, curves = tiny.make_batches(3), []

@@ -6,30 +6,16 @@ import pytest
 import tensorflow as tf
 
 from tests.training import tiny
+from tests.training.tiny import make_method as make
 from wss.methods import base
 from wss.methods.pseudoseg import PseudoSeg
 from wss.methods.supervised import Supervised
 from wss.models import tf1_checkpoint
 from wss.models.batch_norm import collect_batch_statistics
-from wss.models.deeplab import DeepLabV3Plus
 from wss.models.tf1_checkpoint import named_variables
 
-CLASSES, SIDE, BATCH = 4, 33, 2
+CLASSES, SIDE, BATCH = tiny.CLASSES, 33, 2
 LOSSES = ["attention", "classifier", "consistency", "supervised"]
-
-
-def make(method=PseudoSeg, **options):
-    tf.keras.utils.set_random_seed(1)
-    model = DeepLabV3Plus(
-        CLASSES,
-        variant="resnet_v1_18_quarter_beta",
-        aspp_channels=16,
-        decoder_channels=16,
-        batch_norm_decay=0.9,
-    )
-    made = method(model, ignore_label=255, **options)
-    made.build()
-    return made
 
 
 def make_batch(seed=0, step=0):
@@ -75,7 +61,10 @@ def test_supervised_has_one_loss_and_needs_no_unlabeled_images():
         ({"weakly": True}, LOSSES),
         ({"weakly": True, "classifier_on_unlabeled": False}, LOSSES),
         ({"use_attention": False}, ["consistency", "supervised"]),
-        ({"attention_strides": (14, 15)}, LOSSES),
+        (
+            {"attention_strides": (14, 15), "variant": "resnet_v1_18_quarter_beta"},
+            LOSSES,
+        ),
     ],
     ids=str,
 )
@@ -83,7 +72,7 @@ def test_losses_and_gradients_in_a_graph(options, losses):
     method = make(**options)
     variables = method.trainable_variables
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         with tf.GradientTape() as tape:
             output = run(method, batch)
@@ -164,13 +153,15 @@ def test_which_variables_a_loss_reaches(name):
     if name == "attention":
         assert reached == attention
     else:
-        assert "resnet_v1_18" in reached and not reached & attention
+        assert "plain" in reached and not reached & attention
 
 
 @pytest.mark.parametrize("method", [Supervised, PseudoSeg])
 def test_the_step_compiles_with_xla(method):
     made, batch = make(method), make_batch()
-    compiled = tf.function(lambda b: run(made, b).losses, jit_compile=True)
+    compiled = tf.function(
+        lambda b: run(made, b).losses, jit_compile=True, autograph=False
+    )
     eager = run(made, batch).losses
     for name, value in compiled(batch).items():
         np.testing.assert_allclose(value, eager[name], rtol=2e-3)

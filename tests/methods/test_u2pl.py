@@ -202,7 +202,7 @@ def test_graph_equals_eager(batch):
     method = make()
     update(method, run(method, batch))
     eager = run(method, batch).losses
-    graph = tf.function(lambda b: run(method, b).losses)(batch)
+    graph = tf.function(lambda b: run(method, b).losses, autograph=False)(batch)
     for name in LOSSES:
         np.testing.assert_allclose(graph[name], eager[name], rtol=1e-4)
 
@@ -212,6 +212,7 @@ def test_the_whole_step_is_one_computation_of_xla(batch):
     assert lower(tiny.make_step(method=make_all), batch).count(" convolution(") > 60
 
 
+@pytest.mark.usefixtures("unoptimized")
 def test_portions_are_to_one_device_what_replicas_are_to_several(two_cpus):
     batches, results = make_batches(4, batch=4), []
     for strategy, portions in ((tiny.one_device(), 2), (two_cpus, 1)):
@@ -234,6 +235,7 @@ def test_portions_are_to_one_device_what_replicas_are_to_several(two_cpus):
         np.testing.assert_allclose(value, value2, rtol=0, atol=1e-4)
 
 
+@pytest.mark.usefixtures("unoptimized")
 def test_replicas_divide_by_what_all_of_them_counted(two_cpus):
     """Without mixing and unreliable pixels, two replicas equal one."""
     options = dict(unreliable_percent=0.0, contrastive_weight=0.0, mixing="none")

@@ -7,10 +7,10 @@ from wss.models.deeplab import DeepLabV3Plus
 
 
 def small_model(**kwargs) -> DeepLabV3Plus:
-    """resnet_v1_18_beta with a narrow head; always the same weights."""
+    """A narrow resnet_v1_18 with a narrow head; always the same weights."""
     tf.keras.utils.set_random_seed(0)
     options = dict(num_classes=5, aspp_channels=8, decoder_channels=8)
-    return DeepLabV3Plus(variant="resnet_v1_18_beta", **{**options, **kwargs})
+    return DeepLabV3Plus(variant="resnet_v1_18_quarter_beta", **{**options, **kwargs})
 
 
 def random_images(batch: int = 2, height: int = 33, width: int = 33) -> tf.Tensor:

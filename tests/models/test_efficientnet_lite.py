@@ -138,7 +138,9 @@ def test_heads_of_other_networks_and_an_auxiliary_one(model):
 
 def test_tflite_needs_its_built_in_operations_only():
     network = create_backbone("efficientnet_lite0", output_stride=16)
-    function = tf.function(lambda images: network(images)[network.strides[16]])
+    function = tf.function(
+        lambda images: network(images)[network.strides[16]], autograph=False
+    )
     concrete = function.get_concrete_function(tf.TensorSpec([1, 33, 33, 3]))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network)
     interpreter = tf.lite.Interpreter(model_content=converter.convert())

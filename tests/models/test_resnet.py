@@ -38,9 +38,9 @@ def test_preprocessing_is_the_publishers():
     standardized = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     caffe = tf.keras.applications.resnet.preprocess_input(pixels.copy())
     for variant, expected in (
-        ("resnet_101", standardized),
-        ("resnet_101_deep", standardized),
-        ("resnet_101_keras", caffe),
+        ("resnet_50", standardized),
+        ("resnet_50_deep", standardized),
+        ("resnet_50_keras", caffe),
     ):
         preprocess = create_backbone(variant, output_stride=32)._edition.preprocess
         np.testing.assert_allclose(preprocess(pixels), expected, rtol=1e-5)

@@ -53,9 +53,9 @@ def assert_equals(model, arrays, names):
 def test_names():
     variables = named_variables(small_model())
     unit = "resnet_v1_18/block1/unit_1/lite_bottleneck_v1"
-    assert variables[f"{unit}/conv1/weights"].shape == (3, 3, 32, 64)
-    assert variables[f"{unit}/shortcut/BatchNorm/moving_variance"].shape == (64,)
-    assert variables["aspp1_depthwise/depthwise_weights"].shape == (3, 3, 512, 1)
+    assert variables[f"{unit}/conv1/weights"].shape == (3, 3, 32, 16)
+    assert variables[f"{unit}/shortcut/BatchNorm/moving_variance"].shape == (16,)
+    assert variables["aspp1_depthwise/depthwise_weights"].shape == (3, 3, 128, 1)
     assert variables["logits/semantic/biases"].shape == (5,)
 
 

@@ -1,5 +1,6 @@
 """Forward passes of the networks against the original's, in both batch-norm modes."""
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -33,16 +34,22 @@ UPDATE_TOLERANCE = 1e-3
 def build_model(meta: Mapping[str, Any]) -> DeepLabV3Plus:
     """The network of a golden run, with the weights of all runs."""
     (decoder_output_stride,) = meta.get("decoder_output_stride", [4])
-    model = DeepLabV3Plus(
-        meta["num_classes"],
+    model = _network(
+        num_classes=meta["num_classes"],
         variant=meta["model_variant"],
         output_stride=meta["output_stride"],
-        atrous_rates=meta.get("atrous_rates"),
-        multi_grid=meta["multi_grid"],
+        atrous_rates=tuple(meta.get("atrous_rates") or ()) or None,
+        multi_grid=tuple(meta["multi_grid"] or ()) or None,
         decoder_output_stride=decoder_output_stride,
     )
     fill_weights(named_variables(model))
     return model
+
+
+@functools.lru_cache(maxsize=2)
+def _network(**settings: Any) -> DeepLabV3Plus:
+    """Built once for the runs that share it; a large one takes seconds."""
+    return DeepLabV3Plus(**settings)
 
 
 def check(golden: Golden) -> list[Check]:

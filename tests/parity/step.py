@@ -32,7 +32,7 @@ from wss.training.train_step import TrainingStep
 
 # The original's successive real steps race (golden/README: "Batch-norm race").
 SERIES_TOLERANCE = 5e-3
-PERTURBED_STEPS = 2
+PERTURBED_STEPS = 1
 # The share that the original's dropout keeps, if a file does not say.
 PYRAMID_KEEP, PRELOGITS_KEEP = 0.9, 0.5
 # The norm of a gradient may differ by this many times what the gradient itself moves.

@@ -18,9 +18,14 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.run_folder import checkpoints, description
 from wss.training import loop
 
-pytestmark = pytest.mark.usefixtures("eagerly")
+pytestmark = pytest.mark.usefixtures("plain_backbone", "eagerly")
 
-SHORT = ["BATCH_SIZE = 2", "TRAIN_STEPS = 2", "CHECKPOINT_INTERVAL = 1"]
+SHORT = [
+    "MODEL_VARIANT = 'plain'",
+    "BATCH_SIZE = 2",
+    "TRAIN_STEPS = 2",
+    "CHECKPOINT_INTERVAL = 1",
+]
 
 
 def write_data(folder, seed=0):
@@ -50,7 +55,7 @@ def run(data_dir, model_dir, *bindings, flags=()):
 
 
 @pytest.fixture(scope="module")
-def finished(data_dir, tmp_path_factory):
+def finished(plain_backbone, data_dir, tmp_path_factory):
     """A run of two steps."""
     model_dir = tmp_path_factory.mktemp("runs") / "finished"
     with eagerly():

@@ -98,7 +98,7 @@ def test_gradients(two_cpus, method, late, portions, where):
 def test_the_second_pass_waits_for_the_gradients_of_the_first():
     step = make(OneByOne)
     normalizers = {}
-    graph = tf.function(step._compute).get_concrete_function(
+    graph = tf.function(step._compute, autograph=False).get_concrete_function(
         tf.TensorSpec([4]), tf.TensorSpec([], tf.int64), normalizers, None
     )
     graph = graph.graph

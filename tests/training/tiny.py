@@ -6,6 +6,7 @@ takes part in a training of several workers (TF_CONFIG) and stores what it gave 
 FOLDER/<number of the worker>.npz.
 """
 
+import contextlib
 import functools
 import sys
 from unittest import mock
@@ -60,7 +61,7 @@ class Plain(backbone.Backbone):
                 stride=stride,
                 rate=rate,
                 initializer=tf.keras.initializers.HeNormal(),
-                batch_norm=functools.partial(BatchNorm, batch_norm_decay, 1e-3),
+                batch_norm=functools.partial(BatchNorm, batch_norm_decay or 0.9, 1e-3),
             )
             for number, (stride, rate) in enumerate(units, 1)
         ]
@@ -73,12 +74,22 @@ class Plain(backbone.Backbone):
         return end_points
 
 
+@contextlib.contextmanager
+def plain_backbone():
+    """Within this context, `Plain` is the variant "plain"."""
+    backbone.variants()  # Finds the others.
+    with mock.patch.dict(backbone._variants):
+        register = backbone.register_backbone(
+            "plain", mean_pixel=backbone.MID_GRAY, last_units=1
+        )
+        register(Plain)
+        yield
+
+
 def make_method(method=PseudoSeg, variant="plain", **options):
     """A method with its variables, always the same."""
     tf.keras.utils.set_random_seed(1)
-    backbone.variants()  # Finds the others.
-    with mock.patch.dict(backbone._variants):  # Only this module registers "plain".
-        backbone.register_backbone("plain", mean_pixel=backbone.MID_GRAY)(Plain)
+    with plain_backbone():
         model = DeepLabV3Plus(
             CLASSES,
             variant=variant,
@@ -125,8 +136,12 @@ def make_batches(steps=STEPS, batch=BATCH, side=SIDE, seed=0):
     }
 
 
+@functools.cache
 def one_device():
-    """Not created on import: several workers must be the first use of TensorFlow."""
+    """Always the same, as a step is traced again for batches of another strategy.
+
+    Not created on import: several workers must be the first use of TensorFlow.
+    """
     return tf.distribute.OneDeviceStrategy("/cpu:0")
 
 

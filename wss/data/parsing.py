@@ -6,6 +6,7 @@ the image-level labels of an image without mask may be a list of class ids.
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -71,6 +72,30 @@ def parse_example(
         pixels, or image and mask differ in size. The message names the feature and the
         record.
     """
+    return _parser(ignore_label)(
+        tf.convert_to_tensor(serialized), tf.convert_to_tensor(source)
+    )
+
+
+@functools.cache
+def _parser(ignore_label: int) -> Callable[..., dict[str, tf.Tensor]]:
+    """The graph of `parse_example`, traced once in a process.
+
+    It is most of an input pipeline's graph, and a run builds six of them.
+    """
+    text = tf.TensorSpec([], tf.string)
+
+    @tf.function(autograph=False)
+    def parse(serialized, source):
+        return _parse(serialized, source, ignore_label)
+
+    with tf.init_scope():  # Not within the graph of the first caller.
+        return parse.get_concrete_function(text, text)
+
+
+def _parse(
+    serialized: tf.Tensor, source: tf.Tensor, ignore_label: int
+) -> dict[str, tf.Tensor]:
     features = _parse_features(serialized, source)
     where = _describe(features[FILENAME], source)
     image = _decode(features[ENCODED], 3, ENCODED, where)

@@ -6,6 +6,7 @@ the sliding window, `scale_crop_process` in eval.py of Haochen-Wang409/U2PL for 
 of logits.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Literal
 
@@ -27,6 +28,12 @@ from wss.settings import PositiveShare, Scale, Several
 
 WHOLE, SLIDING = "whole", "sliding"
 PROBABILITIES, LOGITS = "probabilities", "logits"
+# No AutoGraph: it would convert every function of the network, each time it is traced.
+_graph = functools.partial(
+    tf.function,
+    input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
+    autograph=False,
+)
 
 
 @gin.configurable(denylist=["network", "crop_size", "padding_value"])
@@ -297,7 +304,7 @@ class Predictor(tf.Module):
             scores = tf.nn.softmax(scores)
         return scores
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    @_graph
     def _crop_scores(self, images: tf.Tensor) -> tf.Tensor:
         """Scores [batch, height, width, classes] of images that fit into the crop."""
         size = tf.shape(images)
@@ -310,7 +317,7 @@ class Predictor(tf.Module):
         views = self._view_scores(images)
         return tf.add_n(views) / len(views)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    @_graph
     def _image_logits(self, images: tf.Tensor) -> tf.Tensor:
         end_points = self.network.backbone(self.padded(images), training=False)
         return self.network.classify(end_points)

@@ -39,13 +39,16 @@ class SavedModel(Format):
         module = keep_variables(model)
 
         @tf.function(
-            input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")]
+            input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "images")],
+            autograph=False,
         )
         def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
             labels, probabilities = model.predictor.predict_batch(images)
             return {"masks": tf.cast(labels, tf.uint8), "probabilities": probabilities}
 
-        @tf.function(input_signature=[tf.TensorSpec([], tf.string, "encoded")])
+        @tf.function(
+            input_signature=[tf.TensorSpec([], tf.string, "encoded")], autograph=False
+        )
         def predict_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
             image = _decode(encoded, model.spec.image_bits)
             return {name: x[0] for name, x in predict(image[tf.newaxis]).items()}

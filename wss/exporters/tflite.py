@@ -27,7 +27,10 @@ class TFLite(Format):
         predictor = model.predictor
         shape = [1, *predictor.crop_size, 3]
 
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
+        @tf.function(
+            input_signature=[tf.TensorSpec(shape, tf.float32, "images")],
+            autograph=False,
+        )
         def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probabilities": predictor.predict_crops(images)}
 

@@ -105,7 +105,9 @@ class TrainedRun:
         self._batches = evaluation_batches(experiment)
         # Traced now, while gin has the configuration of this run.
         crop = self._predictor.crop_size
-        self._class_scores = tf.function(method.class_scores).get_concrete_function(
+        self._class_scores = tf.function(
+            method.class_scores, autograph=False
+        ).get_concrete_function(
             tf.TensorSpec([1, *crop, 3]),
             tf.TensorSpec([1, *crop]),
             tf.TensorSpec([1, self.spec.num_classes - 1]),

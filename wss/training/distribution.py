@@ -205,7 +205,7 @@ def share(strategy: tf.distribute.Strategy, variables: Sequence[tf.Variable]) ->
     if not are_several(strategy):
         return
 
-    @tf.function
+    @tf.function(autograph=False)
     def read() -> Sequence[tf.Tensor]:
         def replica() -> Sequence[tf.Tensor]:
             context = tf.distribute.get_replica_context()
@@ -253,7 +253,7 @@ def gather(strategy: tf.distribute.Strategy, text: str) -> list[str]:
 
 @functools.lru_cache(maxsize=1)
 def _adder(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
-    @tf.function
+    @tf.function(autograph=False)
     def add(number: tf.Tensor) -> tf.Tensor:
         return strategy.reduce(
             "SUM", strategy.run(tf.identity, args=(number,)), axis=None
@@ -275,7 +275,7 @@ def _discarded_output() -> Iterator[str]:
 
 
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
-    @tf.function
+    @tf.function(autograph=False)
     def meet() -> tf.Tensor:
         return strategy.reduce("SUM", strategy.run(lambda: tf.ones([])), axis=None)
 

@@ -61,7 +61,7 @@ class FinitenessCheck:
                     f"The variable {name} is not finite after step {step}.", step - 1
                 )
 
-    @tf.function
+    @tf.function(autograph=False)
     def _are_finite(self) -> tf.Tensor:
         return tf.stack(
             [

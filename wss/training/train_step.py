@@ -160,7 +160,7 @@ class TrainingStep:
         """Raises a NotFiniteError if a loss, the gradient or a weight is not finite."""
         self._finiteness.check()
 
-    @tf.function
+    @tf.function(autograph=False)
     def weight_norm(self) -> tf.Tensor:
         """Euclidean norm of all trainable variables together, scalar float32."""
         return tf.linalg.global_norm(list(self._trainable.values()))
