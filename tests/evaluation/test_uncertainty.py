@@ -72,5 +72,5 @@ def test_the_most_uncertain_photo_is_first():
         "2,a.jpg,0.250000,0.500000,0.000000",
         "3,b.jpg,0.250000,0.250000,0.250000",
     ]
-    alone = uncertainty.to_csv([("\udcff.jpg", Uncertainty(0.5))])
-    assert alone == (b"rank,photo,uncertainty,entropy\n1,\xff.jpg,0.500000,0.500000\n")
+    alone = uncertainty.to_csv([("ä.jpg", Uncertainty(0.5))]).decode()
+    assert alone == "rank,photo,uncertainty,entropy\n1,ä.jpg,0.500000,0.500000\n"

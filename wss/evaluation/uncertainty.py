@@ -70,5 +70,4 @@ def to_csv(ranking: list[tuple[str, Uncertainty]]) -> bytes:
     for rank, (photo, one) in enumerate(ranking, start=1):
         values = [one.value, *(getattr(one, name) for name in measured)]
         writer.writerow([rank, photo, *(f"{value:.6f}" for value in values)])
-    # Paths may have bytes that are not UTF-8.
-    return text.getvalue().encode(errors="surrogateescape")
+    return text.getvalue().encode()
