@@ -174,7 +174,8 @@ def seconds_per_step(model_dir: str) -> float:
     """The median over the run."""
     from wss.run_folder import event_files
 
-    points = event_files.read_curves(os.path.join(model_dir, "train"), "performance")
+    folder = os.path.join(model_dir, "train")
+    points = event_files.read_curves(folder, event_files.PERFORMANCE)
     return statistics.median(value for _, value in points["seconds_per_step"])
 
 

@@ -28,7 +28,7 @@ from tensorboard.backend.event_processing import plugin_event_accumulator
 from wss.run_folder import checkpoints
 
 # Curves of time and memory are not results.
-_MEASURED = ("performance/", "memory_gb/")
+_MEASURED = ("performance/", "monitors/images_per_second")
 
 
 class Kills(NamedTuple):

@@ -12,7 +12,7 @@ from wss.evaluation import evaluator
 from wss.evaluation.predictor import Predictor
 from wss.evaluation.restoring import restore_network
 from wss.models.deeplab import DeepLabV3Plus
-from wss.run_folder import access, results
+from wss.run_folder import access, event_files, results
 
 SPEC = DatasetSpec(name="toy", class_names=("ground", "cat", "dog", "bird"))
 
@@ -218,6 +218,17 @@ def test_boundaries_and_image_labels(tmp_path):
     # bird are shown.
     expected = {"accuracy": 3 / 9, "precision": 1 / 5, "recall": 1 / 3}
     assert metrics["image_labels"] == pytest.approx(expected)
+
+
+def test_the_best_so_far_has_a_curve(tmp_path):
+    right, wrong = [[0, 0, 1, 1]], [[1, 1, 0, 0]]
+    for step, predicted in ((1, wrong), (2, right), (3, wrong), (1, wrong)):
+        evaluate(right, predicted, tmp_path, steps=[step])
+    curves = event_files.read_curves(str(tmp_path / "eval"), "evaluation")
+    assert curves == {
+        "mIoU": [(1, 0.0), (2, 1.0), (3, 0.0)],
+        "mIoU_best": [(1, 0.0), (2, 1.0), (3, 1.0)],
+    }
 
 
 def test_protocols_do_not_mix(tmp_path):

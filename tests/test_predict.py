@@ -1,5 +1,6 @@
 """Photos in, masks out: the command and `wss.load`."""
 
+import csv
 import json
 import os
 import shutil
@@ -175,6 +176,64 @@ def test_a_loaded_model_predicts_files_and_arrays(model_dir, tmp_path):
     np.testing.assert_array_equal(np.argmax(probabilities, -1), masks)
     with pytest.raises(UserError, match="takes a list of photos"):
         model.predict_masks(path)
+
+
+def ranking(path):
+    with open(path / "ranking.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_most_uncertain_photos_are_listed_first(model_dir, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for seed in range(12):
+        save_photo(str(photos / f"{seed}.png"), 20, 20 + seed, seed=seed)
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    assert run(model_dir, [photos], out, "--rank", "--probabilities") == 0
+    printed = capsys.readouterr().out.splitlines()
+    rows = ranking(out)
+    assert list(rows[0]) == ["rank", "photo", "uncertainty", "entropy"]
+    assert len(rows) == 12
+    shown = [line.split() for line in printed[-10:]]
+    assert printed[-11] == f"Most uncertain first; all are in {out}/ranking.csv:"
+    assert [(one[0], one[2]) for one in shown] == [
+        (row["rank"], row["photo"]) for row in rows[:10]
+    ]
+    values = [float(row["uncertainty"]) for row in rows]
+    assert values == sorted(values, reverse=True) and values[0] > values[-1]
+    for row in rows:
+        name = os.path.splitext(os.path.basename(row["photo"]))[0]
+        stored = np.load(out / "probabilities" / f"{name}.npy").astype(np.float64)
+        entropy = -(stored * np.log(np.maximum(stored, 1e-12))).sum(-1).mean()
+        assert float(row["entropy"]) == pytest.approx(
+            entropy / np.log(CLASSES), abs=2e-3
+        )
+    assert run(model_dir, [photos], plain) == 0
+    assert not (plain / "ranking.csv").exists()
+    for path in (plain / "masks").iterdir():
+        np.testing.assert_array_equal(read(path), read(out / "masks" / path.name))
+
+
+def test_teacher_and_student_are_compared(tmp_path):
+    path = tmp_path / "run"
+    trained.make(path, gin_file="u2pl/shapes.gin")
+    save_photo(str(tmp_path / "a.png"), 30, 30)
+    assert run(path, [tmp_path / "a.png"], tmp_path / "out", "--rank") == 0
+    (row,) = ranking(tmp_path / "out")
+    entropy, disagreement = float(row["entropy"]), float(row["disagreement"])
+    assert float(row["uncertainty"]) == pytest.approx(
+        (entropy + disagreement) / 2, abs=1e-6
+    )
+
+
+def test_a_ranking_that_a_user_changed_stays(model_dir, tmp_path, capsys):
+    save_photo(str(tmp_path / "photos" / "a.png"), 20, 20)
+    arguments = (model_dir, [tmp_path / "photos"], tmp_path / "out")
+    assert run(*arguments, "--rank") == 0
+    written = tmp_path / "out" / "ranking.csv"
+    written.write_text("mine")
+    assert run(*arguments, "--rank") == 2
+    assert f"the first is {written}" in capsys.readouterr().err
+    assert written.read_text() == "mine" and run(*arguments) == 0
 
 
 def contents(folder):

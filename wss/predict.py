@@ -12,6 +12,7 @@ writes, for photos/street/1.jpg,
     predicted/probabilities/street/1.npy    with --probabilities:
                                         [height, width, classes]
     predicted/classes.json              id, name and color of each class
+    predicted/ranking.csv               with --rank: the photos, most uncertain first
 
 Photos are rotated according to their EXIF data, and so are the results. Unreadable
 photos and other files in a folder are reported and skipped. Results of an earlier run
@@ -25,7 +26,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
@@ -33,8 +34,14 @@ from wss import cli
 from wss.errors import UserError, reason
 from wss.files.outputs import OutputFolder
 
+if TYPE_CHECKING:
+    from wss.evaluation.segmenter import Segmenter
+    from wss.evaluation.uncertainty import Uncertainty
+
 # Folders of results, and the extensions of their files.
 _ENDINGS = {"masks": ".png", "overlays": ".jpg", "probabilities": ".npy"}
+_RANKING = "ranking.csv"
+_PRINTED = 10  # Photos of the ranking.
 # Errors that concern the results of one photo, not the whole disk: the name is invalid
 # here, or the image is too large for its format.
 _OF_ONE_PHOTO = (
@@ -64,16 +71,18 @@ def predict(options: argparse.Namespace) -> None:
         print(discovery.describe_left_out(source, left_out), flush=True)
     kinds = [kind for kind in _ENDINGS if kind == "masks" or getattr(options, kind)]
     names = [_result(kind, name) for kind in kinds for name in photos]
-    folder.check(names, kinds)
+    folder.check([*names, _RANKING] if options.rank else names, kinds)
     _refuse_photos(map(folder.place, names), photos.values())
     # Late, so that --help is quick: importing TensorFlow takes seconds.
     from wss import runs
 
     bindings = [*cli.view_bindings(options), *options.gin_bindings]
-    model = runs.load(options.model_dir, options.checkpoint, bindings, options.tpu)
+    arguments = (options.model_dir, options.checkpoint, bindings, options.tpu)
+    models = runs.load_all(*arguments) if options.rank else [runs.load(*arguments)]
     with folder.explained():
-        folder.write_checked("classes.json", model.spec.text().encode())
-        done = sum(1 for _ in _write_all(model, photos, kinds, folder))
+        folder.write_checked("classes.json", models[0].spec.text().encode())
+        found = dict(_write_all(models, photos, kinds, folder, options.rank))
+    done = len(found)
     files = {os.path.abspath(path) for paths in others.values() for path in paths}
     skipped = len(photos) - done + len(files)
     print(
@@ -82,6 +91,20 @@ def predict(options: argparse.Namespace) -> None:
     )
     if not done:
         raise UserError("None of the photos could be read, or its results written.")
+    if options.rank:
+        _rank({photos[name]: one for name, one in found.items()}, folder)
+
+
+def _rank(found: Mapping[str, "Uncertainty"], folder: OutputFolder) -> None:
+    """Writes the ranking of the photos, by path, and prints its beginning."""
+    from wss.evaluation import uncertainty
+
+    ranking = uncertainty.ranked(found)
+    with folder.explained():
+        folder.write_checked(_RANKING, uncertainty.to_csv(ranking))
+    print(f"Most uncertain first; all are in {folder.place(_RANKING)}:")
+    for rank, (photo, one) in enumerate(ranking[:_PRINTED], start=1):
+        print(f"{rank:>4}  {one.value:.4f}  {photo}")
 
 
 def _refuse_photos(results: Iterable[str], photos: Iterable[str]) -> None:
@@ -106,18 +129,23 @@ def _result(kind: str, name: str) -> str:
 
 
 def _write_all(
-    model, photos: Mapping[str, str], kinds: Sequence[str], folder: OutputFolder
-) -> Iterator[str]:
-    """Writes the results, and yields the name of each photo that has them."""
+    models: Sequence["Segmenter"],
+    photos: Mapping[str, str],
+    kinds: Sequence[str],
+    folder: OutputFolder,
+    ranks: bool,
+) -> Iterator[tuple[str, Optional["Uncertainty"]]]:
+    """Writes the results; yields each name, and the uncertainty if asked."""
     from tqdm import tqdm
 
     # `disable=None`: no progress bar without a terminal.
     for name, image in _read_all(
         tqdm(photos.items(), desc="predicting", unit=" photos", disable=None),
-        model.spec.image_bits,
+        models[0].spec.image_bits,
     ):
         try:
-            for kind, content in _results(model, image, kinds):
+            labels, found = _predicted(models, image, ranks)
+            for kind, content in _results(models[0], image, labels, kinds):
                 folder.write(_result(kind, name), content)
         except OSError as error:
             if error.errno not in _OF_ONE_PHOTO:
@@ -128,11 +156,22 @@ def _write_all(
                 file=sys.stderr,
             )
         else:
-            yield name
+            yield name, found
+
+
+def _predicted(
+    models: Sequence["Segmenter"], image: np.ndarray, ranks: bool
+) -> tuple[np.ndarray, Optional["Uncertainty"]]:
+    """The class of each pixel, and the uncertainty if asked."""
+    from wss.evaluation import uncertainty
+
+    if not ranks:
+        return models[0].predict_mask(image), None
+    return uncertainty.measure(image, *(model.predictor for model in models))
 
 
 def _results(
-    model, image: np.ndarray, kinds: Sequence[str]
+    model: "Segmenter", image: np.ndarray, labels: np.ndarray, kinds: Sequence[str]
 ) -> Iterator[tuple[str, bytes]]:
     """The contents of a photo's result files, by kind."""
     from wss.image_io import writing
@@ -140,7 +179,7 @@ def _results(
     if "probabilities" in kinds:
         values = model.predictor.probabilities(image).numpy()
         yield "probabilities", writing.probabilities(values)
-    labels, palette = model.predict_mask(image), model.spec.palette
+    palette = model.spec.palette
     yield "masks", writing.mask(labels, palette)
     if "overlays" in kinds:
         yield "overlays", writing.overlay(image, labels, palette)
@@ -187,6 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         "--probabilities",
         action="store_true",
         help="also write the probability of each class (float16, large files)",
+    )
+    parser.add_argument(
+        "--rank",
+        action="store_true",
+        help=f"also list the photos in {_RANKING}, the most uncertain first: those to "
+        "label next",
     )
     cli.add_overwrite_flag(parser)
     cli.add_view_flags(parser)

@@ -123,6 +123,20 @@ def load(
     return segmenter(reopen(model_dir, bindings, tpu), checkpoint)[0]
 
 
+def load_all(
+    model_dir: str,
+    checkpoint: str = "latest",
+    bindings: Sequence[str] = (),
+    tpu: Optional[str] = None,
+) -> list[Segmenter]:
+    """Like `load`, for the network of the result and, with a teacher, the student."""
+    experiment = reopen(model_dir, bindings, tpu)
+    return [
+        Segmenter(build_predictor(experiment, network), experiment.spec)
+        for network in restoring.restored_networks(experiment, checkpoint).values()
+    ]
+
+
 def reopen(
     model_dir: str,
     bindings: Sequence[str] = (),

@@ -93,6 +93,11 @@ def test_what_is_not_sure_does_not_teach():
     assert found["supervised"] > 0 and monitors["mask_ratio"].result() == 0
 
 
+def test_without_a_threshold_the_share_of_sure_pixels_has_no_curve():
+    _, monitors = run(tiny.make_method(UniMatch, threshold=0.0), batch_of())
+    assert monitors.keys() == {"pseudo_label_accuracy", "confidence"}
+
+
 @METHODS
 def test_pixels_that_the_truth_of_unlabeled_images_holds_change_nothing(method):
     made = tiny.make_method(method, threshold=0.26)

@@ -109,6 +109,16 @@ def test_labels_of_unlabeled_images_reach_no_loss():
         assert float(before[name]) == float(after[name])
 
 
+def test_the_share_of_confident_pixels_has_a_curve_where_it_can_vary():
+    method, batch = make(use_attention=False), make_batch()
+    assert not {"mask_ratio", "class_mask_ratio"} & run(method, batch).monitors.keys()
+    with gin.unlock_config():
+        gin.bind_parameter("fuse.threshold", 1.0)
+    monitors = run(method, batch).monitors
+    assert monitors["mask_ratio"].result() == 0
+    assert monitors["class_mask_ratio"].total.numpy().tolist() == [0.0] * CLASSES
+
+
 @pytest.mark.parametrize("options", [{}, {"weakly": True}], ids=str)
 def test_what_pseudoseg_sees_is_what_it_trains_with(options):
     # Version 1 has no batch norm, whose statistics differ between step and inference.

@@ -371,7 +371,9 @@ def _pseudo_labels(probabilities: tf.Tensor, output: StepOutput, flags) -> dict:
         ("max_prob_avg_t", "sharpened"),
     ):
         compared[theirs] = output.histograms.get(f"confidence/{ours}")
-    compared["valid_ratio"] = output.monitors["mask_ratio"].result()
+    # Without a threshold the ratio is 1, and we have no curve of it.
+    ratio = output.monitors.get("mask_ratio")
+    compared["valid_ratio"] = 1.0 if ratio is None else ratio.result()
     return compared
 
 

@@ -80,6 +80,20 @@ def test_points_behind_the_restored_step_are_dropped(tmp_path):
     assert shown(tmp_path) == [(0, 4.0), (10, 3.0), (20, 2.5), (30, 1.0)]
 
 
+def test_the_alphabet_sorts_groups_by_their_importance():
+    groups = [
+        event_files.EVALUATION,
+        event_files.LOSSES,
+        event_files.MONITORS,
+        event_files.OTHER_SCORES,
+        event_files.PERFORMANCE,
+        event_files.SAMPLES,
+        event_files.SINGLE_CLASSES,
+    ]
+    assert groups == sorted(groups) and len(set(groups)) == 7
+    assert event_files.tagged(groups[1], {"total": 2.0}) == {"losses/total": 2.0}
+
+
 def test_curves_are_read_by_step_and_each_step_once(tmp_path):
     draw(tmp_path, {20: 2.0, 30: 1.0}, 1000000000, "losses/total")
     draw(tmp_path, {0: 4.0, 20: 2.0}, 1000005000, "losses/total")

@@ -190,12 +190,20 @@ def test_curves_in_tensorboard(tmp_path):
         "losses/total",
         "monitors/error",
         "monitors/gradient_norm",
-        "learning_rate",
-        "performance/images_per_second",
+        "monitors/learning_rate",
+        "monitors/images_per_second",
+        "performance/seconds_per_step",
         "performance/waiting_for_input",
         "monitors/weight_norm",
-        "memory_gb/host",
+        "performance/memory_gb/host",
         "samples/constant",
+        "samples/error",
+    }
+    assert {tag.split("/")[0] for tag in tags} <= {
+        "losses",
+        "monitors",
+        "performance",
+        "samples",
     }
 
 

@@ -12,13 +12,14 @@ from tqdm import tqdm
 from wss.data import parsing, views
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
+from wss.evaluation import curves
 from wss.evaluation.boundary_f_score import BoundaryScore
 from wss.evaluation.predictor import Predictor
 from wss.experiment import Experiment, evaluation_batches
 from wss.models.deeplab import DeepLabV3Plus, mean_pixel
 from wss.ops.metrics import ConfusionMatrix, Scores, multi_label_scores
 from wss.run_folder import description, results
-from wss.run_folder.event_files import Summaries, forget_from
+from wss.run_folder.event_files import forget_from
 
 
 @gin.configurable(allowlist=["boundary", "image_labels"])
@@ -137,6 +138,17 @@ class Evaluator:
         first = step + 1 if self.has_evaluated(step) else step
         forget_from(self._events_dir(), first)
 
+    def _best_before(self, step: int) -> float:
+        """The highest mean IoU of this split before a step, 0 without evaluations."""
+        return max(
+            (
+                one["mean_iou"]
+                for one in results.read_evaluations(self._model_dir)
+                if one["step"] < step and self._is_comparable(one)
+            ),
+            default=0.0,
+        )
+
     def _is_comparable(self, evaluated: Mapping[str, Any]) -> bool:
         mine = (self._split, self._protocol["text"])
         return (evaluated["split"], evaluated.get("protocol")) == mine
@@ -186,7 +198,11 @@ class Evaluator:
     ) -> None:
         (first, metrics), *others = summaries.items()
         results.write_metrics(self._model_dir, {**about, **metrics, **dict(others)})
-        self._draw(scores[first], summaries, about["step"])
+        best = max(metrics["mean_iou"], self._best_before(about["step"]))
+        events_dir = self._events_dir()
+        curves.draw(
+            events_dir, about["step"], self._spec, scores[first], summaries, best
+        )
         remembered = {
             **{key: about[key] for key in ("step", "split", "network")},
             "protocol": about["protocol"]["text"],
@@ -201,42 +217,6 @@ class Evaluator:
         """Each protocol has its own curves."""
         first = next(iter(self._predictors.values()))
         return os.path.join(self._model_dir, "_".join(["eval", *first.variations]))
-
-    def _draw(
-        self, scores: Scores, summaries: Mapping[str, Mapping[str, Any]], step: int
-    ) -> None:
-        """Writes curves and figures for TensorBoard."""
-        from wss.visualization import figures  # Takes half a second.
-
-        (_, metrics), *others = summaries.items()
-        values = {"evaluation/iou/mIoU": metrics["mean_iou"]}
-        for name, iou in metrics["class_iou"].items():
-            if iou is not None:
-                values[f"evaluation/iou/{name}"] = iou
-        for name in ("pixel_accuracy", "mean_class_accuracy", "boundary_f_score"):
-            if metrics.get(name) is not None:
-                values[f"evaluation/{name}"] = metrics[name]
-        for name, value in metrics.get("image_labels", {}).items():
-            values[f"evaluation/image_labels/{name}"] = value
-        for name, of_other in others:
-            values[f"evaluation/{name}/mIoU"] = of_other["mean_iou"]
-        events = Summaries(self._events_dir())
-        events.scalars(values, step)
-        names = self._spec.class_names
-        charts = {
-            "confusion": figures.confusion_matrix(scores.confusion, names),
-            "iou_bars": figures.iou_bars(
-                scores.class_iou, scores.mean_iou, names, self._spec.palette
-            ),
-        }
-        events.images(
-            {
-                f"evaluation/{name}": figures.pixels(chart)
-                for name, chart in charts.items()
-            },
-            step,
-        )
-        events.flush()
 
 
 class _Measures:

@@ -174,12 +174,25 @@ class Predictor(tf.Module):
 
     def labels_and_confidence(self, image: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         """`labels`, and the probability of that class, float32 [height, width]."""
+        return self._labels_and(image, lambda rows: tf.reduce_max(rows, -1))
+
+    def labels_and_entropy(self, image: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+        """`labels`, and the entropy of the prediction, float32 [height, width].
+
+        The entropy is divided by the largest, log(classes): 0..1.
+        """
+        return self._labels_and(image, _entropy)
+
+    def _labels_and(
+        self, image: np.ndarray, measure: Callable[[tf.Tensor], tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`labels`, and a measure of the probabilities [rows, width, classes]."""
         image = _check_image(image)
-        labels, confidence = [], []
+        labels, measured = [], []
         for rows in self._scores(image):
             labels.append(_best(rows))
-            confidence.append(tf.reduce_max(self._as_probabilities(rows, image), -1))
-        return tf.concat(labels, 0), tf.concat(confidence, 0)
+            measured.append(measure(self._as_probabilities(rows, image)))
+        return tf.concat(labels, 0), tf.concat(measured, 0)
 
     def probabilities(self, image: np.ndarray) -> tf.Tensor:
         """The probability of each class: [height, width, classes], float32.
@@ -345,6 +358,11 @@ class Predictor(tf.Module):
                     scores = tf.nn.softmax(scores)
                 views.append(scores)
         return views
+
+
+def _entropy(probabilities: tf.Tensor) -> tf.Tensor:
+    entropy = -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), -1)
+    return entropy / np.log(probabilities.shape[-1])
 
 
 def _best(scores: tf.Tensor) -> tf.Tensor:

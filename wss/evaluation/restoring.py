@@ -1,6 +1,7 @@
 """Restores networks and methods from checkpoints, and evaluates them."""
 
 import functools
+from collections.abc import Mapping
 
 from wss.errors import UserError
 from wss.evaluation.evaluator import build_evaluator
@@ -31,6 +32,23 @@ def restored_network(
     return network, checkpoints.use(experiment.model_dir, checkpoint, restore)
 
 
+def restored_networks(
+    experiment: Experiment, checkpoint: str = "latest"
+) -> dict[str, DeepLabV3Plus]:
+    """Restores all networks of a checkpoint that evaluation scores.
+
+    Arguments and errors: see `restored_network`.
+
+    Returns:
+      {"model": ...}, or {"teacher": ..., "student": ...}; the first is the result.
+    """
+    _check(experiment, checkpoint)
+    networks = _build_networks(experiment)
+    restore = functools.partial(_restore_networks, networks)
+    checkpoints.use(experiment.model_dir, checkpoint, restore)
+    return networks
+
+
 def restored_method(
     experiment: Experiment, checkpoint: str = "latest"
 ) -> tuple[Method, int]:
@@ -50,12 +68,7 @@ class CheckpointEvaluator:
 
     def __init__(self, experiment: Experiment):
         self._experiment = experiment
-        self._networks = {"model": build_network(experiment)}
-        if experiment.method.has_teacher:
-            self._networks = {
-                "teacher": self._networks["model"],
-                "student": build_network(experiment),
-            }
+        self._networks = _build_networks(experiment)
         self._evaluator = build_evaluator(experiment, self._networks)
 
     def evaluate(self, checkpoint: str = "latest") -> int:
@@ -79,16 +92,26 @@ class CheckpointEvaluator:
         return step
 
     def _restore(self, path: str) -> tuple[int, str]:
-        step = 0
-        for name, network in self._networks.items():
-            step = restore_network(network, path, average=name == "teacher")
-        return step, path
+        return _restore_networks(self._networks, path), path
 
 
 def evaluate_checkpoint(experiment: Experiment, checkpoint: str = "latest") -> None:
     """Evaluates one checkpoint; errors: see `restored_network`."""
     _check(experiment, checkpoint)
     CheckpointEvaluator(experiment).evaluate(checkpoint)
+
+
+def _build_networks(experiment: Experiment) -> dict[str, DeepLabV3Plus]:
+    names = ["teacher", "student"] if experiment.method.has_teacher else ["model"]
+    return {name: build_network(experiment) for name in names}
+
+
+def _restore_networks(networks: Mapping[str, DeepLabV3Plus], path: str) -> int:
+    """Restores the networks of a checkpoint; returns its training step."""
+    step = 0
+    for name, network in networks.items():
+        step = restore_network(network, path, average=name == "teacher")
+    return step
 
 
 def less_memory(experiment: Experiment) -> str:

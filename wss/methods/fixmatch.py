@@ -151,7 +151,8 @@ class FixMatch(Method):
         )
         mean = functools.partial(Ratio, count=tf.reduce_sum(valid))
         output.monitors["confidence"] = mean(tf.reduce_sum(target.confidence * valid))
-        output.monitors["mask_ratio"] = mean(tf.reduce_sum(confident))
+        if self.threshold > 0:  # Otherwise it is 1.
+            output.monitors["mask_ratio"] = mean(tf.reduce_sum(confident))
         output.show("unlabeled/weak", "rgb", unlabeled["weak"])
         output.show("unlabeled/strong", "rgb", strong)
         output.show("unlabeled/label", "label", labels)

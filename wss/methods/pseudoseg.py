@@ -304,15 +304,16 @@ def _monitor(
     output.monitors["confidence"] = Ratio(
         tf.reduce_sum(confidence * valid), tf.reduce_sum(valid)
     )
-    output.monitors["mask_ratio"] = Ratio(
-        tf.reduce_sum(pseudo_label.confident * valid), tf.reduce_sum(valid)
-    )
-    # The share of confident pixels of each predicted class.
-    predicted = tf.one_hot(predictions, classes) * valid[..., tf.newaxis]
-    output.monitors["class_mask_ratio"] = Ratio(
-        tf.einsum("bhwc,bhw->c", predicted, pseudo_label.confident),
-        tf.reduce_sum(predicted, [0, 1, 2]),
-    )
+    if pseudo_label.is_selective:  # Otherwise all shares are 1.
+        output.monitors["mask_ratio"] = Ratio(
+            tf.reduce_sum(pseudo_label.confident * valid), tf.reduce_sum(valid)
+        )
+        # The share of confident pixels of each predicted class.
+        predicted = tf.one_hot(predictions, classes) * valid[..., tf.newaxis]
+        output.monitors["class_mask_ratio"] = Ratio(
+            tf.einsum("bhwc,bhw->c", predicted, pseudo_label.confident),
+            tf.reduce_sum(predicted, [0, 1, 2]),
+        )
     probabilities = {
         "decoder": tf.nn.softmax(weak.logits),
         "fused": pseudo_label.average,

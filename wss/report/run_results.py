@@ -185,7 +185,8 @@ class TrainedRun:
 
     def losses(self) -> dict[str, list[tuple[int, float]]]:
         """The training losses: points (step, value) by name."""
-        return event_files.read_curves(os.path.join(self.model_dir, "train"), "losses")
+        folder = os.path.join(self.model_dir, "train")
+        return event_files.read_curves(folder, event_files.LOSSES)
 
     def mean_ious(self) -> list[tuple[int, float]]:
         """Step and mean IoU of the evaluations of this split with this protocol."""

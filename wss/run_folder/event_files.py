@@ -10,6 +10,16 @@ import tensorflow as tf
 
 from wss.errors import first_line
 
+# Groups of tags. TensorBoard sorts by tag and opens only the first two groups, so the
+# alphabet must put them in the order of their importance.
+EVALUATION = "evaluation"  # Mean IoU alone.
+LOSSES = "losses"
+MONITORS = "monitors"
+OTHER_SCORES = "other_scores"
+PERFORMANCE = "performance"
+SAMPLES = "samples"
+SINGLE_CLASSES = "single_classes"
+
 # TensorFlow's names of event files: the time of creation in seconds, and a suffix that
 # makes the name unique.
 _EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d+)(\..+)")
@@ -81,6 +91,11 @@ class Summaries:
             )
 
 
+def tagged(group: str, values: Mapping[str, object]) -> dict[str, object]:
+    """The values by tag; `group` is one of this module's."""
+    return {f"{group}/{name}": value for name, value in values.items()}
+
+
 def forget_from(directory: str, step: int) -> None:
     """Makes TensorBoard drop the events of a directory from a step on.
 
@@ -130,7 +145,7 @@ def read_curves(directory: str, group: str) -> dict[str, list[tuple[int, float]]
 
     Args:
       directory: folder of the events.
-      group: first part of the tags, before the slash, such as "losses".
+      group: first part of the tags, before the slash, such as `LOSSES`.
 
     Returns:
       Points (step, value) by the rest of the tag; empty without events.

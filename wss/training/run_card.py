@@ -15,7 +15,7 @@ from wss.files import outputs
 from wss.methods.base import Method
 from wss.run_folder import data_record, results
 from wss.run_folder.description import RUN_FILE
-from wss.run_folder.event_files import Summaries
+from wss.run_folder.event_files import SAMPLES, Summaries, tagged
 from wss.training import distribution, optimizers, versions
 
 _LABEL = 9  # Columns of a row's name.
@@ -141,7 +141,8 @@ def show_start(experiment: Experiment, summaries: Summaries, step: int) -> None:
         from wss.visualization import figures  # Takes half a second.
 
         legend = figures.class_legend(spec.class_names, spec.palette)
-        summaries.images({"samples/legend": figures.pixels(legend)}, step)
+        images = tagged(SAMPLES, {"legend": figures.pixels(legend)})
+        summaries.images(images, step)
 
 
 def startup_texts() -> dict[str, str]:

@@ -12,13 +12,23 @@ from typing import Optional
 import tensorflow as tf
 
 from wss.experiment import Experiment
-from wss.run_folder.event_files import Summaries
+from wss.run_folder.event_files import (
+    LOSSES,
+    MONITORS,
+    PERFORMANCE,
+    SAMPLES,
+    SINGLE_CLASSES,
+    Summaries,
+    tagged,
+)
 from wss.training.train_step import Results
 
 # A step that waits longer for its batch prints a warning.
 _STALL_SECONDS = 60.0
 # Smaller shares of waiting are normal for any pipeline, and are not shown.
 _SHOWN_WAITING = 0.05
+# Maximum length of a progress line.
+_COLUMNS = 100
 
 
 class Progress:
@@ -68,33 +78,29 @@ class Progress:
         self._stopwatch.lap(step)
         speed = self._stopwatch.steps_per_second
         losses = {name: float(value) for name, value in results["losses"].items()}
-        scalars = {
-            **_tagged("losses", losses),
-            **_tagged("monitors", results["monitors"]),
+        monitors = {
+            **results["monitors"],
             "learning_rate": float(results["learning_rate"]),
-            "monitors/weight_norm": weight_norm,
-            **_tagged("memory_gb", memory_in_use()),
+            "weight_norm": weight_norm,
         }
-        images_per_second = waiting = None
+        performance = {f"memory_gb/{k}": v for k, v in memory_in_use().items()}
+        waiting = 0.0
         if speed:
-            images_per_second = speed * self._experiment.images_per_step
-            scalars["performance/images_per_second"] = images_per_second
-            scalars["performance/seconds_per_step"] = 1.0 / speed
+            monitors["images_per_second"] = speed * self._experiment.images_per_step
+            performance["seconds_per_step"] = 1.0 / speed
             if self._waited is not None:
-                waiting = min(
-                    1.0, self._waited / max(self._stopwatch.lap_seconds, 1e-9)
-                )
-                scalars["performance/waiting_for_input"] = waiting
+                waiting = self._waited / max(self._stopwatch.lap_seconds, 1e-9)
+                waiting = performance["waiting_for_input"] = min(1.0, waiting)
         self._waited = None
         print(
             progress_line(
                 step,
                 self._experiment.train_steps,
                 losses,
-                scalars["learning_rate"],
-                images_per_second,
+                monitors["learning_rate"],
+                monitors.get("images_per_second"),
                 speed,
-                waiting or 0.0,
+                waiting,
             ),
             flush=True,
         )
@@ -105,28 +111,27 @@ class Progress:
                 file=sys.stderr,
                 flush=True,
             )
-        self.summaries.scalars(scalars, step)
+        for group, values in (
+            (LOSSES, losses),
+            (MONITORS, monitors),
+            (PERFORMANCE, performance),
+        ):
+            self.summaries.scalars(tagged(group, values), step)
         self.summaries.flush()
 
     def draw(self, step: int, results: Results) -> None:
         """Writes histograms, images, and curves of the classes in the last batch."""
-        self.summaries.histograms(results["histograms"], step)
-        self.summaries.images(_tagged("samples", results["images"]), step)
-        self.summaries.scalars(
-            {
-                f"{monitor}/{name}": value
-                for monitor, entries in results["classes"].items()
-                for name, value in zip(
-                    self._experiment.spec.class_names, entries.numpy().tolist()
-                )
-                if math.isfinite(value)
-            },
-            step,
-        )
-
-
-def _tagged(group: str, values: Mapping[str, object]) -> dict[str, object]:
-    return {f"{group}/{name}": value for name, value in values.items()}
+        self.summaries.histograms(tagged(SAMPLES, results["histograms"]), step)
+        self.summaries.images(tagged(SAMPLES, results["images"]), step)
+        of_classes = {
+            f"{monitor}/{name}": value
+            for monitor, entries in results["classes"].items()
+            for name, value in zip(
+                self._experiment.spec.class_names, entries.numpy().tolist()
+            )
+            if math.isfinite(value)
+        }
+        self.summaries.scalars(tagged(SINGLE_CLASSES, of_classes), step)
 
 
 def _warn_of_stall() -> None:
@@ -195,20 +200,31 @@ def progress_line(
     """The line that shows step, losses, learning rate, images/s and time left.
 
     `waiting`, the share of the time spent waiting for batches, is shown if it is large.
+    A line of more than `_COLUMNS` leaves out the last loss (the weight decay), then the
+    learning rate, then further losses: all of them have curves.
     """
-    parts = ", ".join(
-        f"{name} {value:.4f}" for name, value in losses.items() if name != "total"
-    )
-    line = (
-        f"step {step:>{len(str(total_steps))}}/{total_steps}"
-        f"  loss {losses['total']:.4f} ({parts})  lr {learning_rate:.2e}"
-    )
+    values = {
+        name: f"{loss:.3f}" if abs(loss) < 1e4 else f"{loss:.3g}"
+        for name, loss in losses.items()
+    }
+    total = values.pop("total")
+    parts = [f"{name} {value}" for name, value in values.items()]
+    start = f"step {step:>{len(str(total_steps))}}/{total_steps}  loss {total}"
+    rate = f"  lr {learning_rate:.2e}"
+    end = ""
     if steps_per_second:
         left = _duration((total_steps - step) / steps_per_second)
-        line += f"  {images_per_second:.1f} images/s  {left} left"
+        end += f"  {images_per_second:.1f} images/s  {left} left"
     if waiting >= _SHOWN_WAITING:
-        line += f"  {100 * waiting:.0f}% waiting for input"
-    return line
+        end += f"  {100 * waiting:.0f}% input wait"
+
+    def line(count: int, rate: str = "") -> str:
+        shown = ", ".join(parts[:count]) + (" ..." if count < len(parts) else "")
+        return start + (f" ({shown})" if count else "") + rate + end
+
+    most = len(parts) - 1
+    lines = [line(most + 1, rate), line(most, rate), *map(line, range(most, 0, -1))]
+    return next((one for one in lines if len(one) <= _COLUMNS), line(0))
 
 
 def _duration(seconds: float) -> str:

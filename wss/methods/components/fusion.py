@@ -23,11 +23,13 @@ class PseudoLabel:
       probabilities: [batch, h, w, classes], float32; one-hot unless soft.
       average: [batch, h, w, classes], float32, before sharpening.
       confident: [batch, h, w], float32, 1 where the confidence reaches the threshold.
+      is_selective: whether the threshold can leave out pixels.
     """
 
     probabilities: tf.Tensor
     average: tf.Tensor
     confident: tf.Tensor
+    is_selective: bool
 
 
 def normalize_logits(
@@ -144,4 +146,5 @@ def fuse(
         probabilities=tf.stop_gradient(probabilities),
         average=tf.stop_gradient(average),
         confident=tf.stop_gradient(tf.cast(confidence >= threshold, tf.float32)),
+        is_selective=threshold > 0,
     )
