@@ -15,7 +15,7 @@ import tensorflow as tf
 from wss.errors import UserError
 from wss.models import tf1_checkpoint
 from wss.models.backbone import create_backbone, mean_pixel
-from wss.models.batch_norm import BatchNorm
+from wss.models.batch_norm import BatchNorm, Frozen, freezing
 from wss.models.heads import (
     STYLES,
     AuxiliaryHead,
@@ -65,6 +65,9 @@ class DeepLabV3Plus(tf.keras.Model):
         heads: Literal[tuple(STYLES)] = "deeplab",
         batch_norm_decay: Optional[Decay] = None,
         backbone_batch_norm_decay: Optional[Decay] = None,
+        frozen_batch_norm: Frozen = "none",
+        image_pooling: bool = True,
+        pyramid_strides: Several[Count] = (16,),
         recompute: bool = False,
     ):
         """Creates all variables.
@@ -86,6 +89,13 @@ class DeepLabV3Plus(tf.keras.Model):
           batch_norm_decay: of all moving averages; default: the original's, which
             differ by part. Runs of less than about ten thousand steps need about 0.98.
           backbone_batch_norm_decay: of the backbone's; default: `batch_norm_decay`.
+          frozen_batch_norm: what of the backbone's batch norm keeps the values of the
+            initial checkpoint: "none", "statistics" (the moving averages, which then
+            normalize in training too), or "all" (scale and offset as well).
+          image_pooling: whether the pyramid has image-level features: the mean of all
+            positions. Their batch norm sees one value per image and channel.
+          pyramid_strides: end points that the pyramid sees, concatenated; named as for
+            `end_point`.
           recompute: use gradient checkpointing for the backbone's modules in training:
             less memory, more time.
 
@@ -118,25 +128,30 @@ class DeepLabV3Plus(tf.keras.Model):
             heads=heads,
             batch_norm_decay=batch_norm_decay,
             backbone_batch_norm_decay=backbone_batch_norm_decay,
+            frozen_batch_norm=frozen_batch_norm,
+            image_pooling=image_pooling,
+            pyramid_strides=pyramid_strides,
             recompute=recompute,
         )
         self.variant = variant
         self.num_classes = num_classes
         self.output_stride = output_stride
         self.decoder_output_stride = decoder_output_stride
-        self.backbone = create_backbone(
-            variant,
-            output_stride=output_stride,
-            multi_grid=multi_grid,
-            batch_norm_decay=backbone_batch_norm_decay or batch_norm_decay,
-        )
+        with freezing(frozen_batch_norm):
+            self.backbone = create_backbone(
+                variant,
+                output_stride=output_stride,
+                multi_grid=multi_grid,
+                batch_norm_decay=backbone_batch_norm_decay or batch_norm_decay,
+            )
         self.backbone.recompute = recompute
         self._batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
         self._style = STYLES[heads]
         self._decoder_channels = decoder_channels
-        self._build_heads(aspp_channels, atrous_rates)
+        self._pyramid_strides = tuple(pyramid_strides)
+        self._build_heads(aspp_channels, atrous_rates, image_pooling)
         self.built = True
 
     def clone(self) -> "DeepLabV3Plus":
@@ -195,23 +210,37 @@ class DeepLabV3Plus(tf.keras.Model):
         Raises:
           UserError: the backbone has no such end point.
         """
-        side = 2 * self.output_stride + 1
-        end_points = self.backbone(tf.zeros([1, side, side, 3]))
-        channels = self.end_point(end_points, stride).shape[-1]
+        channels = self.end_point(self._example_end_points(), stride).shape[-1]
         return AuxiliaryHead(
             scope, channels, self.num_classes, self._batch_norm, self._style
         )
 
+    def _example_end_points(self) -> EndPoints:
+        side = 2 * self.output_stride + 1
+        return self.backbone(tf.zeros([1, side, side, 3]))
+
     def _build_heads(
-        self, aspp_channels: int, atrous_rates: Optional[Sequence[int]]
+        self,
+        aspp_channels: int,
+        atrous_rates: Optional[Sequence[int]],
+        image_pooling: bool,
     ) -> None:
         channels, stride = self.backbone.channels, self.output_stride
+        pyramid_channels = channels
+        if self._pyramid_strides != (16,):
+            seen = self._pyramid_features(self._example_end_points())
+            pyramid_channels = seen.shape[-1]
         if atrous_rates is None:
             atrous_rates = [16 * rate // stride for rate in ATROUS_RATES_AT_STRIDE_16]
         self.atrous_rates = tuple(atrous_rates)
         style, batch_norm = self._style, self._batch_norm
         self.pyramid_pooling = PyramidPooling(
-            channels, aspp_channels, self.atrous_rates, batch_norm, style
+            pyramid_channels,
+            aspp_channels,
+            self.atrous_rates,
+            batch_norm,
+            style,
+            image_pooling,
         )
         end_points = self.backbone.decoder_end_points
         if style.low_level_sum:
@@ -276,7 +305,7 @@ class DeepLabV3Plus(tf.keras.Model):
           features and those of the early end point.
         """
         features = self.pyramid_pooling(
-            self.features(end_points), training, dropout_seeds
+            self._pyramid_features(end_points), training, dropout_seeds
         )
         low_level = end_points[self.low_level_end_point]
         return self.decoder.fuse(features, low_level, training)
@@ -321,6 +350,10 @@ class DeepLabV3Plus(tf.keras.Model):
             for rate in self.atrous_rates
             if any(trained <= rate < evaluated for trained, evaluated in sides)
         ]
+
+    def _pyramid_features(self, end_points: EndPoints) -> tf.Tensor:
+        parts = [self.end_point(end_points, s) for s in self._pyramid_strides]
+        return parts[0] if len(parts) == 1 else tf.concat(parts, -1)
 
     def features(self, end_points: EndPoints) -> tf.Tensor:
         """The backbone's last end point."""
