@@ -67,7 +67,6 @@ class DeepLabV3Plus(tf.keras.Model):
         backbone_batch_norm_decay: Optional[Decay] = None,
         frozen_batch_norm: Frozen = "none",
         image_pooling: bool = True,
-        pyramid_strides: Several[Count] = (16,),
         recompute: bool = False,
     ):
         """Creates all variables.
@@ -94,8 +93,6 @@ class DeepLabV3Plus(tf.keras.Model):
             normalize in training too), or "all" (scale and offset as well).
           image_pooling: whether the pyramid has image-level features: the mean of all
             positions. Their batch norm sees one value per image and channel.
-          pyramid_strides: end points that the pyramid sees, concatenated; named as for
-            `end_point`.
           recompute: use gradient checkpointing for the backbone's modules in training:
             less memory, more time.
 
@@ -130,7 +127,6 @@ class DeepLabV3Plus(tf.keras.Model):
             backbone_batch_norm_decay=backbone_batch_norm_decay,
             frozen_batch_norm=frozen_batch_norm,
             image_pooling=image_pooling,
-            pyramid_strides=pyramid_strides,
             recompute=recompute,
         )
         self.variant = variant
@@ -150,7 +146,6 @@ class DeepLabV3Plus(tf.keras.Model):
         )
         self._style = STYLES[heads]
         self._decoder_channels = decoder_channels
-        self._pyramid_strides = tuple(pyramid_strides)
         self._build_heads(aspp_channels, atrous_rates, image_pooling)
         self.built = True
 
@@ -210,14 +205,12 @@ class DeepLabV3Plus(tf.keras.Model):
         Raises:
           UserError: the backbone has no such end point.
         """
-        channels = self.end_point(self._example_end_points(), stride).shape[-1]
+        side = 2 * self.output_stride + 1
+        end_points = self.backbone(tf.zeros([1, side, side, 3]))
+        channels = self.end_point(end_points, stride).shape[-1]
         return AuxiliaryHead(
             scope, channels, self.num_classes, self._batch_norm, self._style
         )
-
-    def _example_end_points(self) -> EndPoints:
-        side = 2 * self.output_stride + 1
-        return self.backbone(tf.zeros([1, side, side, 3]))
 
     def _build_heads(
         self,
@@ -226,16 +219,12 @@ class DeepLabV3Plus(tf.keras.Model):
         image_pooling: bool,
     ) -> None:
         channels, stride = self.backbone.channels, self.output_stride
-        pyramid_channels = channels
-        if self._pyramid_strides != (16,):
-            seen = self._pyramid_features(self._example_end_points())
-            pyramid_channels = seen.shape[-1]
         if atrous_rates is None:
             atrous_rates = [16 * rate // stride for rate in ATROUS_RATES_AT_STRIDE_16]
         self.atrous_rates = tuple(atrous_rates)
         style, batch_norm = self._style, self._batch_norm
         self.pyramid_pooling = PyramidPooling(
-            pyramid_channels,
+            sum(depth for _, depth in self.backbone.pyramid_end_points),
             aspp_channels,
             self.atrous_rates,
             batch_norm,
@@ -352,8 +341,8 @@ class DeepLabV3Plus(tf.keras.Model):
         ]
 
     def _pyramid_features(self, end_points: EndPoints) -> tf.Tensor:
-        parts = [self.end_point(end_points, s) for s in self._pyramid_strides]
-        return parts[0] if len(parts) == 1 else tf.concat(parts, -1)
+        seen = [end_points[name] for name, _ in self.backbone.pyramid_end_points]
+        return seen[0] if len(seen) == 1 else tf.concat(seen, -1)
 
     def features(self, end_points: EndPoints) -> tf.Tensor:
         """The backbone's last end point."""

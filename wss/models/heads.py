@@ -23,6 +23,8 @@ from wss.models.layers import (
 from wss.ops.resize import resize_bilinear
 
 AUXILIARY_CHANNELS = 256
+# Standard deviation of image-level features, as a share of their mean.
+COLLAPSED = 0.01
 AUXILIARY_KEEP = 0.9
 
 
@@ -179,6 +181,20 @@ class PyramidPooling(tf.Module):
         return _dropped(
             outputs, style.pyramid_keep, style.drops_channels, dropout_seeds
         )
+
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether the image-level features hardly differ between training crops.
+
+        An image whose mean features differ by a percent, for it is larger or has more
+        padding, is then outside of what the layers after them have seen.
+        """
+        if self.image_pooling is None:
+            return False
+        layer = self.image_pooling.batch_norm
+        deviation = tf.sqrt(layer.moving_variance)
+        collapsed = deviation < COLLAPSED * tf.abs(layer.moving_mean)
+        return bool(tf.reduce_mean(tf.cast(collapsed, tf.float32)) > 0.5)
 
     def _pooled(self, features: tf.Tensor, training: bool) -> tf.Tensor:
         """The image-level features at every position."""
