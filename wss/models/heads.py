@@ -173,10 +173,11 @@ class PyramidPooling(tf.Module):
     def __call__(
         self, features: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
     ) -> tf.Tensor:
-        branches = [branch(features, training) for branch in self.branches]
+        seen = []
         if self.image_pooling is not None:
-            branches.insert(0, self._pooled(features, training))
-        outputs = self.projection(tf.concat(branches, -1), training)
+            seen.append(self._pooled(features, training))
+        seen += [branch(features, training) for branch in self.branches]
+        outputs = self.projection(tf.concat(seen, -1), training)
         style = self._style
         return _dropped(
             outputs, style.pyramid_keep, style.drops_channels, dropout_seeds
