@@ -15,7 +15,7 @@ COPY data_prep /opt/wss/data_prep
 COPY gin_configs /opt/wss/gin_configs
 # The pip of an older image may search for minutes.
 RUN python -m pip install --no-cache-dir --upgrade pip \
-    && python -m pip install --no-cache-dir /opt/wss \
+    && python -m pip install --no-cache-dir '/opt/wss[imagenet]' \
     && rm -rf /opt/wss \
     && useradd --create-home wss
 

@@ -44,4 +44,6 @@ def test_a_picture_of_the_users_own_stays(tmp_path, monkeypatch, capsys):
     assert path.read_bytes() == b"drawn"
     monkeypatch.setattr(demo, "draw", lambda model_dirs: b"anew")
     assert demo.main(flags) == 0  # Its own figure.
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("next     your own photos") and ".[imagenet]" in last
     assert path.read_bytes() == b"anew"

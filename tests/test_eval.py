@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.networks import small_model
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import evaluator
@@ -260,3 +261,30 @@ def test_scores_are_printed_where_they_can_not_be_kept(tmp_path, capsys, monkeyp
     printed = capsys.readouterr().out
     # ground 1 of 2, cat 2 of 3.
     assert "step 7: mIoU 58.33 on val" in printed and "cat     66.67" in printed
+
+
+@pytest.mark.parametrize(
+    "deviation, trained_size, warns",
+    [(0.005, (17, 17), True), (0.005, (33, 33), False), (0.5, (17, 17), False)],
+)
+def test_collapsed_image_pooling_is_warned_of(
+    tmp_path, capsys, deviation, trained_size, warns
+):
+    model = small_model(num_classes=4)
+    layer = model.pyramid_pooling.image_pooling.batch_norm
+    layer.moving_mean.assign(tf.fill(layer.moving_mean.shape, -5.0))
+    variance = tf.fill(layer.moving_variance.shape, (5.0 * deviation) ** 2)
+    layer.moving_variance.assign(variance)
+    evaluate(
+        [[0, 1]],
+        [[0, 1]],
+        tmp_path,
+        networks={"model": model},
+        crop_size=(33, 33),
+        trained_size=trained_size,
+        steps=(1,),
+    )
+    printed = capsys.readouterr().out
+    assert (
+        "statistics of image_pooling's batch norm have collapsed" in printed
+    ) == warns

@@ -17,13 +17,15 @@ from wss import config, runs, train  # noqa: F401  (what gin files configure)
 from wss.data.datasets.spec import DatasetSpec
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "your_own_dataset.md"
-# Smaller settings for a quick test, as on the page.
+# Smaller settings for a quick test, from random weights.
 SMALLER = (
     "TRAIN_STEPS = 2",
     "BATCH_SIZE = 2",
     "CROP_SIZE = 33",
     "EVAL_CROP_SIZE = 65",
     "MODEL_VARIANT = 'resnet_v1_18_quarter_beta'",
+    "INIT_CHECKPOINT = None",
+    "FROZEN_BATCH_NORM = 'none'",
 )
 PHOTOS, MASKS = 16, 10
 

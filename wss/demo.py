@@ -26,6 +26,7 @@ ZOOM = 2
 GAP = 2  # Pixels around each image, before the zoom.
 MARGIN = 72  # For the names of the rows.
 PICTURE = "demo.png"
+NEXT = "docs/your_own_dataset.md (first: pip install -e '.[imagenet]')"
 METHODS = {"supervised": "supervised/shapes", "PseudoSeg": "shapes"}
 
 
@@ -66,6 +67,7 @@ def demonstrate(options: argparse.Namespace) -> None:
     looks = os.path.join(options.output_dir, "looks")
     folders = shlex.join(model_dirs.values())
     print(f"more     python -m wss.vis --model_dir {folders} --output_dir={looks}")
+    print(f"next     your own photos, from ImageNet: {NEXT}")
 
 
 def _run(module: str, *flags: str) -> None:

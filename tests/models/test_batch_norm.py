@@ -7,6 +7,7 @@ import tensorflow as tf
 from wss.models.batch_norm import (
     BatchNorm,
     collect_batch_statistics,
+    freezing,
     repeated_updates,
 )
 
@@ -139,3 +140,37 @@ def test_averages_stay_float32_under_mixed_precision():
     outputs = layer(make_batch(), training=True)
     assert outputs.dtype == tf.bfloat16
     assert {v.dtype for v in layer.variables} == {tf.float32}
+
+
+@pytest.mark.parametrize(
+    "frozen, learned", [("statistics", ["gamma", "beta"]), ("all", [])]
+)
+def test_frozen_averages_normalize_in_training_and_stay(frozen, learned):
+    with freezing(frozen):
+        layer = make_layer()
+    other = make_layer()
+    layer.moving_mean.assign([1.0, 2.0, 3.0])
+    layer.moving_variance.assign([4.0, 4.0, 4.0])
+    before = [v.numpy() for v in layer.variables]
+    x = tf.constant(make_batch())
+    with collect_batch_statistics() as statistics, tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+    statistics.apply()
+    layer(x, training=True)  # Outside of a collection.
+    expected = (x - [1.0, 2.0, 3.0]) / np.sqrt(4 + 1e-3)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+    for value, variable in zip(before, layer.variables):
+        np.testing.assert_array_equal(variable, value)
+    sources = [x, *layer.trainable_variables]
+    of_x, *of_weights = tape.gradient(outputs, sources)
+    np.testing.assert_allclose(of_x, tf.fill(x.shape, 1 / np.sqrt(4 + 1e-3)), rtol=1e-5)
+    sums = [tf.reduce_sum(expected, [0, 1, 2]), tf.fill([3], 12.0)][: len(learned)]
+    assert len(of_weights) == len(learned)
+    for gradient, summed in zip(of_weights, sums):
+        np.testing.assert_allclose(gradient, summed, rtol=1e-4)
+    assert [v.name for v in layer.variables if v.trainable] == [
+        v.name for v in other.variables if v.name.split(":")[0] in learned
+    ]
+    assert {v.name for v in layer.variables} == {v.name for v in other.variables}
+    assert len(other.trainable_variables) == 2  # Freezing ends with its block.

@@ -284,3 +284,33 @@ def test_backbone_and_heads_may_have_different_decays():
     assert model.decoder.projection.batch_norm.decay == 0.9
     assert model.backbone.root[0].batch_norm.decay == 0.9997
     assert small_model(batch_norm_decay=0.9).backbone.root[0].batch_norm.decay == 0.9
+
+
+@pytest.mark.parametrize("image_pooling", [False, True])
+def test_without_image_pooling_padding_does_not_matter(image_pooling):
+    model = small_model(image_pooling=image_pooling, atrous_rates=(2,))
+    pyramid = model.pyramid_pooling
+    features = tf.random.stateless_uniform([1, 9, 9, 512], [0, 1])
+    padded = tf.pad(features, [[0, 0], [0, 0], [0, 6], [0, 0]])
+    alone, part = pyramid(features, False, None), pyramid(padded, False, None)[:, :, :9]
+    assert np.allclose(alone, part, atol=1e-5) == (not image_pooling)
+    names = set(named_variables(model))
+    assert any(name.startswith("image_pooling/") for name in names) == image_pooling
+    kernel = named_variables(model)["concat_projection/weights"]
+    assert kernel.shape == (1, 1, 8 * (2 + image_pooling), 8)
+
+
+def test_a_clone_is_frozen_like_its_network():
+    model = small_model(frozen_batch_norm="all", image_pooling=False)
+    trained = {n for n, v in named_variables(model).items() if v.trainable}
+    clone = model.clone()
+    assert {n for n, v in named_variables(clone).items() if v.trainable} == trained
+    assert named_variables(clone).keys() == named_variables(model).keys()
+    assert "aspp0/BatchNorm/gamma" in trained
+    assert not any("resnet" in name and "BatchNorm" in name for name in trained)
+    layers = {
+        layer.name: layer for layer in model.submodules if hasattr(layer, "frozen")
+    }
+    assert layers["resnet_v1_18/conv1_1/BatchNorm"].frozen == "all"
+    assert layers["aspp0/BatchNorm"].frozen == "none"
+    assert model.get_config()["frozen_batch_norm"] == "all"

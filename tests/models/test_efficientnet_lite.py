@@ -66,6 +66,18 @@ def test_end_points(output_stride, sizes):
     assert np.min(end_points[network.strides[8]]) < 0.0
 
 
+def test_the_pyramid_sees_the_stages_before_the_last_end_point(model):
+    end_points = model.backbone(random_images(1, 33, 65))
+    found = model.backbone.pyramid_end_points
+    assert [depth for _, depth in found] == [80, 112, 192]
+    for name, depth in found:
+        assert end_points[name].shape == (1, 3, 5, depth)
+    kernel = named_variables(model)["aspp0/weights"]
+    assert kernel.shape == (1, 1, 80 + 112 + 192, 8)
+    seen = model._pyramid_features(end_points)
+    np.testing.assert_array_equal(seen[..., 80:192], end_points[found[1][0]])
+
+
 def test_strides_become_rates_of_depthwise_convolutions():
     def rates(output_stride):
         network = create_backbone("efficientnet_lite0", output_stride=output_stride)

@@ -84,6 +84,22 @@ def test_multipliers_of_last_layers_and_biases():
     assert published == {"aspp1/weights": 10.0, "logits/semantic/biases": 10.0}
 
 
+def test_the_backbones_rate_is_not_that_of_the_classifier_in_its_scope():
+    names = [
+        *("net/conv1/weights", "net/conv1/biases", "net/logits/weights"),
+        *("net2/conv1/weights", "aspp1/weights", "logits/semantic/biases"),
+    ]
+    assert optimizers.gradient_multipliers(
+        names, "net", backbone_multiplier=0.1, last_layer_multiplier=3.0
+    ) == {
+        "net/conv1/weights": 0.1,
+        "net/conv1/biases": 0.2,
+        "net/logits/weights": 3.0,
+        "logits/semantic/biases": 6.0,
+    }
+    assert optimizers.gradient_multipliers(names[:1], "net") == {}
+
+
 def test_learning_rates_and_multipliers_of_the_original():
     golden = np.load(GOLDEN)
     checks = parity.check_learning_rates(golden, json.loads(str(golden["meta"])))

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import gin
 import pytest
 
 from tests.models.published import save_torch
@@ -57,3 +58,13 @@ def test_another_network_and_the_last_layer_are_refused(experiment):
     changes = {"initialize_last_layer": True}
     with pytest.raises(UserError, match="other classes.*initialize_last_layer"):
         starting_point.check(dataclasses.replace(experiment, **changes))
+
+
+def test_frozen_statistics_need_a_checkpoint(experiment):
+    gin.bind_parameter("DeepLabV3Plus.frozen_batch_norm", "statistics")
+    starting_point.check(experiment)
+    without = dataclasses.replace(experiment, init_checkpoint=None)
+    with pytest.raises(UserError, match="'statistics' keeps .*'none'[.]"):
+        starting_point.check(without)
+    gin.bind_parameter("DeepLabV3Plus.frozen_batch_norm", "none")
+    starting_point.check(without)

@@ -86,8 +86,8 @@ def plain_backbone():
         yield
 
 
-def make_method(method=PseudoSeg, variant="plain", **options):
-    """A method with its variables, always the same."""
+def make_method(method=PseudoSeg, variant="plain", frozen="none", **options):
+    """A method with its variables, always the same; `frozen`: `frozen_batch_norm`."""
     tf.keras.utils.set_random_seed(1)
     with plain_backbone():
         model = DeepLabV3Plus(
@@ -97,6 +97,7 @@ def make_method(method=PseudoSeg, variant="plain", **options):
             aspp_channels=16,
             decoder_channels=16,
             batch_norm_decay=0.9,
+            frozen_batch_norm=frozen,
         )
         made = method(model, ignore_label=255, **options)
         made.build()

@@ -38,6 +38,7 @@ class Evaluator:
       spec: the classes of the data set.
       split: name of the split, for the reports.
       model_dir: folder for metrics.json and the TensorBoard events.
+      trained_size: height and width of the training crops, for a warning.
       boundary: also report the boundary F-score, see `evaluation.boundary_f_score`.
       image_labels: also evaluate the network's classifier: accuracy, precision and
         recall of "the image shows class c". It costs another pass through the backbone.
@@ -50,6 +51,7 @@ class Evaluator:
         spec: DatasetSpec,
         split: str,
         model_dir: str,
+        trained_size: Optional[tuple[int, int]] = None,
         boundary: bool = False,
         image_labels: bool = False,
     ):
@@ -58,6 +60,7 @@ class Evaluator:
         self._spec = spec
         self._split = split
         self._model_dir = model_dir
+        self._trained_size = trained_size
         self._boundary = boundary
         self.image_labels = image_labels
         first = next(iter(self._predictors.values()))
@@ -114,6 +117,7 @@ class Evaluator:
             print(table(first, self._spec))
         self._print(about, summaries, details=print_table)
         self._warn(first)
+        self._warn_of_size()
         self._write(about, scores, summaries)
         return first
 
@@ -187,6 +191,23 @@ class Evaluator:
                 f"warning: {scores.invalid_pixels} pixels of {self._split} are neither "
                 f"a class (0..{self._spec.num_classes - 1}) nor the ignore label "
                 f"{self._spec.ignore_label}; they were left out.",
+                flush=True,
+            )
+
+    def _warn_of_size(self) -> None:
+        """Warns if image pooling only knows images of the training crops' size."""
+        predictor = next(iter(self._predictors.values()))
+        network = predictor.network
+        if self._trained_size in (None, predictor.crop_size):
+            return
+        if isinstance(network, DeepLabV3Plus) and network.pyramid_pooling.has_collapsed:
+            crop = "{} x {}".format(*self._trained_size)
+            print(
+                "warning: the statistics of image_pooling's batch norm have collapsed: "
+                f"crops of {crop} hardly differ there, and an image of another size or "
+                "padding may get wrong classes. Train with "
+                "DeepLabV3Plus.image_pooling = False, or evaluate with "
+                "--sliding_window and EVAL_CROP_SIZE = CROP_SIZE.",
                 flush=True,
             )
 
@@ -336,6 +357,7 @@ def build_evaluator(
         experiment.spec,
         experiment.eval_split,
         experiment.model_dir,
+        experiment.crop_size,
     )
     if evaluator.image_labels and not experiment.method.trains_classifier:
         raise UserError(

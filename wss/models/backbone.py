@@ -52,6 +52,11 @@ class Backbone(tf.Module):
         """Like `decoder_end_points`, but the outputs of the units that contain them."""
         return self.decoder_end_points
 
+    @property
+    def pyramid_end_points(self) -> Sequence[tuple[str, int]]:
+        """Names and channels of what the pyramid sees; of one resolution."""
+        return [(self.strides[16], self.channels)]
+
     @abc.abstractmethod
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
         """Computes all end points.

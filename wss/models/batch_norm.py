@@ -16,11 +16,14 @@ Outside such a block a training pass updates the averages at once.
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Literal, NamedTuple, Optional
 
 import tensorflow as tf
 
 from wss.ops import distributed, xla
+
+# What of a layer training leaves as it is; "all": statistics, scale and offset.
+Frozen = Literal["none", "statistics", "all"]
 
 # The smallest epsilon that TF1 gave its fused operation, after cuDNN.
 FUSED_EPSILON = 1.001e-5
@@ -155,12 +158,39 @@ def repeated_updates(repeats: int) -> Iterator[None]:
         _collecting.repeats = outer
 
 
+class _Creating(threading.local):
+    """What is frozen of the layers that are created now."""
+
+    frozen: Frozen = "none"
+
+
+_creating = _Creating()
+
+
+@contextlib.contextmanager
+def freezing(frozen: Frozen) -> Iterator[None]:
+    """Training leaves this of the `BatchNorm` layers created inside as it is.
+
+    >>> with freezing("statistics"):
+    ...     layer = BatchNorm(0.9, 1e-3)
+    >>> print(layer(tf.fill([1, 2, 2, 1], 5.0), training=True).numpy().round(1).max())
+    5.0
+    """
+    outer, _creating.frozen = _creating.frozen, frozen
+    try:
+        yield
+    finally:
+        _creating.frozen = outer
+
+
 class BatchNorm(tf.keras.layers.Layer):
     """Normalizes [batch, height, width, channels] per channel, like slim.batch_norm.
 
     It uses the fused operation: the batch variance in the moving average has Bessel's
     correction, and an epsilon below 1.001e-5 acts as 1.001e-5. Statistics, averages and
     parameters are float32 under every precision policy.
+
+    Frozen statistics (`freezing`) normalize in training too, and do not change.
     """
 
     def __init__(
@@ -188,10 +218,15 @@ class BatchNorm(tf.keras.layers.Layer):
         self.epsilon = max(epsilon, FUSED_EPSILON)
         self.center = center
         self.scale = scale
+        self.frozen = _creating.frozen
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        self.gamma = self._weight("gamma", input_shape, "ones") if self.scale else None
-        self.beta = self._weight("beta", input_shape, "zeros") if self.center else None
+        learns = self.frozen != "all"
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self._weight("gamma", input_shape, "ones", trainable=learns)
+        if self.center:
+            self.beta = self._weight("beta", input_shape, "zeros", trainable=learns)
         self.moving_mean = self._weight(
             "moving_mean", input_shape, "zeros", trainable=False
         )
@@ -217,6 +252,7 @@ class BatchNorm(tf.keras.layers.Layer):
         channels = inputs.shape[-1:]
         gamma = tf.ones(channels) if self.gamma is None else self.gamma
         beta = tf.zeros(channels) if self.beta is None else self.beta
+        training = training and self.frozen == "none"
         if training and distributed.is_synchronized():
             outputs, mean, variance = self._normalize_globally(inputs, gamma, beta)
         else:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from wss.errors import UserError
 from wss.models import tf1_checkpoint
 from wss.models.backbone import create_backbone, mean_pixel
-from wss.models.batch_norm import BatchNorm
+from wss.models.batch_norm import BatchNorm, Frozen, freezing
 from wss.models.heads import (
     STYLES,
     AuxiliaryHead,
@@ -65,6 +65,8 @@ class DeepLabV3Plus(tf.keras.Model):
         heads: Literal[tuple(STYLES)] = "deeplab",
         batch_norm_decay: Optional[Decay] = None,
         backbone_batch_norm_decay: Optional[Decay] = None,
+        frozen_batch_norm: Frozen = "none",
+        image_pooling: bool = True,
         recompute: bool = False,
     ):
         """Creates all variables.
@@ -86,6 +88,11 @@ class DeepLabV3Plus(tf.keras.Model):
           batch_norm_decay: of all moving averages; default: the original's, which
             differ by part. Runs of less than about ten thousand steps need about 0.98.
           backbone_batch_norm_decay: of the backbone's; default: `batch_norm_decay`.
+          frozen_batch_norm: what of the backbone's batch norm keeps the values of the
+            initial checkpoint: "none", "statistics" (the moving averages, which then
+            normalize in training too), or "all" (scale and offset as well).
+          image_pooling: whether the pyramid has image-level features: the mean of all
+            positions. Their batch norm sees one value per image and channel.
           recompute: use gradient checkpointing for the backbone's modules in training:
             less memory, more time.
 
@@ -118,25 +125,28 @@ class DeepLabV3Plus(tf.keras.Model):
             heads=heads,
             batch_norm_decay=batch_norm_decay,
             backbone_batch_norm_decay=backbone_batch_norm_decay,
+            frozen_batch_norm=frozen_batch_norm,
+            image_pooling=image_pooling,
             recompute=recompute,
         )
         self.variant = variant
         self.num_classes = num_classes
         self.output_stride = output_stride
         self.decoder_output_stride = decoder_output_stride
-        self.backbone = create_backbone(
-            variant,
-            output_stride=output_stride,
-            multi_grid=multi_grid,
-            batch_norm_decay=backbone_batch_norm_decay or batch_norm_decay,
-        )
+        with freezing(frozen_batch_norm):
+            self.backbone = create_backbone(
+                variant,
+                output_stride=output_stride,
+                multi_grid=multi_grid,
+                batch_norm_decay=backbone_batch_norm_decay or batch_norm_decay,
+            )
         self.backbone.recompute = recompute
         self._batch_norm = functools.partial(
             BatchNorm, batch_norm_decay or BATCH_NORM_DECAY, BATCH_NORM_EPSILON
         )
         self._style = STYLES[heads]
         self._decoder_channels = decoder_channels
-        self._build_heads(aspp_channels, atrous_rates)
+        self._build_heads(aspp_channels, atrous_rates, image_pooling)
         self.built = True
 
     def clone(self) -> "DeepLabV3Plus":
@@ -203,7 +213,10 @@ class DeepLabV3Plus(tf.keras.Model):
         )
 
     def _build_heads(
-        self, aspp_channels: int, atrous_rates: Optional[Sequence[int]]
+        self,
+        aspp_channels: int,
+        atrous_rates: Optional[Sequence[int]],
+        image_pooling: bool,
     ) -> None:
         channels, stride = self.backbone.channels, self.output_stride
         if atrous_rates is None:
@@ -211,7 +224,12 @@ class DeepLabV3Plus(tf.keras.Model):
         self.atrous_rates = tuple(atrous_rates)
         style, batch_norm = self._style, self._batch_norm
         self.pyramid_pooling = PyramidPooling(
-            channels, aspp_channels, self.atrous_rates, batch_norm, style
+            sum(depth for _, depth in self.backbone.pyramid_end_points),
+            aspp_channels,
+            self.atrous_rates,
+            batch_norm,
+            style,
+            image_pooling,
         )
         end_points = self.backbone.decoder_end_points
         if style.low_level_sum:
@@ -276,7 +294,7 @@ class DeepLabV3Plus(tf.keras.Model):
           features and those of the early end point.
         """
         features = self.pyramid_pooling(
-            self.features(end_points), training, dropout_seeds
+            self._pyramid_features(end_points), training, dropout_seeds
         )
         low_level = end_points[self.low_level_end_point]
         return self.decoder.fuse(features, low_level, training)
@@ -321,6 +339,10 @@ class DeepLabV3Plus(tf.keras.Model):
             for rate in self.atrous_rates
             if any(trained <= rate < evaluated for trained, evaluated in sides)
         ]
+
+    def _pyramid_features(self, end_points: EndPoints) -> tf.Tensor:
+        seen = [end_points[name] for name, _ in self.backbone.pyramid_end_points]
+        return seen[0] if len(seen) == 1 else tf.concat(seen, -1)
 
     def features(self, end_points: EndPoints) -> tf.Tensor:
         """The backbone's last end point."""

@@ -284,6 +284,13 @@ class EfficientNetLite(Backbone):
             for stride, unit in found.items()
         }
 
+    @property
+    def pyramid_end_points(self) -> Sequence[tuple[str, int]]:
+        """Stages 4 to 6: the last end point is for classes of images."""
+        units = dict(self.stages)
+        names = [self.strides[stride] for stride in (13, 14, 15)]
+        return [(name, units[name][-1].project.convolution.filters) for name in names]
+
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
         end_points: EndPoints = {}
         outputs = (tf.cast(images, tf.float32) - MEAN_PIXEL[0]) * SCALE

@@ -23,6 +23,8 @@ from wss.models.layers import (
 from wss.ops.resize import resize_bilinear
 
 AUXILIARY_CHANNELS = 256
+# Standard deviation of image-level features, as a share of their mean.
+COLLAPSED = 0.01
 AUXILIARY_KEEP = 0.9
 
 
@@ -132,7 +134,7 @@ def _dropped(
 
 
 class PyramidPooling(tf.Module):
-    """Atrous spatial pyramid pooling (ASPP) with image-level features."""
+    """Atrous spatial pyramid pooling (ASPP), by default with image-level features."""
 
     def __init__(
         self,
@@ -141,13 +143,16 @@ class PyramidPooling(tf.Module):
         atrous_rates: Sequence[int],
         batch_norm: functools.partial,
         style: Style,
+        image_pooling: bool,
     ):
         super().__init__()
         self._style = style
         arguments = dict(batch_norm=batch_norm)
-        self.image_pooling = _convolution(
-            style, "image_pooling", channels, filters, **arguments
-        )
+        self.image_pooling = None
+        if image_pooling:
+            self.image_pooling = _convolution(
+                style, "image_pooling", channels, filters, **arguments
+            )
         self.branches = [_convolution(style, "aspp0", channels, filters, **arguments)]
         self.branches += [
             _convolution_3x3(
@@ -155,7 +160,7 @@ class PyramidPooling(tf.Module):
             )
             for i, rate in enumerate(atrous_rates, 1)
         ]
-        concatenated = (1 + len(self.branches)) * filters
+        concatenated = (image_pooling + len(self.branches)) * filters
         self.projection = _convolution(
             style,
             "concat_projection",
@@ -168,16 +173,36 @@ class PyramidPooling(tf.Module):
     def __call__(
         self, features: tf.Tensor, training: bool, dropout_seeds: Optional[tf.Tensor]
     ) -> tf.Tensor:
-        pooled = tf.reduce_mean(tf.cast(features, tf.float32), [1, 2], keepdims=True)
-        pooled = self.image_pooling(pooled, training)
-        # Equals bilinear resizing of a single pixel.
-        pooled = tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
-        branches = [branch(features, training) for branch in self.branches]
-        outputs = self.projection(tf.concat([pooled] + branches, -1), training)
+        seen = []
+        if self.image_pooling is not None:
+            seen.append(self._pooled(features, training))
+        seen += [branch(features, training) for branch in self.branches]
+        outputs = self.projection(tf.concat(seen, -1), training)
         style = self._style
         return _dropped(
             outputs, style.pyramid_keep, style.drops_channels, dropout_seeds
         )
+
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether the image-level features hardly differ between training crops.
+
+        An image whose mean features differ by a percent, for it is larger or has more
+        padding, is then outside of what the layers after them have seen.
+        """
+        if self.image_pooling is None:
+            return False
+        layer = self.image_pooling.batch_norm
+        deviation = tf.sqrt(layer.moving_variance)
+        collapsed = deviation < COLLAPSED * tf.abs(layer.moving_mean)
+        return bool(tf.reduce_mean(tf.cast(collapsed, tf.float32)) > 0.5)
+
+    def _pooled(self, features: tf.Tensor, training: bool) -> tf.Tensor:
+        """The image-level features at every position."""
+        pooled = tf.reduce_mean(tf.cast(features, tf.float32), [1, 2], keepdims=True)
+        pooled = self.image_pooling(pooled, training)
+        # Equals bilinear resizing of a single pixel.
+        return tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
 
 
 class _Refinement(tf.Module):

@@ -95,10 +95,12 @@ class Momentum(tf.Module):
             )
 
 
-@gin.configurable(denylist=["names"])
+@gin.configurable(denylist=["names", "backbone_scope"])
 def gradient_multipliers(
     names: Iterable[str],
+    backbone_scope: Optional[str] = None,
     *,
+    backbone_multiplier: NonNegative = 1.0,
     last_layers: Several[str] = ("logits",),
     last_layer_multiplier: NonNegative = 1.0,
     bias_multiplier: NonNegative = 2.0,
@@ -108,6 +110,8 @@ def gradient_multipliers(
     Args:
       names: TF1 names of the trainable variables. As in the original, both rules look
         for substrings, so `xception_65/logits` counts as a last layer too.
+      backbone_scope: TF1 scope of the backbone.
+      backbone_multiplier: factor of the backbone, without the classifier of images.
       last_layers: scopes of the last layers.
       last_layer_multiplier: factor of the last layers.
       bias_multiplier: factor of all biases, multiplied with that of their layer.
@@ -121,6 +125,10 @@ def gradient_multipliers(
     multipliers = {}
     for name in names:
         multiplier = bias_multiplier if "biases" in name else 1.0
+        # The classifier of images is in the backbone's scope, but begins at random.
+        scope, _, rest = name.partition("/")
+        if scope == backbone_scope and not rest.startswith("logits/"):
+            multiplier *= backbone_multiplier
         if any(layer in name for layer in last_layers):
             multiplier *= last_layer_multiplier
         if multiplier != 1.0:

@@ -2,10 +2,13 @@
 
 import os
 
+import gin
+
 from wss.errors import UserError
 from wss.experiment import Experiment
 from wss.methods.base import Method
 from wss.models import pretrained, tf1_checkpoint
+from wss.models.deeplab import DeepLabV3Plus
 from wss.run_folder import checkpoints, description
 
 
@@ -19,10 +22,13 @@ def check(experiment: Experiment) -> None:
 
     Raises:
       UserError: it is missing or damaged, or its last layers are to be used, but belong
-        to other classes.
+        to other classes; or there is none, but batch norm is to stay as it is there.
     """
     given = experiment.init_checkpoint
-    if not given or checkpoints.exist(experiment.model_dir):
+    if checkpoints.exist(experiment.model_dir):
+        return
+    if not given:
+        _check_frozen()
         return
     if pretrained.is_published(given):
         if experiment.initialize_last_layer:
@@ -47,6 +53,16 @@ def check(experiment: Experiment) -> None:
             f"INIT_CHECKPOINT: {path} was trained on other classes than those of the "
             f"data: {difference}. Leave out Experiment.initialize_last_layer, or "
             "choose another checkpoint."
+        )
+
+
+def _check_frozen() -> None:
+    frozen = gin.get_bindings(DeepLabV3Plus).get("frozen_batch_norm", "none")
+    if frozen != "none":
+        raise UserError(
+            f"FROZEN_BATCH_NORM = {frozen!r} keeps batch norm as it is in "
+            "INIT_CHECKPOINT, but INIT_CHECKPOINT is None: random weights have no "
+            "statistics yet. Name a checkpoint, or set FROZEN_BATCH_NORM = 'none'."
         )
 
 

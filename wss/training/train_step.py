@@ -55,6 +55,7 @@ class TrainingStep:
         cross_replica_statistics: bool = False,
         jit_compile: compilation.Choice = "auto",
         scales_loss: bool = False,
+        backbone_scope: Optional[str] = None,
     ):
         """Creates the optimizer's variables; call it in the strategy's scope.
 
@@ -75,6 +76,7 @@ class TrainingStep:
           jit_compile: compile with XLA; "auto": on GPUs, not on CPUs. TPUs always
             compile.
           scales_loss: scale the loss for float16 (`LossScale`).
+          backbone_scope: TF1 scope of the backbone, for its learning rate.
 
         Raises:
           UserError: the settings contradict each other.
@@ -99,7 +101,9 @@ class TrainingStep:
         self._regularized = [
             name for name, v in self._trainable.items() if v.ref() in regularized
         ]
-        self._multipliers = optimizers.gradient_multipliers(self._trainable)
+        self._multipliers = optimizers.gradient_multipliers(
+            self._trainable, backbone_scope
+        )
         self.optimizer = optimizers.Momentum(self._trainable)
         self._loss_scale = None
         if scales_loss:
@@ -364,4 +368,5 @@ def build_training_step(experiment: Experiment, method: Method) -> TrainingStep:
             seed=experiment.seed,
             accumulation_steps=experiment.accumulation_steps,
             scales_loss=experiment.precision == "mixed_float16",
+            backbone_scope=method.model.backbone.scope,
         )
