@@ -26,23 +26,21 @@ result, use the data set `folder`.
 
 import argparse
 import functools
-import math
 import os
-from typing import Annotated, Any, Optional
+from typing import Annotated
 
 from data_prep import (
     class_names,
     cli,
     colormaps,
     image_labels,
-    images,
     masks,
     name_patterns,
     pairing,
+    photos,
     relabel,
     survey,
 )
-from data_prep.writing.examples import Example
 from wss.cli import number
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
@@ -53,45 +51,6 @@ from wss.settings import Count, Range
 _MASK_FLAGS = (
     *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
 )
-_ADVICE = (
-    "Raise the number of classes, or map the label: --map {value}=CLASS or "
-    "--map {value}=ignore"
-)
-
-
-def read(
-    item: pairing.Item,
-    spec: DatasetSpec,
-    labels: masks.Labels = masks.AS_THEY_ARE,
-    max_side: Optional[int] = None,
-    image_bits: Optional[int] = None,
-) -> Example:
-    """Reads an image and its mask.
-
-    Args:
-      item: what to read.
-      spec: the classes.
-      labels: how the labels in the mask become class ids.
-      max_side: larger images are shrunk to it.
-      image_bits: bits in use of images with more than 8 bits.
-
-    Raises:
-      UserError: the image or its mask is broken.
-    """
-    mask = mask_png = None
-    if item.mask:
-        mask, mask_png = masks.read_mask_and_png(
-            item.mask, spec.num_classes, spec.ignore_label, labels, _ADVICE
-        )
-    return images.read_example(
-        item.name,
-        item.image,
-        mask,
-        item.class_ids,
-        max_side,
-        mask_png=mask_png,
-        image_bits=image_bits,
-    )
 
 
 def _check(flags: argparse.Namespace) -> None:
@@ -157,24 +116,6 @@ def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.It
     if flags.image_labels:
         labels = image_labels.read(flags.image_labels, spec, chosen.known)
     return pairing.without_masks(chosen, labels)
-
-
-def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
-    """What determines the content of the records, apart from the items."""
-    options = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
-    if labels.colormap:
-        options["colormap"] = [list(color) for color in labels.colormap.colors]
-    if labels.binary:
-        options["binary"] = True
-    if labels.changes:
-        # JSON has no numbers such as NaN.
-        options["map"] = [
-            [x if math.isfinite(x) else str(x) for x in change]
-            for change in labels.changes
-        ]
-    if flags.max_side:
-        options["max_side"] = flags.max_side
-    return options
 
 
 def _add_flags(arguments: argparse.ArgumentParser) -> None:
@@ -248,12 +189,8 @@ def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
     )
 
 
-def main() -> None:
-    arguments = cli.parser(__name__, __doc__)
-    _add_flags(arguments)
-    cli.add_output(arguments, required=True, help="where to write")
-    flags = arguments.parse_args()
-    _check(flags)
+def _write_split(flags: argparse.Namespace) -> None:
+    """Writes the split that the flags describe."""
     spec = class_names.make_spec(
         flags.output_dir, flags.num_classes, flags.class_names, flags.ignore_label
     )
@@ -270,24 +207,38 @@ def main() -> None:
         items,
         labels,
         flags.output_dir,
-        flags.split,
+        [flags.split],
         flags.image_bits,
         flags.workers,
         flags.skip_broken,
     )
+    sources = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
     writer.write_split(
         flags.split,
         spec,
         items,
         functools.partial(
-            read,
+            photos.read,
             spec=spec,
             labels=labels,
             max_side=flags.max_side,
             image_bits=found.image_bits,
         ),
-        options={**_options(flags, labels), **found.options()},
+        options={
+            **sources,
+            **photos.options(labels, flags.max_side),
+            **found.options(),
+        },
     )
+
+
+def main() -> None:
+    arguments = cli.parser(__name__, __doc__)
+    _add_flags(arguments)
+    cli.add_output(arguments, required=True, help="where to write")
+    flags = arguments.parse_args()
+    _check(flags)
+    _write_split(flags)
 
 
 if __name__ == "__main__":

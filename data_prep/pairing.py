@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -17,12 +17,16 @@ _CHECKED_PAIRS = 8
 _MOST_EDGES = 0.1
 
 
+# The file of a mask; or what it is drawn from: text, or files and their classes.
+MaskSource = Union[str, tuple[tuple[str, str], ...]]
+
+
 class Item(NamedTuple):
     """An image and, if it has them, its mask or its image-level labels."""
 
     name: str
     image: str
-    mask: Optional[str] = None
+    mask: Optional[MaskSource] = None
     class_ids: Sequence[int] = ()
 
 
@@ -98,15 +102,7 @@ def with_masks(
         be left out.
     """
     images_folder = chosen.known.folder
-    paths, left_out = discovery.scan(folder, pattern=pattern)
-    if left_out and not pattern.is_special and folder != images_folder:
-        print(discovery.describe_left_out(folder, left_out))
-    lonely = sorted(set(paths) - set(chosen.known.paths))
-    if lonely:
-        print(
-            f"{folder}: left out {len(lonely)} masks that have no image in "
-            f"{images_folder}; the first is '{lonely[0]}'."
-        )
+    paths = find_masks(chosen, folder, pattern)
     missing = [name for name in chosen.names if name not in paths]
     if missing and not (only_with_masks and len(missing) < len(chosen.names)):
         _refuse_without_masks(missing, chosen, folder, pattern)
@@ -120,6 +116,25 @@ def with_masks(
         for name in chosen.names
         if name in paths
     ]
+
+
+def find_masks(chosen: Images, folder: str, pattern: Pattern = ANY) -> dict[str, str]:
+    """Finds masks, {id: path}, and prints which ones have no image.
+
+    Raises:
+      UserError: there is no such folder or no mask.
+    """
+    images_folder = chosen.known.folder
+    paths, left_out = discovery.scan(folder, pattern=pattern)
+    if left_out and not pattern.is_special and folder != images_folder:
+        print(discovery.describe_left_out(folder, left_out))
+    lonely = sorted(set(paths) - set(chosen.known.paths))
+    if lonely:
+        print(
+            f"{folder}: left out {len(lonely)} masks that have no image in "
+            f"{images_folder}; the first is '{lonely[0]}'."
+        )
+    return paths
 
 
 def _refuse_without_masks(
