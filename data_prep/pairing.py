@@ -137,14 +137,17 @@ def find_masks(chosen: Images, folder: str, pattern: Pattern = ANY) -> dict[str,
     return paths
 
 
+def expected_mask(name: str, folder: str, pattern: Pattern) -> str:
+    """The file in which the mask of an image is expected, for messages."""
+    expected = os.path.join(folder, pattern.text.replace("{id}", name))
+    return expected if os.path.splitext(expected)[1] else expected + ".png"
+
+
 def _refuse_without_masks(
     missing: Sequence[str], chosen: Images, folder: str, pattern: Pattern
 ) -> None:
     """Refuses images without a mask, and proposes patterns that pair."""
-    expected = os.path.join(folder, pattern.text.replace("{id}", missing[0]))
-    if not os.path.splitext(expected)[1]:
-        expected += ".png"
-    advice = f"Looked for {expected}. "
+    advice = f"Looked for {expected_mask(missing[0], folder, pattern)}. "
     advice += name_patterns.propose(
         chosen.known.folder, folder, len(chosen.names) - len(missing)
     ) or ("If masks have other names, add --mask_pattern, such as '{id}_mask'.")
