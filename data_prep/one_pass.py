@@ -23,6 +23,7 @@ from data_prep import (
     id_lists,
     mask_values,
     masks,
+    pairing,
     photos,
     relabel,
     survey,
@@ -230,6 +231,9 @@ def _divide(
     for name, item in items.items():
         split = split_of.get(name, LABELED) if item.mask else UNLABELED
         splits.setdefault(split, []).append(item)
+    if not (flags.ids or flags.image_suffix or flags.image_pattern):
+        unlabeled = [item.name for item in splits[UNLABELED]]
+        pairing.check_no_masks(flags.images, unlabeled, paths)
     if not splits[LABELED]:
         raise UserError(
             "No photo with a mask is left to learn from: all are held out. Hold out "

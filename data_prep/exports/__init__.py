@@ -5,11 +5,13 @@ A module has a `LAYOUT`, one line for messages, and a function `find`, which ret
 more special forms come first, plain mask files last.
 """
 
+import os
 from typing import Optional
 
 from data_prep.exports import (
     coco,
     cvat,
+    cvat_xml,
     label_studio,
     labelme,
     mask_files,
@@ -22,6 +24,7 @@ from wss.errors import UserError
 
 FORMATS = {
     "cvat": cvat,
+    "cvat_xml": cvat_xml,
     "voc": voc,
     "roboflow": roboflow,
     "coco": coco,
@@ -42,6 +45,10 @@ def find(place: Place, name: Optional[str] = None) -> Export:
     Raises:
       UserError: nothing of the kind lies there, or it is broken.
     """
+    if place.masks.lower().endswith(".zip"):
+        raise UserError(f"Unpack {place.masks}, and pass its folder as --masks.")
+    if not os.path.exists(place.masks):
+        raise UserError(f"There is no folder or file {place.masks}.")
     for candidate in [name] if name else FORMATS:
         export = FORMATS[candidate].find(place)
         if export:

@@ -81,7 +81,7 @@ def _masks(annotations: Annotations, photos: pairing.Images) -> dict[str, str]:
         name[len(prefix) :]: name for name in known.paths if name.startswith(prefix)
     }
     files, missing = coco_annotations.find_files(
-        annotations, near or dict.fromkeys(known.paths)
+        annotations.sizes, near or dict.fromkeys(known.paths), annotations.path
     )
     id_lists.refuse_missing(
         [name for name in missing if annotations.objects[name]],

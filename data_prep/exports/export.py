@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Optional
 
-from data_prep import class_names, masks, pairing
+from data_prep import class_names, pairing
+from data_prep.masks import AS_THEY_ARE, Labels
 from data_prep.pairing import MaskSource
 from data_prep.photos import Draw
 from wss.data.datasets.spec import DatasetSpec
@@ -41,14 +42,27 @@ class Place(NamedTuple):
         return os.path.realpath(self.images) == os.path.realpath(self.masks)
 
     def photos(self, not_pattern: Optional[Pattern] = None) -> pairing.Images:
-        """The photos; files that `not_pattern` matches are no photos."""
-        return pairing.choose_images(
+        """The photos; files that `not_pattern` matches are no photos.
+
+        Neither are files in the masks' folder, if that is inside the photos' folder.
+        """
+        found = pairing.choose_images(
             self.images, self.image_pattern, self.ids, self.exclude, not_pattern
         )
+        images, masks = map(os.path.realpath, (self.images, self.masks))
+        if not_pattern or not masks.startswith(os.path.join(images, "")):
+            return found
+        paths = {
+            name: path
+            for name, path in found.known.paths.items()
+            if not os.path.realpath(path).startswith(os.path.join(masks, ""))
+        }
+        names = [name for name in found.names if name in paths]
+        return pairing.Images(found.known._replace(paths=paths), names)
 
 
-def _as_they_are(spec: DatasetSpec) -> masks.Labels:
-    return masks.AS_THEY_ARE
+def _as_they_are(spec: DatasetSpec) -> Labels:
+    return AS_THEY_ARE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +85,7 @@ class Export:
     masks: Mapping[str, MaskSource]
     class_names: Optional[Sequence[str]] = None
     names_from: str = ""
-    labels: Callable[[DatasetSpec], masks.Labels] = _as_they_are
+    labels: Callable[[DatasetSpec], Labels] = _as_they_are
     draw: Optional[Draw] = None
     held_out: Mapping[str, Collection[str]] = dataclasses.field(default_factory=dict)
 

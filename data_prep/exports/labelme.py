@@ -3,16 +3,15 @@
 import base64
 import functools
 import io
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from data_prep import masks, pairing, relabel
-from data_prep.exports import class_files, export, json_files
+from data_prep.exports import class_files, drawing, export, json_files
 from data_prep.exports.export import Export, Place
 from data_prep.pairing import Item
 from data_prep.photos import Drawn
@@ -28,8 +27,6 @@ _TRIED = 5
 _FOLDER = "_json"
 _MASK = Pattern("{id}_json/label")
 _NAMES = "label_names.txt"
-# As labelme draws them, in pixels.
-_LINE_WIDTH, _POINT_SIZE = 10, 5
 
 
 def find(place: Place) -> Optional[Export]:
@@ -155,32 +152,14 @@ def _upright_size(path: str) -> tuple[int, int]:
 
 def _covered(shape: Mapping[str, Any], width: int, height: int) -> np.ndarray:
     """The pixels of a shape: [height, width], bool."""
-    canvas = Image.new("1", (width, height))
-    pen = ImageDraw.Draw(canvas)
     points = [(float(x), float(y)) for x, y in shape["points"]]
     kind = shape.get("shape_type") or "polygon"
-    if kind == "polygon" and len(points) > 2:
-        pen.polygon(points, fill=1, outline=1)
-    elif kind == "rectangle" and len(points) == 2:
-        (left, top), (right, bottom) = np.sort(points, axis=0).tolist()
-        pen.rectangle((left, top, right, bottom), fill=1, outline=1)
-    elif kind == "circle" and len(points) == 2:
-        (x, y), edge = points
-        radius = math.dist((x, y), edge)
-        box = (x - radius, y - radius, x + radius, y + radius)
-        pen.ellipse(box, fill=1, outline=1)
-    elif kind in ("line", "linestrip") and len(points) > 1:
-        pen.line(points, fill=1, width=_LINE_WIDTH)
-    elif kind == "point" and len(points) == 1:
-        ((x, y),) = points
-        box = (x - _POINT_SIZE, y - _POINT_SIZE, x + _POINT_SIZE, y + _POINT_SIZE)
-        pen.ellipse(box, fill=1, outline=1)
-    elif kind == "mask":
-        with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as part:
-            corner = tuple(round(value) for value in points[0])
-            canvas.paste(part.convert("1"), corner)
-    else:
-        raise ValueError(f"it is a {kind} with {len(points)} points")
+    if kind != "mask":
+        return drawing.covered(kind, points, width, height)
+    canvas = Image.new("1", (width, height))
+    with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as part:
+        left, top = (round(value) for value in points[0])
+        canvas.paste(part.convert("1"), (left, top))
     return np.asarray(canvas)
 
 

@@ -50,7 +50,11 @@ def find(place: Place) -> Optional[Export]:
 
 
 def _class_lists(folder: str) -> Sequence[str]:
-    """The lists of classes in a folder and its parts."""
-    parts = ("", "train", *_PARTS)
-    paths = (os.path.join(folder, part, _CLASSES) for part in parts)
-    return list(filter(os.path.isfile, paths))
+    """The lists of classes beside masks in a folder and its parts."""
+    places = (os.path.join(folder, part) for part in ("", "train", *_PARTS))
+    return [
+        os.path.join(place, _CLASSES)
+        for place in places
+        if os.path.isfile(os.path.join(place, _CLASSES))
+        and any(map(_MASK.id_of, os.listdir(place)))
+    ]

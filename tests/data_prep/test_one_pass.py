@@ -198,6 +198,8 @@ def test_colors_of_a_known_data_set(quickly, monkeypatch, photos):
     "flags, message",
     [
         ((), "No masks are recognized in photos. Pass their folder"),
+        (("--masks=export.zip",), "Unpack export.zip, and pass its folder"),
+        (("--masks=nothing",), "There is no folder or file nothing"),
         (("--masks=masks", "--mask_suffix=_m"), "no image like '{id}_m' in masks"),
         (("--masks=masks/day 0",), "Add .* if these are their masks"),
         (("--masks=masks", "--val_ids=no.txt"), "1 photos of no.txt have no mask"),
@@ -294,3 +296,19 @@ def test_large_photos_are_shrunk_unless_told(quickly, monkeypatch, photos):
     assert {one["image"].shape for one in trees.decode(out, "labeled")} == {(10, 15, 3)}
     out = run(monkeypatch, photos, "--masks=masks", "--max_side=0", "--overwrite")
     assert {one["image"].shape for one in trees.decode(out, "val")} == {(20, 30, 3)}
+
+
+def test_masks_below_the_photos(quickly, monkeypatch, photos):
+    (photos / "masks").rename(photos / "photos" / "masks")
+    out = run(monkeypatch, photos, "--masks=photos/masks")
+    assert sorted(map(number, trees.names(out, "unlabeled"))) == [10, 11, 12, 13]
+    assert len(trees.names(out, "labeled")) == 8
+
+
+def test_other_masks_among_the_photos(quickly, monkeypatch, photos):
+    for i in range(10, 14):
+        name = f"day {i % 2}/{i}_mask.png"
+        trees.save_mask(photos / "photos" / name, np.ones((HEIGHT, WIDTH)))
+    with pytest.raises(UserError, match="photos contains masks besides images: 4 pa"):
+        run(monkeypatch, photos, "--masks=masks")
+    assert is_untouched(photos)
