@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 from data_prep import masks, relabel
 from data_prep.exports.export import BACKGROUND
 from data_prep.writing import processes
@@ -49,7 +51,8 @@ def find(paths: Sequence[str], ignore_label: int, workers: int = 0) -> Found:
     Raises:
       UserError: no mask is readable, or the values cannot be classes.
     """
-    seen = list(processes.in_order(_read, paths, workers))
+    found = processes.in_order(_read, paths, workers)
+    seen = list(tqdm(found, "reading masks", len(paths), leave=False, disable=None))
     values = sorted({value for one in seen for value in one.values})
     if not values:
         raise UserError(seen[0].problem)

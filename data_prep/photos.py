@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
+from tqdm import tqdm
 
 from data_prep import images, masks
 from data_prep.pairing import Item
@@ -100,7 +101,8 @@ def classes_shown(
 ) -> list[Optional[np.ndarray]]:
     """The classes in each mask: [classes], bool; None for a broken one."""
     look = functools.partial(_look, spec=spec, labels=labels, draw=draw)
-    return list(processes.in_order(look, items, workers))
+    found = processes.in_order(look, items, workers)
+    return list(tqdm(found, "checking masks", len(items), leave=False, disable=None))
 
 
 def _look(

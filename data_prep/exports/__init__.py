@@ -9,6 +9,7 @@ import os
 from typing import Optional
 
 from data_prep.exports import (
+    cityscapes,
     coco,
     cvat,
     cvat_xml,
@@ -26,6 +27,7 @@ FORMATS = {
     "cvat": cvat,
     "cvat_xml": cvat_xml,
     "voc": voc,
+    "cityscapes": cityscapes,
     "roboflow": roboflow,
     "coco": coco,
     "labelme": labelme,
@@ -49,10 +51,20 @@ def find(place: Place, name: Optional[str] = None) -> Export:
         raise UserError(f"Unpack {place.masks}, and pass its folder as --masks.")
     if not os.path.exists(place.masks):
         raise UserError(f"There is no folder or file {place.masks}.")
+    if not name and place.mask_pattern.is_special:
+        name = "masks"  # The user has said how their names differ.
+    folders_only = () if os.path.isdir(place.masks) else ("per_class", "masks")
     for candidate in [name] if name else FORMATS:
+        if candidate in folders_only:
+            break
         export = FORMATS[candidate].find(place)
         if export:
             return export
+    if not name:
+        raise UserError(
+            f"{place.masks} is none of the files that are known: {coco.LAYOUT}; "
+            f"{cvat_xml.LAYOUT}; {labelme.LAYOUT}. Pass the folder of the export."
+        )
     raise UserError(
         f"There is no export of the kind '{name}' in {place.masks}: expected "
         f"{FORMATS[name].LAYOUT}. Pass its folder as --masks, or leave out --from to "

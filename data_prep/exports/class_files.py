@@ -12,7 +12,9 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.files import text_files
 
-_LABELMAP = "labelmap.txt"  # CVAT
+_LABELMAP = "labelmap.txt"  # CVAT's masks
+# CVAT in the layouts of Cityscapes and CamVid.
+_COLORS = ("label_colors.txt", "label_color.txt")
 _DESCRIPTION = "dataset.json"  # data_prep's and nnU-Net's
 _LISTS = (
     "labels.txt",  # labelme
@@ -21,7 +23,7 @@ _LISTS = (
     "classes.txt",
     "codes.txt",  # fastai
 )
-KNOWN = (_LABELMAP, *_LISTS, _DESCRIPTION)
+KNOWN = (_LABELMAP, *_COLORS, *_LISTS, _DESCRIPTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def find(folder: str, has_names: bool = False) -> Optional[ClassFile]:
     """
     parent = os.path.dirname(os.path.abspath(folder))
     for place in (folder, os.path.relpath(parent)):
-        known = [_LABELMAP] if has_names else KNOWN
+        known = [_LABELMAP, *_COLORS] if has_names else KNOWN
         paths = [os.path.join(place, name) for name in known]
         found = [path for path in paths if os.path.isfile(path)]
         if len(found) > 1:
@@ -86,25 +88,32 @@ def read(path: str) -> ClassFile:
       UserError: it is something else.
     """
     name = os.path.basename(path)
-    if name == _LABELMAP:
-        return _read_labelmap(path)
+    if name == _LABELMAP or name in _COLORS:
+        return _read_colors(path)
     if name == _DESCRIPTION:
         return ClassFile(path, _read_description(path))
     return ClassFile(path, class_names.read(path))
 
 
-def _read_labelmap(path: str) -> ClassFile:
-    """Reads CVAT's labelmap: lines `label:red,green,blue:parts:actions`."""
+def _read_colors(path: str) -> ClassFile:
+    """Reads CVAT's colors: lines `label:red,green,blue::` or `red green blue label`.
+
+    Raises:
+      UserError: a line is something else, or a label is repeated.
+    """
     colors = []
     for number, line in text_files.read_lines(path):
         if text_files.is_comment(line):
             continue
-        name, _, rest = line.partition(":")
-        channels = rest.partition(":")[0].split(",")
+        if os.path.basename(path) == _LABELMAP:
+            name, _, rest = line.partition(":")
+            channels = rest.partition(":")[0].split(",")
+        else:
+            *channels, name = line.split(maxsplit=3)
         if len(channels) != 3 or not all(map(str.isdecimal, channels)) or not name:
             raise UserError(
-                f"{path}, line {number}: '{line}' is not 'label:red,green,blue::', as "
-                "CVAT writes it. Export again, or pass --colormap and --class_names."
+                f"{path}, line {number}: '{line}' does not give a label its color, as "
+                "CVAT does. Export again, or pass --colormap and --class_names."
             )
         colors.append((*map(int, channels), name))
     names = [name for *_, name in colors]

@@ -8,7 +8,7 @@ from typing import Optional
 
 from data_prep import coco_annotations, coco_masks, id_lists, pairing
 from data_prep.coco_annotations import Annotations
-from data_prep.exports import export, json_files
+from data_prep.exports import export, json_files, label_studio
 from data_prep.exports.export import Export, Place
 from data_prep.pairing import Item
 from data_prep.photos import Drawn
@@ -40,7 +40,8 @@ def find(place: Place) -> Optional[Export]:
     categories: list[str] = []
     for path in paths:
         annotations = coco_annotations.load(path)
-        categories += annotations.categories
+        group = _group(path)
+        categories += [name for name in annotations.categories if name != group]
         found = _masks(annotations, photos)
         masks.update(found)
         split = _PARTS.get(_part(path))
@@ -64,6 +65,18 @@ def _is_coco(path: str) -> bool:
     return isinstance(content, dict) and _KEYS <= set(content)
 
 
+def _group(path: str) -> Optional[str]:
+    """The category that Roboflow adds as the group of all others; None without it."""
+    content = json_files.load(path)
+    used = {one["category_id"] for one in content["annotations"]}
+    first, *others = sorted(content["categories"], key=lambda one: str(one["id"]))
+    is_group = first["id"] not in used and others
+    is_group = is_group and all(
+        one.get("supercategory") == first["name"] for one in others
+    )
+    return first["name"] if is_group else None
+
+
 def _part(path: str) -> str:
     """The part of a data set that a file describes, by its folder or name."""
     folder, name = os.path.split(path)
@@ -80,16 +93,22 @@ def _masks(annotations: Annotations, photos: pairing.Images) -> dict[str, str]:
     near = {
         name[len(prefix) :]: name for name in known.paths if name.startswith(prefix)
     }
+    near = near or {name: name for name in known.paths}
     files, missing = coco_annotations.find_files(
-        annotations.sizes, near or dict.fromkeys(known.paths), annotations.path
+        annotations.sizes, near, annotations.path
     )
+    # Label Studio puts a number before the names of uploaded files.
+    plain = {label_studio.without_number(name): name for name in missing}
+    found, _ = coco_annotations.find_files(plain, near, annotations.path)
+    files.update({file: plain[name] for file, name in found.items()})
+    missing = sorted(set(missing) - set(files.values()))
     id_lists.refuse_missing(
         [name for name in missing if annotations.objects[name]],
         f"images with objects in {annotations.path} are not in {known.folder}",
         "Put them there, or pass their folder as --images.",
     )
     return {
-        near.get(file, file): _text(annotations, name)
+        near[file]: _text(annotations, name)
         for file, name in files.items()
         if annotations.objects[name]
     }

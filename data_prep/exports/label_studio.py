@@ -37,7 +37,7 @@ def find(place: Place) -> Optional[Export]:
     missing = []
     for task, some in parts.items():
         last = files.get(task, "")
-        name = by_last.get(last) or by_last.get(_UPLOADED.sub("", last, count=1))
+        name = by_last.get(last) or by_last.get(without_number(last))
         if name is None:
             missing.append(last or f"task {task}")
         else:
@@ -60,6 +60,11 @@ def find(place: Place) -> Optional[Export]:
         "the names of Label Studio's masks",
         draw=per_class.draw,
     )
+
+
+def without_number(name: str) -> str:
+    """A file's name without the number that uploading added, and without folders."""
+    return _UPLOADED.sub("", name.rpartition("/")[2], count=1)
 
 
 def _masks(folder: str) -> Mapping[str, tuple[tuple[str, str], ...]]:

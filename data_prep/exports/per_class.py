@@ -1,6 +1,7 @@
 """Yes/no masks, one file for each class of a photo."""
 
 import collections
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 
@@ -43,6 +44,9 @@ def find(place: Place) -> Optional[Export]:
         by_photo[part.photo].append((files[name], part.label))
     if not any(len(some) > 1 for some in by_photo.values()):
         return None
+    examples = {part.label: files[name] for name, part in parts.items()}
+    if not all(map(_is_yes_no, examples.values())):
+        return None
     photos = place.photos()
     listed = None if place.has_names else class_files.find(place.masks)
     labels = sorted({part.label for part in parts.values()})
@@ -64,6 +68,13 @@ def find(place: Place) -> Optional[Export]:
         listed.path if listed else f"the names of masks in {place.masks}",
         draw=draw,
     )
+
+
+def _is_yes_no(path: str) -> bool:
+    with contextlib.suppress(UserError):
+        masks.read_mask(path, 2, 255, _YES_NO)
+        return True
+    return False
 
 
 def _scan(folder: str) -> Mapping[str, str]:

@@ -83,6 +83,36 @@ def test_parts(monkeypatch, tmp_path):
     np.testing.assert_array_equal(found["test/1"], tree.blocks(1, 2))
 
 
+def test_the_group_of_roboflow(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", "a", "b")
+    found = content("a.jpg", "b.jpg")
+    found["categories"] = [
+        {"id": 0, "name": "things", "supercategory": "none"},
+        {"id": 1, "name": "car", "supercategory": "things"},
+        {"id": 2, "name": "road", "supercategory": "things"},
+    ]
+    tree.save_json(tmp_path / "photos" / "_annotations.coco.json", found)
+    tree.run(monkeypatch, tmp_path, "--images=photos")
+    assert tree.class_names(tmp_path) == ["background", "car", "road"]
+
+
+def test_names_of_uploaded_files(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", "day/a", "b")
+    names = ("images/0a1b2c3d-a.jpg", "../../upload/3/ffffffff-b.jpg")
+    tree.save_json(tmp_path / "result.json", content(*names))
+    flags = ("--images=photos", "--masks=result.json")
+    found, _ = tree.run(monkeypatch, tmp_path, *flags)
+    for name in ("day/a", "b"):
+        np.testing.assert_array_equal(found[name], tree.blocks(1, 2))
+
+
+def test_a_file_of_another_kind(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", "a")
+    tree.save_json(tmp_path / "result.json", {"what": "else"})
+    with pytest.raises(UserError, match="result.json is none of the files that are kn"):
+        tree.run(monkeypatch, tmp_path, "--images=photos", "--masks=result.json")
+
+
 @pytest.mark.parametrize(
     "change, flags, message",
     [

@@ -66,7 +66,7 @@ def test_the_user_orders_the_classes(monkeypatch, export):
             "labelmap.txt: there is no class 'car'. The classes are 0 to 1 .backgr",
         ),
         (LABELMAP, ("--binary",), "--binary is for plain mask files: .*labelmap.txt"),
-        (LABELMAP + "bike:1,2::\n", (), "labelmap.txt, line 5: 'bike:1,2::' is not"),
+        (LABELMAP + "bike:1,2::\n", (), "labelmap.txt, line 5: 'bike:1,2::' does not"),
         (
             LABELMAP + "bike:0,0,142::\n",
             (),

@@ -59,7 +59,6 @@ def test_a_changed_mask_is_noticed(monkeypatch, tmp_path):
     "other, names, message",
     [
         (np.zeros((4, 4)), "background\nroad\ncar\n", "of one photo differ in size"),
-        (tree.blocks(1, 2), "background\nroad\ncar\n", "not a yes/no mask"),
         (tree.blocks(0, 1), "background\nroad\n", "masks of 'car', which .* not list"),
     ],
 )
@@ -70,6 +69,26 @@ def test_mistakes(monkeypatch, tmp_path, other, names, message):
         flags = ("--images=photos", "--masks=masks", "--val_ratio=0")
         tree.run(monkeypatch, tmp_path, *flags)
     assert not (tmp_path / "out" / "dataset.json").exists()
+
+
+def test_a_mask_with_several_values(monkeypatch, tmp_path):
+    save_two(tmp_path, tree.blocks(1, 0), tree.blocks(0, 1))
+    trees.save_mask(tmp_path / "masks" / "a" / "road.png", tree.blocks(1, 2))
+    with pytest.raises(UserError, match="a/road.png has 3 values .* not a yes/no mask"):
+        flags = ("--images=photos", "--masks=masks", "--val_ratio=0")
+        tree.run(monkeypatch, tmp_path, *flags)
+
+
+def test_renderings_of_masks_are_no_classes(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", "a", "b")
+    for photo in "ab":
+        trees.save_mask(tmp_path / "masks" / f"{photo}_ids.png", tree.blocks(1, 2))
+        trees.save_image(tmp_path / "masks" / f"{photo}_color.png", 20, 30)
+    flags = ("--images=photos", "--masks=masks")
+    with pytest.raises(UserError, match="No photo in photos has a mask in masks"):
+        tree.run(monkeypatch, tmp_path, *flags)
+    found, _ = tree.run(monkeypatch, tmp_path, *flags, "--mask_suffix=_ids")
+    np.testing.assert_array_equal(found["a"], tree.blocks(1, 2))
 
 
 def test_parts_of_a_data_set_are_no_classes(monkeypatch, tmp_path):
