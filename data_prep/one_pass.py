@@ -65,15 +65,30 @@ def write(flags: argparse.Namespace) -> bool:
     export = exports.find(_place(flags), vars(flags)["from"])
     print(f"{export.found}.")
     spec, labels = _choose_classes(flags, export)
-    max_side = MAX_SIDE if flags.max_side is None else flags.max_side or None
     splits = _divide(flags, export, spec, labels)
+    if flags.max_side is None:
+        print(
+            f"Photos larger than {MAX_SIDE} pixels are shrunk to it (--max_side=N; 0 "
+            "keeps their size)."
+        )
+    _write_splits(flags, export, splits, spec, labels)
+    return _look_back(flags.output_dir, list(splits))
+
+
+def _write_splits(
+    flags: argparse.Namespace,
+    export: Export,
+    splits: Mapping[str, Sequence[Item]],
+    spec: DatasetSpec,
+    labels: masks.Labels,
+) -> None:
+    """Writes all splits or none, and the list of the photos of `val`."""
+    max_side = MAX_SIDE if flags.max_side is None else flags.max_side or None
     everything = [item for items in splits.values() for item in items]
+    if export.draw:  # There are no mask files to survey.
+        everything = [item._replace(mask=None) for item in everything]
     found = survey.decide(
-        (
-            [item._replace(mask=None) for item in everything]
-            if export.draw
-            else everything
-        ),
+        everything,
         labels,
         flags.output_dir,
         list(splits),
@@ -81,11 +96,6 @@ def write(flags: argparse.Namespace) -> bool:
         flags.workers,
         flags.skip_broken,
     )
-    if flags.max_side is None:
-        print(
-            f"Photos larger than {MAX_SIDE} pixels are shrunk to it (--max_side=N; 0 "
-            "keeps their size)."
-        )
     cli.writer(flags).write_splits(
         splits,
         spec,
@@ -104,11 +114,10 @@ def write(flags: argparse.Namespace) -> bool:
             **found.options(),
         },
     )
-    if VAL in splits:
+    if VAL in splits and not flags.val_ids:
         path = os.path.join(flags.output_dir, f"{VAL}.txt")
         atomic.write_text(path, "".join(f"{item.name}\n" for item in splits[VAL]))
         print(f"{path} lists the photos of '{VAL}': --val_ids={path} keeps them.")
-    return _look_back(flags.output_dir, list(splits))
 
 
 def _place(flags: argparse.Namespace) -> Place:
@@ -184,14 +193,14 @@ def _labels(
     flags: argparse.Namespace, export: Export, spec: DatasetSpec
 ) -> masks.Labels:
     """How the labels in mask files become class ids, with known classes."""
-    own = export.labels(spec)
+    given = [flag for flag in ("colormap", "binary", "map") if getattr(flags, flag)]
+    if given and export.draw:
+        raise UserError(
+            f"--{given[0]} is for the labels in mask files, but {export.names_from} "
+            "gives each label its class. Remove the flag."
+        )
+    own = masks.AS_THEY_ARE if given else export.labels(spec)
     if export.draw or own != masks.AS_THEY_ARE:
-        for flag in ("colormap", "binary", "map"):
-            if getattr(flags, flag):
-                raise UserError(
-                    f"--{flag} is for plain mask files: {export.names_from} already "
-                    "gives each label its class. Remove the flag, or add --from=masks."
-                )
         return own
     colormap = colormaps.load(flags.colormap, spec) if flags.colormap else None
     changes = relabel.parse_changes(flags.map, spec)
@@ -224,7 +233,7 @@ def _divide(
         others = set().union(*held_out.values())
         pool = [name for name in masked if name not in others]
         held_out[VAL] = set(_choose_val(flags, export, items, pool, spec, labels))
-    elif held_out:
+    else:
         print(f"{len(held_out[VAL] & set(masked))} photos are '{VAL}' in the export.")
     split_of = {name: split for split, names in held_out.items() for name in names}
     splits: dict[str, list[Item]] = {LABELED: [], UNLABELED: []}
@@ -269,11 +278,11 @@ def _choose_val(
     )
     # Writing the records reports the broken ones.
     good = [name for name, classes in zip(pool, shown) if classes is not None]
-    if len(pool) < 2:
+    if len(good if flags.skip_broken else pool) < 2:
         raise UserError(
-            f"Only {len(pool)} photo has a mask, but one is needed to learn from and "
-            "another to measure the model. Label more photos, or add --val_ratio=0 to "
-            "hold out none."
+            "Too few masks: at least one is needed to learn from, and another to "
+            "measure the model. Label more photos, or add --val_ratio=0 to hold out "
+            "none."
         )
     if len(good) < 2:
         return []

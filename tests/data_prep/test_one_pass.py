@@ -235,7 +235,7 @@ def test_two_files_name_classes(quickly, monkeypatch, photos):
 def test_one_mask_is_too_few(quickly, monkeypatch, photos):
     for path in (photos / "masks").glob("*/0[1-9].png"):
         path.unlink()
-    with pytest.raises(UserError, match="Only 1 photo has a mask, .*--val_ratio=0"):
+    with pytest.raises(UserError, match="Too few masks: .*--val_ratio=0"):
         run(monkeypatch, photos, "--masks=masks")
     assert is_untouched(photos)
     out = run(monkeypatch, photos, "--masks=masks", "--val_ratio=0")

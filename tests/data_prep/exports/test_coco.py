@@ -119,7 +119,11 @@ def test_a_file_of_another_kind(monkeypatch, tmp_path):
         ({}, ("--class_names=few.txt",), "result.json: there is no class 'road'"),
         ({}, ("--class_names=no_bg.txt",), "class 0 is 'car'.* background first"),
         ({"images": []}, (), "nothing is listed under 'images'"),
-        ({}, ("--map", "1=0", "--class_names=all.txt"), "--map is for plain mask"),
+        (
+            {},
+            ("--map", "1=0", "--class_names=all.txt"),
+            "--map is for the labels in mask files",
+        ),
         ({}, ("--from=cvat",), "expected labelmap.txt and a folder Segmentation"),
     ],
 )

@@ -56,6 +56,16 @@ def test_the_user_orders_the_classes(monkeypatch, export):
     np.testing.assert_array_equal(found["day/1"], tree.blocks(3, 1))
 
 
+def test_the_users_colors(monkeypatch, export):
+    (export / "mine.txt").write_text("background\nthing\n")
+    (export / "colors.txt").write_text(
+        "0 0 0 background\n128 64 128 thing\n0 0 142 ignore\n"
+    )
+    flags = ("--class_names=mine.txt", "--colormap=colors.txt", "--masks=export")
+    found, _ = tree.run(monkeypatch, export, "--images=photos", *flags)
+    np.testing.assert_array_equal(found["day/1"], tree.blocks(1, 255))
+
+
 @pytest.mark.parametrize(
     "labelmap, flags, message",
     [
@@ -65,7 +75,6 @@ def test_the_user_orders_the_classes(monkeypatch, export):
             ("--class_names=few.txt",),
             "labelmap.txt: there is no class 'car'. The classes are 0 to 1 .backgr",
         ),
-        (LABELMAP, ("--binary",), "--binary is for plain mask files: .*labelmap.txt"),
         (LABELMAP + "bike:1,2::\n", (), "labelmap.txt, line 5: 'bike:1,2::' does not"),
         (
             LABELMAP + "bike:0,0,142::\n",
