@@ -51,6 +51,7 @@ def choose_images(
     ids_file: Optional[str] = None,
     exclude_file: Optional[str] = None,
     not_pattern: Optional[Pattern] = None,
+    annotations: tuple[str, ...] = (),
 ) -> Images:
     """Finds the images to write, and prints which other files are left out.
 
@@ -60,6 +61,7 @@ def choose_images(
       ids_file: list of the ids to write; None: all.
       exclude_file: list of the ids not to write.
       not_pattern: of the paths of masks in the same folder.
+      annotations: endings of files that are read elsewhere, so not left out.
 
     Raises:
       UserError: there is no such folder or list, an id has no image or is repeated.
@@ -73,6 +75,7 @@ def choose_images(
 
         paths = {name: path for name, path in paths.items() if not is_mask(path)}
         left_out = [path for path in left_out if not is_mask(path)]
+    left_out = [path for path in left_out if not path.endswith(annotations)]
     if left_out:
         print(discovery.describe_left_out(folder, left_out))
     known = id_lists.Known(folder, paths, pattern)

@@ -13,6 +13,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.image_io.patterns import ANY, Pattern
 
 BACKGROUND = "background"
+_ANNOTATIONS = (".json", ".xml", ".csv", ".txt")
 # Names of tools for pixels that are neither a class nor background.
 _IGNORED = ("__ignore__", "ignored")
 
@@ -47,7 +48,12 @@ class Place(NamedTuple):
         Neither are files in the masks' folder, if that is inside the photos' folder.
         """
         found = pairing.choose_images(
-            self.images, self.image_pattern, self.ids, self.exclude, not_pattern
+            self.images,
+            self.image_pattern,
+            self.ids,
+            self.exclude,
+            not_pattern,
+            _ANNOTATIONS if self.is_one_folder else (),
         )
         images, masks = map(os.path.realpath, (self.images, self.masks))
         if not_pattern or not masks.startswith(os.path.join(images, "")):

@@ -54,6 +54,7 @@ def test_outlines_beside_the_photos(monkeypatch, capsys, tmp_path):
     assert splits["unlabeled"] == ["day/4", "day/5"]
     printed = capsys.readouterr().out
     assert "labelme's outlines: 4 of 6 photos in photos have some." in printed
+    assert "files left out" not in printed
     assert "left out 0 JSON files without photo, and 1 without outlines" in printed
 
 
