@@ -18,20 +18,17 @@ as their class. Drawing masks needs pycocotools: pip install -e '.[coco]'.
 """
 
 import argparse
-import contextlib
 import functools
 import json
 import os
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-import numpy as np
-from PIL import Image
-
 from data_prep import (
     class_names,
     cli,
     coco_annotations,
+    coco_masks,
     id_lists,
     images,
     pairing,
@@ -154,49 +151,11 @@ def read(item: Item, annotations: Optional[str]) -> Example:
     """
     if item.outlines is None:
         return images.read_example(item.name, item.image, as_stored=True)
-    # COCO's masks fit the pixels as stored in the file. If a tool turned the photo
-    # upright, the annotated size shows it.
-    size = (item.width, item.height)
-    stored = _stored_size(item.image) or size
-    if stored != size and stored != size[::-1]:
-        raise UserError(
-            f"The image {item.image} has {stored[0]} x {stored[1]} pixels, but "
-            f"{size[0]} x {size[1]} in {annotations}. Use the image that was annotated."
-        )
-    mask = draw_mask(item, annotations)
-    return images.read_example(item.name, item.image, mask, as_stored=stored == size)
-
-
-def _stored_size(path: str) -> Optional[tuple[int, int]]:
-    """(width, height) of an image as the file stores it; None if it is broken."""
-    with contextlib.suppress(Exception), Image.open(path) as image:
-        return image.size  # Reading it reports what is broken.
-    return None
-
-
-def draw_mask(item: Item, annotations: str) -> np.ndarray:
-    """Draws the objects of an image; later ones are on top.
-
-    Args:
-      item: the image.
-      annotations: the annotation file, for messages.
-
-    Returns:
-      [height, width], uint8 class ids.
-
-    Raises:
-      UserError: an object's outline is invalid.
-    """
-    mask = np.zeros((item.height, item.width), np.uint8)
-    try:
-        for class_id, segmentation in json.loads(item.outlines):
-            coco_annotations.draw_outline(mask, segmentation, class_id)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"An annotation of the image {item.name} in {annotations} cannot be drawn "
-            f"({coco_annotations.in_words(error)}). Correct or remove it."
-        ) from error
-    return mask
+    size = (item.height, item.width)
+    as_stored = coco_masks.is_as_stored(item.image, *size, annotations)
+    objects = json.loads(item.outlines)
+    mask = coco_masks.draw(objects, *size, item.name, annotations)
+    return images.read_example(item.name, item.image, mask, as_stored=as_stored)
 
 
 def find_items(
@@ -252,7 +211,7 @@ def _find_annotated(
     annotations = coco_annotations.load(path)
     spec = choose_spec(annotations, classes, output_dir)
     class_ids = class_ids_of(annotations, spec)
-    files, missing = coco_annotations.find_files(annotations, found)
+    files, missing = coco_annotations.find_files(annotations.sizes, found, path)
     if published is None:
         id_lists.refuse_missing(
             missing,

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,7 +192,7 @@ def _read_images(
     name_of: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for image in images:
-        name, key = _name(_text(image["file_name"])), _key(image["id"])
+        name, key = listed_name(_text(image["file_name"])), _key(image["id"])
         if name in sizes or key in name_of:
             raise ValueError(f"image {name} is listed twice")
         height, width = int(image["height"]), int(image["width"])
@@ -230,7 +230,7 @@ def _text(value: Any) -> str:
     return unicodedata.normalize("NFC", value.strip())
 
 
-def _name(file_name: str) -> str:
+def listed_name(file_name: str) -> str:
     """An image's name: its path without extension, the same on all systems."""
     return os.path.splitext(os.path.normpath(file_name.replace("\\", "/")))[0]
 
@@ -337,15 +337,16 @@ def _class_name(category: str) -> str:
 
 
 def find_files(
-    annotations: Annotations, found: Collection[str]
+    listed: Iterable[str], found: Collection[str], source: str
 ) -> tuple[dict[str, str], list[str]]:
     """The files of the listed images.
 
     Some tools write paths that begin above the images' folder; others omit subfolders.
 
     Args:
-      annotations: the annotations.
+      listed: the names of the images, without extension.
       found: ids of the files in the folder.
+      source: the annotation file, for the message.
 
     Returns:
       {id: listed name} in the file's order, and the names that have no file.
@@ -358,7 +359,7 @@ def find_files(
         by_last.setdefault(name.rpartition("/")[2], []).append(name)
     files: dict[str, str] = {}
     missing = []
-    for name in annotations.sizes:
+    for name in listed:
         parts = name.split("/")
         ends = ("/".join(parts[i:]) for i in range(len(parts)))
         same_last = by_last.get(parts[-1], ())
@@ -368,7 +369,7 @@ def find_files(
             missing.append(name)
         elif file in files:
             raise UserError(
-                f"{annotations.path} lists '{files[file]}' and '{name}', but there is "
+                f"{source} lists '{files[file]}' and '{name}', but there is "
                 f"only one image '{file}'. Put the images into folders as listed."
             )
         else:

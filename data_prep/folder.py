@@ -1,4 +1,16 @@
-"""Converts your own images, with or without masks: one split per call.
+"""Converts your own photos, few with masks and many without.
+
+    python -m data_prep.folder --images=photos --masks=masks --output_dir=data/mine
+
+pairs photos and masks, holds out a fifth of these photos to measure the model (`val`),
+writes the others with masks (`labeled`) and the photos without (`unlabeled`), reads all
+records back, draws a contact sheet, and prints the command that trains on them. If
+anything is wrong, nothing is written. Exports of labeling tools are recognized in
+--masks or --images; --from names the kind. The classes are those of --class_names, of a
+file beside the masks (such as labelmap.txt, labels.txt, _classes.csv, dataset.json), or
+the values in the masks.
+
+With --split, one split per call:
 
     python -m data_prep.folder --images=photos --masks=masks --only_with_masks \\
         --split=labeled --class_names=classes.txt --output_dir=data/mine
@@ -26,76 +38,42 @@ result, use the data set `folder`.
 
 import argparse
 import functools
-import math
 import os
-from typing import Annotated, Any, Optional
+import sys
+from typing import Annotated
 
 from data_prep import (
     class_names,
     cli,
     colormaps,
+    exports,
     image_labels,
-    images,
     masks,
     name_patterns,
+    one_pass,
     pairing,
+    photos,
     relabel,
     survey,
 )
-from data_prep.writing.examples import Example
 from wss.cli import number
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.image_io import bit_depth
 from wss.image_io.patterns import Pattern
-from wss.settings import Count, Range
+from wss.settings import Natural, Range
 
 _MASK_FLAGS = (
     *("colormap", "binary", "map", "mask_suffix", "mask_pattern", "only_with_masks"),
 )
-_ADVICE = (
-    "Raise the number of classes, or map the label: --map {value}=CLASS or "
-    "--map {value}=ignore"
-)
-
-
-def read(
-    item: pairing.Item,
-    spec: DatasetSpec,
-    labels: masks.Labels = masks.AS_THEY_ARE,
-    max_side: Optional[int] = None,
-    image_bits: Optional[int] = None,
-) -> Example:
-    """Reads an image and its mask.
-
-    Args:
-      item: what to read.
-      spec: the classes.
-      labels: how the labels in the mask become class ids.
-      max_side: larger images are shrunk to it.
-      image_bits: bits in use of images with more than 8 bits.
-
-    Raises:
-      UserError: the image or its mask is broken.
-    """
-    mask = mask_png = None
-    if item.mask:
-        mask, mask_png = masks.read_mask_and_png(
-            item.mask, spec.num_classes, spec.ignore_label, labels, _ADVICE
-        )
-    return images.read_example(
-        item.name,
-        item.image,
-        mask,
-        item.class_ids,
-        max_side,
-        mask_png=mask_png,
-        image_bits=image_bits,
-    )
+# Flags of one form only: with --split, or without.
+_FOR_SPLIT = ("only_with_masks", "image_labels")
+_FOR_ALL = ("val_ratio", "val_ids", "from")
 
 
 def _check(flags: argparse.Namespace) -> None:
     """Refuses flags that exclude each other."""
+    _check_form(flags)
     for flag in _MASK_FLAGS if not flags.masks else ():
         if getattr(flags, flag):
             raise UserError(f"--{flag} applies to masks: it needs --masks.")
@@ -113,7 +91,8 @@ def _check(flags: argparse.Namespace) -> None:
         if getattr(flags, f"{kind}_suffix") and getattr(flags, f"{kind}_pattern"):
             raise UserError(f"Remove --{kind}_suffix or --{kind}_pattern.")
     if (
-        _shares_folder(flags)
+        flags.split
+        and _shares_folder(flags)
         and _mask_pattern(flags).text == _image_pattern(flags).text
     ):
         advice = name_patterns.propose(flags.images, flags.masks) or (
@@ -122,6 +101,25 @@ def _check(flags: argparse.Namespace) -> None:
             "a.jpg and a.png."
         )
         raise UserError(f"Images and masks are in one folder, {flags.images}. {advice}")
+
+
+def _check_form(flags: argparse.Namespace) -> None:
+    """Refuses flags that do not go with --split, or need it."""
+    given = vars(flags)
+    for flag in _FOR_ALL if flags.split else _FOR_SPLIT:
+        if given[flag] not in (None, False):
+            raise UserError(
+                f"--{flag} is for writing all splits at once. Remove it, or --split."
+                if flags.split
+                else f"--{flag} needs --split, the name of the split to write."
+            )
+    if flags.val_ids and flags.val_ratio is not None:
+        raise UserError("Remove --val_ids or --val_ratio: either chooses the photos.")
+    if flags.split and not (flags.class_names or flags.num_classes):
+        raise UserError(
+            "--split needs the classes: --class_names=FILE, one name per line, or "
+            "--num_classes=N."
+        )
 
 
 def _image_pattern(flags: argparse.Namespace) -> Pattern:
@@ -159,30 +157,22 @@ def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.It
     return pairing.without_masks(chosen, labels)
 
 
-def _options(flags: argparse.Namespace, labels: masks.Labels) -> dict[str, Any]:
-    """What determines the content of the records, apart from the items."""
-    options = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
-    if labels.colormap:
-        options["colormap"] = [list(color) for color in labels.colormap.colors]
-    if labels.binary:
-        options["binary"] = True
-    if labels.changes:
-        # JSON has no numbers such as NaN.
-        options["map"] = [
-            [x if math.isfinite(x) else str(x) for x in change]
-            for change in labels.changes
-        ]
-    if flags.max_side:
-        options["max_side"] = flags.max_side
-    return options
-
-
 def _add_flags(arguments: argparse.ArgumentParser) -> None:
     add = arguments.add_argument
     add("--images", required=True, metavar="DIR", help="folder of the images")
-    add("--masks", metavar="DIR", help="folder of their masks")
-    add("--split", required=True, metavar="NAME", help="name of the split to write")
-    cli.add_class_flags(arguments, required=True)
+    add(
+        "--masks",
+        metavar="DIR",
+        help="folder of their masks, or folder or file of a labeling tool's export "
+        "(default: --images)",
+    )
+    add(
+        "--split",
+        metavar="NAME",
+        help="write only this split (default: labeled, unlabeled and val)",
+    )
+    _add_whole_flags(arguments)
+    cli.add_class_flags(arguments)
     add("--ids", metavar="FILE", help="the images to write, one id per line")
     add("--exclude", metavar="FILE", help="images not to write, one id per line")
     add(
@@ -204,9 +194,10 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
     )
     add(
         "--max_side",
-        type=number(Count),
+        type=number(Natural),
         metavar="N",
-        help="shrink larger images and their masks to N pixels on the longer side",
+        help="shrink larger images and their masks to N pixels on the longer side "
+        "(default: 640; with --split: 0, keep the size)",
     )
     add(
         "--image_bits",
@@ -216,6 +207,34 @@ def _add_flags(arguments: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bits in use of images with more than 8 bits, in all splits: 12 for 0 to "
         "4095 (default: as many as the brightest image needs)",
+    )
+
+
+def _add_whole_flags(arguments: argparse.ArgumentParser) -> None:
+    """Adds the flags for writing all splits at once."""
+    add = arguments.add_argument
+    add(
+        "--from",
+        choices=list(exports.FORMATS),
+        help="kind of the masks (default: recognized)",
+    )
+    add(
+        "--val_ratio",
+        type=one_pass.ratio,
+        metavar="SHARE",
+        help="share of the photos with masks to hold out (default: 1/5)",
+    )
+    add(
+        "--val_ids",
+        metavar="FILE",
+        help="the photos to hold out, one id per line",
+    )
+    add(
+        "--seed",
+        type=number(Natural),
+        default=0,
+        metavar="N",
+        help="of the draw of the photos to hold out (default: 0)",
     )
 
 
@@ -248,12 +267,8 @@ def _add_name_flags(arguments: argparse.ArgumentParser) -> None:
     )
 
 
-def main() -> None:
-    arguments = cli.parser(__name__, __doc__)
-    _add_flags(arguments)
-    cli.add_output(arguments, required=True, help="where to write")
-    flags = arguments.parse_args()
-    _check(flags)
+def _write_split(flags: argparse.Namespace) -> None:
+    """Writes the split that the flags describe."""
     spec = class_names.make_spec(
         flags.output_dir, flags.num_classes, flags.class_names, flags.ignore_label
     )
@@ -270,24 +285,41 @@ def main() -> None:
         items,
         labels,
         flags.output_dir,
-        flags.split,
+        [flags.split],
         flags.image_bits,
         flags.workers,
         flags.skip_broken,
     )
+    sources = {"images": flags.images, "masks": flags.masks, "ids": flags.ids}
     writer.write_split(
         flags.split,
         spec,
         items,
         functools.partial(
-            read,
+            photos.read,
             spec=spec,
             labels=labels,
-            max_side=flags.max_side,
+            max_side=flags.max_side or None,
             image_bits=found.image_bits,
         ),
-        options={**_options(flags, labels), **found.options()},
+        options={
+            **sources,
+            **photos.options(labels, flags.max_side),
+            **found.options(),
+        },
     )
+
+
+def main() -> None:
+    arguments = cli.parser(__name__, __doc__)
+    _add_flags(arguments)
+    cli.add_output(arguments, required=True, help="where to write")
+    flags = arguments.parse_args()
+    _check(flags)
+    if flags.split:
+        _write_split(flags)
+    elif not one_pass.write(flags):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

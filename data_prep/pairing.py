@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -17,12 +17,16 @@ _CHECKED_PAIRS = 8
 _MOST_EDGES = 0.1
 
 
+# The file of a mask; or what it is drawn from: text, or files and their classes.
+MaskSource = Union[str, tuple[tuple[str, str], ...]]
+
+
 class Item(NamedTuple):
     """An image and, if it has them, its mask or its image-level labels."""
 
     name: str
     image: str
-    mask: Optional[str] = None
+    mask: Optional[MaskSource] = None
     class_ids: Sequence[int] = ()
 
 
@@ -47,6 +51,7 @@ def choose_images(
     ids_file: Optional[str] = None,
     exclude_file: Optional[str] = None,
     not_pattern: Optional[Pattern] = None,
+    annotations: tuple[str, ...] = (),
 ) -> Images:
     """Finds the images to write, and prints which other files are left out.
 
@@ -56,6 +61,7 @@ def choose_images(
       ids_file: list of the ids to write; None: all.
       exclude_file: list of the ids not to write.
       not_pattern: of the paths of masks in the same folder.
+      annotations: endings of files that are read elsewhere, so not left out.
 
     Raises:
       UserError: there is no such folder or list, an id has no image or is repeated.
@@ -69,6 +75,7 @@ def choose_images(
 
         paths = {name: path for name, path in paths.items() if not is_mask(path)}
         left_out = [path for path in left_out if not is_mask(path)]
+    left_out = [path for path in left_out if not path.endswith(annotations)]
     if left_out:
         print(discovery.describe_left_out(folder, left_out))
     known = id_lists.Known(folder, paths, pattern)
@@ -98,15 +105,7 @@ def with_masks(
         be left out.
     """
     images_folder = chosen.known.folder
-    paths, left_out = discovery.scan(folder, pattern=pattern)
-    if left_out and not pattern.is_special and folder != images_folder:
-        print(discovery.describe_left_out(folder, left_out))
-    lonely = sorted(set(paths) - set(chosen.known.paths))
-    if lonely:
-        print(
-            f"{folder}: left out {len(lonely)} masks that have no image in "
-            f"{images_folder}; the first is '{lonely[0]}'."
-        )
+    paths = find_masks(chosen, folder, pattern)
     missing = [name for name in chosen.names if name not in paths]
     if missing and not (only_with_masks and len(missing) < len(chosen.names)):
         _refuse_without_masks(missing, chosen, folder, pattern)
@@ -122,14 +121,36 @@ def with_masks(
     ]
 
 
+def find_masks(chosen: Images, folder: str, pattern: Pattern = ANY) -> dict[str, str]:
+    """Finds masks, {id: path}, and prints which ones have no image.
+
+    Raises:
+      UserError: there is no such folder or no mask.
+    """
+    images_folder = chosen.known.folder
+    paths, left_out = discovery.scan(folder, pattern=pattern)
+    if left_out and not pattern.is_special and folder != images_folder:
+        print(discovery.describe_left_out(folder, left_out))
+    lonely = sorted(set(paths) - set(chosen.known.paths))
+    if lonely:
+        print(
+            f"{folder}: left out {len(lonely)} masks that have no image in "
+            f"{images_folder}; the first is '{lonely[0]}'."
+        )
+    return paths
+
+
+def expected_mask(name: str, folder: str, pattern: Pattern) -> str:
+    """The file in which the mask of an image is expected, for messages."""
+    expected = os.path.join(folder, pattern.text.replace("{id}", name))
+    return expected if os.path.splitext(expected)[1] else expected + ".png"
+
+
 def _refuse_without_masks(
     missing: Sequence[str], chosen: Images, folder: str, pattern: Pattern
 ) -> None:
     """Refuses images without a mask, and proposes patterns that pair."""
-    expected = os.path.join(folder, pattern.text.replace("{id}", missing[0]))
-    if not os.path.splitext(expected)[1]:
-        expected += ".png"
-    advice = f"Looked for {expected}. "
+    advice = f"Looked for {expected_mask(missing[0], folder, pattern)}. "
     advice += name_patterns.propose(
         chosen.known.folder, folder, len(chosen.names) - len(missing)
     ) or ("If masks have other names, add --mask_pattern, such as '{id}_mask'.")

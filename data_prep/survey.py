@@ -9,7 +9,7 @@
 import contextlib
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -66,12 +66,12 @@ def decide(
     items: Sequence[Item],
     labels: masks.Labels,
     output_dir: str,
-    split: str,
+    splits: Collection[str],
     image_bits: Optional[int] = None,
     workers: int = 0,
     skip_broken: bool = False,
 ) -> Findings:
-    """Reads all files of a split, and the decisions for earlier splits.
+    """Reads all files of splits, and the decisions for earlier splits.
 
     Files that cannot be read are skipped: writing the records reports them.
 
@@ -79,7 +79,7 @@ def decide(
       items: images and masks.
       labels: how the numbers or colors in masks become class ids.
       output_dir: folder of the data set, whose other splits must agree.
-      split: the split to write.
+      splits: the splits to write.
       image_bits: the user's choice; None: as many as the brightest image needs.
       workers: number of processes; 0: one per core.
       skip_broken: accept images that are too bright, because writing skips them.
@@ -94,14 +94,14 @@ def decide(
     brightest: list[tuple[int, str]] = []
     lossy: list[int] = []
     known_palettes = palettes.Palettes()
-    others = _other_splits(output_dir, split)
+    others = _other_splits(output_dir, splits)
     for name, options in others.items():
         if _means_the_same(options, labels):
             known_palettes.add_entries(
                 f"the split '{name}'", options.get("palette", ())
             )
     found = processes.in_order(look, items, workers)
-    found = tqdm(found, f"checking {split}", len(items), leave=False, disable=None)
+    found = tqdm(found, "checking", len(items), leave=False, disable=None)
     for item, seen in zip(items, found):
         if seen.brightest is not None:
             brightest.append((seen.brightest, item.image))
@@ -201,13 +201,15 @@ def _means_the_same(options: Mapping[str, Any], labels: masks.Labels) -> bool:
     )
 
 
-def _other_splits(output_dir: str, split: str) -> dict[str, dict[str, Any]]:
+def _other_splits(
+    output_dir: str, splits: Collection[str]
+) -> dict[str, dict[str, Any]]:
     """The options of all other splits."""
     manifest = manifests.read(output_dir) or {"splits": {}}
     return {
         name: entry.get("options") or {}
         for name, entry in manifest["splits"].items()
-        if name != split
+        if name not in splits
     }
 
 

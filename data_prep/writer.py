@@ -16,8 +16,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from tqdm import tqdm
 
@@ -74,46 +74,78 @@ class Writer:
         *,
         options: Optional[dict[str, Any]] = None,
     ) -> None:
-        """Writes the shards of one split and records it in the folder's `dataset.json`.
+        """Writes the shards of one split; see `write_splits`."""
+        self.write_splits({split: items}, spec, read, options=options)
+
+    def write_splits(
+        self,
+        splits: Mapping[str, Sequence[Item]],
+        spec: DatasetSpec,
+        read: Callable[[Item], Example],
+        *,
+        options: Optional[dict[str, Any]] = None,
+    ) -> None:
+        """Writes the shards of splits and records them in the folder's `dataset.json`.
+
+        All splits are published, or none.
 
         Args:
-          split: name of the split, the beginning of its shards' names.
-          spec: the data set's classes, for the manifest.
-          items: what to write, in the order of the records: tuples of strings and
-            numbers. If a field is the path of a file, later changes of the file are
+          splits: what to write, by the name of the split, which is the beginning of its
+            shards' names; in the order of the records. The items are tuples of strings
+            and numbers. If a field is the path of a file, later changes of the file are
             detected.
+          spec: the data set's classes, for the manifest.
           read: makes the example of an item. It runs in other processes: a function at
             module level, or a `functools.partial` of one.
           options: everything else that determines the content (JSON), for the manifest.
 
         Raises:
-          UserError: there is nothing to write; images are broken; the split exists with
+          UserError: there is nothing to write; images are broken; a split exists with
             other content, or its source files have changed; the folder has a data set
             with other classes; or the disk is full.
         """
-        count = self._check(split, len(items))
+        counts = {
+            split: self._check(split, len(items)) for split, items in splits.items()
+        }
         # Imported late, so that neither mistakes nor workers wait for TensorFlow.
         from data_prep.writing import shards
 
-        plan = _digest(items, options, count)
-        parts = shards.Split(self.output_dir, split, count)
-        with shards.disk_errors(self.output_dir):
-            manifest = _manifest(self.output_dir, spec)
-            if self._is_done(parts, plan, manifest["splits"].get(split), items):
-                return
-            with parts.begin(plan):
-                goes_on = parts.are_whole()
-                if not goes_on:
-                    self._write(parts, items, read)
-                    self._refuse_broken(parts, len(items))
-                    self._note(spec, split, None)
-                    parts.finish()
-                entry = {**parts.publish(), "options": options or {}, "plan": plan}
-                self._note(spec, split, entry)
-                parts.clean_up(plan)
-                if goes_on:
-                    self._refuse_changed(parts, items, entry)
-        print(f"{split}: {_summary(entry, ' written')}")
+        with shards.disk_errors(self.output_dir), contextlib.ExitStack() as locks:
+            known = _manifest(self.output_dir, spec)["splits"]
+            pending: list[_Pending] = []
+            for split, items in splits.items():
+                plan = _digest(items, options, counts[split])
+                parts = shards.Split(self.output_dir, split, counts[split])
+                if not self._is_done(parts, plan, known.get(split), items):
+                    pending.append(_Pending(parts, plan, items))
+            for one in pending:
+                locks.enter_context(one.parts.begin(one.plan))
+            fresh = [one for one in pending if not one.parts.are_whole()]
+            for one in fresh:
+                self._write(one.parts, one.items, read)
+            for one in fresh:
+                self._refuse_broken(one.parts, len(one.items))
+            for one in pending:
+                self._publish(one, one in fresh, spec, options)
+
+    def _publish(
+        self,
+        pending: "_Pending",
+        is_fresh: bool,
+        spec: DatasetSpec,
+        options: Optional[dict[str, Any]],
+    ) -> None:
+        """Moves the complete shards of a split to the folder and records them."""
+        parts, plan, items = pending
+        if is_fresh:
+            self._note(spec, parts.name, None)
+            parts.finish()
+        entry = {**parts.publish(), "options": options or {}, "plan": plan}
+        self._note(spec, parts.name, entry)
+        parts.clean_up(plan)
+        if not is_fresh:
+            self._refuse_changed(parts, items, entry)
+        print(f"{parts.name}: {_summary(entry, ' written')}")
 
     def _check(self, split: str, num_items: int) -> int:
         """The number of shards, after checking that the split can be written."""
@@ -266,6 +298,14 @@ class Writer:
         if entry or known:
             text = json.dumps(manifest, indent=2) + "\n"
             atomic.write_text(manifests.path(self.output_dir), text)
+
+
+class _Pending(NamedTuple):
+    """A split to write: its shards, the digest of its content, its items."""
+
+    parts: "shards.Split"
+    plan: str
+    items: Sequence[Any]
 
 
 class _ProblemPrinter:

@@ -69,33 +69,49 @@ def photos(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
-def test_ten_commands_from_photos_to_a_model(photos, monkeypatch):
-    commands = blocks("Ten commands")[:10]
-    assert commands[-1] == "tensorboard --logdir=runs"
-    for command in commands[:-1]:
-        if "wss.train" in command:
-            bindings = [f"--gin_bindings={binding}" for binding in SMALLER]
-            command = f"{command} {shlex.join(bindings)}"
-        run(monkeypatch, command)
+def test_three_commands_from_photos_to_a_model(photos, monkeypatch, capsys):
+    prepare, _, train_on_it, predict = blocks("Three commands")
+    (photos / "masks" / "labels.txt").write_text("background\nroad\nbuilding\n")
+    run(monkeypatch, prepare)
+    assert capsys.readouterr().out.strip().splitlines()[-5:-3] == [
+        "Train:",
+        f"{train_on_it} \\",
+    ]
+    bindings = [f"--gin_bindings={binding}" for binding in SMALLER]
+    run(monkeypatch, f"{train_on_it} {shlex.join(bindings)}")
+    run(monkeypatch, predict)
     data = photos / "data" / "mine"
     assert (data / "contact_sheet.png").exists()
     splits = {
         split: set(trees.names(data, split))
-        for split in ("all", "val", "labeled", "unlabeled")
+        for split in ("val", "labeled", "unlabeled")
     }
     assert {split: len(names) for split, names in splits.items()} == {
-        "all": MASKS,
         "val": MASKS // 5,
         "labeled": MASKS - MASKS // 5,
-        "unlabeled": PHOTOS - MASKS // 5,
+        "unlabeled": PHOTOS - MASKS,
     }
-    assert splits["val"] | splits["labeled"] == splits["all"]
-    assert splits["labeled"] < splits["unlabeled"]
-    assert not splits["val"] & splits["unlabeled"]
+    assert len(set().union(*splits.values())) == PHOTOS
     assert trees.manifest(data)["class_names"] == ["background", "road", "building"]
     metrics = json.loads((photos / "runs" / "folder" / "metrics.json").read_text())
     assert metrics["step"] == 2
     assert list((photos / "runs" / "folder").rglob("events.out.tfevents.*"))
+    assert list((photos / "predicted").rglob("*.png"))
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_one_split_at_a_time(photos, monkeypatch):
+    (photos / "classes.txt").write_text("background\nroad\nbuilding\n")
+    (photos / "val.txt").write_text("day 0/photo 0\nday 1/photo 1\n")
+    for command in blocks("One split at a time")[0].split("\npython"):
+        run(
+            monkeypatch, command if command.startswith("python") else f"python{command}"
+        )
+    names = {
+        split: len(trees.names(photos / "data" / "mine", split))
+        for split in ("val", "labeled", "unlabeled")
+    }
+    assert names == {"val": 2, "labeled": MASKS - 2, "unlabeled": PHOTOS - 2}
 
 
 def trainings(command):
@@ -106,10 +122,12 @@ def trainings(command):
             yield words[3:]
 
 
-@pytest.mark.parametrize("heading", ["Ten commands", "Photos with image-level labels"])
-def test_other_trainings_are_well_formed(heading):
+@pytest.mark.parametrize(
+    "heading, count", [("Better models", 2), ("Photos with image-level labels", 1)]
+)
+def test_other_trainings_are_well_formed(heading, count):
     found = [flags for block in blocks(heading) for flags in trainings(block)]
-    assert len(found) == (3 if heading == "Ten commands" else 1)
+    assert len(found) == count
     for flags in found:
         options = train._parser().parse_args(flags)
         config.load(options.gin_file, options.gin_bindings)

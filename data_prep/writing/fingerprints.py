@@ -49,9 +49,11 @@ def content(item: Any) -> str:
 
 
 def paths(item: Any) -> Iterator[str]:
-    """The files among the fields of an item."""
+    """The files among the fields of an item, and among those of tuples in it."""
     for field in item if isinstance(item, tuple) else (item,):
-        if isinstance(field, str) and field:
+        if isinstance(field, tuple):
+            yield from paths(field)
+        elif isinstance(field, str) and field:
             with contextlib.suppress(OSError, ValueError):
                 if stat.S_ISREG(os.stat(field).st_mode):
                     yield field

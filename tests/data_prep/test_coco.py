@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from data_prep import coco, coco_annotations, splits
+from data_prep import coco, coco_annotations, coco_masks, splits
 from tests.data_prep import trees
 from wss.data import datasets
 from wss.errors import UserError
@@ -280,8 +280,7 @@ def test_compressed_crowds_and_empty_outlines(monkeypatch, tree):
 
 def draw(*objects, height=4, width=4):
     """Draws the mask of an image with these objects, each (class id, segmentation)."""
-    item = coco.Item("7", "7.jpg", height, width, json.dumps(objects))
-    return coco.draw_mask(item, "a.json")
+    return coco_masks.draw(objects, height, width, "7", "a.json")
 
 
 def test_later_objects_are_drawn_over_earlier_ones():

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data_prep import folder, images, masks, pairing
+from data_prep import images, masks, pairing, photos
 from data_prep.colormaps import Colormap
 from data_prep.writing import examples
 from tests.data_prep import trees
@@ -360,7 +360,7 @@ def test_records_hold_the_file_unless_the_image_shrinks(tmp_path):
     file = (tmp_path / "a.png").read_bytes()
     for max_side, kept in ((None, True), (2, False)):
         record = tf.train.Example.FromString(
-            examples.serialize(folder.read(item, spec, max_side=max_side))
+            examples.serialize(photos.read(item, spec, max_side=max_side))
         )
         (png,) = record.features.feature[keys.LABEL_ENCODED].bytes_list.value
         assert (png == file) == kept

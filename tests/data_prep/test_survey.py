@@ -28,7 +28,7 @@ def decide(tmp_path):
         (tmp_path / "dataset.json").write_text(json.dumps(manifest))
         items = [Item(name, str(tmp_path / name), None) for name in images]
         items += [Item(name, "no image", str(tmp_path / name)) for name in masks_]
-        return survey.decide(items, labels, str(tmp_path), "train", **kwargs)
+        return survey.decide(items, labels, str(tmp_path), ["train"], **kwargs)
 
     return run
 

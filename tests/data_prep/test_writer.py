@@ -265,3 +265,21 @@ def test_bad_names_of_splits(tmp_path, split):
 def test_nothing_to_write(tmp_path):
     with pytest.raises(UserError, match="no images to write"):
         write(tmp_path, items=[])
+
+
+def read_all_but_c(item):
+    if item == "c":
+        raise UserError("c is broken.")
+    return read(item)
+
+
+def test_of_several_splits_all_are_published_or_none(tmp_path):
+    splits, split_writer = {"one": ["a"], "two": ["b", "c"]}, Writer(str(tmp_path))
+    with pytest.raises(UserError, match="1 of 2 images of the split 'two'.* c is br"):
+        split_writer.write_splits(splits, SPEC, read_all_but_c)
+    assert not trees.shards(tmp_path, "one")
+    assert not (tmp_path / "dataset.json").exists()
+    split_writer.write_splits(splits, SPEC, read)
+    assert trees.names(tmp_path, "one") == ["a"]
+    assert trees.names(tmp_path, "two") == ["b", "c"]
+    assert list(trees.manifest(tmp_path)["splits"]) == ["one", "two"]

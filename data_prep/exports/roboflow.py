@@ -1,0 +1,60 @@
+"""Roboflow's "Semantic Segmentation Masks": a.jpg, a_mask.png and _classes.csv."""
+
+import os
+from collections.abc import Sequence
+from typing import Optional
+
+from data_prep import class_names, pairing
+from data_prep.exports.export import Export, Place
+from wss.errors import UserError
+from wss.image_io.patterns import Pattern
+
+LAYOUT = "_classes.csv and masks *_mask.png, as such or in train, valid and test"
+_CLASSES = "_classes.csv"
+_MASK = Pattern("{id}_mask")
+_PARTS = {"valid": "val", "test": "test"}
+
+
+def find(place: Place) -> Optional[Export]:
+    """Finds Roboflow's masks.
+
+    Raises:
+      UserError: nothing pairs, or the parts have different classes.
+    """
+    lists = _class_lists(place.masks)
+    if not lists:
+        return None
+    photos = place.photos(_MASK)
+    found = pairing.find_masks(photos, place.masks, _MASK)
+    names = class_names.read(lists[0])
+    for path in lists[1:]:
+        if class_names.read(path) != names:
+            raise UserError(
+                f"{lists[0]} and {path} name different classes. Export the data set "
+                "again, as one version."
+            )
+    chosen = {name: found[name] for name in photos.names if name in found}
+    return Export(
+        f"Roboflow's masks: {len(chosen)} of {len(photos.names)} photos in "
+        f"{place.images} have one",
+        photos,
+        chosen,
+        names,
+        lists[0],
+        held_out={
+            split: [name for name in chosen if name.startswith(f"{part}/")]
+            for part, split in _PARTS.items()
+            if any(name.startswith(f"{part}/") for name in chosen)
+        },
+    )
+
+
+def _class_lists(folder: str) -> Sequence[str]:
+    """The lists of classes beside masks in a folder and its parts."""
+    places = (os.path.join(folder, part) for part in ("", "train", *_PARTS))
+    return [
+        os.path.join(place, _CLASSES)
+        for place in places
+        if os.path.isfile(os.path.join(place, _CLASSES))
+        and any(map(_MASK.id_of, os.listdir(place)))
+    ]
