@@ -290,7 +290,8 @@ def test_backbone_and_heads_may_have_different_decays():
 def test_without_image_pooling_padding_does_not_matter(image_pooling):
     model = small_model(image_pooling=image_pooling, atrous_rates=(2,))
     pyramid = model.pyramid_pooling
-    features = tf.random.stateless_uniform([1, 9, 9, 512], [0, 1])
+    channels = model.backbone.channels
+    features = tf.random.stateless_uniform([1, 9, 9, channels], [0, 1])
     padded = tf.pad(features, [[0, 0], [0, 0], [0, 6], [0, 0]])
     alone, part = pyramid(features, False, None), pyramid(padded, False, None)[:, :, :9]
     assert np.allclose(alone, part, atol=1e-5) == (not image_pooling)
