@@ -29,7 +29,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_prep import folder, pairing
+from data_prep import pairing, photos
 from data_prep.writer import Writer
 from wss.data.datasets.spec import DatasetSpec, pascal_palette
 
@@ -150,7 +150,7 @@ def _serialize(features: dict[str, Any]) -> bytes:
 def convert(items: list[pairing.Item], output_dir: str, workers: int) -> None:
     """Writes records with wss."""
     writer = Writer(output_dir, workers=workers, num_shards=_SHARDS)
-    read = functools.partial(folder.read, spec=SPEC)
+    read = functools.partial(photos.read, spec=SPEC)
     with contextlib.redirect_stdout(io.StringIO()):
         writer.write_split("train", SPEC, items, read)
 

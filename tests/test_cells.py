@@ -34,6 +34,7 @@ SMALL = [
     "INIT_CHECKPOINT = None",  # Random weights.
     "FROZEN_BATCH_NORM = 'none'",
     "DeepLabV3Plus.multi_grid = None",  # The published ones are for three units.
+    "DeepLabV3Plus.decoder_output_stride = 4",
     "DeepLabV3Plus.aspp_channels = 8",
     "DeepLabV3Plus.decoder_channels = 8",
     "Contrast.bank_capacity = 40",

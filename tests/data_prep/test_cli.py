@@ -51,7 +51,7 @@ def test_mistakes_are_one_line_and_status_2(monkeypatch, capsys, module, flags):
     [
         ("folder", "num_classes", "1 256 1000000000 2.5", "from 2 to 255"),
         ("folder", "ignore_label", "-1 256", "from 0 to 255"),
-        ("folder", "max_side", "0 -640 640.5 x", "above 0"),
+        ("folder", "max_side", "-640 640.5 x", "of at least 0"),
         ("folder", "image_bits", "7 17", "from 8 to 16"),
         ("folder", "num_shards", "0 -1 100000", "from 1 to 99999"),
         ("folder", "workers", "-1 1.5", "of at least 0"),

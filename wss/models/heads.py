@@ -143,7 +143,7 @@ class PyramidPooling(tf.Module):
         atrous_rates: Sequence[int],
         batch_norm: functools.partial,
         style: Style,
-        image_pooling: bool,
+        image_pooling: bool = True,
     ):
         super().__init__()
         self._style = style
