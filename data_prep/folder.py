@@ -60,7 +60,6 @@ from wss.cli import number
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.image_io import bit_depth
-from wss.image_io.patterns import Pattern
 from wss.settings import Natural, Range
 
 _MASK_FLAGS = (
@@ -93,7 +92,8 @@ def _check(flags: argparse.Namespace) -> None:
     if (
         flags.split
         and _shares_folder(flags)
-        and _mask_pattern(flags).text == _image_pattern(flags).text
+        and one_pass.pattern(flags, "mask").text
+        == one_pass.pattern(flags, "image").text
     ):
         advice = name_patterns.propose(flags.images, flags.masks) or (
             "Add what distinguishes their names: --mask_suffix=_mask for a.jpg and "
@@ -122,14 +122,6 @@ def _check_form(flags: argparse.Namespace) -> None:
         )
 
 
-def _image_pattern(flags: argparse.Namespace) -> Pattern:
-    return Pattern(flags.image_pattern or "{id}" + flags.image_suffix)
-
-
-def _mask_pattern(flags: argparse.Namespace) -> Pattern:
-    return Pattern(flags.mask_pattern or "{id}" + flags.mask_suffix)
-
-
 def _shares_folder(flags: argparse.Namespace) -> bool:
     """Whether images and masks are in one folder."""
     return bool(flags.masks) and os.path.realpath(flags.masks) == os.path.realpath(
@@ -140,14 +132,14 @@ def _shares_folder(flags: argparse.Namespace) -> bool:
 def _find_items(flags: argparse.Namespace, spec: DatasetSpec) -> list[pairing.Item]:
     chosen = pairing.choose_images(
         flags.images,
-        _image_pattern(flags),
+        one_pass.pattern(flags, "image"),
         flags.ids,
         flags.exclude,
-        not_pattern=_mask_pattern(flags) if _shares_folder(flags) else None,
+        not_pattern=one_pass.pattern(flags, "mask") if _shares_folder(flags) else None,
     )
     if flags.masks:
         return pairing.with_masks(
-            chosen, flags.masks, _mask_pattern(flags), flags.only_with_masks
+            chosen, flags.masks, one_pass.pattern(flags, "mask"), flags.only_with_masks
         )
     labels = None
     if not (flags.ids or flags.image_suffix or flags.image_pattern):

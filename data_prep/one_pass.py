@@ -124,12 +124,18 @@ def _place(flags: argparse.Namespace) -> Place:
     return Place(
         flags.images,
         flags.masks or flags.images,
-        Pattern(flags.image_pattern or "{id}" + flags.image_suffix),
-        Pattern(flags.mask_pattern or "{id}" + flags.mask_suffix),
+        pattern(flags, "image"),
+        pattern(flags, "mask"),
         flags.ids,
         flags.exclude,
         bool(flags.class_names or flags.num_classes),
     )
+
+
+def pattern(flags: argparse.Namespace, kind: str) -> Pattern:
+    """The flags' pattern of the paths of a kind of files, "image" or "mask"."""
+    given = vars(flags)
+    return Pattern(given[f"{kind}_pattern"] or "{id}" + given[f"{kind}_suffix"])
 
 
 # --- The classes.
@@ -143,10 +149,9 @@ def _choose_classes(flags: argparse.Namespace, export: Export) -> _Classes:
             flags.output_dir, flags.num_classes, flags.class_names, flags.ignore_label
         )
         how = flags.class_names or "--num_classes"
-    elif names is None:
-        names, labels, how = _classes_in_masks(flags, export)
-        spec = class_names.describe(flags.output_dir, names, flags.ignore_label)
     else:
+        if names is None:
+            names, labels, how = _classes_in_masks(flags, export)
         spec = class_names.describe(flags.output_dir, names, flags.ignore_label)
     if export.draw:
         _check_drawn(export, spec)

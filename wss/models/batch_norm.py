@@ -13,14 +13,14 @@ program order at the end of the step:
 Outside such a block a training pass updates the averages at once.
 """
 
-import contextlib
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Optional
 
 import tensorflow as tf
 
 from wss.ops import distributed, xla
+from wss.ops.scoped import Scoped
 
 # What of a layer training leaves as it is; "all": statistics, scale and offset.
 Frozen = Literal["none", "statistics", "all"]
@@ -128,47 +128,22 @@ def _subtract(average: tf.Variable, change: tf.Tensor) -> tf.Operation:
     return average.assign_sub(change)
 
 
-class _Collecting(threading.local):
-    """The open collection; per thread, because each replica is traced in a thread."""
-
-    statistics = None
-    repeats = 1
+_collection: Scoped[Optional[BatchStatistics]] = Scoped(None)
+_repeats = Scoped(1)
+_frozen: Scoped[Frozen] = Scoped("none")
 
 
-_collecting = _Collecting()
-
-
-@contextlib.contextmanager
-def collect_batch_statistics() -> Iterator[BatchStatistics]:
+def collect_batch_statistics() -> AbstractContextManager[BatchStatistics]:
     """Training passes inside record their statistics; the caller applies them."""
-    outer, _collecting.statistics = _collecting.statistics, BatchStatistics()
-    try:
-        yield _collecting.statistics
-    finally:
-        _collecting.statistics = outer
+    return _collection.set_to(BatchStatistics())
 
 
-@contextlib.contextmanager
-def repeated_updates(repeats: int) -> Iterator[None]:
+def repeated_updates(repeats: int) -> AbstractContextManager[int]:
     """Training passes inside update the averages as `repeats` equal passes would."""
-    outer, _collecting.repeats = _collecting.repeats, repeats
-    try:
-        yield
-    finally:
-        _collecting.repeats = outer
+    return _repeats.set_to(repeats)
 
 
-class _Creating(threading.local):
-    """What is frozen of the layers that are created now."""
-
-    frozen: Frozen = "none"
-
-
-_creating = _Creating()
-
-
-@contextlib.contextmanager
-def freezing(frozen: Frozen) -> Iterator[None]:
+def freezing(frozen: Frozen) -> AbstractContextManager[Frozen]:
     """Training leaves this of the `BatchNorm` layers created inside as it is.
 
     >>> with freezing("statistics"):
@@ -176,11 +151,7 @@ def freezing(frozen: Frozen) -> Iterator[None]:
     >>> print(layer(tf.fill([1, 2, 2, 1], 5.0), training=True).numpy().round(1).max())
     5.0
     """
-    outer, _creating.frozen = _creating.frozen, frozen
-    try:
-        yield
-    finally:
-        _creating.frozen = outer
+    return _frozen.set_to(frozen)
 
 
 class BatchNorm(tf.keras.layers.Layer):
@@ -218,7 +189,7 @@ class BatchNorm(tf.keras.layers.Layer):
         self.epsilon = max(epsilon, FUSED_EPSILON)
         self.center = center
         self.scale = scale
-        self.frozen = _creating.frozen
+        self.frozen = _frozen.value
 
     def build(self, input_shape: tf.TensorShape) -> None:
         learns = self.frozen != "all"
@@ -267,11 +238,11 @@ class BatchNorm(tf.keras.layers.Layer):
                 is_training=bool(training),
             )
         if training:
-            if _collecting.statistics is not None:
-                _collecting.statistics.add(self, mean, variance, _collecting.repeats)
+            if _collection.value is not None:
+                _collection.value.add(self, mean, variance, _repeats.value)
             else:
                 statistics = BatchStatistics()
-                statistics.add(self, mean, variance, _collecting.repeats)
+                statistics.add(self, mean, variance, _repeats.value)
                 statistics.apply()
         return outputs
 

@@ -6,12 +6,12 @@ gradients; training averages them. This module computes the few values that depe
 all parts.
 """
 
-import contextlib
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from wss.ops.scoped import Scoped
 
 
 class Ratio(NamedTuple):
@@ -54,34 +54,18 @@ def gather(values: Any) -> Any:
     return context.all_gather(values, axis=0)
 
 
-class _Mode(threading.local):
-    """Per thread, because each replica is traced in a thread."""
-
-    synchronized = False
-    shares_counts = False
+_synchronizes = Scoped(False)
+_shares_counts = Scoped(False)
 
 
-_mode = _Mode()
-
-
-@contextlib.contextmanager
-def synchronized(enabled: bool) -> Iterator[None]:
+def synchronized(enabled: bool) -> AbstractContextManager[bool]:
     """Context in which `batch_mean` averages over all replicas, if `enabled`."""
-    outer, _mode.synchronized = _mode.synchronized, enabled
-    try:
-        yield
-    finally:
-        _mode.synchronized = outer
+    return _synchronizes.set_to(enabled)
 
 
-@contextlib.contextmanager
-def shared_counts(enabled: bool) -> Iterator[None]:
+def shared_counts(enabled: bool) -> AbstractContextManager[bool]:
     """Context in which `mean_count` averages over all replicas, if `enabled`."""
-    outer, _mode.shares_counts = _mode.shares_counts, enabled
-    try:
-        yield
-    finally:
-        _mode.shares_counts = outer
+    return _shares_counts.set_to(enabled)
 
 
 def _several() -> bool:
@@ -90,7 +74,7 @@ def _several() -> bool:
 
 def is_synchronized() -> bool:
     """Whether batch statistics are those of all replicas together."""
-    return _mode.synchronized and _several()
+    return _synchronizes.value and _several()
 
 
 def batch_mean(values: Any) -> Any:
@@ -108,4 +92,4 @@ def mean_count(count: tf.Tensor) -> tf.Tensor:
     If each replica divides by it, the mean of the replicas' losses is the loss of the
     global batch. Outside `shared_counts` it is this replica's count.
     """
-    return mean(count) if _mode.shares_counts and _several() else count
+    return mean(count) if _shares_counts.value and _several() else count

@@ -6,35 +6,25 @@ and chooses its own order; there an optimization barrier takes their place.
 """
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from wss.ops.scoped import Scoped
 
-class _Mode(threading.local):
-    """Per thread, because each replica is traced in a thread."""
-
-    compiles = False
+_compiles = Scoped(False)
 
 
-_mode = _Mode()
-
-
-@contextlib.contextmanager
-def compiled(enabled: bool) -> Iterator[None]:
+def compiled(enabled: bool) -> AbstractContextManager[bool]:
     """Context in which XLA compiles what is traced, if `enabled`."""
-    outer, _mode.compiles = _mode.compiles, enabled
-    try:
-        yield
-    finally:
-        _mode.compiles = outer
+    return _compiles.set_to(enabled)
 
 
 def compiles() -> bool:
     """Whether XLA compiles what is traced here."""
-    return _mode.compiles
+    return _compiles.value
 
 
 def after(
