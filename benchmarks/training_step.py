@@ -5,6 +5,7 @@
     python -m benchmarks.training_step --method PseudoSeg UniMatch --jit_compile
     python -m benchmarks.training_step --precision float32 mixed_bfloat16 --batch 4 8
     python -m benchmarks.training_step --replicas 1 2 --batch 4
+    python -m benchmarks.training_step --variant dinov2_vits14 --crop 126
     TF_NUM_INTRAOP_THREADS=2 TF_NUM_INTEROP_THREADS=2 python -m benchmarks.training_step
 
 runs complete steps (losses, gradients, momentum, moving averages) on synthetic images,
@@ -88,19 +89,18 @@ def make_step(
 def _build(
     strategy: Any, method: str, precision: str, network: dict[str, Any], **settings: Any
 ) -> Any:
-    """A `TrainingStep`; `network` has the arguments of `DeepLabV3Plus`."""
+    """A `TrainingStep`; `network` has the arguments of `networks.create`."""
     import tensorflow as tf
 
     from wss.data.datasets.spec import pascal_palette
-    from wss.models import tf1_checkpoint
-    from wss.models.deeplab import DeepLabV3Plus
+    from wss.models import networks, tf1_checkpoint
     from wss.training import distribution
     from wss.training.train_step import TrainingStep
 
     distribution.configure_determinism()
     tf.keras.mixed_precision.set_global_policy(precision)
     with strategy.scope():
-        learner = _find(method)(DeepLabV3Plus(**network), 255)
+        learner = _find(method)(networks.create(**network), 255)
         learner.build()
         return TrainingStep(
             learner,

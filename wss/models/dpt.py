@@ -97,9 +97,7 @@ class DPT(SegmentationNetwork):
             projected_channels or widths.end_points,
             self._channels,
         )
-        self.semantic_logits = Head(
-            "dpt/output", "logits/semantic", self._channels, num_classes
-        )
+        self.head = Head("dpt/output", "logits/semantic", self._channels, num_classes)
         self.classifier = self._create_classifier()
         self.built = True
 
@@ -129,7 +127,7 @@ class DPT(SegmentationNetwork):
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
         """See `SegmentationNetwork.read_logits`."""
-        return self.semantic_logits(fused, training, dropout_seeds)
+        return self.head(fused, training, dropout_seeds)
 
     def logits_size(self, image_size: Sequence[int]) -> tuple[int, int]:
         """See `SegmentationNetwork.logits_size`."""
