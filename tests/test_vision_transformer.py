@@ -145,7 +145,7 @@ def test_every_export_predicts_the_same(model_dir, tmp_path, capsys):
         ),
         ("CROP_SIZE = 13", "The next ones are 14 and 28."),
         ("EVAL_CROP_SIZE = (42, 43)", "The next ones are 42 and 56."),
-        ("DPT.projected_channels = (1, 2)", "DPT.projected_channels = (1, 2)"),
+        ("DPT.position_offset = -1", "DPT.position_offset = -1"),
     ],
 )
 def test_mistakes(data_dir, tmp_path, capsys, binding, message):
