@@ -349,6 +349,12 @@ class DeepLabV3Plus(tf.keras.Model):
         return end_points[self.features_end_point]
 
     @property
+    def segmented_end_points(self) -> list[str]:
+        """Names of the end points that `segment` reads, the early one first."""
+        names = [name for name, _ in self.backbone.pyramid_end_points]
+        return [self.low_level_end_point, *names]
+
+    @property
     def features_end_point(self) -> str:
         """Name of the backbone's last end point."""
         return self.backbone.strides[16]
