@@ -19,6 +19,7 @@ CHECKS = {
     "published_heads": "heads.check",
     "published_network": "networks.check",
     "unimatch_losses": "unimatch.check",
+    "adamw": "adamw.check",
 }
 # U2PL's files do not name their case; no other file has this key.
 _CASE_OF_KEY = {"unsup_student_logits": "u2pl_losses", "ohem_logits": "u2pl_misc"}
