@@ -18,8 +18,8 @@ from wss.methods.components.consistency import (
     pasted,
 )
 from wss.methods.fixmatch import FixMatch, Images
-from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints, dropout_mask
+from wss.models.network import SegmentationNetwork
 from wss.settings import Share
 
 
@@ -50,7 +50,7 @@ class UniMatch(FixMatch):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         *,
         threshold: Share = 0.95,
@@ -152,16 +152,10 @@ class UniMatch(FixMatch):
         self, end_points: EndPoints, labeled: Images, unlabeled: Images, seed: int
     ) -> EndPoints:
         """The decoder's inputs, without a random half of each image's channels."""
-        streams = {
-            self.model.low_level_end_point: (
-                RngStream.LABELED_LOW_LEVEL_CHANNELS,
-                RngStream.LOW_LEVEL_CHANNELS,
-            ),
-            self.model.features_end_point: (
-                RngStream.LABELED_CHANNELS,
-                RngStream.CHANNELS,
-            ),
-        }
+        first, *others = self.model.decoder_inputs
+        low_level = (RngStream.LABELED_LOW_LEVEL_CHANNELS, RngStream.LOW_LEVEL_CHANNELS)
+        high_level = (RngStream.LABELED_CHANNELS, RngStream.CHANNELS)
+        streams = {first: low_level, **dict.fromkeys(others, high_level)}
         perturbed = {}
         for name, (of_labeled, of_unlabeled) in streams.items():
             features = end_points[name]
