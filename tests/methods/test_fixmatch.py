@@ -1,4 +1,4 @@
-"""FixMatch and UniMatch on a tiny network."""
+"""FixMatch, UniMatch and their second versions on a tiny network."""
 
 import functools
 from unittest import mock
@@ -11,11 +11,14 @@ from tests.training import tiny
 from wss.methods import fixmatch
 from wss.methods.fixmatch import FixMatch
 from wss.methods.unimatch import UniMatch
+from wss.methods.unimatch_v2 import TeacherFixMatch, UniMatchV2
 from wss.models.batch_norm import collect_batch_statistics
 from wss.ops import losses
 from wss.ops.resize import resize_bilinear
 
-METHODS = pytest.mark.parametrize("method", [FixMatch, UniMatch])
+METHODS = pytest.mark.parametrize(
+    "method", [FixMatch, UniMatch, TeacherFixMatch, UniMatchV2]
+)
 
 
 def batch_of(step=0, **replaced):

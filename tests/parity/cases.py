@@ -19,6 +19,7 @@ CHECKS = {
     "published_heads": "heads.check",
     "published_network": "networks.check",
     "unimatch_losses": "unimatch.check",
+    "unimatch_v2": "unimatch_v2.check",
     "adamw": "adamw.check",
 }
 # U2PL's files do not name their case; no other file has this key.
