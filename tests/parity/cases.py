@@ -17,6 +17,8 @@ CHECKS = {
     "u2pl_losses": "u2pl.check_losses",
     "u2pl_misc": "u2pl.check_misc",
     "published_heads": "heads.check",
+    "published_dinov2": "transformers.check",
+    "published_dpt": "transformers.check",
     "published_network": "networks.check",
     "unimatch_losses": "unimatch.check",
     "unimatch_v2": "unimatch_v2.check",

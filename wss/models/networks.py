@@ -8,6 +8,7 @@ import gin
 from wss.config import Grid
 from wss.models import backbone
 from wss.models.deeplab import DeepLabV3Plus
+from wss.models.dpt import DPT
 from wss.models.network import SegmentationNetwork
 
 
@@ -22,6 +23,8 @@ def create(num_classes: int, variant: str, output_stride: int) -> SegmentationNe
     Raises:
       UserError: unknown variant, or settings that it does not support.
     """
+    if backbone.patch_size(variant):
+        return DPT(num_classes, variant=variant)
     return DeepLabV3Plus(num_classes, variant=variant, output_stride=output_stride)
 
 
@@ -37,6 +40,9 @@ def check(variant: str) -> None:
 
 def grid(variant: str, output_stride: int) -> Grid:
     """The sides of the images that a network takes; arguments: see `create`."""
+    patch = backbone.patch_size(variant)
+    if patch:
+        return Grid(patch, 0, f"a multiple of {patch}, the patch size of {variant}")
     return Grid(
         output_stride, 1, f"a multiple of the output stride {output_stride} plus one"
     )
@@ -44,4 +50,5 @@ def grid(variant: str, output_stride: int) -> Grid:
 
 def from_config(config: Mapping[str, Any]) -> SegmentationNetwork:
     """The network that `SegmentationNetwork.get_config` describes."""
-    return DeepLabV3Plus.from_config(config)
+    decoder = DPT if backbone.patch_size(config["variant"]) else DeepLabV3Plus
+    return decoder.from_config(config)
