@@ -119,7 +119,7 @@ class Momentum(Optimizer):
 
 @gin.configurable(denylist=["variables", "factors", "weight_decay"])
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay, as in PyTorch. The t-th update:
+    """Adam with decoupled weight decay, as in PyTorch; t counts the updates:
 
         variable -= rate * weight_decay * variable
         first = 0.9 * first + 0.1 * gradient
