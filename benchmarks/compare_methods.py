@@ -36,6 +36,7 @@ METHODS = {
     "PseudoSeg": "",
     "U2PL": "u2pl/",
     "UniMatch": "unimatch/",
+    "UniMatch V2": "unimatch_v2/",
 }
 _PAPER = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'batch'")
 _EQUAL = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'none'")

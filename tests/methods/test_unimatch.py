@@ -13,14 +13,14 @@ CHANNELS = {"early": 4, "stage4": 64, "stage5": 64, "unused": 8}
 
 @pytest.mark.parametrize("perturbs_labeled", [False, True])
 def test_every_end_point_that_the_network_decodes_is_perturbed(perturbs_labeled):
-    model = types.SimpleNamespace(segmented_end_points=["early", "stage4", "stage5"])
+    model = types.SimpleNamespace(decoder_inputs=["early", "stage4", "stage5"])
     method = UniMatch(model, 255, perturbs_labeled=perturbs_labeled)
     images = {"image": tf.zeros([2, 8, 8, 3]), "position": tf.constant([0, 1])}
     end_points = {
         name: tf.ones([4, 2, 2, channels]) for name, channels in CHANNELS.items()
     }
     perturbed = method._perturb(end_points, images, images, seed=0)
-    assert list(perturbed) == model.segmented_end_points
+    assert list(perturbed) == model.decoder_inputs
     masks = {name: features.numpy() for name, features in perturbed.items()}
     for name, mask in masks.items():
         assert mask.shape == (4 if perturbs_labeled else 2, 2, 2, CHANNELS[name])

@@ -18,8 +18,8 @@ from wss.methods.components.consistency import (
     pasted,
 )
 from wss.methods.fixmatch import FixMatch, Images
-from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints, dropout_mask
+from wss.models.network import SegmentationNetwork
 from wss.settings import Share
 
 
@@ -50,7 +50,7 @@ class UniMatch(FixMatch):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         *,
         threshold: Share = 0.95,
@@ -152,7 +152,7 @@ class UniMatch(FixMatch):
         self, end_points: EndPoints, labeled: Images, unlabeled: Images, seed: int
     ) -> EndPoints:
         """The decoder's inputs, without a random half of each image's channels."""
-        low_level, *pyramid = self.model.segmented_end_points
+        low_level, *pyramid = self.model.decoder_inputs
         streams = {
             (low_level,): (
                 RngStream.LABELED_LOW_LEVEL_CHANNELS,

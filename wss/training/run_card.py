@@ -175,7 +175,7 @@ def _data(experiment: Experiment, method: Method) -> str:
 def _model(experiment: Experiment, method: Method) -> str:
     weights = sum(v.shape.num_elements() for v in method.trainable_variables)
     return (
-        f"{experiment.model_variant}, output stride {experiment.output_stride}, "
+        f"{experiment.model_variant}, output stride {method.model.output_stride}, "
         f"{1e-6 * weights:.1f} million parameters, {experiment.precision}"
     )
 
