@@ -11,8 +11,8 @@ continues.
 
 gin_configs/base/camvid.gin describes how to prepare CamVid; prepare a split `test` in
 the same way. docs/datasets.md describes MSRC-21 and the pets. The best checkpoint is
-selected on `val`, and the table shows `test`. The shapes, MSRC-21 and the pets only have
-`val`, so their best score is slightly optimistic, as it is with --test_split=val.
+selected on `val`, and the table shows `test`. The shapes, MSRC-21 and the pets only
+have `val`, so their best score is slightly optimistic, as it is with --test_split=val.
 """
 
 import argparse
@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--data_set", choices=STUDIES, default="shapes")
     parser.add_argument("--data_dir", help="(default: data/<data set>)")
     parser.add_argument(
-        "--test_split", help="split of the table (default: test; only for camvid; else val)"
+        "--test_split", help="split of the table (default: val; camvid: test)"
     )
     parser.add_argument(
         "--ablation", action="store_true", help="compare variants of PseudoSeg"
