@@ -24,7 +24,15 @@ from typing import Any
 
 from benchmarks import measuring
 
-METHODS = ("Supervised", "PseudoSeg", "FixMatch", "UniMatch", "U2PL")
+# The module of each method.
+METHODS = {
+    "Supervised": "supervised",
+    "PseudoSeg": "pseudoseg",
+    "FixMatch": "fixmatch",
+    "UniMatch": "unimatch",
+    "UniMatchV2": "unimatch_v2",
+    "U2PL": "u2pl",
+}
 
 
 def make_step(
@@ -136,7 +144,7 @@ def _repeated(batch: dict[str, Any], strategy: Any) -> Any:
 
 
 def _find(method: str) -> Callable[..., Any]:
-    module = importlib.import_module(f"wss.methods.{method.lower()}")
+    module = importlib.import_module(f"wss.methods.{METHODS[method]}")
     return getattr(module, method)
 
 

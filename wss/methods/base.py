@@ -160,6 +160,9 @@ class Method(tf.Module):
     def build(self) -> None:
         """Creates the method's variables; called in the strategy's scope."""
 
+    def on_start(self) -> None:
+        """Called before the first step, when the network has its initial weights."""
+
     def loss_normalizers(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The divisors of losses that depend only on the batch.
 
