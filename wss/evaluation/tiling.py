@@ -67,8 +67,8 @@ def column_blocks(
 ) -> list[tuple[int, int]]:
     """Parts of an image that `averaged_windows` averages with bounded memory.
 
-    >>> column_blocks(100_000, (641, 641), classes=21)
-    [(0, 20000), (20000, 40000), (40000, 60000), (60000, 80000), (80000, 100000)]
+    >>> print(column_blocks(30_000, (641, 641), classes=21))
+    [(0, 15000), (15000, 30000)]
 
     Returns:
       The first column and the end of each part, from the left. The windows at their
