@@ -42,7 +42,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         beside = baseline.folder(path, options.model_dir)
         if options.baseline:
             _train_baseline(options, model_dir, beside)
-        choose = fitting.chooser([model_dir, *([beside] if options.baseline else [])])
+        others = [beside] if options.baseline else []
+        choose = fitting.chooser([model_dir, *others], bool(options.tpu))
         config.load(options.gin_file, options.gin_bindings, choose)
         runs.run(options.mode, model_dir, options.tpu, profile_steps)
         sentence = baseline.comparison(model_dir, beside)
@@ -60,7 +61,7 @@ def _train_baseline(options: argparse.Namespace, model_dir: str, beside: str) ->
 
     *others, path = options.gin_file
     file = baseline.gin_file(path)
-    choose = fitting.chooser([model_dir, beside])
+    choose = fitting.chooser([model_dir, beside], bool(options.tpu))
     config.load(options.gin_file, options.gin_bindings, choose)
     runs.check(options.mode, model_dir, options.tpu)
     macros = config_changes.macros(config.text())

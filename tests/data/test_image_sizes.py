@@ -16,6 +16,7 @@ def test_sizes_are_counted(tmp_path):
         for content in contents:
             writer.write(content)
     assert image_sizes.count(str(tmp_path), "val") == {(30, 40): 2, (20, 10): 1}
+    assert image_sizes.count(str(tmp_path), "val", most=3) == {(30, 40): 1, (20, 10): 1}
     assert image_sizes.count_images(str(tmp_path), "val") == 5
     with pytest.raises(UserError, match="No TFRecord shards"):
         image_sizes.count(str(tmp_path), "train")

@@ -9,7 +9,7 @@ import ctypes
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Optional
 
 import tensorflow as tf
@@ -27,8 +27,8 @@ AUTO = "auto"
 _LABELED_EPOCHS, _EPOCHS = 100, 20
 _FEWEST_STEPS, _STEPS_UNIT = 1000, 500
 _EVALUATIONS = 10
-# The largest atrous rates: those of the paper, for crops of 321 pixels or more.
-_LARGEST_UNIT, _STRIDE = 6, 16
+# The paper's atrous rates are 6, 12 and 18; they need crops of more than 300 pixels.
+_PAPERS_UNIT, _STRIDE = 6, 16
 _LARGE_GPU = 20e9  # Bytes.
 
 
@@ -59,33 +59,38 @@ MACHINES = {
 
 
 def chooser(
-    model_dirs: Sequence[str],
+    model_dirs: Sequence[str], has_tpu: bool = False
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """For `config.load`: chooses the values of macros that are 'auto'.
 
     Args:
       model_dirs: folders of runs; the settings of the first that has begun are kept.
+      has_tpu: whether the run uses a TPU.
     """
 
     def choose(macros: Mapping[str, Any]) -> dict[str, Any]:
         is_open = {name for name, value in macros.items() if value == AUTO}
         if "MACHINE" not in macros:
             return {}
-        chosen = {**fitting(macros), **_recorded(model_dirs)}
+        machine = "large_gpu" if has_tpu else find_machine()
+        chosen = {**fitting(macros, machine), **_recorded(model_dirs)}
         return {name: value for name, value in chosen.items() if name in is_open}
 
     return choose
 
 
-def fitting(macros: Mapping[str, Any]) -> dict[str, Any]:
+def fitting(macros: Mapping[str, Any], found: str) -> dict[str, Any]:
     """The settings that fit the machine and the photos, by macro.
 
     Args:
       macros: the values of all macros. Others depend on those that are not 'auto'.
+      found: the kind of the machine, if MACHINE does not name one.
     """
-    kind = _given(macros, "MACHINE", Literal[tuple(MACHINES)]) or find_machine()
+    kind = _given(macros, "MACHINE", Literal[tuple(MACHINES)]) or found
     machine = MACHINES[kind]
-    labeled, evaluated, photos = _photos(macros)
+    data_dir, held_out = macros["DATA_DIR"], macros["EVAL_SPLIT"]
+    labeled = _sizes(data_dir, macros["LABELED_SPLIT"])
+    evaluated = _sizes(data_dir, held_out)
     crop = _given(macros, "CROP_SIZE", Size)
     if crop is None:
         fits = crops.training_crop(labeled) if labeled else machine.largest_crop
@@ -93,7 +98,11 @@ def fitting(macros: Mapping[str, Any]) -> dict[str, Any]:
     gpus = max(1, len(tf.config.list_physical_devices("GPU")))
     batch = math.ceil(machine.batch_size / gpus) * gpus
     batch = _given(macros, "BATCH_SIZE", Count) or batch
-    shown = max(_LABELED_EPOCHS * sum(labeled.values()), _EPOCHS * photos)
+    others = set(tfrecords.list_splits(data_dir)) - {held_out}
+    shown = max(
+        _LABELED_EPOCHS * _count(data_dir, [macros["LABELED_SPLIT"]]),
+        _EPOCHS * _count(data_dir, others),
+    )
     steps = math.ceil(shown / batch / _STEPS_UNIT) * _STEPS_UNIT
     steps = min(max(steps, _FEWEST_STEPS), machine.most_steps)
     interval = max(1, (_given(macros, "TRAIN_STEPS", Count) or steps) // _EVALUATIONS)
@@ -131,25 +140,28 @@ def describe(kind: str) -> str:
     )
 
 
-def _atrous_rates(crop: Any) -> tuple[int, int, int]:
-    """Rates whose outer weights see more than padding in features of this crop."""
-    side = min(crop) if isinstance(crop, (tuple, list)) else crop
-    unit = min(max((side - 1) // _STRIDE // 3, 1), _LARGEST_UNIT)
-    return unit, 2 * unit, 3 * unit
+def _atrous_rates(crop: Any) -> Optional[tuple[int, int, int]]:
+    """Rates whose outer weights see more than padding in features of this crop.
 
-
-def _photos(macros: Mapping[str, Any]) -> tuple[crops.Sizes, crops.Sizes, int]:
-    """Sizes of the photos to learn from with masks, and to evaluate on; all photos.
-
-    They are empty and 0 if the data are missing, which is reported later.
+    None for large crops: those of the paper.
     """
-    data_dir, evaluated = macros["DATA_DIR"], macros["EVAL_SPLIT"]
+    side = min(crop) if isinstance(crop, (tuple, list)) else crop
+    unit = max((side - 1) // _STRIDE // 3, 1)
+    return None if unit >= _PAPERS_UNIT else (unit, 2 * unit, 3 * unit)
+
+
+def _sizes(data_dir: str, split: str) -> crops.Sizes:
+    """The sizes of a split's photos; none if it is missing, which is reported later."""
     with contextlib.suppress(UserError, OSError):
-        labeled = image_sizes.count(data_dir, macros["LABELED_SPLIT"])
-        splits = set(tfrecords.list_splits(data_dir)) - {evaluated}
-        photos = sum(image_sizes.count_images(data_dir, split) for split in splits)
-        return labeled, image_sizes.count(data_dir, evaluated), photos
-    return {}, {}, 0
+        return image_sizes.count(data_dir, split)
+    return {}
+
+
+def _count(data_dir: str, splits: Iterable[str]) -> int:
+    """Number of photos; 0 if a split is missing, which is reported later."""
+    with contextlib.suppress(UserError, OSError):
+        return sum(image_sizes.count_images(data_dir, split) for split in splits)
+    return 0
 
 
 def _gpu_memory() -> Optional[int]:
