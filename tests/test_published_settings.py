@@ -26,6 +26,7 @@ from wss.evaluation.predictor import Predictor
 from wss.experiment import Experiment
 from wss.models import tf1_checkpoint
 from wss.models.deeplab import DeepLabV3Plus
+from wss.training import fitting
 from wss.training.distribution import get_strategy
 from wss.training.optimizers import gradient_multipliers
 
@@ -111,7 +112,7 @@ def test_every_file_has_a_row():
 
 @all_rows
 def test_settings(row):
-    config.load([f"{row['file']}.gin"])
+    config.load([f"{row['file']}.gin"], choose=fitting.chooser([]))
     for column, name in NAMES.items():
         if row[column]:
             value = resolved(name)
@@ -126,7 +127,7 @@ def test_settings(row):
 @all_rows
 def test_nothing_stands_against_a_training(row, tmp_path):
     """Checks without data: sizes, choices, augmentations."""
-    config.load([f"{row['file']}.gin"])
+    config.load([f"{row['file']}.gin"], choose=fitting.chooser([]))
     spec = datasets.get("voc")  # A folder's spec comes with its data.
     experiment = Experiment(str(tmp_path), get_strategy(), spec=spec)
     assert isinstance(build_predictor(experiment, None), Predictor)
@@ -150,7 +151,7 @@ def test_the_steps_are_those_of_the_published_loaders(row):
     batches = on_each / (int(row["batch_size"]) // gpus)
     rounded = {"dropped": math.floor, "kept": math.ceil}[row["last_batch"]]
     steps = rounded(batches)
-    config.load([f"{row['file']}.gin"])
+    config.load([f"{row['file']}.gin"], choose=fitting.chooser([]))
     assert resolved("Experiment.train_steps") == steps * epochs
     interval = resolved("run_training.eval_interval")
     assert interval * int(row["evaluations"]) == steps * epochs

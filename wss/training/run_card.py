@@ -16,7 +16,7 @@ from wss.methods.base import Method
 from wss.run_folder import data_record, results
 from wss.run_folder.description import RUN_FILE
 from wss.run_folder.event_files import SAMPLES, Summaries, tagged
-from wss.training import distribution, optimizers, versions
+from wss.training import distribution, fitting, optimizers, versions
 
 _LABEL = 9  # Columns of a row's name.
 _WIDTH = 88
@@ -44,6 +44,11 @@ def describe(experiment: Experiment, method: Method, compiles: bool = False) -> 
         "batch": _batch(experiment, method),
         **_schedule(experiment),
         "devices": _devices(experiment, compiles),
+        **(
+            {"fitted": fitting.describe(experiment.machine)}
+            if experiment.machine
+            else {}
+        ),
         "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
         "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
     }
