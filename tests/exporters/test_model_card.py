@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import zipfile
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ import tensorflow as tf
 import wss
 from tests import trained
 from tests.data import records
-from wss import export
-from wss.exporters import model_card
+from wss import export, runs
+from wss.exporters import comparison, model_card
+from wss.files.outputs import LIST, OutputFolder
 from wss.run_folder import data_record
 
+IMAGE = np.random.RandomState(0).randint(0, 256, [20, 30, 3]).astype(np.uint8)
 WHOLE = "whole images padded to 33 x 33"
 METRICS = {
     "step": 7,
@@ -61,13 +65,40 @@ def model_dir(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def model(model_dir):
+    return wss.load(str(model_dir))
+
+
+@pytest.fixture
+def fresh(model_dir, tmp_path):
+    """The folder of a run that has not finished, without checkpoints."""
+    path = tmp_path / "fresh"
+    path.mkdir()
+    for name in ("config.gin", "classes.json"):
+        shutil.copy(model_dir / name, path)
+    return path
+
+
 def write(path, content):
     path.write_text(json.dumps(content))
 
 
+def described(model_dir, model, checkpoint="latest", bindings=()):
+    """The card and the other files of an export of nothing, and what they lack."""
+    experiment = runs.reopen(str(model_dir), bindings)
+    author = model_card.Author()
+    export = model_card.Export(experiment, model, 7, str(checkpoint), {}, author)
+    with mock.patch.object(model_card.checksums, "of", lambda *_: ""):
+        files = model_card.files(export, OutputFolder(str(model_dir)))
+    return files["model_card.md"], files, model_card.unknown(export)
+
+
 def run(model_dir, output_dir, *flags):
     paths = [f"--model_dir={model_dir}", f"--output_dir={output_dir}"]
-    assert export.main([*paths, *flags]) == 0
+    small = mock.patch.object(comparison, "made_up_images", lambda _: [IMAGE])
+    with small, trained.eagerly():
+        assert export.main([*paths, *flags]) == 0
     return (output_dir / "model_card.md").read_text()
 
 
@@ -106,64 +137,65 @@ def test_the_card_of_a_finished_run(model_dir, tmp_path, capsys):
     assert "does not say" not in capsys.readouterr().out
 
 
-def test_what_is_not_known_is_left_out_and_asked_for(tmp_path, capsys):
-    trained.make(tmp_path / "run")
-    card = run(tmp_path / "run", tmp_path / "out", "--formats", "tf1")
+def test_what_is_not_known_is_left_out_and_asked_for(fresh, model):
+    card, files, missing = described(fresh, model)
     assert "No evaluation of these weights is recorded." in card
     assert "\n| 2 | square |\n" in card and "\n| Masks | 1-32 |\n" in card
     for absent in ("Author", "License", "Notes", "Software", "scores are", "None"):
         assert absent not in card
-    printed = capsys.readouterr().out
-    assert "does not say the IoU of each class (first run python -m wss.eval" in printed
-    assert "the number of masks (export where DATA_DIR is); the auth" in printed
-    assert not (tmp_path / "out" / "metrics.json").exists()
+    assert {*files} == {"model_card.md", "SHA256SUMS"}
+    assert missing == [
+        f"the IoU of each class (first run python -m wss.eval --model_dir={fresh})",
+        "the number of masks (export where DATA_DIR is)",
+        "the author (--author)",
+        "the license (--license)",
+        "where the data are from and under which license (--notes)",
+    ]
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_the_images_of_an_unfinished_run_are_counted(tmp_path, changed):
+def test_the_images_of_an_unfinished_run_are_counted(fresh, model, tmp_path, changed):
     (tmp_path / "data").mkdir()
     records.write_split(tmp_path / "data", "1-32", [5, 4])
-    trained.make(tmp_path / "run", data_dir=tmp_path / "data")
     record = data_record.of(str(tmp_path / "data"), ["1-32"])
     if changed:
         next(iter(record["1-32"].values()))["bytes"] += 1
-    write(tmp_path / "run" / "data.json", record)
-    card = run(tmp_path / "run", tmp_path / "out", "--formats", "tf1")
+    write(fresh / "data.json", record)
+    bindings = [f"DATA_DIR = '{tmp_path}/data'"]
+    card, _, missing = described(fresh, model, bindings=bindings)
     assert ("1-32: 9 images with masks" in card) != changed
+    assert ("the number of masks" in " ".join(missing)) == changed
 
 
-def test_scores_of_other_weights_are_not_claimed(model_dir, tmp_path):
-    other = tmp_path / "other"
-    trained.make(other)
-    own, flags = tmp_path / "own", ("--formats", "tf1")
-    card = run(model_dir, own, *flags, f"--checkpoint={other}/ckpt-7")
-    assert "No evaluation" in card and not (own / "metrics.json").exists()
-    # An evaluation of the other run's checkpoint, in the folder of this one.
-    write(other / "metrics.json", {**METRICS, "checkpoint": f"{model_dir}/ckpt-7"})
-    card = run(other, own, *flags)
-    assert "No evaluation" in card and "61.23" not in card
-    # Nor those of another step.
-    write(other / "metrics.json", {**METRICS, "step": 8})
-    write(other / "evaluations.json", [evaluation(8, 0.61234)])
-    card = run(other, own, *flags)
-    assert "No evaluation" in card and "61.23" not in card
+def test_scores_of_other_weights_are_not_claimed(model_dir, fresh, model):
+    card, files, _ = described(model_dir, model)
+    assert "61.23" in card and "metrics.json" in files
+    # Weights of another run.
+    other, files, _ = described(model_dir, model, f"{fresh}/ckpt-7")
+    assert "No evaluation" in other and "metrics.json" not in files
+    # Another run's weights were evaluated in this folder.
+    write(fresh / "metrics.json", {**METRICS, "checkpoint": f"{model_dir}/ckpt-7"})
+    other, files, _ = described(fresh, model)
+    assert "No evaluation" in other and "metrics.json" not in files
+    # Another step.
+    write(fresh / "metrics.json", {**METRICS, "step": 8})
+    write(fresh / "evaluations.json", [evaluation(8, 0.61234)])
+    other, files, _ = described(fresh, model)
+    assert "No evaluation" in other and "metrics.json" not in files
 
 
-def test_a_score_that_was_selected_says_so(model_dir, tmp_path):
-    for name in ("ckpt-7.index", "ckpt-7.data-00000-of-00001"):
-        best = model_dir / name.replace("ckpt", "best")
-        if not best.exists():
-            os.link(model_dir / name, best)
-    card = run(model_dir, tmp_path, "--formats", "tf1", "--checkpoint=best")
+def test_a_score_that_was_selected_says_so(model_dir, model):
+    card, _, _ = described(model_dir, model, "best")
     assert "best of 3 evaluations on val, which makes that score too high" in card
 
 
-def test_metrics_of_an_earlier_export_do_not_stay(model_dir, tmp_path):
-    run(model_dir, tmp_path, "--formats", "tf1")
-    assert (tmp_path / "metrics.json").exists()
-    trained.make(tmp_path / "run")
-    run(tmp_path / "run", tmp_path, "--formats", "tf1")
-    assert not (tmp_path / "metrics.json").exists()
+def test_metrics_of_an_earlier_export_do_not_stay(tmp_path):
+    folder = OutputFolder(str(tmp_path))
+    for written in ({"metrics.json": "{}", "model_card.md": ""}, {"model_card.md": ""}):
+        patched = {"files": lambda *_, files=written: files, "unknown": lambda _: []}
+        with mock.patch.multiple(model_card, **patched):
+            export._describe(None, folder)
+        assert {*os.listdir(tmp_path)} == {LIST, *written}
 
 
 def test_checksums_are_those_of_the_files(model_dir, tmp_path):
@@ -180,7 +212,7 @@ def test_checksums_are_those_of_the_files(model_dir, tmp_path):
     subprocess.run(checked, cwd=tmp_path, check=True, capture_output=True)
 
 
-def test_a_folder_is_one_file(model_dir, tmp_path):
+def test_a_folder_is_one_file(model_dir, model, tmp_path):
     card = run(model_dir, tmp_path / "out", "--zip", "--formats", "savedmodel", "tf1")
     names = {*os.listdir(tmp_path / "out")}
     assert {"saved_model.zip", "tf1.zip"} < names and "saved_model" not in names
@@ -188,10 +220,9 @@ def test_a_folder_is_one_file(model_dir, tmp_path):
     for name in ("saved_model", "tf1"):
         with zipfile.ZipFile(tmp_path / "out" / f"{name}.zip") as file:
             file.extractall(tmp_path)
-    image = np.zeros([20, 30, 3], np.uint8)
     predict = tf.saved_model.load(str(tmp_path / "saved_model")).signatures
-    mask = predict["serving_default"](images=image[np.newaxis])["masks"][0]
-    np.testing.assert_array_equal(mask, wss.load(str(model_dir)).predict_mask(image))
+    mask = predict["serving_default"](images=IMAGE[np.newaxis])["masks"][0]
+    np.testing.assert_array_equal(mask, model.predict_mask(IMAGE))
     assert tf.train.latest_checkpoint(str(tmp_path / "tf1"))
 
 
