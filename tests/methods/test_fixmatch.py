@@ -176,9 +176,9 @@ def test_two_replicas_give_the_losses_of_one(method, two_cpus):
     """Boxes show images of the same replica; without boxes nothing differs."""
     batches, curves = tiny.make_batches(3), []
     batches["unlabeled"]["strong_2"] = batches["unlabeled"]["strong"][:, :, ::-1]
-    made = functools.partial(make, method, box_probability=0.0)
+    boxless = functools.partial(make, method, box_probability=0.0)
     for strategy in (tiny.one_device(), two_cpus):
-        step = tiny.make_step(strategy, made, cross_replica_statistics=True)
+        step = tiny.make_step(strategy, boxless, cross_replica_statistics=True)
         curves.append(tiny.train(step, batches, strategy)[0])
     for name, value in curves[0].items():
         if name.startswith("losses/"):
