@@ -239,6 +239,14 @@ def test_all_but_the_backbone_learns_ten_times_as_fast(setting):
     assert all(factors[name] == 10.0 for name in head if setting == "u2pl")
 
 
+def test_the_encoder_of_unimatch_v2_learns_at_its_published_rate():
+    config.load(["unimatch_v2/voc_1-16.gin"])
+    names = ["dinov2/block_1/mlp/weights", "dinov2/norm/beta", "dpt/layer_1/biases"]
+    factors = gradient_multipliers([*names, "logits/semantic/biases"], "dinov2")
+    assert factors == {name: 1 / 40 for name in names[:2]}
+    assert resolved("learning_rate.base") / 40 == pytest.approx(5e-6)
+
+
 def test_the_order_of_includes_decides_nothing():
     """No two files included side by side set the same parameter differently."""
     for path in sorted(FOLDER.glob("**/*.gin")):

@@ -18,7 +18,7 @@ from wss.models.heads import STYLES, pixel_outputs, torch_default
 from wss.models.layers import EndPoints, build
 from wss.models.network import SegmentationNetwork
 from wss.ops.resize import resize_bilinear
-from wss.settings import Count, NonNegative
+from wss.settings import NonNegative
 
 # Of the only batch norm here, that of an auxiliary head (`create_auxiliary_head`).
 BATCH_NORM_DECAY = 0.9
@@ -46,8 +46,6 @@ class DPT(SegmentationNetwork):
         self,
         num_classes: int,
         variant: str,
-        decoder_channels: Optional[Count] = None,
-        projected_channels: Optional[tuple[Count, Count, Count, Count]] = None,
         position_offset: Optional[NonNegative] = None,
         recompute: bool = False,
     ):
@@ -56,10 +54,6 @@ class DPT(SegmentationNetwork):
         Args:
           num_classes: background included.
           variant: of the backbone, e.g. "dinov2_vits14".
-          decoder_channels: of the fused feature maps; default: the published number for
-            the variant.
-          projected_channels: channels that each of the four end points is projected to,
-            the earliest first; default: the published ones for the variant.
           position_offset: shifts the positions of patches where the image has another
             size than 518 x 518; default: that of facebookresearch/dinov2, 0.1, and 0
             with registers. Transformers has 0 for all.
@@ -75,8 +69,6 @@ class DPT(SegmentationNetwork):
             DPT,
             num_classes,
             variant=variant,
-            decoder_channels=decoder_channels,
-            projected_channels=projected_channels,
             position_offset=position_offset,
             recompute=recompute,
         )
@@ -91,15 +83,11 @@ class DPT(SegmentationNetwork):
         )
         self._style = STYLES["u2pl"]
         widths = self.backbone.decoder_widths
-        self._channels = decoder_channels or widths.features
+        self._channels = widths.features
         self.decoder = Decoder(
-            self.backbone.channels,
-            projected_channels or widths.end_points,
-            self._channels,
+            self.backbone.channels, widths.end_points, widths.features
         )
-        self.semantic_logits = Head(
-            "dpt/output", "logits/semantic", self._channels, num_classes
-        )
+        self.head = Head("dpt/output", "logits/semantic", self._channels, num_classes)
         self.classifier = self._create_classifier()
         self.built = True
 
@@ -129,7 +117,7 @@ class DPT(SegmentationNetwork):
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
         """See `SegmentationNetwork.read_logits`."""
-        return self.semantic_logits(fused, training, dropout_seeds)
+        return self.head(fused, training, dropout_seeds)
 
     def logits_size(self, image_size: Sequence[int]) -> tuple[int, int]:
         """See `SegmentationNetwork.logits_size`."""

@@ -12,20 +12,23 @@ from wss.models.dpt import DPT
 from wss.models.network import SegmentationNetwork
 
 
-def create(num_classes: int, variant: str, output_stride: int) -> SegmentationNetwork:
-    """Builds the network of a backbone; gin sets the rest.
+def create(
+    num_classes: int, variant: str, output_stride: int, **settings: Any
+) -> SegmentationNetwork:
+    """Builds the network of a backbone: `DPT` for vision transformers.
 
     Args:
       num_classes: background included.
       variant: of the backbone.
       output_stride: image pixels per pixel of a convolutional backbone's features.
+      settings: other arguments of the network's class; gin sets the rest.
 
     Raises:
       UserError: unknown variant, or settings that it does not support.
     """
     if backbone.patch_size(variant):
-        return DPT(num_classes, variant=variant)
-    return DeepLabV3Plus(num_classes, variant=variant, output_stride=output_stride)
+        return DPT(num_classes, variant, **settings)
+    return DeepLabV3Plus(num_classes, variant, output_stride, **settings)
 
 
 def check(variant: str) -> None:
