@@ -1,4 +1,8 @@
-"""A run on a vision transformer, from its first step to its exports."""
+"""A run on a vision transformer, from its first step to its exports.
+
+Most of it operation by operation, which is quicker than to trace it; graphs and XLA are
+in tests/models/test_dpt.py.
+"""
 
 import json
 import os
@@ -16,8 +20,10 @@ from data_prep.writer import Writer
 from tests.methods.test_methods import make_batch
 from tests.methods.test_methods import run as run_method
 from tests.models.transformers import VARIANT, registered
+from tests.trained import eagerly
 from tests.training import tiny
 from wss import eval, export, predict, train, vis
+from wss.errors import UserError
 from wss.models.dpt import DPT
 from wss.models.tf1_checkpoint import named_variables
 
@@ -49,7 +55,9 @@ def run(data_dir, model_dir, *bindings, gin_file="shapes.gin"):
     """Exit status of a tiny run."""
     bindings = [*SETTINGS, f"DATA_DIR = '{data_dir}'", *bindings]
     flags = [f"--gin_bindings={binding}" for binding in bindings]
-    return train.main([f"--gin_file={gin_file}", f"--model_dir={model_dir}", *flags])
+    flags += [f"--gin_file={gin_file}", f"--model_dir={model_dir}", "--mode=train"]
+    with eagerly():
+        return train.main(flags)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +96,7 @@ def test_a_resumed_run_has_the_numbers_of_an_undisturbed_one(
         np.testing.assert_array_equal(value, other)
 
 
-@pytest.mark.usefixtures("clean")
+@pytest.mark.usefixtures("clean", "eagerly")
 @pytest.mark.parametrize(
     "flags, protocol",
     [
@@ -106,15 +114,15 @@ def test_evaluation(model_dir, flags, protocol):
     assert metrics["protocol"]["text"].startswith(protocol)
 
 
-@pytest.mark.usefixtures("clean")
+@pytest.mark.usefixtures("clean", "eagerly")
 def test_masks_and_pictures(model_dir, tmp_path):
     photo = np.random.RandomState(0).randint(0, 256, [30, 50, 3], np.uint8)
     (tmp_path / "photos").mkdir()
     Image.fromarray(photo).save(tmp_path / "photos" / "a.png")
-    masks = tmp_path / "masks"
-    arguments = [f"--model_dir={model_dir}", f"--input={tmp_path / 'photos'}"]
-    assert predict.main([*arguments, f"--output_dir={masks}"]) == 0
-    mask = np.asarray(Image.open(masks / "a.png"))
+    out = tmp_path / "predicted"
+    arguments = [f"--model_dir={model_dir}", f"--images={tmp_path / 'photos'}"]
+    assert predict.main([*arguments, f"--output_dir={out}"]) == 0
+    mask = np.asarray(Image.open(out / "masks" / "a.png"))
     np.testing.assert_array_equal(mask, wss.load(str(model_dir)).predict_mask(photo))
     pictures = tmp_path / "pictures"
     assert vis.main([f"--model_dir={model_dir}", f"--output_dir={pictures}"]) == 0
@@ -180,9 +188,10 @@ def tiny_network():
     [
         ("Supervised", {"auxiliary_weight": 0.4}),
         ("PseudoSeg", {}),
-        ("PseudoSeg", {"attention_strides": (13, 14, 15)}),
+        ("PseudoSeg", {"attention_strides": (13, 14, 16)}),
         ("FixMatch", {}),
         ("UniMatch", {}),
+        ("UniMatchV2", {}),
         ("U2PL", {"warm_up_steps": 1, "auxiliary_weight": 0.4}),
     ],
 )
@@ -196,7 +205,6 @@ def test_every_method(name, options):
     method.build()
     variables = named_variables(method.model)
 
-    @tf.function(autograph=False)
     def gradients():
         with tf.GradientTape() as tape:
             losses = run_method(method, batch, step=5).losses
@@ -208,3 +216,10 @@ def test_every_method(name, options):
     without = {k for k, gradient in found.items() if gradient is None}
     classifies = {f"{VARIANT}/logits/{leaf}" for leaf in ("weights", "biases")}
     assert without == (set() if name == "PseudoSeg" else classifies)
+
+
+def test_grad_cam_is_computed_where_the_classifier_reads():
+    with pytest.raises(UserError, match="(13, 15).* have to contain 16"):
+        gin.get_configurable("PseudoSeg")(
+            DPT(tiny.CLASSES, VARIANT), 255, attention_strides=(13, 15)
+        )

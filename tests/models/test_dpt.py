@@ -142,6 +142,12 @@ def test_which_network():
     assert isinstance(other, DeepLabV3Plus) and other.output_stride == 8
     assert networks.grid("xception_65", 16)[:2] == (16, 1)
     assert networks.grid(VARIANT, 16)[:2] == (14, 0)
+    with pytest.raises(UserError, match="'resnet_50' is a convolutional backbone"):
+        DPT(3, "resnet_50")
+    with pytest.raises(
+        UserError, match="no decoder end point of stride 4; it has none"
+    ):
+        DeepLabV3Plus(3, VARIANT)
     with pytest.raises(UserError, match="Unknown model variant 'dinov9'"):
         networks.check("dinov9")
 

@@ -12,6 +12,7 @@ from typing import Optional
 import gin
 import tensorflow as tf
 
+from wss.errors import UserError
 from wss.models.backbone import create_backbone, patch_size
 from wss.models.batch_norm import BatchNorm
 from wss.models.heads import STYLES, pixel_outputs, torch_default
@@ -61,8 +62,14 @@ class DPT(SegmentationNetwork):
             less memory, more time.
 
         Raises:
-          UserError: unknown variant.
+          UserError: unknown variant, or it is no vision transformer.
         """
+        patch = patch_size(variant)
+        if patch is None:
+            raise UserError(
+                f"{variant!r} is a convolutional backbone; DPT decodes vision "
+                "transformers. Build it by wss.models.networks.create."
+            )
         super().__init__(autocast=False)  # Images are float32 until preprocessing.
         # Explicit arguments: gin must not bind them a second time.
         self._create_clone = functools.partial(
@@ -74,8 +81,8 @@ class DPT(SegmentationNetwork):
         )
         self.variant = variant
         self.num_classes = num_classes
-        self.output_stride = patch_size(variant)
-        self.example_side = 2 * self.output_stride
+        self.output_stride = patch
+        self.example_side = 2 * patch
         self.backbone = create_backbone(variant, position_offset=position_offset)
         self.backbone.recompute = recompute
         self._batch_norm = functools.partial(

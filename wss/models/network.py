@@ -257,6 +257,6 @@ def look_up(end_points: Mapping[int, Any], stride: int, what: str) -> Any:
     if stride not in end_points:
         raise UserError(
             f"The backbone has no {what} end point of stride {stride}; it has "
-            f"{', '.join(map(str, sorted(end_points)))}."
+            f"{', '.join(map(str, sorted(end_points))) or 'none'}."
         )
     return end_points[stride]

@@ -10,7 +10,9 @@ from typing import Callable, Optional
 
 import tensorflow as tf
 
+from wss.errors import UserError
 from wss.methods.components.self_attention import SelfAttention
+from wss.models.backbone import patch_size
 from wss.models.layers import EndPoints
 from wss.models.network import SegmentationNetwork
 from wss.ops.distributed import batch_mean
@@ -39,10 +41,20 @@ class RefinedGradCam:
           model: the network.
           strides: names of the end points that form the hypercolumn, as for
             `SegmentationNetwork.end_point`. Grad-CAM is computed at the largest.
+
+        Raises:
+          UserError: the classifier's input does not depend on that end point.
         """
         self.model = model
         # As in the original, the deepest is the first in the concatenation.
         self.strides = sorted(strides, reverse=True)
+        # A transformer's earlier end points have been through the final layer norm; the
+        # next blocks read them without it.
+        if self.strides[0] != 16 and patch_size(model.variant):
+            raise UserError(
+                f"PseudoSeg.attention_strides = {tuple(strides)}: with {model.variant} "
+                "they have to contain 16, the end point that the classifier reads."
+            )
         self.attention = SelfAttention(model.num_classes)
 
     def build(self) -> None:
