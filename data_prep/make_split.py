@@ -79,6 +79,7 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
         total=sum(map(len, found)),
         unit=" images",
         leave=False,
+        disable=None,
     ):
         if isinstance(record, reading.Broken):
             raise UserError(f"{record.problem} {advice}")
@@ -114,7 +115,9 @@ def read_masks(
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         paths = [found[name] for name in ids]
         results = threads.map(lambda path: np.unique(masks.read_values(path)), paths)
-        values = list(tqdm(results, "masks", len(ids), leave=False, unit=" images"))
+        values = list(
+            tqdm(results, "masks", len(ids), leave=False, unit=" images", disable=None)
+        )
     everything = {*np.concatenate(values).tolist()}
     classes = sorted(everything - {ignore_label})
     if len(classes) < 2:  # Yes/no masks of 0 and 255: here 255 is a class.

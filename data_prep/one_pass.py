@@ -31,7 +31,7 @@ from data_prep import (
 from data_prep.exports.export import Export, Place, class_of
 from data_prep.pairing import Item
 from data_prep.splits import stratified
-from wss.data import datasets
+from wss.data import crops, datasets
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.files import atomic
@@ -41,9 +41,6 @@ LABELED, UNLABELED, VAL = "labeled", "unlabeled", "val"
 MAX_SIDE = 640
 VAL_RATIO = fractions.Fraction(1, 5)
 _SHOWN = 10
-# Sizes of crops: a multiple of the output stride, plus 1.
-_STRIDE = 16
-_SMALL_CROP, _LARGE_CROP, _LARGEST_EVALUATED = 321, 513, 2049
 
 
 class _Classes(NamedTuple):
@@ -319,33 +316,31 @@ def _look_back(output_dir: str, names: Sequence[str]) -> bool:
     if any(split.num_problems for split in found):
         return False
     sizes = {split.name: split.tally.sizes for split in found}
-    print(f"Train:\n{training_command(output_dir, sizes)}")
+    print(training_command(output_dir, sizes))
     return True
 
 
 def training_command(
     output_dir: str, sizes: Mapping[str, Mapping[tuple[int, int], int]]
 ) -> str:
-    """The command that trains on a data set, with crops that fit its photos.
+    """The command that trains on a data set, and the crops that it will choose.
 
     Args:
       output_dir: folder of the records.
       sizes: {split: {(height, width): number of photos}}.
     """
     evaluated = sizes.get(VAL) or sizes[LABELED]
-    largest = max(max(size) for size in evaluated)
-    sides = [max(size) for size, count in sizes[LABELED].items() for _ in range(count)]
-    bindings = {
-        "DATA_DIR": repr(output_dir),
-        "CROP_SIZE": _crop(float(np.median(sides))),
-        "EVAL_CROP_SIZE": min(_whole(largest), _LARGEST_EVALUATED),
-    }
+    bindings = {"DATA_DIR": repr(output_dir)}
     if VAL not in sizes:
         bindings["EVAL_SPLIT"] = repr(LABELED)
     gin_file = "folder.gin" if UNLABELED in sizes else "supervised/folder.gin"
     flags = [_flag(f"{name} = {value}") for name, value in bindings.items()]
-    return " \\\n    ".join(
+    command = " \\\n    ".join(
         [f"python -m wss.train --gin_file=gin_configs/{gin_file}", *flags]
+    )
+    return (
+        f"Train, with crops of up to {crops.training_crop(sizes[LABELED])} pixels, and "
+        f"measure on {crops.evaluation_crop(evaluated)}:\n{command}"
     )
 
 
@@ -353,18 +348,6 @@ def _flag(binding: str) -> str:
     if set(binding) & set('"$`\\!'):
         return shlex.quote(f"--gin_bindings={binding}")
     return f'--gin_bindings="{binding}"'
-
-
-def _crop(side: float) -> int:
-    """A crop for photos whose longer side is this: all of it, or about half."""
-    if side <= _SMALL_CROP:
-        return _whole(side)
-    return min(max(_SMALL_CROP, _whole(side / 2)), _LARGE_CROP)
-
-
-def _whole(side: float) -> int:
-    """The smallest size of a crop that contains a side."""
-    return math.ceil((side - 1) / _STRIDE) * _STRIDE + 1
 
 
 def ratio(text: str) -> fractions.Fraction:

@@ -285,9 +285,9 @@ def write(
         splits["train"],
         writer.workers,
     )
-    order = balanced.balanced_order(
-        np.array(list(tqdm(shown, "sorting by class", num_images, unit=" images")))
-    )
+    # `disable=None`: no progress bar without a terminal.
+    shown = tqdm(shown, "sorting by class", num_images, unit=" images", disable=None)
+    order = balanced.balanced_order(np.array(list(shown)))
     for ratio in _RATIOS:
         splits[f"1-{ratio}"] = sorted(order[: -(-num_images // ratio)])
     for split, items in splits.items():

@@ -258,7 +258,11 @@ class Writer:
             self.workers,
         )
         with contextlib.closing(results), tqdm(
-            desc=parts.name, unit=" images", total=len(items), initial=num_kept
+            desc=parts.name,
+            unit=" images",
+            total=len(items),
+            initial=num_kept,
+            disable=None,
         ) as progress:
             results = _watch(results, progress, report)
             for shard in missing:

@@ -19,6 +19,7 @@ from tests.data import records
 from tests.trained import eagerly
 from wss import config, runs
 from wss.experiment import build_method, distributed_batches
+from wss.training import fitting
 from wss.training.train_step import build_training_step
 
 pytestmark = pytest.mark.usefixtures("plain_backbone")
@@ -49,7 +50,7 @@ def families():
     make_configuration.configurables()  # All modules are imported.
     first = {}
     for name in config.experiments():
-        config.load([name], SMALL)
+        config.load([name], SMALL, fitting.chooser([]))
         lines = config.text().splitlines()
         key = "\n".join(line for line in lines if "SPLIT" not in line)
         first.setdefault(key, name)
@@ -62,7 +63,7 @@ def data_dir(tmp_path_factory):
     """Each split that an experiment names has the same four images."""
     folder = tmp_path_factory.mktemp("cells")
     for name in families():
-        config.load([name], SMALL)
+        config.load([name], SMALL, fitting.chooser([]))
         splits = {gin.query_parameter("LABELED_SPLIT/gin.macro.value")}
         if "UNLABELED_SPLIT =" in config.text():
             named = gin.query_parameter("UNLABELED_SPLIT/gin.macro.value")
@@ -78,7 +79,7 @@ def traced():
     """The first family of each method."""
     first = {}
     for name in families():
-        config.load([name], SMALL)
+        config.load([name], SMALL, fitting.chooser([]))
         first.setdefault(gin.query_parameter("Experiment.method").selector, name)
     gin.clear_config()
     return list(first.values())
@@ -87,7 +88,8 @@ def traced():
 @pytest.mark.parametrize("name", families())
 def test_a_step(name, data_dir, tmp_path):
     is_traced = name in traced()
-    config.load([name], [*SMALL, f"DATA_DIR = {str(data_dir)!r}"])
+    bindings = [*SMALL, f"DATA_DIR = {str(data_dir)!r}"]
+    config.load([name], bindings, fitting.chooser([]))
     own = (
         dataclasses.replace(records.SPEC, name="folder")
         if "'folder'" in config.text()

@@ -130,9 +130,9 @@ def test_the_closest_file_has_the_same_words(wrong, right):
 def test_a_file_that_had_its_method_in_its_name_is_found(tmp_path, capsys):
     """Users' own files include it."""
     own = tmp_path / "own.gin"
-    own.write_text("include 'folder_supervised.gin'\nDATA_DIR = 'data'\n")
+    own.write_text("include 'shapes_supervised.gin'\nDATA_DIR = 'data'\n")
     config.load([str(own)])
-    note = "note: folder_supervised.gin is now supervised/folder.gin."
+    note = "note: shapes_supervised.gin is now supervised/shapes.gin."
     assert capsys.readouterr().err.splitlines() == [note]
     assert config.find_file("gin_configs/voc_1-16_unimatch_r50.gin", [""]).endswith(
         "gin_configs/unimatch/voc_1-16_r50.gin"
@@ -193,3 +193,14 @@ def test_defaults_never_replace_what_was_set(tmp_path):
         "SYNC_BATCH_NORM has its value from base/several.gin:1 already. Include "
         "base/experiment.gin first."
     )
+
+
+def test_values_of_macros_are_chosen():
+    def choose(macros):
+        assert macros == {"WIDTH": 5}
+        return {"WIDTH": macros["WIDTH"] + 1}
+
+    config.load(["paint.gin"], ["WIDTH = 5"], choose)
+    assert paint() == ("red", 6) and "WIDTH = 6" in config.text()
+    with pytest.raises(UserError, match="^CROP_SIZE = 'wide': "):
+        config.load(["shapes.gin"], choose=lambda _: {"CROP_SIZE": "wide"})

@@ -13,6 +13,7 @@ import pytest
 import wss
 from docs import make_configuration
 from wss import config
+from wss.training import fitting
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")])
@@ -113,7 +114,7 @@ def test_gin_files_that_a_page_shows_are_read(page, tmp_path):
         if block.startswith("include"):
             path = tmp_path / "shown.gin"
             path.write_text(block)
-            config.load([str(path)])
+            config.load([str(path)], choose=fitting.chooser([]))
 
 
 def test_the_configuration_page_is_that_of_the_code():

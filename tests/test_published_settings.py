@@ -26,6 +26,7 @@ from wss.evaluation.predictor import Predictor
 from wss.experiment import Experiment
 from wss.models import tf1_checkpoint
 from wss.models.deeplab import DeepLabV3Plus
+from wss.training import fitting
 from wss.training.distribution import get_strategy
 from wss.training.optimizers import gradient_multipliers
 
@@ -111,7 +112,7 @@ def test_every_file_has_a_row():
 
 @all_rows
 def test_settings(row):
-    config.load([f"{row['file']}.gin"])
+    config.load([f"{row['file']}.gin"], choose=fitting.chooser([]))
     for column, name in NAMES.items():
         if row[column]:
             value = resolved(name)
@@ -126,7 +127,7 @@ def test_settings(row):
 @all_rows
 def test_nothing_stands_against_a_training(row, tmp_path):
     """Checks without data: sizes, choices, augmentations."""
-    config.load([f"{row['file']}.gin"])
+    config.load([f"{row['file']}.gin"], choose=fitting.chooser([]))
     spec = datasets.get("voc")  # A folder's spec comes with its data.
     experiment = Experiment(str(tmp_path), get_strategy(), spec=spec)
     assert isinstance(build_predictor(experiment, None), Predictor)
@@ -150,7 +151,7 @@ def test_the_steps_are_those_of_the_published_loaders(row):
     batches = on_each / (int(row["batch_size"]) // gpus)
     rounded = {"dropped": math.floor, "kept": math.ceil}[row["last_batch"]]
     steps = rounded(batches)
-    config.load([f"{row['file']}.gin"])
+    config.load([f"{row['file']}.gin"], choose=fitting.chooser([]))
     assert resolved("Experiment.train_steps") == steps * epochs
     interval = resolved("run_training.eval_interval")
     assert interval * int(row["evaluations"]) == steps * epochs
@@ -236,6 +237,14 @@ def test_all_but_the_backbone_learns_ten_times_as_fast(setting):
         is_feature = name.startswith(backbone) and "logits" not in name
         assert factors.get(name, 1.0) == (1.0 if is_feature else 10.0)
     assert all(factors[name] == 10.0 for name in head if setting == "u2pl")
+
+
+def test_the_encoder_of_unimatch_v2_learns_at_its_published_rate():
+    config.load(["unimatch_v2/voc_1-16.gin"])
+    names = ["dinov2/block_1/mlp/weights", "dinov2/norm/beta", "dpt/layer_1/biases"]
+    factors = gradient_multipliers([*names, "logits/semantic/biases"], "dinov2")
+    assert factors == {name: 1 / 40 for name in names[:2]}
+    assert resolved("learning_rate.base") / 40 == pytest.approx(5e-6)
 
 
 def test_the_order_of_includes_decides_nothing():

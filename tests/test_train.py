@@ -11,7 +11,7 @@ import tensorflow as tf
 from data_prep import shapes
 from data_prep.writer import Writer
 from wss import config, eval, runs, train
-from wss.training import loop
+from wss.training import fitting, loop
 
 pytestmark = pytest.mark.usefixtures("plain_backbone")
 
@@ -206,7 +206,8 @@ def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(
     assert read_metrics(model_dir) == {**metrics, "checkpoint": last}
     assert eval.main([f"--model_dir={model_dir}", "--image_labels"]) == 2
     assert "U2PL trains no classifier of whole images" in capsys.readouterr().err
-    assert json.loads((model_dir / "run.json").read_text())["final"] == metrics
+    record = json.loads((model_dir / "run.json").read_text())
+    assert record["final"] == metrics and record["images"]["val"] == metrics["images"]
 
 
 def test_evaluating_what_was_never_trained(data_dir, tmp_path, capsys):
@@ -243,8 +244,33 @@ def test_another_configuration_in_the_same_folder(data_dir, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", config.experiments())
 def test_published_experiments_are_well_formed(name):
-    config.load([name])
+    config.load([name], choose=fitting.chooser([]))
     with open(os.path.join(config.CONFIG_DIR, name), encoding="utf-8") as file:
         header = file.read().split("include")[0]
     assert f"python -m wss.train --gin_file=gin_configs/{name}" in header
     assert "Paper:" in header and "Cost:" in header and "Data:" in header
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_the_baseline_first(data_dir, tmp_path, capsys):
+    model_dir, beside = tmp_path / "run", tmp_path / "run_supervised"
+    bindings = ("PseudoSeg.unlabeled_weight = 0.5", "UNLABELED_SPLIT = 'val'")
+    assert run(data_dir, model_dir, "UNLABELED_SPLIT = 'no'", flags=["--baseline"]) == 2
+    assert not beside.exists()  # Checked before the baseline is trained.
+    capsys.readouterr()
+    assert run(data_dir, model_dir, *bindings, flags=["--baseline"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("method   Supervised") < printed.index("method   PseudoSeg")
+    sentence = printed.splitlines()[-1]
+    scores = [100 * read_metrics(one)["mean_iou"] for one in (model_dir, beside)]
+    assert sentence == (
+        f"The unlabeled photos brought {scores[0] - scores[1]:+.1f} points of mean IoU "
+        f"on val: {scores[0]:.1f} in {model_dir}, {scores[1]:.1f} with the supervised "
+        f"baseline in {beside}."
+    )
+    # Repeated, both are finished; without the flag, the baseline is still beside it.
+    assert run(data_dir, model_dir, *bindings, flags=["--baseline"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("This run is already finished") == 2
+    assert run(data_dir, model_dir, *bindings) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == sentence

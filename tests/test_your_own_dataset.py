@@ -15,6 +15,7 @@ from data_prep import colormaps
 from tests.data_prep import trees
 from wss import config, runs, train  # noqa: F401  (what gin files configure)
 from wss.data.datasets.spec import DatasetSpec
+from wss.training import fitting
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "your_own_dataset.md"
 # Smaller settings for a quick test, from random weights.
@@ -70,12 +71,13 @@ def photos(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_three_commands_from_photos_to_a_model(photos, monkeypatch, capsys):
-    prepare, _, train_on_it, predict = blocks("Three commands")
+    prepare, _, train_on_it, _, predict = blocks("Three commands")
     (photos / "masks" / "labels.txt").write_text("background\nroad\nbuilding\n")
     run(monkeypatch, prepare)
-    assert capsys.readouterr().out.strip().splitlines()[-5:-3] == [
-        "Train:",
+    assert capsys.readouterr().out.strip().splitlines()[-3:] == [
+        "Train, with crops of up to 65 pixels, and measure on 65:",
         f"{train_on_it} \\",
+        "    --gin_bindings=\"DATA_DIR = 'data/mine'\"",
     ]
     bindings = [f"--gin_bindings={binding}" for binding in SMALLER]
     run(monkeypatch, f"{train_on_it} {shlex.join(bindings)}")
@@ -130,7 +132,8 @@ def test_other_trainings_are_well_formed(heading, count):
     assert len(found) == count
     for flags in found:
         options = train._parser().parse_args(flags)
-        config.load(options.gin_file, options.gin_bindings)
+        choose = fitting.chooser([])
+        config.load(options.gin_file, options.gin_bindings, choose)
 
 
 def test_the_colormap(photos):

@@ -43,7 +43,11 @@ CONFIG_FILE = "config.gin"
 OPERATIVE_CONFIG_FILE = "operative_config.gin"
 
 
-def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
+def load(
+    files: Sequence[str],
+    bindings: Sequence[str] = (),
+    choose: Optional[Callable[[Mapping[str, Any]], Mapping[str, Any]]] = None,
+) -> None:
     """Replaces the configuration with that of the files, then of the bindings.
 
     The modules whose functions the files configure must be imported first. Later
@@ -53,6 +57,7 @@ def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
       files: paths of gin files. A path that does not exist from the working directory
         is looked up among the installed gin files.
       bindings: gin statements such as "BATCH_SIZE = 8".
+      choose: replaces values of macros: takes all by name, and returns the new ones.
 
     Raises:
       UserError: a missing file, a syntax error, an unknown function, parameter or
@@ -66,6 +71,8 @@ def load(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     for binding in bindings:
         reader.read(binding.strip(), None)
     reader.check_macros()
+    if choose is not None:
+        reader.choose(choose)
     reader.check_values()
     try:
         gin.finalize()
@@ -288,6 +295,14 @@ class _Reader:
             uses = f"%{macro} " in file.read().replace("\n", " ")
         advice = f" Let the experiment's file begin with include '{_DEFAULTS}'."
         return advice if uses else ""
+
+    def choose(self, choose: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Replaces values of macros; see `load`."""
+        resolved = {name: self._resolved(bound) for name, bound in self._macros.items()}
+        values = {name: _plain(bound.value) for name, bound in resolved.items()}
+        for name, value in choose(values).items():
+            self._macros[name] = _Bound(name, value)
+            gin.bind_parameter((name, "gin.macro", "value"), value)
 
     def check_values(self) -> None:
         """Raises a UserError for a value that its parameter cannot have."""

@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import tokenize
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -21,11 +21,13 @@ _WITHOUT_EFFECT = {
     "Evaluator",
     "Predictor",
     "Experiment.data_dir",
+    "Experiment.machine",
     "training_batches.max_broken_records",
     "training_batches.data_service",
 }
 
-# What to do about a damaged config.gin.
+# What a damaged config.gin raises, and what to do about it.
+DAMAGED = (SyntaxError, ValueError, tokenize.TokenError)
 ADVICE = (
     "Put back a copy, or move it away and run the same command again: then a new one "
     "is written, and the settings are not compared."
@@ -55,7 +57,7 @@ def check(model_dir: str) -> None:
     old = stored_files.read_text(path, ADVICE)
     try:
         changes = find(old, config.text())
-    except (SyntaxError, ValueError, tokenize.TokenError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is damaged: it is not a gin file. {ADVICE}") from error
     if changes:
         raise UserError(
@@ -98,6 +100,16 @@ def find(
     return list(phrases.values())
 
 
+def macros(source: str) -> dict[str, Any]:
+    """The values of all macros in a configuration, see `config.text`, by name.
+
+    Raises:
+      DAMAGED: the text is not a gin file.
+    """
+    found = {_key(s): s.value for s in _statements(source) if not s.arg_name}
+    return {name: _resolve(value, found) for name, value in found.items()}
+
+
 class _Reference(NamedTuple):
     """What follows % or @ in a configuration."""
 
@@ -119,35 +131,37 @@ class _Names(config_parser.ParserDelegate):
         return _Reference("%", name)
 
 
+def _statements(source: str) -> list[config_parser.BindingStatement]:
+    """The bindings of a configuration without includes."""
+    statements = config_parser.ConfigParser(io.StringIO(source), _Names())
+    return [s for s in statements if isinstance(s, config_parser.BindingStatement)]
+
+
+def _key(statement: config_parser.BindingStatement) -> str:
+    scope = f"{statement.scope}/" if statement.scope else ""
+    return f"{scope}{statement.selector}"
+
+
+def _resolve(value: Any, macros: Mapping[str, Any]) -> Any:
+    """The value, with those of macros in place of their names."""
+    if isinstance(value, _Reference):
+        is_macro = value.sign == "%"
+        return _resolve(macros.get(value.name), macros) if is_macro else value
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolve(entry, macros) for entry in value)
+    if isinstance(value, dict):
+        return {k: _resolve(v, macros) for k, v in value.items()}
+    return value
+
+
 def _resolved(source: str) -> dict[str, tuple[str, Any]]:
     """By parameter: the macro that sets it, and its value. The text has no includes."""
-    statements = [
-        s
-        for s in config_parser.ConfigParser(io.StringIO(source), _Names())
-        if isinstance(s, config_parser.BindingStatement)
-    ]
-
-    def key(statement) -> str:
-        scope = f"{statement.scope}/" if statement.scope else ""
-        return f"{scope}{statement.selector}"
-
-    macros = {key(s): s.value for s in statements if not s.arg_name}
-
-    def resolve(value: Any) -> Any:
-        if isinstance(value, _Reference):
-            return resolve(macros.get(value.name)) if value.sign == "%" else value
-        if isinstance(value, (list, tuple)):
-            return type(value)(map(resolve, value))
-        if isinstance(value, dict):
-            return {k: resolve(v) for k, v in value.items()}
-        return value
-
-    resolved = {}
-    for statement in statements:
+    known, resolved = macros(source), {}
+    for statement in _statements(source):
         if statement.arg_name:
-            name, value = f"{key(statement)}.{statement.arg_name}", statement.value
+            name, value = f"{_key(statement)}.{statement.arg_name}", statement.value
             is_macro = isinstance(value, _Reference) and value.sign == "%"
-            resolved[name] = (value.name if is_macro else name, resolve(value))
+            resolved[name] = (value.name if is_macro else name, _resolve(value, known))
     return resolved
 
 

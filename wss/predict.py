@@ -19,13 +19,19 @@ photos and other files in a folder are reported and skipped. Results of an earli
 are replaced and never used as photos; other files in --output_dir are only replaced
 with --overwrite. The masks are those that wss.eval scores. A photo larger than the
 run's EVAL_CROP_SIZE is shrunk to fit, or predicted in windows with --sliding_window.
+
+--tile is for images that are too large for memory: satellite images, microscopy. They
+are predicted in windows and written by parts; overlays are reduced to 4096 pixels. The
+mask of a GeoTIFF is a GeoTIFF of the same place, masks/street/1.tif, where rasterio is
+installed.
 """
 
 import argparse
 import errno
+import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
@@ -65,23 +71,30 @@ def predict(options: argparse.Namespace) -> None:
     """
     from wss.image_io import discovery
 
+    if options.tile and options.rank:
+        raise UserError("--rank compares whole photos. Leave out --tile.")
     folder = OutputFolder(options.output_dir, options.overwrite)
     photos, others = discovery.collect(options.images, is_own=folder.has_written)
     for source, left_out in others.items():
         print(discovery.describe_left_out(source, left_out), flush=True)
     kinds = [kind for kind in _ENDINGS if kind == "masks" or getattr(options, kind)]
-    names = [_result(kind, name) for kind in kinds for name in photos]
+    results = _plan(photos, kinds, options.tile)
+    names = [results[name][kind] for kind in kinds for name in photos]
     folder.check([*names, _RANKING] if options.rank else names, kinds)
     _refuse_photos(map(folder.place, names), photos.values())
     # Late, so that --help is quick: importing TensorFlow takes seconds.
     from wss import runs
 
+    options.sliding_window |= options.tile
     bindings = [*cli.view_bindings(options), *options.gin_bindings]
     arguments = (options.model_dir, options.checkpoint, bindings, options.tpu)
     models = runs.load_all(*arguments) if options.rank else [runs.load(*arguments)]
     with folder.explained():
         folder.write_checked("classes.json", models[0].spec.text().encode())
-        found = dict(_write_all(models, photos, kinds, folder, options.rank))
+        write = functools.partial(_write_whole, models, options.rank, folder)
+        if options.tile:
+            write = functools.partial(_write_large, models[0], folder)
+        found = dict(_write_all(write, photos, results))
     done = len(found)
     files = {os.path.abspath(path) for paths in others.values() for path in paths}
     skipped = len(photos) - done + len(files)
@@ -91,6 +104,8 @@ def predict(options: argparse.Namespace) -> None:
     )
     if not done:
         raise UserError("None of the photos could be read, or its results written.")
+    if options.overlays:
+        print(f"The photos in the colors of their classes: {folder.place('overlays')}")
     if options.rank:
         _rank({photos[name]: one for name, one in found.items()}, folder)
 
@@ -123,40 +138,97 @@ def _identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _result(kind: str, name: str) -> str:
-    """The name of a photo's result in the output folder."""
-    return f"{kind}/{name}{_ENDINGS[kind]}"
+def _plan(
+    photos: Mapping[str, str], kinds: Sequence[str], tile: bool
+) -> dict[str, dict[str, str]]:
+    """The names of each photo's results in the output folder, by kind."""
+    from wss.image_io import geotiff
+
+    results = {
+        name: {kind: f"{kind}/{name}{_ENDINGS[kind]}" for kind in kinds}
+        for name in photos
+    }
+    placed = [name for name in photos if tile and geotiff.has_place(photos[name])]
+    if placed and not geotiff.is_installed():
+        print(
+            f"note: {len(placed)} of the photos are GeoTIFFs. Their masks are PNGs "
+            "without georeference, because rasterio is not installed: "
+            f"{geotiff.ADVICE}",
+            flush=True,
+        )
+        return results
+    for name in placed:
+        results[name]["masks"] = f"masks/{name}.tif"
+    return results
 
 
 def _write_all(
-    models: Sequence["Segmenter"],
+    write: Callable[[str, Mapping[str, str]], Optional["Uncertainty"]],
     photos: Mapping[str, str],
-    kinds: Sequence[str],
-    folder: OutputFolder,
-    ranks: bool,
+    results: Mapping[str, Mapping[str, str]],
 ) -> Iterator[tuple[str, Optional["Uncertainty"]]]:
-    """Writes the results; yields each name, and the uncertainty if asked."""
+    """Writes the results of all photos; reports those that cannot be read or written.
+
+    Args:
+      write: takes the path of a photo and the names of its results by kind; returns
+        the uncertainty if asked.
+      photos: paths by name.
+      results: names of the results by name and kind.
+
+    Yields:
+      The name of each photo whose results are written, and the uncertainty.
+    """
     from tqdm import tqdm
 
     # `disable=None`: no progress bar without a terminal.
-    for name, image in _read_all(
-        tqdm(photos.items(), desc="predicting", unit=" photos", disable=None),
-        models[0].spec.image_bits,
+    for name, path in tqdm(
+        photos.items(), desc="predicting", unit=" photos", disable=None
     ):
         try:
-            labels, found = _predicted(models, image, ranks)
-            for kind, content in _results(models[0], image, labels, kinds):
-                folder.write(_result(kind, name), content)
+            found = write(path, results[name])
+        except UserError as error:
+            tqdm.write(f"warning: {error}", file=sys.stderr)
         except OSError as error:
             if error.errno not in _OF_ONE_PHOTO:
                 raise
             tqdm.write(
-                f"warning: The results of {photos[name]} cannot be written "
-                f"({reason(error)}). Give the photo another name or size.",
+                f"warning: The results of {path} cannot be written ({reason(error)}). "
+                "Give the photo another name or size.",
                 file=sys.stderr,
             )
         else:
             yield name, found
+
+
+def _write_whole(
+    models: Sequence["Segmenter"],
+    ranks: bool,
+    folder: OutputFolder,
+    path: str,
+    names: Mapping[str, str],
+) -> Optional["Uncertainty"]:
+    """Predicts a photo and writes its results; returns the uncertainty if asked."""
+    from wss.evaluation.segmenter import read_image
+
+    image = read_image(path, models[0].spec.image_bits)
+    labels, found = _predicted(models, image, ranks)
+    for kind, content in _results(models[0], image, labels, names):
+        folder.write(names[kind], content)
+    return found
+
+
+def _write_large(
+    model: "Segmenter", folder: OutputFolder, path: str, names: Mapping[str, str]
+) -> None:
+    """Predicts a photo by parts and writes its results."""
+    from wss.evaluation import large_images
+
+    with folder.workplace() as workplace:
+        for kind, content in large_images.predict(model, path, names, workplace):
+            if isinstance(content, bytes):
+                folder.write(names[kind], content)
+            else:
+                folder.move(content, names[kind])
 
 
 def _predicted(
@@ -171,7 +243,7 @@ def _predicted(
 
 
 def _results(
-    model: "Segmenter", image: np.ndarray, labels: np.ndarray, kinds: Sequence[str]
+    model: "Segmenter", image: np.ndarray, labels: np.ndarray, kinds: Container[str]
 ) -> Iterator[tuple[str, bytes]]:
     """The contents of a photo's result files, by kind."""
     from wss.image_io import writing
@@ -183,23 +255,6 @@ def _results(
     yield "masks", writing.mask(labels, palette)
     if "overlays" in kinds:
         yield "overlays", writing.overlay(image, labels, palette)
-
-
-def _read_all(
-    photos: Iterable[tuple[str, str]], image_bits: Optional[int]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and pixels of the photos; reports those that cannot be read."""
-    from tqdm import tqdm
-
-    from wss.evaluation.segmenter import read_image
-
-    for name, path in photos:
-        try:
-            image = read_image(path, image_bits)
-        except UserError as error:
-            tqdm.write(f"warning: {error}", file=sys.stderr)
-        else:
-            yield name, image
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -226,6 +281,12 @@ def _parser() -> argparse.ArgumentParser:
         "--probabilities",
         action="store_true",
         help="also write the probability of each class (float16, large files)",
+    )
+    parser.add_argument(
+        "--tile",
+        action="store_true",
+        help="for images too large for memory: --sliding_window with results written "
+        "by parts; the mask of a GeoTIFF keeps its place where rasterio is installed",
     )
     parser.add_argument(
         "--rank",

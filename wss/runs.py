@@ -58,10 +58,7 @@ def run(
     is_chief = distribution.is_chief(experiment.strategy)
     with distribution.together(experiment.strategy, model_dir) as own_dir:
         experiment = dataclasses.replace(experiment, model_dir=own_dir)
-        if mode != "train":
-            check_evaluation(experiment)
-        if mode != "eval":
-            check_training(experiment)
+        _check(experiment, mode)
         check_agreement(experiment, mode, profile_steps)
         if mode != "eval":
             evaluates = mode == "train_and_eval" and is_chief
@@ -69,6 +66,19 @@ def run(
                 run_training(experiment, evaluates, profile_steps)
         elif is_chief:
             restoring.evaluate_checkpoint(experiment)
+
+
+def check(mode: str, model_dir: str, tpu: Optional[str] = None) -> None:
+    """Checks what gin configures without running it; see `run`."""
+    paths.check("--model_dir", model_dir)
+    _check(_create(model_dir, tpu), mode)
+
+
+def _check(experiment: Experiment, mode: str) -> None:
+    if mode != "train":
+        check_evaluation(experiment)
+    if mode != "eval":
+        check_training(experiment)
 
 
 def check_training(experiment: Experiment) -> None:

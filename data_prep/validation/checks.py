@@ -118,7 +118,12 @@ def _read(split: Split) -> Iterator[str]:
     results = reading.examine(split.shards, tally.spec.ignore_label)
     total = sum(map(len, split.shards))
     for result in tqdm(
-        results, desc=split.name, total=total, unit=" images", leave=False
+        results,
+        desc=split.name,
+        total=total,
+        unit=" images",
+        leave=False,
+        disable=None,
     ):
         yield from tally.add(result, split.shards[result.shard].name)
 

@@ -80,11 +80,9 @@ def test_one_command(monkeypatch, capsys, photos):
     assert "2 of 10 photos with masks are held out as 'val' to measure" in printed
     assert "  2  class_2" in printed
     assert printed.endswith("""No problem was found.
-Train:
+Train, with crops of up to 33 pixels, and measure on 33:
 python -m wss.train --gin_file=gin_configs/folder.gin \\
-    --gin_bindings="DATA_DIR = 'out'" \\
-    --gin_bindings="CROP_SIZE = 33" \\
-    --gin_bindings="EVAL_CROP_SIZE = 33"
+    --gin_bindings="DATA_DIR = 'out'"
 """)
     run(monkeypatch, photos, "--masks=masks")
     assert "labeled: already in out, 8 images" in capsys.readouterr().out
@@ -269,23 +267,12 @@ def test_masks_in_colors_without_a_colormap(quickly, monkeypatch, photos):
     assert is_untouched(photos)
 
 
-@pytest.mark.parametrize(
-    "sizes, crop, evaluated",
-    [
-        ([(480, 640)] * 5 + [(640, 640)], 321, 641),
-        ([(375, 500)] * 5 + [(500, 480)], 321, 513),
-        ([(96, 96)], 97, 97),
-        ([(256, 256)], 257, 257),
-        ([(1024, 2048)], 513, 2049),
-        ([(3000, 4000)], 513, 2049),
-        ([(700, 1000)], 513, 1009),
-    ],
-)
-def test_sizes_of_crops(sizes, crop, evaluated):
-    counts = {size: sizes.count(size) for size in sizes}
-    command = one_pass.training_command("data/it's", {"labeled": counts, "val": counts})
-    assert f'"CROP_SIZE = {crop}"' in command
-    assert f'"EVAL_CROP_SIZE = {evaluated}"' in command
+def test_the_command_to_train():
+    sizes = {"labeled": {(480, 640): 5}, "val": {(375, 500): 2, (500, 480): 1}}
+    command = one_pass.training_command("data/it's", sizes)
+    assert command.startswith(
+        "Train, with crops of up to 321 pixels, and measure on 513:\n"
+    )
     assert '--gin_bindings="DATA_DIR = \\"data/it\'s' not in command
     assert "supervised/folder.gin" in command
 

@@ -41,7 +41,7 @@ _FEATURES = {
 _OPENING, _CLOSING = "<<<", ">>>"
 
 # PIL's limit for photos; a record of a few bytes can decode to any size.
-_MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE_AT = 16
@@ -226,12 +226,12 @@ def _decode(
     with tf.control_dependencies([known]):
         image, size = _decode_or_nothing(encoded, channels)
     small = ensure(
-        tf.reduce_prod(size) <= _MAX_PIXELS,
+        tf.reduce_prod(size) <= MAX_PIXELS,
         *(f"Feature {feature} has ", size[0], " x ", size[1], " pixels, more than "),
-        *(f"{_MAX_PIXELS:,}, in ", where, ". Write it again as a smaller image."),
+        *(f"{MAX_PIXELS:,}, in ", where, ". Write it again as a smaller image."),
     )
     whole = ensure(
-        (tf.size(image) > 0) | (tf.reduce_prod(size) > _MAX_PIXELS),
+        (tf.size(image) > 0) | (tf.reduce_prod(size) > MAX_PIXELS),
         *(f"Feature {feature} is damaged and cannot be decoded, in ", where),
     )
     with tf.control_dependencies([small, whole]):
@@ -253,7 +253,7 @@ def _decode_or_nothing(
         size = tf.cond(is_jpeg, lambda: _jpeg_size(content), lambda: _png_size(content))
         size = tf.cast(size, tf.int64)
         image = tf.cond(
-            tf.reduce_prod(size) > _MAX_PIXELS,
+            tf.reduce_prod(size) > MAX_PIXELS,
             lambda: nothing,
             lambda: tf.cond(
                 is_jpeg,

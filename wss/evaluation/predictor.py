@@ -8,7 +8,7 @@ of logits.
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable, Literal
+from typing import Any, Callable, Literal, Optional
 
 import gin
 import numpy as np
@@ -169,7 +169,7 @@ class Predictor(tf.Module):
         Returns:
           [height, width], int32.
         """
-        rows = self._scores(_check_image(image))
+        rows = self.scores(_check_image(image))
         return tf.concat([_best(scores) for scores in rows], 0)
 
     def labels_and_confidence(self, image: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
@@ -189,9 +189,9 @@ class Predictor(tf.Module):
         """`labels`, and a measure of the probabilities [rows, width, classes]."""
         image = _check_image(image)
         labels, measured = [], []
-        for rows in self._scores(image):
+        for rows in self.scores(image):
             labels.append(_best(rows))
-            measured.append(measure(self._as_probabilities(rows, image)))
+            measured.append(measure(self.as_probabilities(rows, image)))
         return tf.concat(labels, 0), tf.concat(measured, 0)
 
     def probabilities(self, image: np.ndarray) -> tf.Tensor:
@@ -200,7 +200,7 @@ class Predictor(tf.Module):
         For a large photo and many classes this takes gigabytes; `labels` needs little.
         """
         image = _check_image(image)
-        rows = [self._as_probabilities(rows, image) for rows in self._scores(image)]
+        rows = [self.as_probabilities(rows, image) for rows in self.scores(image)]
         return tf.concat(rows, 0)
 
     def predict_batch(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -286,24 +286,32 @@ class Predictor(tf.Module):
             return scores
         return tf.nn.softmax(scores)
 
-    def _slides(self, image: np.ndarray) -> bool:
+    def slides(self, image: np.ndarray) -> bool:
+        """Whether the image is predicted in windows."""
         return self.window == SLIDING and not self.fits(image)
 
-    def _as_probabilities(self, scores: tf.Tensor, image: np.ndarray) -> tf.Tensor:
-        averaged = self._has_views or self._slides(image)
+    def as_probabilities(self, scores: tf.Tensor, image: np.ndarray) -> tf.Tensor:
+        """The probabilities for `scores` of the image, of the same shape."""
+        averaged = self._has_views or self.slides(image)
         if averaged and self.average == PROBABILITIES:
             return scores
         return tf.nn.softmax(scores)
 
-    def _scores(self, image: np.ndarray) -> Iterator[tf.Tensor]:
+    def scores(
+        self, image: np.ndarray, columns: Optional[tuple[int, int]] = None
+    ) -> Iterator[tf.Tensor]:
         """Logits, or the averaged scores, in stripes of rows from the top.
+
+        Args:
+          image: [height, width, 3].
+          columns: only these, of an image that is predicted in windows.
 
         Yields:
           [rows, width, classes], float32. Only one stripe is in memory at a time.
         """
-        if self._slides(image):
+        if self.slides(image):
             yield from averaged_windows(
-                image, self.crop_size, self.stride, self._window_scores
+                image, self.crop_size, self.stride, self._window_scores, columns
             )
         elif self.fits(image):
             yield self._crop_scores(self.fitted(image)[tf.newaxis])[0]

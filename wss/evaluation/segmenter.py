@@ -1,5 +1,6 @@
 """A trained network that maps photos to masks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
@@ -122,7 +123,9 @@ class Segmenter(tf.keras.Model):
         return self.predictor.labels(image).numpy().astype(np.uint8)
 
 
-def read_image(path: str, image_bits: Optional[int] = None) -> np.ndarray:
+def read_image(
+    path: str, image_bits: Optional[int] = None, any_size: bool = False
+) -> np.ndarray:
     """Reads a photo as in training: [height, width, 3], uint8, upright.
 
     >>> print(read_image("street.jpg").shape)
@@ -131,10 +134,14 @@ def read_image(path: str, image_bits: Optional[int] = None) -> np.ndarray:
     Args:
       path: path of the file.
       image_bits: `image_bits` of the spec, for photos with more than 8 bits.
+      any_size: also read a photo that is too large for training.
 
     Raises:
       UserError: the file is not an image, is damaged, or has values out of range.
     """
-    photo = reading.read(path, image_bits=image_bits)
+    photo = reading.read(path, image_bits=image_bits, any_size=any_size)
+    if photo.image_format == "png" or math.prod(photo.size) > parsing.MAX_PIXELS:
+        return np.asarray(photo.image.convert("RGB"))
+    # Decoders of JPEG round differently.
     with parsing.user_errors():
         return parsing.decode_image(photo.encode(), path).numpy()

@@ -4,13 +4,15 @@ The scores of large images take gigabytes, so they come in stripes of rows.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Callable
+from typing import Callable, Optional
 
 import numpy as np
 import tensorflow as tf
 
 # Maximum size of a stripe of enlarged scores, in numbers: 256 MiB of float32.
 _STRIPE_NUMBERS = 2**26
+# Maximum size of the sums of overlapping windows in a block of columns: 1 GiB.
+_SUMS_NUMBERS = 2**28
 
 
 def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
@@ -60,22 +62,42 @@ def enlarged_rows(scores: tf.Tensor, size: Sequence[int], rows: tf.Tensor) -> tf
     return tf.image.resize(result, tf.stack([tf.shape(rows)[0], size[1]]))
 
 
+def column_blocks(
+    width: int, crop_size: tuple[int, int], classes: int
+) -> list[tuple[int, int]]:
+    """Parts of an image that `averaged_windows` averages with bounded memory.
+
+    >>> print(column_blocks(30_000, (641, 641), classes=21))
+    [(0, 15000), (15000, 30000)]
+
+    Returns:
+      The first column and the end of each part, from the left. The windows at their
+      borders are predicted twice, so there are only as many as the memory requires.
+    """
+    longest = max(crop_size[1], _SUMS_NUMBERS // (crop_size[0] * classes))
+    count = -(-width // longest)
+    ends = [width * part // count for part in range(count + 1)]
+    return list(zip(ends, ends[1:]))
+
+
 def averaged_windows(
     image: np.ndarray,
     crop_size: tuple[int, int],
     stride: float,
     score: Callable[[np.ndarray], tf.Tensor],
+    columns: Optional[tuple[int, int]] = None,
 ) -> Iterator[tf.Tensor]:
     """Averages the scores of overlapping windows, in stripes of rows from the top.
 
     Args:
-      image: [height, width, 3].
+      image: [height, width, 3]; an array, or an object that is read when it is sliced.
       crop_size: height and width of the windows.
       stride: distance between windows as a share of their sides.
       score: maps a window [rows, columns, 3] to scores [rows, columns, classes].
+      columns: the first column to average and their end (default: all).
 
     Yields:
-      [rows, width, classes], float32.
+      [rows, columns, classes], float32.
 
     >>> image, score = np.zeros([4, 7, 3]), lambda window: tf.ones([4, 5, 2])
     >>> stripes = averaged_windows(image, (4, 5), 0.5, score)
@@ -83,21 +105,29 @@ def averaged_windows(
     [[4, 7, 2]]
     """
     height, width = image.shape[:2]
-    rows, columns = (min(a, b) for a, b in zip(image.shape, crop_size))
-    tops = window_starts(height, rows, stride)
-    lefts = window_starts(width, columns, stride)
-    counts = np.outer(
-        _windows_over(height, tops, rows), _windows_over(width, lefts, columns)
-    ).astype(np.float32)[..., np.newaxis]
+    first, end = columns or (0, width)
+    rows, side = (min(a, b) for a, b in zip(image.shape, crop_size))
+    tops, lefts = window_starts(height, rows, stride), window_starts(
+        width, side, stride
+    )
+    over_rows = _windows_over(height, tops, rows)
+    over_columns = _windows_over(width, lefts, side)[first:end]
+    lefts = [left for left in lefts if left < end and left + side > first]
+    begin, stop = lefts[0], lefts[-1] + side  # Of the columns that are read.
     sums = None  # For the rows top ... top + rows.
     for top, next_top in zip(tops, [*tops[1:], height]):
-        for left in lefts:
-            scores = score(image[top : top + rows, left : left + columns])
+        stripe = image[top : top + rows, begin:stop]
+        for left in (left - begin for left in lefts):
+            scores = score(stripe[:, left : left + side])
             if sums is None:
-                sums = np.zeros([rows, width, scores.shape[-1]], np.float32)
-            sums[:, left : left + columns] += scores.numpy()
+                sums = np.zeros([rows, stop - begin, scores.shape[-1]], np.float32)
+            sums[:, left : left + side] += scores.numpy()
         done = next_top - top  # No later window reaches these rows.
-        yield tf.constant(sums[:done] / counts[top:next_top])
+        step = max(1, _STRIPE_NUMBERS // sums[0].size)
+        for part in (slice(i, min(i + step, done)) for i in range(0, done, step)):
+            counts = np.outer(over_rows[top:next_top][part], over_columns)
+            counts = counts.astype(np.float32)[..., np.newaxis]
+            yield tf.constant(sums[part, first - begin : end - begin] / counts)
         sums[: rows - done] = sums[done:]
         sums[rows - done :] = 0.0
 

@@ -166,7 +166,10 @@ class OutputFolder:
                 os.close(handle)
 
     def move(self, path: str, name: str) -> None:
-        """Moves a file or folder out of the workplace, replacing one of this name."""
+        """Moves a file or folder out of the workplace, replacing one of this name.
+
+        Creates the folders of its path.
+        """
         parts = (
             [""]
             if os.path.isfile(path)
@@ -178,6 +181,7 @@ class OutputFolder:
         )
         self._note({f"{name}{part}": _digest(f"{path}{part}") for part in parts})
         final = self.place(name)
+        os.makedirs(os.path.dirname(final), exist_ok=True)
         if os.path.isdir(final):  # A folder cannot be renamed to an existing one.
             os.rename(final, os.path.join(os.path.dirname(path), "before"))
         os.replace(path, final)

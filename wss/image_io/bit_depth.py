@@ -114,9 +114,7 @@ def to_8_bits(numbers: np.ndarray, bits: Optional[int], path: str) -> np.ndarray
 
     Args:
       numbers: [height, width] or [height, width, channels]; the fourth is alpha.
-      bits: of the numbers in the data set, 8 to 16; the upper 8 are kept. None:
-        unknown, 16 is assumed.
-      path: the file's name, for messages.
+      bits, path: see `used_bits`.
 
     Returns:
       The same shape, uint8.
@@ -125,7 +123,21 @@ def to_8_bits(numbers: np.ndarray, bits: Optional[int], path: str) -> np.ndarray
       UserError: a number does not fit, or the bits are unknown and the image would be
         dark.
     """
-    lowest, highest = extremes(numbers, path)
+    _, highest = extremes(numbers, path)
+    return upper_8_bits(numbers, used_bits(highest, bits, path))
+
+
+def used_bits(highest: int, bits: Optional[int], path: str) -> int:
+    """The bits of an image's numbers.
+
+    Args:
+      highest: of the image's numbers.
+      bits: of the numbers in the data set, 8 to 16. None: unknown, 16 is assumed.
+      path: the file's name, for messages.
+
+    Raises:
+      UserError: see `to_8_bits`.
+    """
     if bits is None and highest <= _LARGEST // 2:
         raise UserError(
             f"The image {path} has more than 8 bits, but no number in it exceeds "
@@ -133,6 +145,11 @@ def to_8_bits(numbers: np.ndarray, bits: Optional[int], path: str) -> np.ndarray
         )
     bits = bits or MAX_BITS
     check_bits(highest, bits, path)
+    return bits
+
+
+def upper_8_bits(numbers: np.ndarray, bits: int) -> np.ndarray:
+    """The upper 8 of the bits of numbers, see `to_8_bits`."""
     scaled = numbers >> (bits - MIN_BITS)
     if numbers.ndim == 3:  # Opaque is 65535 for every range of colors.
         scaled[..., _ALPHA:] = numbers[..., _ALPHA:] >> (MAX_BITS - MIN_BITS)

@@ -40,7 +40,7 @@ _BITS_PER_SAMPLE = 258
 # Bytes that contain a file's header; that of PGM and PPM may have comments.
 _HEADER = 4096
 _JPEG_BEGINS = b"\xff\xd8"
-_TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_DEPTH_AT = 24
 
@@ -57,7 +57,7 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def load(
-    path: str, kind: str, encoded: Optional[bytes] = None
+    path: str, kind: str, encoded: Optional[bytes] = None, any_size: bool = False
 ) -> tuple[bytes, Image.Image]:
     """Reads and decodes an image file.
 
@@ -65,6 +65,7 @@ def load(
       path: the file.
       kind: "image" or "mask", for messages.
       encoded: the content, if it is not in a file; `path` is then only for messages.
+      any_size: decode it even if it has more pixels than PIL's limit.
 
     Returns:
       The file's bytes and the image as stored. All data were decoded, but a JPEG's
@@ -78,15 +79,15 @@ def load(
         if encoded is None:
             if os.path.exists(path) and not os.path.isfile(path):
                 # Opening a pipe would wait for a writer.
-                raise _unreadable(kind, path, "it is not a regular file")
+                raise unreadable(kind, path, "it is not a regular file")
             with open(path, "rb") as file:
                 encoded = file.read()
     except OSError as error:
-        raise _unreadable(kind, path, error.strerror) from error
+        raise unreadable(kind, path, error.strerror) from error
     if not encoded:
-        raise _unreadable(kind, path, "the file is empty")
+        raise unreadable(kind, path, "the file is empty")
     try:
-        with _quiet():
+        with _quiet(), _any_size() if any_size else contextlib.nullcontext():
             image = Image.open(io.BytesIO(encoded), formats=FORMATS)
             images = _count_images(image)
             if image.format in JPEG and orientation(image) is None:
@@ -98,24 +99,24 @@ def load(
             inside = f"The {kind} {path} is {heif.kind(encoded)} inside."
             raise UserError(f"{inside} {heif.ADVICE}") from error
         reason = f"it is not one of {', '.join(FORMATS)}, or its header is damaged"
-        if encoded.startswith(_TIFF_BEGINS):
+        if encoded.startswith(TIFF_BEGINS):
             reason = (
                 "it is a TIFF with unsupported bands, numbers or layout, or damaged; "
                 "try to save it as PNG"
             )
-        raise _unreadable(kind, path, reason) from error
+        raise unreadable(kind, path, reason) from error
     except Image.DecompressionBombError as error:
         raise UserError(
             f"The {kind} {path} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels. "
             "Cut it into tiles."
         ) from error
     except MemoryError as error:
-        raise _unreadable(kind, path, "there is not enough memory") from error
+        raise unreadable(kind, path, "there is not enough memory") from error
     except Exception as error:
         # Decoders of damaged files fail in many ways: OSError, SyntaxError, ValueError,
         # struct.error, KeyError, ...
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise _unreadable(kind, path, reason) from error
+        raise unreadable(kind, path, reason) from error
     if images > 1:
         raise UserError(
             f"The {kind} {path} contains {images} images (an animation or pages). "
@@ -138,7 +139,7 @@ def peek(path: str) -> Optional[tuple[bytes, Image.Image]]:
             beginning = file.read(_HEADER)
         if beginning.startswith(_JPEG_BEGINS):
             return None
-        with _quiet(), Image.open(path, formats=FORMATS) as image:
+        with _quiet(), _any_size(), Image.open(path, formats=FORMATS) as image:
             return beginning, image
     except Exception:  # Any failure, as in `load`.
         return None
@@ -231,10 +232,20 @@ def _count_images(image: Image.Image) -> int:
     return pages
 
 
-def _unreadable(kind: str, path: str, reason: Optional[str]) -> UserError:
+def unreadable(kind: str, path: str, reason: Optional[str]) -> UserError:
     return UserError(
         f"The {kind} {path} cannot be read ({reason}). Repair it or leave it out."
     )
+
+
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Lifts PIL's limit on the number of pixels."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 @contextlib.contextmanager

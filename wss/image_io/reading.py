@@ -62,6 +62,7 @@ def read(
     encoded: Optional[bytes] = None,
     as_stored: bool = False,
     image_bits: Optional[int] = None,
+    any_size: bool = False,
 ) -> Photo:
     """Reads an image; JPEG and PNG in gray or RGB keep their bytes.
 
@@ -74,12 +75,13 @@ def read(
       encoded: the content, if it is not in a file; `path` is then only for messages.
       as_stored: do not rotate the image.
       image_bits: of an image with more than 8 bits, see `bit_depth.to_8_bits`.
+      any_size: read it even if it has more pixels than PIL's limit.
 
     Raises:
       UserError: the file is not an image or is damaged, or its values do not fit the
         bits.
     """
-    encoded, image = decoding.load(path, "image", encoded)
+    encoded, image = decoding.load(path, "image", encoded, any_size)
     stored_size = image.size
     image_format = "jpeg" if image.format in decoding.JPEG else "png"
     turn = None if as_stored else decoding.orientation(image)
@@ -88,7 +90,7 @@ def read(
         if bit_depth.is_deep(encoded, image):
             numbers = bit_depth.brightness(encoded, image, path)
             image = Image.fromarray(bit_depth.to_8_bits(numbers, image_bits, path))
-        image = _to_rgb(image, path)
+        image = to_rgb(image, path)
     if turn is not None:
         image = image.transpose(turn)
     return Photo(image, image_format, stored_size, encoded if keeps_bytes else None)
@@ -105,7 +107,8 @@ def _can_keep_bytes(encoded: bytes, image: Image.Image) -> bool:
     )
 
 
-def _to_rgb(image: Image.Image, path: str) -> Image.Image:
+def to_rgb(image: Image.Image, path: str) -> Image.Image:
+    """Converts an image of 8 bits; transparent pixels become white."""
     try:
         if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
             image = image.convert("RGBA")

@@ -10,13 +10,14 @@ import gin
 import tensorflow as tf
 
 from wss import config
+from wss.data import tfrecords
 from wss.experiment import Experiment
 from wss.files import outputs
 from wss.methods.base import Method
 from wss.run_folder import data_record, results
 from wss.run_folder.description import RUN_FILE
 from wss.run_folder.event_files import SAMPLES, Summaries, tagged
-from wss.training import distribution, optimizers, versions
+from wss.training import distribution, fitting, optimizers, versions
 
 _LABEL = 9  # Columns of a row's name.
 _WIDTH = 88
@@ -44,6 +45,11 @@ def describe(experiment: Experiment, method: Method, compiles: bool = False) -> 
         "batch": _batch(experiment, method),
         **_schedule(experiment),
         "devices": _devices(experiment, compiles),
+        **(
+            {"fitted": fitting.describe(experiment.machine)}
+            if experiment.machine
+            else {}
+        ),
         "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),
         "output": f"{model_dir} (curves: tensorboard --logdir={model_dir})",
     }
@@ -90,6 +96,7 @@ def write_record(experiment: Experiment, step: int) -> str:
     """
     metrics = results.read_metrics(experiment.model_dir) or {}
     replicas = experiment.strategy.num_replicas_in_sync
+    data = data_record.of(experiment.data_dir, experiment.splits())
     content: dict[str, Any] = {
         "command": versions.command(),
         "versions": versions.versions(),
@@ -104,7 +111,13 @@ def write_record(experiment: Experiment, step: int) -> str:
             metrics.get("protocol", {}).get("text"),
         ),
         "dataset": experiment.dataset,
-        "data": data_record.of(experiment.data_dir, experiment.splits()),
+        "data": data,
+        "images": {
+            split: tfrecords.count_examples(
+                experiment.data_dir, split, experiment.dataset
+            )
+            for split in data
+        },
         "method": experiment.method.__name__,
         "model": experiment.model_variant,
         "precision": experiment.precision,
