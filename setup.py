@@ -44,6 +44,7 @@ setup(
         "gin_configs": ["*.gin", "*/*.gin"],
         "data_prep": ["py.typed", "splits/SHA256SUMS", "splits/*/*.txt"],
         "wss": ["py.typed"],
+        "wss.exporters": ["*.jinja"],
         "wss.report": ["*.jinja"],
     },
     entry_points={

@@ -10,9 +10,9 @@ of PseudoSeg. Finished runs are not repeated: after an interruption, the same co
 continues.
 
 gin_configs/base/camvid.gin describes how to prepare CamVid; prepare a split `test` in
-the same way. docs/datasets.md describes MSRC-21. The best checkpoint is selected on
-`val`, and the table shows `test`. The shapes and MSRC-21 only have `val`, so their best
-score is slightly optimistic, as it is with --test_split=val.
+the same way. docs/datasets.md describes MSRC-21 and the pets. The best checkpoint is
+selected on `val`, and the table shows `test`. The shapes, MSRC-21 and the pets only
+have `val`, so their best score is slightly optimistic, as it is with --test_split=val.
 """
 
 import argparse
@@ -36,6 +36,7 @@ METHODS = {
     "PseudoSeg": "",
     "U2PL": "u2pl/",
     "UniMatch": "unimatch/",
+    "UniMatch V2": "unimatch_v2/",
 }
 _PAPER = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'batch'")
 _EQUAL = ("fuse.decoder_weight = 0.5", "fuse.normalize_over = 'none'")
@@ -68,7 +69,8 @@ class Study:
 STUDIES = {
     "shapes": Study("shapes", "val", 1500),
     "camvid": Study("camvid_1-8", "test", 1500),
-    "msrc": Study("msrc_40", "val", 1000),
+    "msrc": Study("msrc_40", "val", 600),
+    "pets": Study("pets_40", "val", 300),
 }
 
 
@@ -278,7 +280,7 @@ def main() -> None:
     parser.add_argument("--data_set", choices=STUDIES, default="shapes")
     parser.add_argument("--data_dir", help="(default: data/<data set>)")
     parser.add_argument(
-        "--test_split", help="split of the table (default: test; shapes, msrc: val)"
+        "--test_split", help="split of the table (default: val; camvid: test)"
     )
     parser.add_argument(
         "--ablation", action="store_true", help="compare variants of PseudoSeg"

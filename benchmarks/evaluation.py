@@ -26,10 +26,11 @@ def make_evaluation(
 
     from benchmarks import cost
     from wss.evaluation.predictor import Predictor
-    from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+    from wss.models import networks
+    from wss.models.backbone import mean_pixel
     from wss.ops import metrics
 
-    model = DeepLabV3Plus(classes, variant=variant)
+    model = networks.create(classes, variant, 16)
     predictor = Predictor(model, tuple(crop), mean_pixel(variant))
     confusion = metrics.ConfusionMatrix(classes, ignore_label=255)
     size = [side - 1 for side in crop]

@@ -33,9 +33,10 @@ def make_exported(
     from wss.evaluation.predictor import Predictor
     from wss.evaluation.segmenter import Segmenter
     from wss.exporters import base
-    from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+    from wss.models import networks
+    from wss.models.backbone import mean_pixel
 
-    network = DeepLabV3Plus(classes, variant=variant)
+    network = networks.create(classes, variant, 16)
     predictor = Predictor(network, (crop, crop), mean_pixel(variant))
     spec = DatasetSpec("made_up", tuple(f"class_{i}" for i in range(classes)))
     model = Segmenter(predictor, spec)

@@ -32,6 +32,13 @@ _PSEUDOSEG = dict(method="PseudoSeg", variant="xception_65", crop=513, batch=4)
 _U2PL = dict(
     method="U2PL", variant="resnet_v1_101_beta", crop=513, batch=4, output_stride=8
 )
+_UNIMATCH_V2 = dict(
+    method="UniMatchV2",
+    variant="dinov2_vits14",
+    crop=518,
+    batch=4,
+    optimizer="AdamW",
+)
 _HALF = dict(precision="mixed_bfloat16")
 STEPS: dict[str, dict[str, Any]] = {
     "unimatch": _UNIMATCH,
@@ -39,6 +46,8 @@ STEPS: dict[str, dict[str, Any]] = {
     "pseudoseg": _PSEUDOSEG,
     "pseudoseg_bfloat16": {**_PSEUDOSEG, **_HALF},
     "u2pl": _U2PL,
+    "unimatch_v2": _UNIMATCH_V2,
+    "unimatch_v2_bfloat16": {**_UNIMATCH_V2, **_HALF},
 }
 ROWS = ("ceilings", *STEPS, "second_start", "shapes")
 _REPEATS = 15

@@ -34,9 +34,10 @@ def make_prediction(
     from wss.evaluation.predictor import Predictor
     from wss.evaluation.segmenter import read_image
     from wss.image_io import writing
-    from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+    from wss.models import networks
+    from wss.models.backbone import mean_pixel
 
-    model = DeepLabV3Plus(classes, variant=variant)
+    model = networks.create(classes, variant, 16)
     predictor = Predictor(model, (crop, crop), mean_pixel(variant), window=window)
     palette = pascal_palette(classes)
     path = os.path.join(folder, f"{os.getpid()}")

@@ -5,6 +5,8 @@
     python -m benchmarks.training_step --method PseudoSeg UniMatch --jit_compile
     python -m benchmarks.training_step --precision float32 mixed_bfloat16 --batch 4 8
     python -m benchmarks.training_step --replicas 1 2 --batch 4
+    python -m benchmarks.training_step --method UniMatchV2 --optimizer AdamW \\
+        --variant dinov2_vits14 --crop 126
     TF_NUM_INTRAOP_THREADS=2 TF_NUM_INTEROP_THREADS=2 python -m benchmarks.training_step
 
 runs complete steps (losses, gradients, momentum, moving averages) on synthetic images,
@@ -23,7 +25,16 @@ from typing import Any
 
 from benchmarks import measuring
 
-METHODS = ("Supervised", "PseudoSeg", "FixMatch", "UniMatch", "U2PL")
+# The module of each method.
+METHODS = {
+    "Supervised": "supervised",
+    "PseudoSeg": "pseudoseg",
+    "FixMatch": "fixmatch",
+    "UniMatch": "unimatch",
+    "UniMatchV2": "unimatch_v2",
+    "U2PL": "u2pl",
+}
+OPTIMIZERS = ("Momentum", "AdamW")
 
 
 def make_step(
@@ -38,6 +49,7 @@ def make_step(
     accumulation_steps: int = 1,
     recompute: int = 0,
     replicas: int = 1,
+    optimizer: str = "Momentum",
 ) -> Callable[[], Any]:
     """A function that runs one step; for `measuring.measure`.
 
@@ -62,6 +74,7 @@ def make_step(
         ),
         accumulation_steps=accumulation_steps,
         jit_compile=jit_compile,
+        optimizer=optimizer,
     )
     iterator = _repeated(make_batch(batch // replicas, crop, classes), strategy)
     built = time.perf_counter()
@@ -86,21 +99,25 @@ def make_step(
 
 
 def _build(
-    strategy: Any, method: str, precision: str, network: dict[str, Any], **settings: Any
+    strategy: Any,
+    method: str,
+    precision: str,
+    network: dict[str, Any],
+    optimizer: str,
+    **settings: Any,
 ) -> Any:
-    """A `TrainingStep`; `network` has the arguments of `DeepLabV3Plus`."""
+    """A `TrainingStep`; `network` has the arguments of `networks.create`."""
     import tensorflow as tf
 
     from wss.data.datasets.spec import pascal_palette
-    from wss.models import tf1_checkpoint
-    from wss.models.deeplab import DeepLabV3Plus
-    from wss.training import distribution
+    from wss.models import networks, tf1_checkpoint
+    from wss.training import distribution, optimizers
     from wss.training.train_step import TrainingStep
 
     distribution.configure_determinism()
     tf.keras.mixed_precision.set_global_policy(precision)
     with strategy.scope():
-        learner = _find(method)(DeepLabV3Plus(**network), 255)
+        learner = _find(method)(networks.create(**network), 255)
         learner.build()
         return TrainingStep(
             learner,
@@ -109,6 +126,7 @@ def _build(
             total_steps=10**6,
             scales_loss=precision == "mixed_float16",
             palette=pascal_palette(network["num_classes"]),
+            optimizer=getattr(optimizers, optimizer),
             **settings,
         )
 
@@ -136,7 +154,7 @@ def _repeated(batch: dict[str, Any], strategy: Any) -> Any:
 
 
 def _find(method: str) -> Callable[..., Any]:
-    module = importlib.import_module(f"wss.methods.{method.lower()}")
+    module = importlib.import_module(f"wss.methods.{METHODS[method]}")
     return getattr(module, method)
 
 
@@ -180,6 +198,7 @@ AXES = {
     "accumulation_steps": (int, 1),
     "recompute": (int, 0),
     "replicas": (int, 1),
+    "optimizer": (str, "Momentum"),
 }
 
 
@@ -190,7 +209,11 @@ def combinations(flags: argparse.Namespace) -> dict[str, dict[str, Any]]:
     cases = [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
     return {
         ", ".join(
-            str(case[name]) if name in ("method", "variant") else f"{name} {case[name]}"
+            (
+                str(case[name])
+                if name in ("method", "variant", "optimizer")
+                else f"{name} {case[name]}"
+            )
             for name in varied
         ): {**case, "jit_compile": flags.jit_compile}
         for case in cases
@@ -206,9 +229,10 @@ def main() -> None:
         "batch": "labeled images over all replicas; as many unlabeled ones",
         "recompute": "1: gradient checkpointing of the backbone's modules",
         "replicas": "GPUs, or logical CPU devices if there are none",
+        "optimizer": f"of {', '.join(OPTIMIZERS)}",
     }
     for name, (kind, default) in AXES.items():
-        choices = METHODS if name == "method" else None
+        choices = {"method": METHODS, "optimizer": OPTIMIZERS}.get(name)
         parser.add_argument(
             f"--{name}",
             nargs="+",

@@ -27,7 +27,7 @@ def test_every_row_trains_with_every_seed_in_a_folder_of_its_own():
     assert trainings[0].gin_file == "gin_configs/supervised/shapes.gin"
     assert "TRAIN_STEPS = 80" in trainings[0].bindings
     assert "EVAL_INTERVAL = 10" in trainings[0].bindings
-    assert [training.seed for training in trainings] == 5 * [0] + 5 * [1]
+    assert [training.seed for training in trainings] == 6 * [0] + 6 * [1]
 
 
 def test_the_ablation_changes_pseudoseg_only():

@@ -26,6 +26,7 @@ MODULES = [
     "wss.ops.metrics",
     "wss.methods.components.cutmix",
     "wss.models.deeplab",
+    "wss.models.dpt",
     "wss.evaluation.predictor",
     "wss.evaluation.tiling",
     "wss.methods.components.self_attention",

@@ -81,7 +81,7 @@ def assert_same_values(model, other):
 
 def test_every_format_is_there_and_nothing_else(exported):
     assert sorted(os.listdir(exported)) == sorted(
-        [*FILES.values(), "classes.json", LIST]
+        [*FILES.values(), "classes.json", "model_card.md", "SHA256SUMS", LIST]
     )
 
 
@@ -256,11 +256,12 @@ def test_the_pages_examples_run(exported, model, tmp_path, monkeypatch):
         names = {}
         exec(example, names)
         masks.append(names.get("mask"))
-    of_saved_model, of_tflite, of_keras, nothing = masks
+    of_wss, of_saved_model, of_tflite, of_keras, nothing = masks
     expected = model.predict_mask("street.jpg")
     assert expected.shape == (90, 61) and nothing is None
     np.testing.assert_array_equal(of_saved_model, expected)
     np.testing.assert_array_equal(of_keras, expected)
+    np.testing.assert_array_equal(of_wss, expected)
     # From a copy that was shrunk in another way; on its side it would be (22, 33).
     small = Image.fromarray(expected).resize((22, 33), Image.Resampling.NEAREST)
     assert of_tflite.shape == (33, 22)
@@ -407,7 +408,9 @@ def test_the_others_are_exported_where_one_fails(model_dir, tmp_path, capsys):
     assert printed.err.count("error: ") == 1
     assert "error: Not exported: tflite: TensorFlow Lite computes in" in printed.err
     assert printed.out.startswith("keras: ")
-    assert sorted(os.listdir(tmp_path)) == [LIST, "classes.json", "model.keras"]
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [LIST, "SHA256SUMS", "classes.json", "model.keras", "model_card.md"]
+    )
     loaded = tf.keras.models.load_model(str(tmp_path / "model.keras"))
     assert loaded.network.compute_dtype == "bfloat16"
 

@@ -1,8 +1,9 @@
 """The files in gin_configs/ have their published settings.
 
 published_settings.csv has a row for each file: what it is to run, and where that is
-published, as a file of UniMatch's (LiheYoung/UniMatch) or U2PL's (Haochen-Wang409/U2PL)
-code. An empty field is not checked.
+published, as a file of UniMatch's (LiheYoung/UniMatch), UniMatch V2's
+(LiheYoung/UniMatch-V2) or U2PL's (Haochen-Wang409/U2PL) code. An empty field is not
+checked.
 """
 
 import csv
@@ -44,7 +45,9 @@ NAMES = {
     "heads": "DeepLabV3Plus.heads",
     "batch_size": "Experiment.batch_size",
     "train_steps": "Experiment.train_steps",
+    "optimizer": "TrainingStep.optimizer",
     "base_rate": "learning_rate.base",
+    "backbone_multiplier": "gradient_multipliers.backbone_multiplier",
     "head_multiplier": "gradient_multipliers.last_layer_multiplier",
     "bias_multiplier": "gradient_multipliers.bias_multiplier",
     "weight_decay": "TrainingStep.weight_decay",
@@ -55,6 +58,7 @@ NAMES = {
     "min_kept": "ohem_cross_entropy.min_kept",
     "auxiliary_weight": "METHOD.auxiliary_weight",
     "threshold": "METHOD.threshold",
+    "teacher_decay": "METHOD.teacher_decay",
     "warm_up_steps": "METHOD.warm_up_steps",
     "eval_crop_size": "Experiment.eval_crop_size",
     "eval_window": "Predictor.window",
@@ -139,7 +143,9 @@ def test_nothing_stands_against_a_training(row, tmp_path):
 )
 def test_the_steps_are_those_of_the_published_loaders(row):
     gpus, epochs = int(row["gpus"]), int(row["epochs"])
-    images = int(row["unlabeled_images"] or row["labeled_images"])
+    # UniMatch V2's baseline repeats the labeled images.
+    images = row["epoch_images"] or row["unlabeled_images"] or row["labeled_images"]
+    images = int(images)
     # DistributedSampler repeats images until all GPUs have as many.
     on_each = math.ceil(images / gpus)
     batches = on_each / (int(row["batch_size"]) // gpus)
@@ -171,11 +177,11 @@ def dataset_of(row):
 @functools.cache
 def count(dataset, split):
     sizes = datasets.get(dataset).split_sizes
-    if (dataset, split) == ("coco", "train"):
-        return sizes["train"]
-    whole = range(sizes["train"]) if dataset == "coco" else ()
-    if dataset == "coco" and split.endswith("_rest"):
-        return len(whole) - len(splits.load("coco", split[: -len("_rest")]))
+    if dataset in ("coco", "ade20k"):  # Their whole lists are not stored.
+        if split == "train":
+            return sizes["train"]
+        if split.endswith("_rest"):
+            return sizes["train"] - len(splits.load(dataset, split[: -len("_rest")]))
     return len(splits.load(dataset, split))
 
 
@@ -204,7 +210,9 @@ def test_the_header_says_what_runs(row):
     if row["epochs"]:
         cost = re.search(r"Cost: +(\d+) (?:GPUs|V100), .*: (\d+) epochs of", about)
         assert cost.groups() == (row["gpus"], row["epochs"])
-    command = re.search(r"data_prep\.(?:voc|coco|cityscapes) --split (.*?) --", about)
+    command = re.search(
+        r"data_prep\.(?:voc|coco|cityscapes|ade20k) --split (.*?) --", about
+    )
     if command:
         named = command[1].replace("\\", "").split()
         used = [row["labeled_split"], *filter(None, [row["unlabeled_split"]])]
@@ -229,6 +237,14 @@ def test_all_but_the_backbone_learns_ten_times_as_fast(setting):
         is_feature = name.startswith(backbone) and "logits" not in name
         assert factors.get(name, 1.0) == (1.0 if is_feature else 10.0)
     assert all(factors[name] == 10.0 for name in head if setting == "u2pl")
+
+
+def test_the_encoder_of_unimatch_v2_learns_at_its_published_rate():
+    config.load(["unimatch_v2/voc_1-16.gin"])
+    names = ["dinov2/block_1/mlp/weights", "dinov2/norm/beta", "dpt/layer_1/biases"]
+    factors = gradient_multipliers([*names, "logits/semantic/biases"], "dinov2")
+    assert factors == {name: 1 / 40 for name in names[:2]}
+    assert resolved("learning_rate.base") / 40 == pytest.approx(5e-6)
 
 
 def test_the_order_of_includes_decides_nothing():

@@ -206,7 +206,8 @@ def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(
     assert read_metrics(model_dir) == {**metrics, "checkpoint": last}
     assert eval.main([f"--model_dir={model_dir}", "--image_labels"]) == 2
     assert "U2PL trains no classifier of whole images" in capsys.readouterr().err
-    assert json.loads((model_dir / "run.json").read_text())["final"] == metrics
+    record = json.loads((model_dir / "run.json").read_text())
+    assert record["final"] == metrics and record["images"]["val"] == metrics["images"]
 
 
 def test_evaluating_what_was_never_trained(data_dir, tmp_path, capsys):

@@ -71,7 +71,7 @@ def photos(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_three_commands_from_photos_to_a_model(photos, monkeypatch, capsys):
-    prepare, _, train_on_it, predict = blocks("Three commands")
+    prepare, _, train_on_it, _, predict = blocks("Three commands")
     (photos / "masks" / "labels.txt").write_text("background\nroad\nbuilding\n")
     run(monkeypatch, prepare)
     assert capsys.readouterr().out.strip().splitlines()[-3:] == [

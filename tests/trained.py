@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from wss import config, runs
 from wss.experiment import build_method
+from wss.models.tf1_checkpoint import named_variables
 from wss.run_folder.description import CLASSES_FILE
 
 TINY = [
@@ -54,8 +55,10 @@ def make(
     experiment = runs._create(str(model_dir), None)
     method = build_method(experiment)
     model = method.model
-    for layer in (model.semantic_logits, model.classifier):
-        layer.kernel.assign(sharpness * layer.kernel)
+    kernels = named_variables(model)
+    for scope in ("logits/semantic", f"{model.backbone.scope}/logits"):
+        kernel = kernels[f"{scope}/weights"]
+        kernel.assign(sharpness * kernel)
     saved = tf.train.Checkpoint(
         model=model, method=method, step=tf.Variable(step, dtype=tf.int64)
     )

@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
     from wss.evaluation.segmenter import Segmenter
 
 
-def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
+def load(path: str, checkpoint: str = "latest") -> "Segmenter":
     """Loads a trained network, to predict photos of any size.
 
     >>> import wss
@@ -31,15 +31,19 @@ def load(model_dir: str, checkpoint: str = "latest") -> "Segmenter":
     The training data are not needed.
 
     Args:
-      model_dir: folder of the run.
-      checkpoint: "latest", "best" (with the highest mean IoU), or a path.
+      path: folder of the run; or a `model.keras` that `wss.export` wrote, or its
+        folder. If its model card or SHA256SUMS is beside it, its checksum is compared.
+      checkpoint: of the run: "latest", "best" (with the highest mean IoU), or a path.
 
     Returns:
       A `tf.keras.Model`: see `wss.evaluation.segmenter.Segmenter`.
 
     Raises:
-      UserError: the folder has no run, or the checkpoint is damaged.
+      UserError: there is no run and no exported file, or it is damaged.
     """
-    from wss import runs  # Imported late, so that `import wss` is quick.
+    # Imported late, so that `import wss` is quick.
+    from wss import runs
+    from wss.exporters import keras_model
 
-    return runs.load(model_dir, checkpoint)
+    exported = keras_model.find(path)
+    return keras_model.load(exported) if exported else runs.load(path, checkpoint)

@@ -382,21 +382,35 @@ def _is_defaults(path: str) -> bool:
     return f"/{path}".replace(os.sep, "/").endswith(f"/{_DEFAULTS}")
 
 
+class Grid(NamedTuple):
+    """The sides that crops may have: multiples of `step`, plus `rest`.
+
+    Attributes:
+      step: pixels.
+      rest: pixels.
+      words: what such a side is, for messages.
+    """
+
+    step: int
+    rest: int
+    words: str
+
+
 def crop_size(
-    macro: str, size: Union[int, Sequence[int]], output_stride: int
+    macro: str, size: Union[int, Sequence[int]], grid: Grid
 ) -> tuple[int, int]:
     """(height, width) of a crop, given as a side or both.
 
     Raises:
-      UserError: a side does not fit the output stride.
+      UserError: a side does not fit the grid.
     """
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     for side in sides:
-        if (side - 1) % output_stride:
-            below = max(1, (side - 1) // output_stride) * output_stride + 1
+        if (side - grid.rest) % grid.step:
+            steps = max(1, (side - grid.rest) // grid.step)
+            below = steps * grid.step + grid.rest
             raise UserError(
-                f"{macro} = {size!r}: {side} is not a multiple of the output stride "
-                f"{output_stride} plus one. The next ones are {below} and "
-                f"{below + output_stride}."
+                f"{macro} = {size!r}: {side} is not {grid.words}. The next ones are "
+                f"{below} and {below + grid.step}."
             )
     return sides

@@ -16,9 +16,10 @@ from wss.data import datasets, input_pipeline
 from wss.errors import UserError, first_line
 from wss.methods.base import Method
 from wss.methods.pseudoseg import PseudoSeg
-from wss.models.backbone import check_multi_grid
-from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+from wss.models import networks
+from wss.models.backbone import mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
+from wss.models.network import SegmentationNetwork
 from wss.ops import losses
 from wss.settings import Count, Natural, Range, Size
 
@@ -43,6 +44,7 @@ class Experiment:
       method: the learning method.
       model_variant: the backbone.
       output_stride: image pixels per pixel of the backbone's features: 8, 16 or 32.
+        A vision transformer has its patch size instead.
       crop_size: side, or (height, width), of the training crops, in pixels.
       eval_crop_size: side, or (height, width), to which evaluated images are padded;
         larger ones are shrunk to it or predicted in windows, see `Predictor`.
@@ -99,14 +101,12 @@ class Experiment:
                 f"{self.spec.class_names[0]}, but segmentation needs at least two. "
                 "Write it again with more classes."
             )
-        mean_pixel(self.model_variant)  # Raises an error for an unknown backbone.
-        network = gin.get_bindings(DeepLabV3Plus)
-        check_multi_grid(self.model_variant, network.get("multi_grid"))
-        stride = self.output_stride
+        networks.check(self.model_variant)
+        grid = networks.grid(self.model_variant, self.output_stride)
         self._set(
-            crop_size=config.crop_size("CROP_SIZE", self.crop_size, stride),
+            crop_size=config.crop_size("CROP_SIZE", self.crop_size, grid),
             eval_crop_size=config.crop_size(
-                "EVAL_CROP_SIZE", self.eval_crop_size, stride
+                "EVAL_CROP_SIZE", self.eval_crop_size, grid
             ),
         )
 
@@ -214,14 +214,14 @@ class Experiment:
             ) from error
 
 
-def build_network(experiment: Experiment) -> DeepLabV3Plus:
+def build_network(experiment: Experiment) -> SegmentationNetwork:
     """Builds the network with its initial weights."""
     tf.keras.utils.set_random_seed(experiment.seed)  # For the initial weights.
     with experiment.strategy.scope(), precision_policy(experiment.precision):
-        return DeepLabV3Plus(
+        return networks.create(
             experiment.spec.num_classes,
-            variant=experiment.model_variant,
-            output_stride=experiment.output_stride,
+            experiment.model_variant,
+            experiment.output_stride,
         )
 
 

@@ -13,18 +13,28 @@ writes
     exported/model.keras            keras: for tf.keras.models.load_model
     exported/tf1/                   tf1: a checkpoint for the original code
     exported/classes.json           id, name and color of each class
+    exported/model_card.md          data, method, scores, use and limits, for readers
+    exported/metrics.json           the evaluation of these weights
+    exported/SHA256SUMS             checksums of these files
 
 Each export is loaded again and predicts synthetic images (odd sizes, gray, larger than
 EVAL_CROP_SIZE) and, if the data are available, images of the evaluation split. An
 export whose probabilities differ from those of wss.predict is discarded.
+
+To publish a model:
+
+    python -m wss.export --model_dir=runs/my_voc --output_dir=release \\
+        --formats keras savedmodel --zip --author="Ada" --license=CC-BY-4.0 \\
+        --notes=notes.md
 """
 
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import absl.logging
 
@@ -32,6 +42,10 @@ from wss import cli, exporters
 from wss.errors import UserError
 from wss.files import paths
 from wss.files.outputs import OutputFolder
+
+if TYPE_CHECKING:
+    from wss.evaluation.segmenter import Segmenter
+    from wss.exporters.model_card import Author, Export
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -51,12 +65,12 @@ def export(options: argparse.Namespace) -> None:
     import tensorflow as tf
 
     from wss import runs
-    from wss.exporters import comparison
+    from wss.exporters import comparison, model_card
 
     paths.check("--output_dir", options.output_dir)  # Exports are loaded again.
     folder = OutputFolder(options.output_dir, options.overwrite)
-    names = [exporters.create(name).file_name for name in options.formats]
-    folder.check([file for name in names for file in folder.below(name)])
+    author = model_card.Author.read(options.author, options.license, options.notes)
+    _check(folder, options.formats, author)
     # TensorFloat-32 rounds factors to 10 bits, which would dominate the differences.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     # One device: an exported network is not distributed.
@@ -71,27 +85,75 @@ def export(options: argparse.Namespace) -> None:
         )
     images = comparison.made_up_images(model.predictor.crop_size)
     images += comparison.evaluation_images(experiment)
-    failures = []
+    exported, failures = {}, []
     with folder.explained(tf.errors.OpError), _quiet(options.verbosity):
         folder.write_checked("classes.json", model.spec.text().encode())
         for name in dict.fromkeys(options.formats):
             try:
-                path, result = _export(name, model, step, images, folder)
+                path, result = _export(name, model, step, images, folder, options.zip)
             except UserError as error:
                 failures.append(f"{name}: {error}")
                 continue
+            exported[name] = os.path.basename(path)
             print(f"{name}: {path}, {_size(path)}; {result}", flush=True)
             note = exporters.create(name).note(model)
             if note:
                 print(f"  {note}", flush=True)
+        if exported:
+            facts = model_card.Export(
+                experiment, model, step, options.checkpoint, exported, author
+            )
+            _describe(facts, folder)
     if failures:
         raise UserError(f"Not exported: {' '.join(failures)}")
 
 
+def _check(folder: OutputFolder, formats: Sequence[str], author: "Author") -> None:
+    """Refuses to replace files that no command wrote.
+
+    Raises:
+      UserError: see `OutputFolder.check`.
+    """
+    from wss.exporters import model_card
+
+    names = [exporters.create(name).file_name for name in formats]
+    names += [*(f"{name}.zip" for name in names), *model_card.FILES, *author.files]
+    folder.check([file for name in names for file in folder.below(name)])
+
+
+def _describe(facts: "Export", folder: OutputFolder) -> None:
+    """Writes what belongs to the exported files, and prints what it does not say."""
+    from wss.exporters import model_card
+
+    files = model_card.files(facts, folder)
+    for name, content in files.items():
+        folder.write(name, content.encode())
+    for name in {*model_card.FILES} - {*files}:  # Of an earlier export.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(folder.place(name))
+    print(f"about them: {folder.place(model_card.CARD_FILE)}", flush=True)
+    missing = model_card.unknown(facts)
+    if missing:
+        print(f"  it does not say {'; '.join(missing)}", flush=True)
+
+
 def _export(
-    name: str, model, step: int, images: Sequence, folder: OutputFolder
+    name: str,
+    model: "Segmenter",
+    step: int,
+    images: Sequence,
+    folder: OutputFolder,
+    packs: bool = False,
 ) -> tuple[str, str]:
     """Writes one format; returns its path and the result of the comparison.
+
+    Args:
+      name: of the format.
+      model: the network.
+      step: training step of its weights.
+      images: to compare predictions with, [height, width, 3].
+      folder: the folder of exports.
+      packs: pack a folder into a zip file, which takes its place.
 
     Raises:
       UserError: it cannot be written, or its predictions differ. An earlier export of
@@ -105,8 +167,10 @@ def _export(
         kind.write(model, path, step)
         result = comparison.compare(kind, path, model, images)
         result.check(kind.tolerance)
-        folder.move(path, kind.file_name)
-    return folder.place(kind.file_name), str(result)
+        if packs and os.path.isdir(path):
+            path = shutil.make_archive(path, "zip", workplace, kind.file_name)
+        folder.move(path, os.path.basename(path))
+    return folder.place(os.path.basename(path)), str(result)
 
 
 @contextlib.contextmanager
@@ -146,6 +210,26 @@ def _parser() -> argparse.ArgumentParser:
         choices=exporters.NAMES,
         metavar="FORMAT",
         help=f"some of: {', '.join(exporters.NAMES)} (default: savedmodel)",
+    )
+    parser.add_argument(
+        "--zip",
+        action="store_true",
+        help="write savedmodel and tf1, which are folders, as one zip file each",
+    )
+    group = parser.add_argument_group(
+        "model card",
+        "What the run does not know. model_card.md does not mention what is left out.",
+    )
+    group.add_argument("--author", metavar="NAME", help="who made the model")
+    group.add_argument(
+        "--license",
+        metavar="NAME|FILE",
+        help="license of the model, such as CC-BY-4.0, or a file with its text",
+    )
+    group.add_argument(
+        "--notes",
+        metavar="FILE",
+        help="Markdown, for example on the origin and the license of the data",
     )
     cli.add_checkpoint_flag(parser)
     cli.add_overwrite_flag(parser)

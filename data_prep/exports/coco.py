@@ -8,7 +8,7 @@ from typing import Optional
 
 from data_prep import coco_annotations, coco_masks, id_lists, pairing
 from data_prep.coco_annotations import Annotations
-from data_prep.exports import export, json_files, label_studio
+from data_prep.exports import export, json_files, label_studio_tasks
 from data_prep.exports.export import Export, Place
 from data_prep.pairing import Item
 from data_prep.photos import Drawn
@@ -98,7 +98,7 @@ def _masks(annotations: Annotations, photos: pairing.Images) -> dict[str, str]:
         annotations.sizes, near, annotations.path
     )
     # Label Studio puts a number before the names of uploaded files.
-    plain = {label_studio.without_number(name): name for name in missing}
+    plain = {label_studio_tasks.without_number(name): name for name in missing}
     found, _ = coco_annotations.find_files(plain, near, annotations.path)
     files.update({file: plain[name] for file, name in found.items()})
     missing = sorted(set(missing) - set(files.values()))

@@ -34,6 +34,12 @@ def find(place: Place) -> Optional[Export]:
                 "again, as one version."
             )
     chosen = {name: found[name] for name in photos.names if name in found}
+    if not chosen:
+        raise UserError(
+            f"No photo in {place.images} has a mask in {place.masks}: Roboflow renames "
+            f"and resizes photos. Pass --images={place.masks} alone. Photos without "
+            f"masks may be in a folder in it, such as {place.masks}/unlabeled."
+        )
     return Export(
         f"Roboflow's masks: {len(chosen)} of {len(photos.names)} photos in "
         f"{place.images} have one",

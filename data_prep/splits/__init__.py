@@ -7,7 +7,7 @@ voc: `1-2` to `1-16` are PseudoSeg's draws from the 1464 precisely annotated ima
 `blended_cps_*` and `blended_u2pl_*` are two protocols over `train_aug` whose numbers
 are not comparable. `V_9k` are the images of `train_aug` that are not in `train`. coco:
 PseudoSeg's draws from train2017. cityscapes: `cps_*` and `u2pl_*`, two draws from
-`train`.
+`train`. ade20k: UniMatch V2's draws from the training images.
 
 Each draw has a complement, such as `1-8_rest`: the images that it was drawn from
 without the drawn ones. U2PL and UniMatch use it as the unlabeled images. Complements
@@ -24,6 +24,8 @@ _REST = "_rest"
 # The lists to draw from; COCO's train2017 is too long to store here.
 _WHOLE = {"voc": "train_aug", "cityscapes": "train"}
 _NO_DRAWS = ("train", "train_aug", "val")
+# ADE20K's training images are numbered.
+_ADE20K_TRAIN = [f"ADE_train_{i:08d}" for i in range(1, 20211)]
 
 
 def names(dataset: str) -> list[str]:
@@ -37,7 +39,7 @@ def load(dataset: str, name: str, whole: Sequence[str] = ()) -> list[str]:
     """Image ids of a published split, in the published order.
 
     Args:
-      dataset: "voc", "coco" or "cityscapes".
+      dataset: "voc", "coco", "cityscapes" or "ade20k".
       name: of the split.
       whole: the ids of COCO's train2017, for the complement of a draw from it.
 
@@ -57,4 +59,6 @@ def load(dataset: str, name: str, whole: Sequence[str] = ()) -> list[str]:
     drawn = set(load(dataset, name[: -len(_REST)]))
     if dataset in _WHOLE:
         whole = load(dataset, _WHOLE[dataset])
+    elif dataset == "ade20k":
+        whole = _ADE20K_TRAIN
     return [image for image in whole if image not in drawn]

@@ -54,6 +54,21 @@ def test_masks_without_image(monkeypatch, capsys, tree):
     assert "images/training: 1 file left out" in printed
 
 
+def test_a_published_draw_and_its_rest(monkeypatch, tree):
+    drawn = {"1-64": ["ADE_train_00000002"], "1-64_rest": ["ADE_train_00000001"]}
+    monkeypatch.setattr(ade20k.splits, "load", lambda dataset, name: drawn[name])
+    out = run(monkeypatch, tree, "--split", "1-64", "1-64_rest")
+    for split, names in drawn.items():
+        assert trees.names(out, split) == names
+        assert all(example["has_label"] for example in trees.decode(out, split))
+
+
+def test_a_draw_needs_all_of_its_images(monkeypatch, tree):
+    with pytest.raises(UserError, match="316 images of the split '1-64' are not in"):
+        run(monkeypatch, tree, "--split=1-64")
+    assert not (tree.parents[1] / "data").exists()
+
+
 def test_without_masks(monkeypatch, tree):
     (tree / "annotations").rename(tree / "gone")
     out = run(monkeypatch, tree, "--split=train", "--unlabeled")

@@ -32,6 +32,9 @@ class Toy(tf.Module):
     def logits_size(self, size):
         return tuple((side - 1) // 4 + 1 for side in size)
 
+    def scaled_size(self, size, scale):
+        return tuple(int((side - 1) * scale + 1) for side in size)
+
 
 def make_image(height, width, seed=0):
     return np.random.RandomState(seed).randint(0, 256, [height, width, 3], np.uint8)

@@ -1,4 +1,4 @@
-"""FixMatch and UniMatch on a tiny network."""
+"""FixMatch, UniMatch and their second versions on a tiny network."""
 
 import functools
 from unittest import mock
@@ -11,11 +11,20 @@ from tests.training import tiny
 from wss.methods import fixmatch
 from wss.methods.fixmatch import FixMatch
 from wss.methods.unimatch import UniMatch
+from wss.methods.unimatch_v2 import TeacherFixMatch, UniMatchV2
 from wss.models.batch_norm import collect_batch_statistics
 from wss.ops import losses
 from wss.ops.resize import resize_bilinear
 
-METHODS = pytest.mark.parametrize("method", [FixMatch, UniMatch])
+METHODS = pytest.mark.parametrize(
+    "method", [FixMatch, UniMatch, TeacherFixMatch, UniMatchV2]
+)
+
+
+def make(method, **options):
+    """A random teacher is confident of nothing."""
+    threshold = 0.0 if method.has_teacher else 0.26
+    return tiny.make_method(method, threshold=threshold, **options)
 
 
 def batch_of(step=0, **replaced):
@@ -50,7 +59,7 @@ def run(method, batch, wrap=lambda f: f):
     ids=["graph", "xla"],
 )
 def test_graphs_give_the_losses_of_eager_mode(method, wrap):
-    made = tiny.make_method(method, threshold=0.26)
+    made = make(method)
     batch = batch_of()
     eager, _ = run(made, batch)
     assert all(value > 0 for value in eager.values())
@@ -100,7 +109,7 @@ def test_without_a_threshold_the_share_of_sure_pixels_has_no_curve():
 
 @METHODS
 def test_pixels_that_the_truth_of_unlabeled_images_holds_change_nothing(method):
-    made = tiny.make_method(method, threshold=0.26)
+    made = make(method)
     found, _ = run(made, batch_of())
     other, _ = run(
         made, batch_of(label=tf.zeros([tiny.BATCH] + [tiny.SIDE] * 2, tf.int32))
@@ -167,11 +176,9 @@ def test_two_replicas_give_the_losses_of_one(method, two_cpus):
     """Boxes show images of the same replica; without boxes nothing differs."""
     batches, curves = tiny.make_batches(3), []
     batches["unlabeled"]["strong_2"] = batches["unlabeled"]["strong"][:, :, ::-1]
-    make = functools.partial(
-        tiny.make_method, method, threshold=0.26, box_probability=0.0
-    )
+    boxless = functools.partial(make, method, box_probability=0.0)
     for strategy in (tiny.one_device(), two_cpus):
-        step = tiny.make_step(strategy, make, cross_replica_statistics=True)
+        step = tiny.make_step(strategy, boxless, cross_replica_statistics=True)
         curves.append(tiny.train(step, batches, strategy)[0])
     for name, value in curves[0].items():
         if name.startswith("losses/"):

@@ -17,8 +17,12 @@ CHECKS = {
     "u2pl_losses": "u2pl.check_losses",
     "u2pl_misc": "u2pl.check_misc",
     "published_heads": "heads.check",
+    "published_dinov2": "transformers.check",
+    "published_dpt": "transformers.check",
     "published_network": "networks.check",
     "unimatch_losses": "unimatch.check",
+    "unimatch_v2": "unimatch_v2.check",
+    "adamw": "adamw.check",
 }
 # U2PL's files do not name their case; no other file has this key.
 _CASE_OF_KEY = {"unsup_student_logits": "u2pl_losses", "ohem_logits": "u2pl_misc"}

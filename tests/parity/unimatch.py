@@ -21,7 +21,7 @@ PREDICTIONS = ("pred_x", "pred_u_s1", "pred_u_s2", "pred_u_w_fp")
 
 def check(golden: Golden) -> list[Check]:
     """Compares every threshold, the pasted images and the mining of hard pixels."""
-    logits = {name: _channels_last(golden[f"in_{name}"]) for name in PREDICTIONS}
+    logits = {name: channels_last(golden[f"in_{name}"]) for name in PREDICTIONS}
     labels = tf.constant(golden["in_mask_x"].astype(np.int32))
     boxes = [tf.constant(golden[f"in_cutmix_box{i}"] == 1) for i in (1, 2)]
     checks = []
@@ -31,7 +31,7 @@ def check(golden: Golden) -> list[Check]:
         elif match := re.fullmatch(r"out_ohem_(\d+)_(.+)", key):
             checks.append(_check_ohem(golden, *match.groups(), logits, labels))
     for i, box in enumerate(boxes, 1):
-        images = cutmix.paste(box, _channels_last(golden[f"in_img_u_s{i}"]))
+        images = cutmix.paste(box, channels_last(golden[f"in_img_u_s{i}"]))
         key = f"out_img{i}"
         checks.append(golden.compare(key, tf.transpose(images, [0, 3, 1, 2]), 0.0))
     return checks
@@ -45,7 +45,7 @@ def _check_losses(
     boxes: list[tf.Tensor],
 ) -> list[Check]:
     valid = tf.constant((golden["in_ignore_mask"] != IGNORE_LABEL).astype(np.float32))
-    target = make_target(_channels_last(golden["in_pred_u_w"]), valid)
+    target = make_target(channels_last(golden["in_pred_u_w"]), valid)
     targets = [pasted(box, target) for box in boxes] + [target]
     with tf.GradientTape() as tape:
         tape.watch(logits)
@@ -92,5 +92,5 @@ def _check_ohem(
     return golden.compare(f"out_ohem_{min_kept}_{scale}", loss, LOSS_TOLERANCE)
 
 
-def _channels_last(array: np.ndarray) -> tf.Tensor:
+def channels_last(array: np.ndarray) -> tf.Tensor:
     return tf.transpose(tf.constant(array), [0, 2, 3, 1])

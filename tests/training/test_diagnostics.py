@@ -14,6 +14,7 @@ EXPERIMENT = types.SimpleNamespace(
     model_dir="nowhere",
     crop_size=(65, 97),
     eval_crop_size=(97, 129),
+    model_variant="xception_65",
     output_stride=8,
     precision="float32",
     accumulation_steps=2,
@@ -32,6 +33,12 @@ def test_advice_for_less_memory():
         "BATCH_SIZE (now 16)",
     ):
         assert setting in message
+
+
+def test_advice_for_a_vision_transformer():
+    experiment = {**vars(EXPERIMENT), "model_variant": "dinov2_vits14"}
+    message = diagnostics.less_memory(types.SimpleNamespace(**experiment))
+    assert "DPT.recompute = True" in message and "output_stride" not in message
 
 
 def test_advice_for_a_run_that_has_checkpoints(tmp_path):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.training import toy
 from wss.errors import UserError
 from wss.training import loop
+from wss.training.optimizers import AdamW
 from wss.training.profiling import ProfileWindow
 
 
@@ -17,16 +18,21 @@ def weights(method):
     return np.append(method.model.weights.numpy(), method.model.biases.numpy())
 
 
+def gradients_by_hand(step, w, b):
+    """Those of the losses, without weight decay, in numpy."""
+    x, y = (value.numpy().astype(np.float64) for value in toy.example(step))
+    noise = float(tf.random.stateless_normal([], [5, step]))
+    error = x @ w + b - y
+    return 1.5 * 2 * x.T @ error / 4, 1.5 * (2 * error.mean() + 0.01 * noise)
+
+
 def expected_weights(steps):
-    """The same run in numpy, with gradients by hand."""
+    """The same run in numpy."""
     w, b = np.array([1.0, -1.0]), 0.0
     slot_w, slot_b = np.zeros(2), 0.0
     for step in range(steps):
-        x, y = (value.numpy().astype(np.float64) for value in toy.example(step))
-        noise = float(tf.random.stateless_normal([], [5, step]))
-        error = x @ w + b - y
-        gradient_w = 1.5 * 2 * x.T @ error / 4 + 0.1 * w
-        gradient_b = 1.5 * (2 * error.mean() + 0.01 * noise)
+        gradient_w, gradient_b = gradients_by_hand(step, w, b)
+        gradient_w += 0.1 * w
         rate = 0.007 * (1 - step / 8) ** 0.9
         slot_w = 0.9 * slot_w + gradient_w
         slot_b = 0.9 * slot_b + 2 * gradient_b  # The multiplier of biases.
@@ -44,6 +50,51 @@ def test_steps_are_what_arithmetic_says(tmp_path, steps_per_loop):
 def test_two_replicas_average_their_halves_of_the_batch(tmp_path, two_cpus):
     method = toy.train(tmp_path, two_cpus)
     np.testing.assert_allclose(weights(method), expected_weights(8), rtol=1e-5)
+
+
+def adamw_weights(steps, clip_norm):
+    """The run of AdamW in numpy: clipped gradients, twice the rate for biases."""
+    values, first, second = np.array([1.0, -1.0, 0.0]), np.zeros(3), np.zeros(3)
+    for step in range(steps):
+        gradient = np.append(*gradients_by_hand(step, values[:2], values[2]))
+        gradient *= min(1.0, clip_norm / np.linalg.norm(gradient))
+        rate = 0.007 * (1 - step / 8) ** 0.9 * np.array([1.0, 1.0, 2.0])
+        values -= rate * 0.1 * values
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        root = np.sqrt(second / (1 - 0.999 ** (step + 1)))
+        values -= rate * first / (1 - 0.9 ** (step + 1)) / (root + 1e-8)
+    return values
+
+
+def train_adamw(
+    folder, strategy=toy.ONE_DEVICE, clip_norm=0.0, total_steps=8, **options
+):
+    made = toy.make(strategy, optimizer=AdamW, clip_norm=clip_norm, **options)
+    method = toy.train(folder, strategy, total_steps, made=made)
+    assert method.model.unused.numpy() == 3.0
+    return weights(method)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 2.0])
+def test_adamw_does_what_arithmetic_says(tmp_path, clip_norm, two_cpus):
+    expected = adamw_weights(8, clip_norm or np.inf)
+    for number, (strategy, micro_batches) in enumerate(
+        [(toy.ONE_DEVICE, 1), (two_cpus, 1), (toy.ONE_DEVICE, 2)]
+    ):
+        found = train_adamw(
+            tmp_path / str(number),
+            strategy,
+            clip_norm,
+            accumulation_steps=micro_batches,
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_restarted_run_of_adamw_equals_an_undisturbed_one(tmp_path):
+    undisturbed = train_adamw(tmp_path / "a")
+    train_adamw(tmp_path / "b", total_steps=5)
+    np.testing.assert_array_equal(train_adamw(tmp_path / "b"), undisturbed)
 
 
 def test_a_restarted_run_equals_an_undisturbed_one(tmp_path, capsys):

@@ -68,6 +68,75 @@ def test_slots_are_restored_by_variable_name(tmp_path):
     assert other_order.accumulators["b/w"].numpy() == 0.0
 
 
+def adamw_values(start, factor, decay=0.1):
+    """The formula of `AdamW`, in float64."""
+    values, first, second, value = [], 0.0, 0.0, start
+    for time, (gradient, rate) in enumerate(zip(GRADIENTS, RATES), 1):
+        value -= factor * rate * decay * value
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        root = (second / (1 - 0.999**time)) ** 0.5
+        value -= factor * rate * first / (1 - 0.9**time) / (root + 1e-8)
+        values.append(value)
+    return values
+
+
+def train_adamw(strategy, run, finite=None):
+    """AdamW's variables "a" (factor 40) and "b" after each step."""
+    with strategy.scope():
+        variables = {name: tf.Variable([3.0, 5.0]) for name in "abc"}
+        optimizer = optimizers.AdamW(variables, {"a": 40.0}, weight_decay=0.1)
+
+    def step(gradient, rate, finite):
+        gradients = {name: tf.fill([2], gradient) for name in "ab"}
+        optimizer.apply(gradients, rate, finite)
+
+    @run
+    def distributed_step(gradient, rate, finite):
+        strategy.run(step, args=(gradient, rate, finite))
+
+    values = []
+    for gradient, rate in zip(GRADIENTS, RATES):
+        distributed_step(tf.constant(gradient), tf.constant(rate), finite)
+        if finite is not None:  # An overflow between two steps.
+            distributed_step(tf.constant(np.inf), tf.constant(rate), tf.constant(False))
+        values.append([variables[name].numpy()[0] for name in "ab"])
+    np.testing.assert_array_equal(variables["c"], [3.0, 5.0])  # No gradient, no decay.
+    assert int(optimizer.updates.numpy()) == len(GRADIENTS)
+    return np.transpose(values)
+
+
+@pytest.mark.parametrize("finite", [None, True])
+@pytest.mark.parametrize("run", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_adamw_has_a_rate_for_each_group_and_decouples_the_decay(run, finite):
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    fast, slow = train_adamw(strategy, run, finite and tf.constant(finite))
+    np.testing.assert_allclose(fast, adamw_values(3.0, 40.0), 1e-5)
+    np.testing.assert_allclose(slow, adamw_values(3.0, 1.0), 1e-6)
+
+
+def test_adamw_on_two_replicas_and_compiled(two_cpus):
+    for strategy, options in (
+        (two_cpus, {}),
+        (tf.distribute.OneDeviceStrategy("/cpu:0"), {"jit_compile": True}),
+    ):
+        _, slow = train_adamw(strategy, tf.function(**options))
+        np.testing.assert_allclose(slow, adamw_values(3.0, 1.0), 1e-6)
+
+
+def test_adamws_slots_are_restored_by_variable_name(tmp_path):
+    first, second = tf.Variable(1.0), tf.Variable(2.0)
+    saved = optimizers.AdamW({"a/w": first, "b/w": second})
+    saved.apply({"a/w": tf.constant(4.0)}, tf.constant(0.1))
+    path = tf.train.Checkpoint(optimizer=saved).save(str(tmp_path / "ckpt"))
+    other_order = optimizers.AdamW({"b/w": second, "a/w": first})
+    status = tf.train.Checkpoint(optimizer=other_order).restore(path)
+    status.assert_existing_objects_matched()
+    np.testing.assert_allclose(other_order.first_moments["a/w"], 0.4, 1e-6)
+    np.testing.assert_allclose(other_order.second_moments["a/w"], 0.016, 1e-4)
+    assert int(other_order.updates) == 1
+
+
 def test_multipliers_double_biases():
     names = ["logits/semantic/biases", "logits/semantic/weights", "a/BatchNorm/beta"]
     assert optimizers.gradient_multipliers(names) == {"logits/semantic/biases": 2.0}

@@ -12,6 +12,7 @@ from tests.parity.networks import seeded_arrays
 from wss.errors import UserError
 from wss.experiment import Experiment, build_method
 from wss.methods.pseudoseg import PseudoSeg
+from wss.methods.unimatch_v2 import TeacherFixMatch
 from wss.models.tf1_checkpoint import named_variables
 from wss.training import distribution, starting_point
 
@@ -49,6 +50,16 @@ def test_published_weights_of_the_backbone(experiment, arrays, caplog):
     assert "lite0.pth: 245 variables loaded, 2 skipped, " in caplog.text
     stem = named_variables(method)["efficientnet_lite0/stem/weights"].numpy()
     assert (stem.transpose(3, 2, 0, 1) == arrays["_conv_stem.weight"]).all()
+
+
+def test_a_teacher_begins_with_the_loaded_weights(experiment, arrays):
+    method = build_method(dataclasses.replace(experiment, method=TeacherFixMatch))
+    starting_point.load(experiment, method)
+    teacher = named_variables(method.teacher)
+    stem = teacher["efficientnet_lite0/stem/weights"].numpy()
+    assert (stem.transpose(3, 2, 0, 1) == arrays["_conv_stem.weight"]).all()
+    for name, variable in named_variables(method.model).items():
+        assert (variable.numpy() == teacher[name].numpy()).all(), name
 
 
 def test_another_network_and_the_last_layer_are_refused(experiment):

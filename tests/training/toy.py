@@ -102,8 +102,14 @@ class ToyEvaluator:
         return self._step if self._is_best else -1
 
 
-def make(strategy=ONE_DEVICE, poison_step=None, schedule_steps=8, weight_decay=0.1):
-    """The toy and its step."""
+def make(
+    strategy=ONE_DEVICE,
+    poison_step=None,
+    schedule_steps=8,
+    weight_decay=0.1,
+    **options,
+):
+    """The toy and its step; `options` of `TrainingStep`."""
     with strategy.scope():
         method = ToyMethod(poison_step)
         step = TrainingStep(
@@ -114,6 +120,7 @@ def make(strategy=ONE_DEVICE, poison_step=None, schedule_steps=8, weight_decay=0
             palette=np.zeros([1, 3], np.uint8),
             seed=5,
             weight_decay=weight_decay,
+            **options,
         )
     return method, step
 

@@ -16,7 +16,9 @@ from wss.evaluation import curves
 from wss.evaluation.boundary_f_score import BoundaryScore
 from wss.evaluation.predictor import Predictor
 from wss.experiment import Experiment, evaluation_batches
-from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+from wss.models.backbone import mean_pixel
+from wss.models.deeplab import DeepLabV3Plus
+from wss.models.network import SegmentationNetwork
 from wss.ops.metrics import ConfusionMatrix, Scores, multi_label_scores
 from wss.run_folder import description, results
 from wss.run_folder.event_files import forget_from
@@ -332,7 +334,7 @@ def table(scores: Scores, spec: DatasetSpec) -> str:
 
 
 def build_predictor(
-    experiment: Experiment, network: Optional[DeepLabV3Plus]
+    experiment: Experiment, network: Optional[SegmentationNetwork]
 ) -> Predictor:
     """Predictions of a network for images of any size, as evaluation sees them."""
     padding_value = mean_pixel(experiment.model_variant)
@@ -340,7 +342,7 @@ def build_predictor(
 
 
 def build_evaluator(
-    experiment: Experiment, networks: Mapping[str, Optional[DeepLabV3Plus]]
+    experiment: Experiment, networks: Mapping[str, Optional[SegmentationNetwork]]
 ) -> Evaluator:
     """The evaluator of an experiment's networks; it reads no image yet.
 

@@ -73,8 +73,8 @@ class Predictor(tf.Module):
         """Creates a predictor.
 
         Args:
-          network: a `DeepLabV3Plus`, or a function from images [1, height, width, 3] in
-            0..255 to logits [1, h, w, classes].
+          network: a `SegmentationNetwork`, or a function from images [1, height, width,
+            3] in 0..255 to logits [1, h, w, classes].
           crop_size: height and width of the network's input.
           padding_value: value of the padding, 0..255 (the network's mean pixel).
           scales: scale factors of the crop; predictions at all scales are averaged.
@@ -251,7 +251,8 @@ class Predictor(tf.Module):
     def image_logits(self, image: np.ndarray) -> tf.Tensor:
         """Logits [classes - 1], float32, of the image classifier.
 
-        The network must be a `DeepLabV3Plus`; a larger image is shrunk to the crop.
+        The network must be a `SegmentationNetwork`. A larger image is shrunk to the
+        crop.
         """
         return self._image_logits(self.fitted(_check_image(image))[tf.newaxis])[0]
 
@@ -351,7 +352,9 @@ class Predictor(tf.Module):
         """
         views = []
         for scale in self.scales:
-            size = tuple(int((side - 1) * scale + 1) for side in self.crop_size)
+            size = self.crop_size
+            if scale != 1:
+                size = self.network.scaled_size(self.crop_size, scale)
             for mirrored in (False, True) if self.flip else (False,):
                 scaled = tf.reverse(images, [2]) if mirrored else images
                 logits = self.network(resize_bilinear(scaled, size), training=False)

@@ -8,14 +8,14 @@ from wss.evaluation.evaluator import build_evaluator
 from wss.experiment import Experiment, build_method, build_network
 from wss.methods.base import Method
 from wss.models import tf1_checkpoint
-from wss.models.deeplab import DeepLabV3Plus
+from wss.models.network import SegmentationNetwork
 from wss.ops.memory import explained_memory
 from wss.run_folder import access, checkpoints, description
 
 
 def restored_network(
     experiment: Experiment, checkpoint: str = "latest"
-) -> tuple[DeepLabV3Plus, int]:
+) -> tuple[SegmentationNetwork, int]:
     """Restores the network of a checkpoint; returns it and its training step.
 
     Args:
@@ -34,7 +34,7 @@ def restored_network(
 
 def restored_networks(
     experiment: Experiment, checkpoint: str = "latest"
-) -> dict[str, DeepLabV3Plus]:
+) -> dict[str, SegmentationNetwork]:
     """Restores all networks of a checkpoint that evaluation scores.
 
     Arguments and errors: see `restored_network`.
@@ -101,12 +101,12 @@ def evaluate_checkpoint(experiment: Experiment, checkpoint: str = "latest") -> N
     CheckpointEvaluator(experiment).evaluate(checkpoint)
 
 
-def _build_networks(experiment: Experiment) -> dict[str, DeepLabV3Plus]:
+def _build_networks(experiment: Experiment) -> dict[str, SegmentationNetwork]:
     names = ["teacher", "student"] if experiment.method.has_teacher else ["model"]
     return {name: build_network(experiment) for name in names}
 
 
-def _restore_networks(networks: Mapping[str, DeepLabV3Plus], path: str) -> int:
+def _restore_networks(networks: Mapping[str, SegmentationNetwork], path: str) -> int:
     """Restores the networks of a checkpoint; returns its training step."""
     step = 0
     for name, network in networks.items():
@@ -130,7 +130,9 @@ def _check(experiment: Experiment, checkpoint: str) -> None:
     description.check_checkpoint(path, experiment.model_dir, experiment.spec)
 
 
-def restore_network(model: DeepLabV3Plus, checkpoint: str, average: bool = True) -> int:
+def restore_network(
+    model: SegmentationNetwork, checkpoint: str, average: bool = True
+) -> int:
     """Restores the weights of a checkpoint; returns its training step.
 
     Args:

@@ -12,7 +12,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation.predictor import Predictor
 from wss.image_io import reading
-from wss.models.deeplab import DeepLabV3Plus
+from wss.models import networks
 
 Photo = Union[str, np.ndarray, tf.Tensor]
 
@@ -29,7 +29,7 @@ class Segmenter(tf.keras.Model):
     The predictions are exactly those that `wss.eval` scores.
 
     Attributes:
-      network: the `DeepLabV3Plus`.
+      network: the `SegmentationNetwork`.
       predictor: applies the network to whole images or windows, at one or more scales.
       spec: the classes, with `class_names` and `palette`.
     """
@@ -67,7 +67,7 @@ class Segmenter(tf.keras.Model):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Segmenter":
         """Rebuilds a model from the result of `get_config`."""
-        network = DeepLabV3Plus.from_config(config["network"])
+        network = networks.from_config(config["network"])
         predictor = Predictor(network, **config["predictor"])
         return cls(predictor, DatasetSpec.from_json(config["classes"]))
 

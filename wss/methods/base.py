@@ -14,8 +14,8 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints
+from wss.models.network import SegmentationNetwork
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops import losses
 from wss.ops.distributed import Ratio
@@ -137,7 +137,7 @@ class Method(tf.Module):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         supervised_loss: Callable[..., tf.Tensor] = losses.softmax_cross_entropy,
     ):
@@ -159,6 +159,9 @@ class Method(tf.Module):
 
     def build(self) -> None:
         """Creates the method's variables; called in the strategy's scope."""
+
+    def on_start(self) -> None:
+        """Called before the first step, when the network has its initial weights."""
 
     def loss_normalizers(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The divisors of losses that depend only on the batch.
@@ -294,7 +297,7 @@ class Method(tf.Module):
         return []
 
     @property
-    def evaluated_networks(self) -> dict[str, DeepLabV3Plus]:
+    def evaluated_networks(self) -> dict[str, SegmentationNetwork]:
         """The networks to evaluate, by name; the first is the method's result."""
         if self.has_teacher:
             return {"teacher": self.teacher.model, "student": self.model}

@@ -26,7 +26,7 @@ from wss.methods.components.consistency import (
     make_target,
     pasted,
 )
-from wss.models.deeplab import DeepLabV3Plus
+from wss.models.network import SegmentationNetwork
 from wss.ops import metrics
 from wss.ops.distributed import Ratio
 from wss.ops.resize import resize_bilinear
@@ -52,7 +52,7 @@ class FixMatch(Method):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         *,
         threshold: Share = 0.95,

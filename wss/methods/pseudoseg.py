@@ -22,8 +22,8 @@ from wss.methods.base import (
 from wss.methods.components.fusion import PseudoLabel, fuse
 from wss.methods.components.refined_grad_cam import RefinedGradCam
 from wss.models.batch_norm import repeated_updates
-from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints
+from wss.models.network import SegmentationNetwork
 from wss.ops import losses, metrics
 from wss.ops.distributed import Ratio
 from wss.ops.resize import resize_nearest
@@ -68,7 +68,7 @@ class PseudoSeg(Method):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         *,
         weakly: bool = False,

@@ -13,7 +13,7 @@ from wss.methods.base import (
     draw_seeds,
     supervised_output,
 )
-from wss.models.deeplab import DeepLabV3Plus
+from wss.models.network import SegmentationNetwork
 from wss.settings import NonNegative
 
 
@@ -30,7 +30,7 @@ class Supervised(Method):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         *,
         auxiliary_weight: NonNegative = 0.0

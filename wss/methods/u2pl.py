@@ -22,8 +22,9 @@ from wss.methods.base import (
 )
 from wss.methods.components import cutmix, memory_bank, reliability
 from wss.models import ema
-from wss.models.deeplab import DeepLabV3Plus, mean_pixel
+from wss.models.backbone import mean_pixel
 from wss.models.layers import EndPoints
+from wss.models.network import SegmentationNetwork
 from wss.models.tf1_checkpoint import named_variables
 from wss.ops import distributed, metrics
 from wss.ops.distributed import Ratio
@@ -78,7 +79,7 @@ class View(NamedTuple):
 class Network(tf.Module):
     """A network and its representation head."""
 
-    def __init__(self, model: DeepLabV3Plus, depth: int):
+    def __init__(self, model: SegmentationNetwork, depth: int):
         super().__init__()
         self.model = model
         self.head = model.create_head("representation", depth)
@@ -111,7 +112,7 @@ class U2PL(Method):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         *,
         warm_up_steps: Count = 1,

@@ -18,8 +18,8 @@ from wss.methods.components.consistency import (
     pasted,
 )
 from wss.methods.fixmatch import FixMatch, Images
-from wss.models.deeplab import DeepLabV3Plus
 from wss.models.layers import EndPoints, dropout_mask
+from wss.models.network import SegmentationNetwork
 from wss.settings import Share
 
 
@@ -50,7 +50,7 @@ class UniMatch(FixMatch):
 
     def __init__(
         self,
-        model: DeepLabV3Plus,
+        model: SegmentationNetwork,
         ignore_label: int,
         *,
         threshold: Share = 0.95,
@@ -152,28 +152,28 @@ class UniMatch(FixMatch):
         self, end_points: EndPoints, labeled: Images, unlabeled: Images, seed: int
     ) -> EndPoints:
         """The decoder's inputs, without a random half of each image's channels."""
+        low_level, *pyramid = self.model.decoder_inputs
         streams = {
-            self.model.low_level_end_point: (
+            (low_level,): (
                 RngStream.LABELED_LOW_LEVEL_CHANNELS,
                 RngStream.LOW_LEVEL_CHANNELS,
             ),
-            self.model.features_end_point: (
-                RngStream.LABELED_CHANNELS,
-                RngStream.CHANNELS,
-            ),
+            tuple(pyramid): (RngStream.LABELED_CHANNELS, RngStream.CHANNELS),
         }
         perturbed = {}
-        for name, (of_labeled, of_unlabeled) in streams.items():
-            features = end_points[name]
+        for names, (of_labeled, of_unlabeled) in streams.items():
+            inputs = [end_points[name] for name in names]
             seeds = draw_seeds(seed, unlabeled, of_unlabeled)
             if self.perturbs_labeled:
                 more = draw_seeds(seed, labeled, of_labeled)
                 seeds = tf.concat([more, seeds], 0)
             else:
-                features = features[labeled["image"].shape[0] :]
-            shape = [features.shape[0], 1, 1, features.shape[-1]]
-            mask = dropout_mask(shape, self.kept_channels, seeds)
-            perturbed[name] = features * tf.cast(mask, features.dtype)
+                inputs = [x[labeled["image"].shape[0] :] for x in inputs]
+            channels = [x.shape[-1] for x in inputs]
+            shape = [seeds.shape[0], 1, 1, sum(channels)]
+            masks = dropout_mask(shape, self.kept_channels, seeds)
+            for name, x, mask in zip(names, inputs, tf.split(masks, channels, -1)):
+                perturbed[name] = x * tf.cast(mask, x.dtype)
         return perturbed
 
     def _forward_strong(self, views: list, unlabeled: Images, seed: int) -> list:

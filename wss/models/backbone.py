@@ -24,14 +24,32 @@ MID_GRAY: Pixel = (127.5, 127.5, 127.5)
 IMAGENET_MEAN: Pixel = (123.15, 115.90, 103.06)
 
 
+class DecoderWidths(NamedTuple):
+    """Widths of a published `DPT` decoder.
+
+    Attributes:
+      features: channels of its feature maps.
+      end_points: channels that each of the four end points is projected to.
+    """
+
+    features: int
+    end_points: tuple[int, int, int, int]
+
+
 class Backbone(tf.Module):
-    """Maps images to end points: what `DeepLabV3Plus` needs of a backbone.
+    """Maps images to end points: what a network needs of a backbone.
+
+    Convolutional backbones have `decoder_end_points` for `DeepLabV3Plus`; vision
+    transformers have `token_end_points` and `decoder_widths` for `DPT`.
 
     Attributes:
       scope: TF1 scope of all its variables.
       strides: name of the end point of each "stride". As in the original, 13, 14 and 15
         are earlier end points at the resolution of 16 (or of the output stride).
       decoder_end_points: name and channels of the end point for the decoder, by stride.
+      token_end_points: names of four end points, all with `channels` channels at the
+        resolution of the patches; the first is the earliest.
+      decoder_widths: of the published decoder.
       channels: of the last end point.
       classifier_initializer: of the classifier's kernel [1, 1, channels, classes].
       prelogits_keep: keep probability of the classifier's dropout; 1 for no dropout.
@@ -42,6 +60,8 @@ class Backbone(tf.Module):
     scope: str
     strides: Mapping[int, str]
     decoder_end_points: Mapping[int, tuple[str, int]]
+    token_end_points: Sequence[str]
+    decoder_widths: DecoderWidths
     channels: int
     classifier_initializer: Initializer
     prelogits_keep: float = 1.0
@@ -97,6 +117,7 @@ class _Variant(NamedTuple):
     last_units: Optional[int]
     namings: Sequence[Naming]
     package: Optional[str]
+    patch_size: Optional[int]
 
 
 _variants: dict[str, _Variant] = {}
@@ -109,6 +130,7 @@ def register_backbone(
     last_units: Optional[int] = None,
     namings: Sequence[Naming] = (),
     package: Optional[str] = None,
+    patch_size: Optional[int] = None,
 ) -> Callable:
     """Decorator that registers a builder of a backbone as the variant `name`.
 
@@ -118,6 +140,7 @@ def register_backbone(
       last_units: number of rates that a multi grid has; None: the builder finds out.
       namings: how published files of its weights name its layers.
       package: distribution on the package index with such a file of ImageNet weights.
+      patch_size: of a vision transformer, pixels; None: the backbone is convolutional.
 
     Returns:
       The decorator. The builder takes the keywords `output_stride`, `multi_grid` and
@@ -125,7 +148,9 @@ def register_backbone(
     """
 
     def register(builder: Callable[..., Backbone]) -> Callable[..., Backbone]:
-        _variants[name] = _Variant(builder, mean_pixel, last_units, namings, package)
+        _variants[name] = _Variant(
+            builder, mean_pixel, last_units, namings, package, patch_size
+        )
         return builder
 
     return register
@@ -171,6 +196,11 @@ def check_multi_grid(variant: str, multi_grid: Optional[Sequence[int]]) -> None:
 def mean_pixel(variant: str) -> Pixel:
     """RGB in 0..255 that padding is filled with, 0 after preprocessing."""
     return _variant(variant).mean_pixel
+
+
+def patch_size(variant: str) -> Optional[int]:
+    """Side of the patches of a vision transformer, pixels; None for a convolution."""
+    return _variant(variant).patch_size
 
 
 def namings(variant: str) -> Sequence[Naming]:

@@ -5,26 +5,24 @@ Segmentation" (arXiv:1802.02611); constants of core/model.py of googleinterns/ws
 """
 
 import functools
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any, Literal, Optional
+from collections.abc import Sequence
+from typing import Literal, Optional
 
 import gin
-import numpy as np
 import tensorflow as tf
 
 from wss.errors import UserError
-from wss.models import tf1_checkpoint
 from wss.models.backbone import create_backbone, mean_pixel
 from wss.models.batch_norm import BatchNorm, Frozen, freezing
 from wss.models.heads import (
     STYLES,
-    AuxiliaryHead,
     Decoder,
     Head,
     PyramidPooling,
     pixel_outputs,
 )
-from wss.models.layers import EndPoints, dropout_mask, precision_policy
+from wss.models.layers import EndPoints
+from wss.models.network import SegmentationNetwork, look_up
 from wss.settings import Count, Decay, Several
 
 __all__ = ["DeepLabV3Plus", "mean_pixel"]
@@ -36,16 +34,16 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 
 @gin.configurable(denylist=["num_classes", "variant", "output_stride"])
-class DeepLabV3Plus(tf.keras.Model):
-    """Images to logits per pixel, and to logits per image.
+class DeepLabV3Plus(SegmentationNetwork):
+    """A convolutional backbone, the pyramid and the decoder.
 
-    All variables exist after construction. The images' height and width are static and
-    arbitrary; `output_stride * k + 1` aligns the grids of all end points.
+    The images' height and width are static and arbitrary; `output_stride * k + 1`
+    aligns the grids of all end points.
 
     Attributes:
-      backbone: maps images [batch, height, width, 3], float32 in 0..255, to end points
-        by the original's names: `model.backbone(images, training=False)`.
-      num_classes, output_stride: see `__init__`.
+      low_level_end_point: name of the early end point that the decoder reads.
+
+    Other attributes: see `SegmentationNetwork`. End points have the original's names.
 
     >>> model = DeepLabV3Plus(num_classes=3, variant="resnet_v1_18_quarter_beta")
     >>> print(model(tf.zeros([1, 65, 65, 3])).shape)  # At an output stride of 4.
@@ -132,6 +130,7 @@ class DeepLabV3Plus(tf.keras.Model):
         self.variant = variant
         self.num_classes = num_classes
         self.output_stride = output_stride
+        self.example_side = 2 * output_stride + 1
         self.decoder_output_stride = decoder_output_stride
         with freezing(frozen_batch_norm):
             self.backbone = create_backbone(
@@ -149,43 +148,14 @@ class DeepLabV3Plus(tf.keras.Model):
         self._build_heads(aspp_channels, atrous_rates, image_pooling)
         self.built = True
 
-    def clone(self) -> "DeepLabV3Plus":
-        """A network of the same architecture with its own variables."""
-        return self._create_clone()
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that rebuild the network, for JSON."""
-        keywords = self._create_clone.keywords
-        return {
-            "num_classes": self.num_classes,
-            "precision": self.dtype_policy.name,
-            **keywords,
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "DeepLabV3Plus":
-        """The network that `get_config` describes."""
-        arguments = dict(config)
-        with precision_policy(arguments.pop("precision")):
-            return cls(**arguments)
-
-    def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
-        """Stores all values by TF1 name; Keras would only find those of layers."""
-        for name, variable in tf1_checkpoint.named_variables(self).items():
-            store[name] = variable.numpy()
-
-    def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
-        """Restores what `save_own_variables` stored."""
-        for name, variable in tf1_checkpoint.named_variables(self).items():
-            variable.assign(store[name])
+    @property
+    def decoder_inputs(self) -> list[str]:
+        """See `SegmentationNetwork`; the early end point is the first."""
+        pyramid = [name for name, _ in self.backbone.pyramid_end_points]
+        return [self.low_level_end_point, *pyramid]
 
     def create_head(self, scope: str, depth: int) -> Head:
-        """Creates a head next to the logits, for a method.
-
-        Args:
-          scope: TF1 scope of its variables, which do not belong to this network.
-          depth: channels of its output.
-        """
+        """See `SegmentationNetwork.create_head`."""
         return Head(
             scope,
             self.decoder.fused_channels,
@@ -195,30 +165,13 @@ class DeepLabV3Plus(tf.keras.Model):
             self._style,
         )
 
-    def create_auxiliary_head(self, scope: str, stride: int) -> AuxiliaryHead:
-        """Creates logits from an earlier end point, for a method.
-
-        Args:
-          scope: TF1 scope of its variables, which do not belong to this network.
-          stride: names the end point, see `end_point`.
-
-        Raises:
-          UserError: the backbone has no such end point.
-        """
-        side = 2 * self.output_stride + 1
-        end_points = self.backbone(tf.zeros([1, side, side, 3]))
-        channels = self.end_point(end_points, stride).shape[-1]
-        return AuxiliaryHead(
-            scope, channels, self.num_classes, self._batch_norm, self._style
-        )
-
     def _build_heads(
         self,
         aspp_channels: int,
         atrous_rates: Optional[Sequence[int]],
         image_pooling: bool,
     ) -> None:
-        channels, stride = self.backbone.channels, self.output_stride
+        stride = self.output_stride
         if atrous_rates is None:
             atrous_rates = [16 * rate // stride for rate in ATROUS_RATES_AT_STRIDE_16]
         self.atrous_rates = tuple(atrous_rates)
@@ -234,7 +187,7 @@ class DeepLabV3Plus(tf.keras.Model):
         end_points = self.backbone.decoder_end_points
         if style.low_level_sum:
             end_points = self.backbone.unit_end_points
-        self.low_level_end_point, low_level_channels = _look_up(
+        self.low_level_end_point, low_level_channels = look_up(
             end_points, self.decoder_output_stride, "decoder"
         )
         self.decoder = Decoder(
@@ -250,36 +203,7 @@ class DeepLabV3Plus(tf.keras.Model):
             self.num_classes,
             style.logits_initializer(),
         )
-        self.classifier = pixel_outputs(
-            f"{self.backbone.scope}/logits",
-            channels,
-            self.num_classes - 1,
-            self.backbone.classifier_initializer,
-        )
-
-    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Computes logits [batch, height, width, classes] at the decoder's stride."""
-        return self.segment(self.backbone(images, training), training)
-
-    def segment(
-        self,
-        end_points: EndPoints,
-        training: bool = False,
-        dropout_seeds: Optional[tf.Tensor] = None,
-    ) -> tf.Tensor:
-        """Computes the pixels' logits from the backbone's end points.
-
-        Args:
-          end_points: of `backbone`.
-          training: whether batch norm uses the batch's statistics.
-          dropout_seeds: int32 [batch, 2], one for each image; None for no dropout.
-
-        Returns:
-          [batch, height, width, classes] at the decoder's stride, float32,
-          unnormalized.
-        """
-        fused = self.fuse(end_points, training, dropout_seeds)
-        return self.read_logits(fused, training, dropout_seeds)
+        self.classifier = self._create_classifier()
 
     def fuse(
         self,
@@ -287,7 +211,7 @@ class DeepLabV3Plus(tf.keras.Model):
         training: bool = False,
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
-        """Computes the input of the decoder and other heads; arguments: see `segment`.
+        """See `SegmentationNetwork.fuse`: the input of the decoder's convolutions.
 
         Returns:
           [batch, height, width, channels] at the decoder's stride: the pyramid's
@@ -305,13 +229,17 @@ class DeepLabV3Plus(tf.keras.Model):
         training: bool = False,
         dropout_seeds: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
-        """The logits of `segment` from the result of `fuse`."""
+        """See `SegmentationNetwork.read_logits`."""
         return self.semantic_logits(self.decoder(fused, training, dropout_seeds))
 
     def logits_size(self, image_size: Sequence[int]) -> tuple[int, int]:
-        """Height and width of the logits, from those of the images."""
+        """See `SegmentationNetwork.logits_size`."""
         stride = self.decoder_output_stride
         return tuple((side - 1) // stride + 1 for side in image_size)
+
+    def scaled_size(self, image_size: Sequence[int], scale: float) -> tuple[int, int]:
+        """See `SegmentationNetwork.scaled_size`; the corners' centers are scaled."""
+        return tuple(int((side - 1) * scale + 1) for side in image_size)
 
     def untrained_rates(
         self, crop_size: Sequence[int], evaluated_size: Sequence[int]
@@ -343,74 +271,3 @@ class DeepLabV3Plus(tf.keras.Model):
     def _pyramid_features(self, end_points: EndPoints) -> tf.Tensor:
         seen = [end_points[name] for name, _ in self.backbone.pyramid_end_points]
         return seen[0] if len(seen) == 1 else tf.concat(seen, -1)
-
-    def features(self, end_points: EndPoints) -> tf.Tensor:
-        """The backbone's last end point."""
-        return end_points[self.features_end_point]
-
-    @property
-    def features_end_point(self) -> str:
-        """Name of the backbone's last end point."""
-        return self.backbone.strides[16]
-
-    def end_point(self, end_points: EndPoints, stride: int) -> tf.Tensor:
-        """The end point that the original calls `stride`, e.g. 15 or 16.
-
-        Raises:
-          UserError: the backbone has no such end point.
-        """
-        return end_points[_look_up(self.backbone.strides, stride, "named")]
-
-    def dropout_mask(self, seeds: tf.Tensor) -> Optional[tf.Tensor]:
-        """Draws the dropout before the classifier.
-
-        Args:
-          seeds: int32 [batch, 2], one for each image.
-
-        Returns:
-          [batch, 1, 1, channels] of 0 or 1 / keep, float32; None for a backbone without
-          dropout there.
-        """
-        keep = self.backbone.prelogits_keep
-        if keep == 1.0:
-            return None
-        shape = [seeds.shape[0], 1, 1, self.backbone.channels]
-        return dropout_mask(shape, keep, seeds)
-
-    def classify(
-        self, end_points: EndPoints, dropout_mask: Optional[tf.Tensor] = None
-    ) -> tf.Tensor:
-        """Computes the images' logits: a linear head on the mean features.
-
-        Args:
-          end_points: of `backbone`.
-          dropout_mask: of `dropout_mask`; None for no dropout.
-
-        Returns:
-          [batch, classes - 1] (no background), float32, unnormalized.
-        """
-        features = tf.cast(self.features(end_points), tf.float32)
-        pooled = tf.reduce_mean(features, [1, 2], keepdims=True)
-        if dropout_mask is not None:
-            pooled *= dropout_mask
-        return self.classifier(pooled)[:, 0, 0]
-
-    @property
-    def classifier_kernel(self) -> tf.Tensor:
-        """The classifier's kernel, [channels, classes - 1], float32."""
-        return tf.convert_to_tensor(self.classifier.kernel)[0, 0]
-
-    @property
-    def regularized_variables(self) -> list[tf.Variable]:
-        """The variables with weight decay: all kernels but the depthwise ones."""
-        named = tf1_checkpoint.named_variables(self)
-        return [named[name] for name in sorted(named) if name.endswith("/weights")]
-
-
-def _look_up(end_points: Mapping[int, Any], stride: int, what: str) -> Any:
-    if stride not in end_points:
-        raise UserError(
-            f"The backbone has no {what} end point of stride {stride}; it has "
-            f"{', '.join(map(str, sorted(end_points)))}."
-        )
-    return end_points[stride]

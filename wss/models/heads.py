@@ -28,7 +28,7 @@ COLLAPSED = 0.01
 AUXILIARY_KEEP = 0.9
 
 
-def _torch_default() -> Initializer:
+def torch_default() -> Initializer:
     """PyTorch's initializer of convolutions: uniform within 1 / sqrt(fan in)."""
     return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
@@ -73,8 +73,8 @@ _DEEPLAB = Style(
 )
 _UNIMATCH = Style(
     separable=False,
-    initializer=_torch_default,
-    logits_initializer=_torch_default,
+    initializer=torch_default,
+    logits_initializer=torch_default,
     joining_kernel=1,
     pyramid_keep=1.0,
     decoder_keep=1.0,

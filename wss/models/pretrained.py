@@ -132,7 +132,8 @@ def _misfits(
         elif list(values[name].shape) != shape:
             given = list(values[name].shape)
             misfits.append(f"{name} is {given} there, {shape} here")
-    return misfits
+    more = [name for name in sorted(values) if name not in wanted]
+    return misfits + [f"it has {name} too" for name in more if "/logits/" not in name]
 
 
 def _listed(holds: Callable[[str], bool]) -> str:

@@ -5,18 +5,30 @@ width, inputs, outputs], or [height, width, inputs, 1] for depthwise ones.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-_TORCH_BATCH_NORM = {
+# Last part of a name in the files -> ours.
+_TORCH_NORM = {
     "weight": "gamma",
     "bias": "beta",
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-_LAYER = {"weight": "weights", "kernel": "weights", "bias": "biases"}
+_LAYER = {
+    "weight": "weights",
+    "kernel": "weights",
+    "bias": "biases",
+    # Of vision transformers.
+    "gamma": "gamma",
+    "lambda1": "gamma",
+    "cls_token": "class_token",
+    "pos_embed": "position_embedding",
+    "position_embeddings": "position_embedding",
+    "register_tokens": "register_tokens",
+}
 
 
 class Naming(NamedTuple):
@@ -25,10 +37,13 @@ class Naming(NamedTuple):
     Attributes:
       publisher: whose files they are, for messages.
       layers: name of a layer in the files -> our TF1 scope, inside the backbone's.
+      joined: our TF1 scope -> scopes of `layers` whose outputs are its outputs, in this
+        order.
     """
 
     publisher: str
     layers: Mapping[str, str]
+    joined: Mapping[str, Sequence[str]] = {}
 
     def differences(self, names: Iterable[str]) -> list[str]:
         """What distinguishes a file from one of this network, in words.
@@ -60,9 +75,10 @@ class Naming(NamedTuple):
             is taken off the moving mean.
 
         Returns:
-          Values by TF1 name, inside the backbone's scope; names that `layers` lacks.
+          Values by TF1 name, inside the backbone's scope; names that we do not have.
         """
         values, biases, unused = {}, {}, []
+        batch_norms = set(self.layers.values())
         for name, array in arrays.items():
             array = np.asarray(array, np.float32)
             is_torch = "/" not in name
@@ -72,19 +88,35 @@ class Naming(NamedTuple):
                 unused.append(name)
             elif leaf == "num_batches_tracked":
                 continue  # PyTorch's, for averages without a decay.
-            elif scope.endswith("/BatchNorm"):
-                leaf = _TORCH_BATCH_NORM.get(leaf, leaf) if is_torch else leaf
+            elif _last(scope) in ("BatchNorm", "LayerNorm"):
+                leaf = _TORCH_NORM.get(leaf, leaf) if is_torch else leaf
                 values[f"{scope}/{leaf}"] = array
-            elif leaf == "bias" and scope != "logits":
+            elif leaf == "bias" and f"{scope}/BatchNorm" in batch_norms:
                 biases[f"{scope}/BatchNorm/moving_mean"] = array
+            elif leaf not in _LAYER:
+                unused.append(name)
             else:
-                is_depthwise = scope.rpartition("/")[2] == "depthwise"
-                leaf = "depthwise_weights" if is_depthwise else _LAYER.get(leaf, leaf)
-                values[f"{scope}/{leaf}"] = _kernel(array, is_torch, is_depthwise)
+                is_depthwise = _last(scope) == "depthwise"
+                leaf = "depthwise_weights" if is_depthwise else _LAYER[leaf]
+                array = _kernel(array, is_torch, is_depthwise)
+                if scope == "logits" and array.ndim == 2:
+                    array = array[None, None]  # A 1x1 convolution here.
+                values[f"{scope}/{leaf}"] = array
         for name, bias in biases.items():
             if name in values and values[name].shape == bias.shape:
                 values[name] = values[name] - bias
-        return values, sorted(unused)
+        return self._join(values), sorted(unused)
+
+    def _join(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same values, with the parts of `joined` in place."""
+        for scope, parts in self.joined.items():
+            for leaf in ("weights", "biases"):
+                names = [f"{part}/{leaf}" for part in parts]
+                arrays = [values.pop(name) for name in names if name in values]
+                shapes = {array.shape for array in arrays}
+                if len(arrays) == len(parts) and len(shapes) == 1:
+                    values[f"{scope}/{leaf}"] = np.concatenate(arrays, -1)
+        return values
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -102,9 +134,13 @@ def _kernel(array: np.ndarray, is_torch: bool, is_depthwise: bool) -> np.ndarray
     """A kernel in our layout; a bias as it is."""
     if is_torch and array.ndim == 4:
         return array.transpose((2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0))
-    if array.ndim == 2:  # Of a dense layer, which we have as a 1x1 convolution.
-        return (array.T if is_torch else array)[None, None]
+    if is_torch and array.ndim == 2:
+        return array.T
     return array
+
+
+def _last(scope: str) -> str:
+    return scope.rpartition("/")[2]
 
 
 def with_batch_norm(layer: str, batch_norm: str, scope: str) -> dict[str, str]:

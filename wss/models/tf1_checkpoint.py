@@ -28,6 +28,9 @@ _LEAVES = {
     "beta": "beta",
     "moving_mean": "moving_mean",
     "moving_variance": "moving_variance",
+    "class_token": "class_token",
+    "position_embedding": "position_embedding",
+    "register_tokens": "register_tokens",
 }
 _GLOBAL_STEP, _OWN_STEP = "global_step", "step/.ATTRIBUTES/VARIABLE_VALUE"
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")

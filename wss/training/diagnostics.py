@@ -9,6 +9,7 @@ from wss.data.tfrecords import Records
 from wss.errors import NotFiniteError
 from wss.experiment import Experiment
 from wss.files import atomic
+from wss.models import backbone
 from wss.run_folder import checkpoints
 
 
@@ -22,10 +23,12 @@ def less_memory(experiment: Experiment) -> str:
             "They need another --model_dir; the same command resumes from the last "
             "checkpoint, on a device with more memory."
         )
+    of_network = f"a larger Experiment.output_stride (now {experiment.output_stride})"
+    if backbone.patch_size(experiment.model_variant):
+        of_network = "DPT.recompute = True"
     return (
         "Four settings reduce the memory of a step: a "
-        f"smaller CROP_SIZE (now {height} x {width}), a larger "
-        f"Experiment.output_stride (now {experiment.output_stride}), PRECISION = "
+        f"smaller CROP_SIZE (now {height} x {width}), {of_network}, PRECISION = "
         f"'mixed_bfloat16' (now '{experiment.precision}'), and more "
         f"ACCUMULATION_STEPS (now {experiment.accumulation_steps}) or a smaller "
         f"BATCH_SIZE (now {experiment.batch_size}). {advice}"

@@ -1,25 +1,67 @@
-"""The optimizer: learning rate, momentum, gradient multipliers, loss scale."""
+"""The optimizers, the learning rate, gradient multipliers and loss scale."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Optional
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from wss.errors import UserError
 from wss.settings import Count, Natural, NonNegative, Positive, Range, Several
 
 
+class Optimizer(tf.Module):
+    """Updates the trainable variables from their gradients.
+
+    Its slots are stored by variable name: a checkpoint does not depend on their order.
+    """
+
+    # Whether weight decay and factors change the update instead of the gradient.
+    decouples = False
+
+    def __init__(self, name: str, variables: Mapping[str, tf.Variable]):
+        super().__init__(name=name)
+        self._variables = dict(variables)
+
+    def _slots(self, suffix: str) -> dict[str, tf.Variable]:
+        """Zeros for each variable, with TF1's names."""
+        slots = {}
+        for name, variable in self._variables.items():
+            # Like its variable: on the same devices, and mirrored if that is mirrored.
+            with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
+                slots[name] = tf.Variable(
+                    tf.zeros(variable.shape, variable.dtype),
+                    trainable=False,
+                    name=f"{name}/{suffix}",
+                )
+        return slots
+
+    def apply(
+        self,
+        gradients: Mapping[str, tf.Tensor],
+        learning_rate: tf.Tensor,
+        finite: Optional[tf.Tensor] = None,
+    ) -> None:
+        """Updates the variables; called in replica context, with equal values on all.
+
+        Args:
+          gradients: gradients by variable name, already summed over the replicas.
+          learning_rate: scalar float32.
+          finite: scalar bool; if it is False, nothing changes.
+        """
+        raise NotImplementedError
+
+
 @gin.configurable(denylist=["variables"])
-class Momentum(tf.Module):
+class Momentum(Optimizer):
     """Momentum with the learning rate outside of the accumulator, as in TF1:
 
         accumulator = momentum * accumulator + gradient
         variable -= learning_rate * accumulator
 
-    Keras multiplies the rate into the accumulator, which makes a difference once the
-    rate changes. The accumulators are stored by variable name, so that a checkpoint
-    stays readable when the order of the variables changes.
+    Keras multiplies the rate into the accumulator: a difference once the rate changes.
 
     Args:
       variables: trainable variables by name.
@@ -36,32 +78,12 @@ class Momentum(tf.Module):
         variables: Mapping[str, tf.Variable],
         momentum: Annotated[float, Range(low=0, below=1)] = 0.9,
     ):
-        super().__init__(name="momentum")
+        super().__init__("momentum", variables)
         self.momentum = momentum
-        self.accumulators: dict[str, tf.Variable] = {}
-        for name, variable in variables.items():
-            # Like its variable: on the same devices, and mirrored if that is mirrored.
-            with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
-                self.accumulators[name] = tf.Variable(
-                    tf.zeros(variable.shape, variable.dtype),
-                    trainable=False,
-                    name=f"{name}/Momentum",
-                )
-        self._variables = dict(variables)
+        self.accumulators = self._slots("Momentum")
 
-    def apply(
-        self,
-        gradients: Mapping[str, tf.Tensor],
-        learning_rate: tf.Tensor,
-        finite: Optional[tf.Tensor] = None,
-    ) -> None:
-        """Updates the variables; called in replica context, with equal values on all.
-
-        Args:
-          gradients: gradients by variable name, already summed over the replicas.
-          learning_rate: scalar float32.
-          finite: scalar bool; if it is False, nothing changes.
-        """
+    def apply(self, gradients, learning_rate, finite=None):
+        """See `Optimizer.apply`."""
         context = tf.distribute.get_replica_context()
         arguments = (gradients, learning_rate)
         if finite is not None:
@@ -93,6 +115,98 @@ class Momentum(tf.Module):
                 args=(self.accumulators[name], gradient, learning_rate, *finite),
                 group=False,
             )
+
+
+@gin.configurable(denylist=["variables", "factors", "weight_decay"])
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay, as in PyTorch; t counts the updates:
+
+        variable -= rate * weight_decay * variable
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient^2
+        variable -= rate * (first / (1 - 0.9^t))
+                    / (sqrt(second / (1 - 0.999^t)) + 1e-8)
+
+    Keras adds 1e-8 before it corrects `second`, and has one rate for all variables.
+
+    Source: `torch.optim.AdamW`; Loshchilov and Hutter (ICLR 2019).
+
+    Args:
+      variables: trainable variables by name; all of them decay.
+      factors: of the learning rate, by variable name; 1 for the others.
+      weight_decay: share of a variable that decays, per unit of the rate.
+
+    >>> weight = tf.Variable(1.0)
+    >>> AdamW({"w": weight}).apply({"w": tf.constant(2.0)}, tf.constant(0.5))
+    >>> print(weight.numpy())
+    0.5
+    """
+
+    decouples = True
+    _betas = (np.float32(0.9), np.float32(0.999))
+    _epsilon = 1e-8
+
+    def __init__(
+        self,
+        variables: Mapping[str, tf.Variable],
+        factors: Optional[Mapping[str, float]] = None,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__("adamw", variables)
+        self._factors = dict(factors or {})
+        self._weight_decay = weight_decay
+        self.first_moments = self._slots("Adam")
+        self.second_moments = self._slots("Adam_1")
+        self.updates = tf.Variable(0, trainable=False, dtype=tf.int64, name="updates")
+
+    def apply(self, gradients, learning_rate, finite=None):
+        """See `Optimizer.apply`."""
+        taken, rate, betas = 1, learning_rate, self._betas
+        if finite is not None:  # A rate of 0 and betas of 1 change nothing.
+            taken = tf.cast(finite, tf.int64)
+            rate = tf.where(finite, rate, 0.0)
+            betas = [tf.where(finite, beta, 1.0) for beta in betas]
+            gradients = {n: tf.where(finite, g, 0.0) for n, g in gradients.items()}
+        time = tf.cast(self.updates + 1, tf.float32)
+        # From logarithms: 1 - beta^t loses digits where beta^t is almost 1.
+        first, second = (-tf.math.expm1(time * math.log(b)) for b in self._betas)
+        root = tf.sqrt(second)
+        arguments = (rate, rate * root / first, self._epsilon * root, *betas, taken)
+        context = tf.distribute.get_replica_context()
+        context.merge_call(self._apply_everywhere, args=(gradients, *arguments))
+
+    def _apply_everywhere(self, strategy, gradients, *arguments):
+        *shared, taken = arguments
+        zero = tf.zeros([])  # The powers of the betas are in rate and epsilon.
+
+        def update(variable, slots, gradient, factor, decay, rate, epsilon, *betas):
+            if self._weight_decay:
+                variable.assign_sub(factor * self._weight_decay * decay * variable)
+            return tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=slots[0].handle,
+                v=slots[1].handle,
+                beta1_power=zero,
+                beta2_power=zero,
+                lr=factor * rate,
+                beta1=betas[0],
+                beta2=betas[1],
+                epsilon=epsilon,
+                grad=gradient,
+            )
+
+        for name, gradient in gradients.items():
+            slots = (self.first_moments[name], self.second_moments[name])
+            factor = self._factors.get(name, 1.0)
+            strategy.extended.update(
+                self._variables[name],
+                update,
+                args=(slots, gradient, factor, *shared),
+                group=False,
+            )
+        strategy.extended.update(
+            self.updates, lambda v, n: v.assign_add(n), args=(taken,), group=False
+        )
 
 
 @gin.configurable(denylist=["names", "backbone_scope"])

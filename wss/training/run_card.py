@@ -10,6 +10,7 @@ import gin
 import tensorflow as tf
 
 from wss import config
+from wss.data import tfrecords
 from wss.experiment import Experiment
 from wss.files import outputs
 from wss.methods.base import Method
@@ -95,6 +96,7 @@ def write_record(experiment: Experiment, step: int) -> str:
     """
     metrics = results.read_metrics(experiment.model_dir) or {}
     replicas = experiment.strategy.num_replicas_in_sync
+    data = data_record.of(experiment.data_dir, experiment.splits())
     content: dict[str, Any] = {
         "command": versions.command(),
         "versions": versions.versions(),
@@ -109,7 +111,13 @@ def write_record(experiment: Experiment, step: int) -> str:
             metrics.get("protocol", {}).get("text"),
         ),
         "dataset": experiment.dataset,
-        "data": data_record.of(experiment.data_dir, experiment.splits()),
+        "data": data,
+        "images": {
+            split: tfrecords.count_examples(
+                experiment.data_dir, split, experiment.dataset
+            )
+            for split in data
+        },
         "method": experiment.method.__name__,
         "model": experiment.model_variant,
         "precision": experiment.precision,
@@ -180,7 +188,7 @@ def _data(experiment: Experiment, method: Method) -> str:
 def _model(experiment: Experiment, method: Method) -> str:
     weights = sum(v.shape.num_elements() for v in method.trainable_variables)
     return (
-        f"{experiment.model_variant}, output stride {experiment.output_stride}, "
+        f"{experiment.model_variant}, output stride {method.model.output_stride}, "
         f"{1e-6 * weights:.1f} million parameters, {experiment.precision}"
     )
 

@@ -67,14 +67,18 @@ def _check_frozen() -> None:
 
 
 def load(experiment: Experiment, method: Method) -> None:
-    """Loads the weights of INIT_CHECKPOINT, if it is set, into a method.
+    """Loads the weights of INIT_CHECKPOINT, if it is set; then the method begins.
 
     Raises:
       UserError: none of the weights fits.
     """
+    if experiment.init_checkpoint:
+        _load_weights(experiment, method)
+    method.on_start()
+
+
+def _load_weights(experiment: Experiment, method: Method) -> None:
     given = experiment.init_checkpoint
-    if not given:
-        return
     last_layers = ("logits/", f"{method.model.backbone.scope}/logits/")
     exclude = () if experiment.initialize_last_layer else last_layers
     if pretrained.is_published(given):

@@ -26,14 +26,22 @@ Tensors = dict[str, tf.Tensor]
 Results = dict[str, Any]
 
 
-@gin.configurable(allowlist=["weight_decay", "cross_replica_statistics", "jit_compile"])
+@gin.configurable(
+    allowlist=[
+        "optimizer",
+        "weight_decay",
+        "clip_norm",
+        "cross_replica_statistics",
+        "jit_compile",
+    ]
+)
 class TrainingStep:
     """Takes steps like the original code.
 
     The global batch is divided into parts (`ops.distributed`). Each part adds up its
     losses and the weight decay. The gradients of the parts are averaged, some are
-    multiplied by a factor, momentum applies them, and the moving averages of batch norm
-    are updated. The first loss that is not finite is recorded on the device.
+    multiplied by a factor, the optimizer applies them, and the moving averages of batch
+    norm are updated. The first loss that is not finite is recorded on the device.
 
     Attributes:
       optimizer: updates the weights.
@@ -50,7 +58,9 @@ class TrainingStep:
         total_steps: int,
         palette: np.ndarray,
         seed: int = 0,
+        optimizer: type[optimizers.Optimizer] = optimizers.Momentum,
         weight_decay: NonNegative = 4e-5,
+        clip_norm: NonNegative = 0.0,
         accumulation_steps: int = 1,
         cross_replica_statistics: bool = False,
         jit_compile: compilation.Choice = "auto",
@@ -67,7 +77,13 @@ class TrainingStep:
             method's progress.
           palette: colors of the classes in image summaries, [classes, 3], uint8.
           seed: seed of all random numbers.
-          weight_decay: factor of half the sum of the regularized variables' squares.
+          optimizer: `@Momentum` or `@AdamW`. The factors of `gradient_multipliers`
+            multiply the gradient of Momentum, the learning rate of AdamW.
+          weight_decay: of Momentum: factor of half the sum of the kernels' squares, a
+            loss. Of AdamW: share by which all variables decay, times the learning rate;
+            published: 0.01.
+          clip_norm: largest norm of the gradient of the losses, all variables together;
+            a longer one is scaled down. 0: no limit.
           accumulation_steps: number of micro-batches into which each replica divides
             its images; their gradients are added up before the weights change.
           cross_replica_statistics: compute batch norm, and all other statistics of the
@@ -89,7 +105,7 @@ class TrainingStep:
         self._strategy = strategy
         self._total_steps = total_steps
         self._seed = seed
-        self._weight_decay = weight_decay
+        self._clip_norm = clip_norm
         self._accumulation_steps = accumulation_steps
         self._cross_replica_statistics = cross_replica_statistics
         self._palette = palette
@@ -97,14 +113,18 @@ class TrainingStep:
         self._trainable = {
             name: variable for name, variable in variables.items() if variable.trainable
         }
-        regularized = {v.ref() for v in method.regularized_variables}
-        self._regularized = [
-            name for name, v in self._trainable.items() if v.ref() in regularized
-        ]
-        self._multipliers = optimizers.gradient_multipliers(
-            self._trainable, backbone_scope
-        )
-        self.optimizer = optimizers.Momentum(self._trainable)
+        factors = optimizers.gradient_multipliers(self._trainable, backbone_scope)
+        if optimizer.decouples:
+            self.optimizer = optimizer(self._trainable, factors, weight_decay)
+            self._regularized, self._multipliers = {}, {}
+        else:
+            self.optimizer = optimizer(self._trainable)
+            regularized = {v.ref() for v in method.regularized_variables}
+            self._regularized = {
+                name: v for name, v in self._trainable.items() if v.ref() in regularized
+            }
+            self._multipliers = factors
+        self._weight_decay = weight_decay
         self._loss_scale = None
         if scales_loss:
             # An attribute of the optimizer, so that checkpoints contain it.
@@ -278,9 +298,10 @@ class TrainingStep:
         # Its layers are the same for each part of the batch; only `sums` differs.
         self._statistics = statistics
         losses = dict(output.losses)
-        losses["weight_decay"] = self._weight_decay * tf.add_n(
-            [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
-        )
+        if not self.optimizer.decouples:
+            losses["weight_decay"] = self._weight_decay * tf.add_n(
+                [tf.nn.l2_loss(v) for v in self._method.regularized_variables]
+            )
         losses["total"] = total(losses)
         return {
             "losses": losses,
@@ -296,7 +317,7 @@ class TrainingStep:
         }
 
     def _reduce(self, gradients: Tensors, scale: Optional[tf.Tensor]) -> Tensors:
-        """Sums gradients over the replicas, removes the scale, applies the factors.
+        """Sums gradients over the replicas, removes the scale, clips; adds the decay.
 
         The gradient of the weight decay is added here: in the losses of each part it
         would need another copy of all weights per part.
@@ -306,14 +327,16 @@ class TrainingStep:
             summed = tf.distribute.get_replica_context().all_reduce("SUM", summed)
         if scale is not None:
             summed = [gradient / scale for gradient in summed]
+        if self._clip_norm:
+            summed, _ = tf.clip_by_global_norm(summed, self._clip_norm)
         gradients = dict(zip(gradients, summed))
         weight_decay = tf.constant(self._weight_decay, tf.float32)
-        for name in self._regularized:
+        for name, variable in self._regularized.items():
             # Without this dependency TensorFlow would compute it at the start of the
             # step and keep it in memory.
             wait = [gradients[name]] if name in gradients else []
             with tf.control_dependencies(wait):
-                decay = weight_decay * self._trainable[name]
+                decay = weight_decay * variable
             gradients[name] = gradients[name] + decay if name in gradients else decay
         for name, factor in self._multipliers.items():
             if name in gradients:

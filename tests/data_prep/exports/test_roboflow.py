@@ -50,3 +50,10 @@ def test_parts_with_different_classes(monkeypatch, tmp_path):
     (tmp_path / "export" / "valid" / "_classes.csv").write_text("0, x\n1, y\n")
     with pytest.raises(UserError, match="train/_classes.csv and .* different classes"):
         tree.run(monkeypatch, tmp_path, "--images=export")
+
+
+def test_photos_under_their_first_names(monkeypatch, tmp_path):
+    export(tmp_path / "export", "a_jpg.rf.0a1", "b_jpg.rf.0a2")
+    tree.save_photos(tmp_path / "photos", "a", "b")
+    with pytest.raises(UserError, match="Pass --images=export alone"):
+        tree.run(monkeypatch, tmp_path, "--images=photos", "--masks=export")

@@ -49,9 +49,18 @@ SIZES = {
         "u2pl_1-8": 372,
         "val": 500,
     },
+    "ade20k": {
+        "1-16": 1263,
+        "1-2": 10105,
+        "1-32": 631,
+        "1-4": 5052,
+        "1-64": 316,
+        "1-8": 2526,
+    },
 }
 # sha256 of all names and ids of a data set.
 CHECKSUMS = {
+    "ade20k": "f4c8d9ffc0262fde02e0b513a98bfcf0aab48d8811998e2480e00bf916341289",
     "cityscapes": "33cc3d71794761a33faf4f77d70ade53338f3e650d10e15a889e7ffc38e0ee11",
     "coco": "acbbe511628dff42ed25ed4da1203adc5780baec96e18cdaf95a959a3b38a525",
     "voc": "e6d1211a0feee0e4929f22fbdff5532b1db5b28cceef3044b01a2509fff21e09",
@@ -75,7 +84,7 @@ def test_each_file_has_its_checksum():
         path.relative_to(FOLDER).as_posix(): _sha256(path)
         for path in FOLDER.glob("*/*.txt")
     }
-    assert len(found) == 33
+    assert len(found) == 39
     assert found == expected
 
 
@@ -83,7 +92,7 @@ def test_the_table_in_the_docs():
     """The sections of datasets.md are one for each data set, in this order."""
     text = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
     sections = re.split(r"^\*\*", text, flags=re.MULTILINE)[1:]
-    for dataset, section in zip(("voc", "coco", "cityscapes"), sections):
+    for dataset, section in zip(SIZES, sections):
         rows = re.findall(r"^\| `(\S+)` \| (\d+) \| `(\w+)` \|", section, re.MULTILINE)
         told = {name: (int(size), digest) for name, size, digest in rows}
         assert told == {
@@ -147,6 +156,20 @@ def test_the_rest_of_each_draw(dataset, whole, lengths):
         assert {*drawn, *rest} == set(splits.load(dataset, whole))
 
 
+def test_the_rest_of_ade20ks_draws():
+    """As long as `unlabeled.txt` of UniMatch V2's code; the draws are nested."""
+    smaller = set()
+    for part, length in {64: 19894, 32: 19579, 16: 18947, 8: 17684, 4: 15158}.items():
+        drawn = set(splits.load("ade20k", f"1-{part}"))
+        rest = splits.load("ade20k", f"1-{part}_rest")
+        assert len(rest) == length and not drawn & set(rest)
+        assert len(drawn) + length == datasets.get("ade20k").split_sizes["train"]
+        assert smaller < drawn
+        smaller = drawn
+    both = sorted(smaller | set(rest))
+    assert both[0] == "ADE_train_00000001" and both[-1] == "ADE_train_00020210"
+
+
 def test_the_rest_of_cocos_draws_needs_the_whole():
     drawn = splits.load("coco", "1-32")
     whole = ["first", *reversed(drawn), "last"]
@@ -195,7 +218,7 @@ def test_labeled_images_come_from_the_precise_ones():
     assert not precise & set(splits.load("voc", "V_9k"))
 
 
-@pytest.mark.parametrize("dataset", ["voc", "coco", "cityscapes"])
+@pytest.mark.parametrize("dataset", SIZES)
 def test_sizes_agree_with_the_description(dataset):
     published = datasets.get(dataset).split_sizes
     for name in set(published) & set(splits.names(dataset)):

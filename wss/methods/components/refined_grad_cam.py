@@ -10,9 +10,11 @@ from typing import Callable, Optional
 
 import tensorflow as tf
 
+from wss.errors import UserError
 from wss.methods.components.self_attention import SelfAttention
-from wss.models.deeplab import DeepLabV3Plus
+from wss.models.backbone import patch_size
 from wss.models.layers import EndPoints
+from wss.models.network import SegmentationNetwork
 from wss.ops.distributed import batch_mean
 from wss.ops.resize import resize_bilinear
 
@@ -32,26 +34,32 @@ class RefinedGradCam:
     (1, 9, 9, 3) (1, 9, 9, 3)
     """
 
-    def __init__(self, model: DeepLabV3Plus, strides: Sequence[int]):
+    def __init__(self, model: SegmentationNetwork, strides: Sequence[int]):
         """Creates the attention.
 
         Args:
           model: the network.
           strides: names of the end points that form the hypercolumn, as for
-            `DeepLabV3Plus.end_point`. Grad-CAM is computed at the largest.
+            `SegmentationNetwork.end_point`. Grad-CAM is computed at the largest.
+
+        Raises:
+          UserError: the classifier's input does not depend on that end point.
         """
         self.model = model
         # As in the original, the deepest is the first in the concatenation.
         self.strides = sorted(strides, reverse=True)
+        # A transformer's earlier end points have been through the final layer norm; the
+        # next blocks read them without it.
+        if self.strides[0] != 16 and patch_size(model.variant):
+            raise UserError(
+                f"PseudoSeg.attention_strides = {tuple(strides)}: with {model.variant} "
+                "they have to contain 16, the end point that the classifier reads."
+            )
         self.attention = SelfAttention(model.num_classes)
 
     def build(self) -> None:
         """Creates the attention's variables."""
-        side = 2 * self.model.output_stride + 1
-        hypercolumn = self._hypercolumn(
-            self.model.backbone(tf.zeros([1, side, side, 3]))
-        )
-        depth = sum(end_point.shape[-1] for end_point in hypercolumn)
+        depth = sum(self.model.end_point_channels(self.strides))
         self.attention.build(depth, self.model.num_classes - 1)
 
     def compute(
