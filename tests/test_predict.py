@@ -436,7 +436,6 @@ def test_the_mask_of_a_geotiff_is_at_its_place(model_dir, tmp_path, capsys):
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(out / "masks" / "map.tif") as file:
         assert file.crs == "EPSG:32632" and file.transform.c == 7e5
-    assert run(model_dir, [photos], out, "--tile") == 0
     # The mask is not taken for a photo, and a corrected one stays.
     assert run(model_dir, [tmp_path], tmp_path / "all", "--tile") == 0
     assert "written by wss" in capsys.readouterr().out

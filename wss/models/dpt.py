@@ -91,10 +91,10 @@ class DPT(SegmentationNetwork):
         self._style = STYLES["u2pl"]
         widths = self.backbone.decoder_widths
         self._channels = widths.features
-        self.decoder = Decoder(
+        self.decoder = _Decoder(
             self.backbone.channels, widths.end_points, widths.features
         )
-        self.head = Head("dpt/output", "logits/semantic", self._channels, num_classes)
+        self.head = _Head("dpt/output", "logits/semantic", self._channels, num_classes)
         self.classifier = self._create_classifier()
         self.built = True
 
@@ -103,9 +103,9 @@ class DPT(SegmentationNetwork):
         """See `SegmentationNetwork`; all have the same channels."""
         return list(self.backbone.token_end_points)
 
-    def create_head(self, scope: str, depth: int) -> "Head":
+    def create_head(self, scope: str, depth: int) -> "_Head":
         """See `SegmentationNetwork.create_head`: a head like that of the logits."""
-        return Head(f"{scope}/conv0", f"{scope}/outputs", self._channels, depth)
+        return _Head(f"{scope}/conv0", f"{scope}/outputs", self._channels, depth)
 
     def fuse(
         self,
@@ -139,7 +139,7 @@ class DPT(SegmentationNetwork):
         )
 
 
-class Decoder(tf.Module):
+class _Decoder(tf.Module):
     """Projects four end points to four resolutions, and fuses them from coarse to fine.
 
     Their sides are 4, 2, 1 and 1/2 times those of the grid of patches.
@@ -165,7 +165,7 @@ class Decoder(tf.Module):
             for i in (1, 2, 3, 4)
         ]
         self.fusions = [
-            Fusion(f"dpt/fusion_{i}", features, joins=i < 4) for i in (1, 2, 3, 4)
+            _Fusion(f"dpt/fusion_{i}", features, joins=i < 4) for i in (1, 2, 3, 4)
         ]
 
     def __call__(self, end_points: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -185,13 +185,13 @@ class Decoder(tf.Module):
         return fused
 
 
-class Fusion(tf.Module):
+class _Fusion(tf.Module):
     """Adds a feature map to a coarser one, refines the sum, enlarges it."""
 
     def __init__(self, scope: str, features: int, joins: bool):
         super().__init__()
-        self.joined = ResidualUnit(f"{scope}/unit_1", features) if joins else None
-        self.sum = ResidualUnit(f"{scope}/unit_2", features)
+        self.joined = _ResidualUnit(f"{scope}/unit_1", features) if joins else None
+        self.sum = _ResidualUnit(f"{scope}/unit_2", features)
         self.projection = _convolution(f"{scope}/projection", features, features)
 
     def __call__(
@@ -204,7 +204,7 @@ class Fusion(tf.Module):
         return resize_bilinear(self.projection(self.sum(layer)), size)
 
 
-class ResidualUnit(tf.Module):
+class _ResidualUnit(tf.Module):
     """Two 3x3 convolutions, each after a ReLU, and a shortcut."""
 
     def __init__(self, scope: str, features: int):
@@ -220,7 +220,7 @@ class ResidualUnit(tf.Module):
         return inputs + outputs
 
 
-class Head(tf.Module):
+class _Head(tf.Module):
     """Outputs from the fused feature map: a 3x3 convolution, ReLU, a 1x1 one."""
 
     def __init__(self, hidden_scope: str, scope: str, features: int, depth: int):
