@@ -7,8 +7,8 @@ into logits per pixel; the classifier reads the last one. A subclass is one deco
 
 import abc
 import functools
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Optional
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any, Callable, Optional
 
 import numpy as np
 import tensorflow as tf
