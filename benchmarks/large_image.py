@@ -64,8 +64,8 @@ def write(pixels: np.ndarray, folder: str) -> list[str]:
     return [png, jpeg, tiff]
 
 
-def measure(command: Sequence[str]) -> tuple[float, float]:
-    """Seconds and peak resident memory, in GB, of a command.
+def measure(command: Sequence[str]) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and peak resident memory, in 10^9 bytes, of a command.
 
     Raises:
       RuntimeError: it failed.
@@ -75,7 +75,8 @@ def measure(command: Sequence[str]) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f"{' '.join(command)} ended with status {status}")
-    return time.perf_counter() - begin, usage.ru_maxrss * 1024 / 1e9
+    seconds = time.perf_counter() - begin
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9
 
 
 def main() -> None:
@@ -101,10 +102,10 @@ def main() -> None:
             command += [f"--{name}={value}" for name, value in options.items()]
             command += [f"--gin_bindings={binding}" for binding in flags.gin_bindings]
             rows.append((kind, *measure(command)))
-    print("| {} x {} | s | peak GB |".format(*flags.size))
-    print("| --- | --- | --- |")
-    for kind, seconds, gigabytes in rows:
-        print(f"| {kind} | {seconds:.0f} | {gigabytes:.2f} |")
+    print("| {} x {} | s | CPU s | peak GB |".format(*flags.size))
+    print("| --- | --- | --- | --- |")
+    for kind, seconds, cpu_seconds, gigabytes in rows:
+        print(f"| {kind} | {seconds:.0f} | {cpu_seconds:.0f} | {gigabytes:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the benchmarks time, on small things."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from benchmarks import (
     export,
     guard,
     input_pipeline,
+    large_image,
     levers,
     measuring,
     prediction,
     start,
 )
+from wss.evaluation import segmenter
 
 
 def test_a_pair_costs_what_both_take_more(capsys):
@@ -122,3 +125,15 @@ def test_the_ways_that_are_compared_give_the_same_numbers(monkeypatch):
         for one, other in zip(tf.nest.flatten(ours), tf.nest.flatten(plain)):
             # The gradients of "pass" are sums whose parts cancel each other.
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_a_large_image_in_all_formats(tmp_path):
+    pixels = large_image.draw((700, 400))
+    assert pixels.shape == (700, 400, 3) and pixels.std() > 10
+    png, _, tiff = large_image.write(pixels, str(tmp_path))
+    for path in (png, tiff):
+        np.testing.assert_array_equal(segmenter.read_image(path), pixels)
+    _, seconds, gigabytes = large_image.measure([sys.executable, "-c", "pass"])
+    assert seconds > 0 and 1e-3 < gigabytes < 100
+    with pytest.raises(RuntimeError, match="ended with status"):
+        large_image.measure([sys.executable, "-c", "exit(1)"])

@@ -25,6 +25,7 @@ MODULES = [
     "wss.ops.losses",
     "wss.ops.metrics",
     "wss.methods.components.cutmix",
+    "wss.methods.components.complementary_dropout",
     "wss.models.deeplab",
     "wss.models.dpt",
     "wss.evaluation.predictor",

@@ -181,6 +181,22 @@ def test_a_loaded_model_predicts_files_and_arrays(model_dir, tmp_path):
         model.predict_masks(path)
 
 
+def test_an_exported_network_predicts_like_its_run(model_dir, tmp_path, capsys):
+    wss.load(str(model_dir)).save(tmp_path / "model.keras")
+    save_photo(tmp_path / "photo.png", 90, 70)
+    flags = ["--sliding_window", "--flip", "--probabilities"]
+    scores = []
+    for model in (model_dir, tmp_path / "model.keras", tmp_path):
+        output = tmp_path / f"of_{os.path.basename(model)}"
+        assert run(model, [tmp_path / "photo.png"], output, *flags) == 0
+        scores.append(np.load(output / "probabilities" / "photo.npy"))
+    np.testing.assert_array_equal(scores[1], scores[0])
+    np.testing.assert_array_equal(scores[2], scores[0])
+    capsys.readouterr()
+    assert run(tmp_path, [tmp_path / "photo.png"], tmp_path / "x", "--checkpoint=best")
+    assert "--checkpoint belongs to a run" in capsys.readouterr().err
+
+
 def ranking(path):
     with open(path / "ranking.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -436,7 +452,6 @@ def test_the_mask_of_a_geotiff_is_at_its_place(model_dir, tmp_path, capsys):
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(out / "masks" / "map.tif") as file:
         assert file.crs == "EPSG:32632" and file.transform.c == 7e5
-    assert run(model_dir, [photos], out, "--tile") == 0
     # The mask is not taken for a photo, and a corrected one stays.
     assert run(model_dir, [tmp_path], tmp_path / "all", "--tile") == 0
     assert "written by wss" in capsys.readouterr().out

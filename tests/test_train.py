@@ -254,13 +254,14 @@ def test_published_experiments_are_well_formed(name):
 @pytest.mark.usefixtures("eagerly")
 def test_the_baseline_first(data_dir, tmp_path, capsys):
     model_dir, beside = tmp_path / "run", tmp_path / "run_supervised"
-    bindings = ("PseudoSeg.unlabeled_weight = 0.5", "UNLABELED_SPLIT = 'val'")
+    bindings = ("Experiment.machine = 'cpu'", "UNLABELED_SPLIT = 'val'")
     assert run(data_dir, model_dir, "UNLABELED_SPLIT = 'no'", flags=["--baseline"]) == 2
     assert not beside.exists()  # Checked before the baseline is trained.
     capsys.readouterr()
     assert run(data_dir, model_dir, *bindings, flags=["--baseline"]) == 0
     printed = capsys.readouterr().out
     assert printed.index("method   Supervised") < printed.index("method   PseudoSeg")
+    assert printed.count("fitted   network, crops, batch and steps fit a CPU") == 2
     sentence = printed.splitlines()[-1]
     scores = [100 * read_metrics(one)["mean_iou"] for one in (model_dir, beside)]
     assert sentence == (

@@ -111,16 +111,22 @@ def add_view_flags(group: argparse._ActionsContainer) -> None:
     )
 
 
+def view_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags of `add_view_flags` as settings of `Predictor`."""
+    views: dict[str, Any] = {}
+    if options.scales:
+        views["scales"] = tuple(options.scales)
+    if options.flip:
+        views["flip"] = True
+    if options.sliding_window:
+        views["window"] = "sliding"
+    return views
+
+
 def view_bindings(options: argparse.Namespace) -> list[str]:
     """The flags of `add_view_flags` as gin bindings."""
-    bindings = []
-    if options.scales:
-        bindings.append(f"Predictor.scales = {tuple(options.scales)}")
-    if options.flip:
-        bindings.append("Predictor.flip = True")
-    if options.sliding_window:
-        bindings.append("Predictor.window = 'sliding'")
-    return bindings
+    views = view_settings(options)
+    return [f"Predictor.{name} = {value!r}" for name, value in views.items()]
 
 
 def add_shared_flags(parser: argparse.ArgumentParser, tpu: bool = True) -> None:

@@ -82,13 +82,8 @@ def predict(options: argparse.Namespace) -> None:
     names = [results[name][kind] for kind in kinds for name in photos]
     folder.check([*names, _RANKING] if options.rank else names, kinds)
     _refuse_photos(map(folder.place, names), photos.values())
-    # Late, so that --help is quick: importing TensorFlow takes seconds.
-    from wss import runs
-
     options.sliding_window |= options.tile
-    bindings = [*cli.view_bindings(options), *options.gin_bindings]
-    arguments = (options.model_dir, options.checkpoint, bindings, options.tpu)
-    models = runs.load_all(*arguments) if options.rank else [runs.load(*arguments)]
+    models = _load(options)
     with folder.explained():
         folder.write_checked("classes.json", models[0].spec.text().encode())
         write = functools.partial(_write_whole, models, options.rank, folder)
@@ -108,6 +103,31 @@ def predict(options: argparse.Namespace) -> None:
         print(f"The photos in the colors of their classes: {folder.place('overlays')}")
     if options.rank:
         _rank({photos[name]: one for name, one in found.items()}, folder)
+
+
+def _load(options: argparse.Namespace) -> list["Segmenter"]:
+    """The networks of the run, or the exported one."""
+    # Late, so that --help is quick: importing TensorFlow takes seconds.
+    from wss import runs
+    from wss.exporters import keras_model
+
+    exported = keras_model.find(options.model_dir)
+    if exported:
+        of_run = {
+            "--checkpoint": options.checkpoint != "latest",
+            "--gin_bindings": options.gin_bindings,
+            "--tpu": options.tpu,
+        }
+        given = [flag for flag, value in of_run.items() if value]
+        if given:
+            raise UserError(
+                f"{exported} is an exported network, and {given[0]} belongs to a run. "
+                "Leave it out, or give the folder of the run as --model_dir."
+            )
+        return [keras_model.load(exported, cli.view_settings(options))]
+    bindings = [*cli.view_bindings(options), *options.gin_bindings]
+    arguments = (options.model_dir, options.checkpoint, bindings, options.tpu)
+    return runs.load_all(*arguments) if options.rank else [runs.load(*arguments)]
 
 
 def _rank(found: Mapping[str, "Uncertainty"], folder: OutputFolder) -> None:
@@ -260,7 +280,10 @@ def _results(
 def _parser() -> argparse.ArgumentParser:
     parser = cli.make_parser("wss.predict", __doc__)
     parser.add_argument(
-        "--model_dir", required=True, metavar="DIR", help="folder of the run"
+        "--model_dir",
+        required=True,
+        metavar="DIR",
+        help="folder of the run; or a model.keras that wss.export wrote",
     )
     parser.add_argument(
         "--images",

@@ -114,6 +114,8 @@ def test_the_card_of_a_finished_run(model_dir, tmp_path, capsys):
     for line in (
         "| Author | Ada \\| Co |",
         "| License | see [LICENSE](LICENSE) |",
+        "| Network | resnet_v1_18_quarter_beta, output stride 8, 0.7 million "
+        "parameters |",
         "| Step | 7 of 1500 |",
         f"| val | 12 | {WHOLE} | 61.23 | 90.00 |",
         f"| val |  | {WHOLE}, mirrored too | 70.00 | 90.00 |",

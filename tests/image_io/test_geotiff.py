@@ -54,6 +54,7 @@ def stripes_of(tiff):
     [
         (random(3), None),
         (transparent(), None),
+        (transparent()[..., 2:], None),
         (random(1), None),
         (random(1, dtype=np.uint16, high=4000), 12),
         (random(1, dtype=np.uint16, high=60000), None),
@@ -62,8 +63,8 @@ def stripes_of(tiff):
 )
 def test_windows_have_the_pixels_of_the_usual_reader(tmp_path, pixels, bits):
     path = str(tmp_path / "a.tif")
-    options = {"photometric": "MINISBLACK" if pixels.shape[-1] == 1 else "RGB"}
-    if pixels.shape[-1] == 4:
+    options = {"photometric": "MINISBLACK" if pixels.shape[-1] < 3 else "RGB"}
+    if pixels.shape[-1] in (2, 4):
         options["alpha"] = "YES"
     write(path, pixels, **options)
     tiff = geotiff.GeoTiff(path, bits)

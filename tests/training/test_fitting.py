@@ -113,6 +113,13 @@ def test_what_is_set_wins_and_the_rest_follows(write, on):
             chosen(data, binding)
 
 
+def test_crops_fit_the_network(write, on):
+    on(gpus=0)
+    data = write(labeled=40, unlabeled=250, val=10)
+    values = chosen(data, "MODEL_VARIANT = 'dinov2_vits14'")
+    assert_has(values, CROP_SIZE=154, EVAL_CROP_SIZE=644)  # Multiples of 14.
+
+
 def test_other_experiments_stay_as_they_are():
     config.load(["voc_1-16.gin"])
     before = config.text()

@@ -4,6 +4,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from wss.errors import UserError, first_line
@@ -34,7 +35,7 @@ def find(path: str) -> Optional[str]:
     return next((one for one in (path, inside) if os.path.isfile(one)), None)
 
 
-def load(path: str) -> Segmenter:
+def load(path: str, views: Optional[Mapping[str, Any]] = None) -> Segmenter:
     """Loads an exported network.
 
     The file may come from anywhere: unlike `tf.keras.models.load_model`, this builds
@@ -43,6 +44,7 @@ def load(path: str) -> Segmenter:
     Args:
       path: of the file. If its model card or SHA256SUMS is in the same folder, its
         checksum is compared.
+      views: settings of `Predictor` instead of the exported ones.
 
     Raises:
       UserError: it is damaged, or another kind of file.
@@ -59,7 +61,7 @@ def load(path: str) -> Segmenter:
             if broken:
                 raise zipfile.BadZipFile(f"{broken} has another checksum")
             written = json.loads(file.read("config.json"))
-        return _restored(written, path)
+        return _restored(written, path, views or {})
     except UserError:
         raise
     except (
@@ -78,12 +80,14 @@ def load(path: str) -> Segmenter:
         ) from error
 
 
-def _restored(written: Any, path: str) -> Segmenter:
+def _restored(written: Any, path: str, views: Mapping[str, Any]) -> Segmenter:
     if written["class_name"] != Segmenter.__name__:
         raise UserError(
             f"{path} holds a Keras model of another program, {written['class_name']}. "
             "wss.load reads what wss.export --formats keras writes."
         )
-    model = Segmenter.from_config(written["config"])
+    config = written["config"]
+    config["predictor"].update(views)
+    model = Segmenter.from_config(config)
     model.load_weights(path)
     return model

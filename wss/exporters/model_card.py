@@ -191,8 +191,8 @@ def _facts(export: Export) -> dict[str, Optional[str]]:
         "License": export.author.license,
         "Data set": export.model.spec.name,
         "Method": experiment.method.__name__,
-        "Network": f"{experiment.model_variant}, output stride "
-        f"{experiment.output_stride}, {1e-6 * weights:.1f} million parameters",
+        "Network": f"{network.variant}, output stride {network.output_stride}, "
+        f"{1e-6 * weights:.1f} million parameters",
         "Weights": teacher if experiment.method.has_teacher else None,
         "Step": f"{export.step} of {experiment.train_steps}",
         "Prediction": export.model.predictor.protocol()["text"],

@@ -4,6 +4,7 @@ rasterio reads them where it is installed: pip install rasterio
 """
 
 import contextlib
+import shlex
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -114,7 +115,11 @@ class GeoTiff:
         )
         with _explained(self._path):
             bands = self._file.read(window=((top, bottom), (left, right)))
-        return bands[0] if len(bands) == 1 else np.moveaxis(bands, 0, -1)
+        if len(bands) == 1:
+            return bands[0]
+        if len(bands) == 2:  # Gray and transparency.
+            bands = bands[[0, 0, 0, 1]]
+        return np.moveaxis(bands, 0, -1)
 
     def _check_bands(self) -> None:
         from rasterio.enums import ColorInterp
@@ -126,11 +131,11 @@ class GeoTiff:
             )
         count, last = self._file.count, self._file.colorinterp[-1]
         has_alpha = last == ColorInterp.alpha and not self._is_color(count)
-        if count not in (1, 3) and not (count == 4 and has_alpha):
+        if count - has_alpha not in (1, 3):
             raise UserError(
                 f"The image {self._path} has {count} bands, but the network takes "
                 "three: red, green and blue. Choose them: gdal_translate -b 1 -b 2 "
-                f"-b 3 {self._path} rgb.tif"
+                f"-b 3 {shlex.quote(self._path)} rgb.tif"
             )
         if len(set(self._file.dtypes)) > 1:
             raise UserError(
@@ -142,7 +147,9 @@ class GeoTiff:
         has_few_bits = (
             int(structure.get("NBITS", bit_depth.MIN_BITS)) < bit_depth.MIN_BITS
         )
-        if has_few_bits or structure.get("MINISWHITE") == "YES":
+        has_colors = self._file.colorinterp[0] == ColorInterp.palette
+        is_odd = has_few_bits or (has_colors and self._file.dtypes[0] != "uint8")
+        if is_odd or structure.get("MINISWHITE") == "YES":
             raise UserError(
                 f"In the image {self._path}, 255 is not white. Save it with 8 bits, so "
                 "that 0 is black and 255 is white."
@@ -152,7 +159,7 @@ class GeoTiff:
         """Whether a band is infrared or the like: GDAL calls it transparency."""
         with _explained(self._path):
             sample = self._file.read(band, out_shape=(_SAMPLE, _SAMPLE))
-        between = (sample > 0) & (sample < np.iinfo(sample.dtype).max)
+        between = (sample > 0) & (sample < sample.max())
         return between.mean() > 0.5
 
     def _palette(self) -> Optional[np.ndarray]:

@@ -18,6 +18,7 @@ from wss import config, config_changes, settings
 from wss.data import crops, image_sizes, tfrecords
 from wss.errors import UserError
 from wss.files import stored_files
+from wss.models import networks
 from wss.run_folder import checkpoints
 from wss.settings import Count, Size
 
@@ -88,29 +89,26 @@ def fitting(macros: Mapping[str, Any], found: str) -> dict[str, Any]:
     """
     kind = _given(macros, "MACHINE", Literal[tuple(MACHINES)]) or found
     machine = MACHINES[kind]
-    data_dir, held_out = macros["DATA_DIR"], macros["EVAL_SPLIT"]
-    labeled = _sizes(data_dir, macros["LABELED_SPLIT"])
-    evaluated = _sizes(data_dir, held_out)
+    labeled = _sizes(macros["DATA_DIR"], macros["LABELED_SPLIT"])
+    evaluated = _sizes(macros["DATA_DIR"], macros["EVAL_SPLIT"])
+    variant = _given(macros, "MODEL_VARIANT", str) or machine.model_variant
+    grid = networks.grid(variant, _STRIDE)
     crop = _given(macros, "CROP_SIZE", Size)
     if crop is None:
         fits = crops.training_crop(labeled) if labeled else machine.largest_crop
-        crop = min(fits, machine.largest_crop)
+        crop = _on_grid(min(fits, machine.largest_crop), grid, math.floor)
+    whole = crops.evaluation_crop(evaluated) if evaluated else machine.largest_crop
     gpus = max(1, len(tf.config.list_physical_devices("GPU")))
     batch = math.ceil(machine.batch_size / gpus) * gpus
     batch = _given(macros, "BATCH_SIZE", Count) or batch
-    others = set(tfrecords.list_splits(data_dir)) - {held_out}
-    shown = max(
-        _LABELED_EPOCHS * _count(data_dir, [macros["LABELED_SPLIT"]]),
-        _EPOCHS * _count(data_dir, others),
-    )
-    steps = math.ceil(shown / batch / _STEPS_UNIT) * _STEPS_UNIT
-    steps = min(max(steps, _FEWEST_STEPS), machine.most_steps)
-    interval = max(1, (_given(macros, "TRAIN_STEPS", Count) or steps) // _EVALUATIONS)
+    steps = _given(macros, "TRAIN_STEPS", Count)
+    steps = steps or min(_train_steps(macros, batch), machine.most_steps)
+    interval = max(1, steps // _EVALUATIONS)
     return {
         "MACHINE": kind,
-        "MODEL_VARIANT": machine.model_variant,
+        "MODEL_VARIANT": variant,
         "CROP_SIZE": crop,
-        "EVAL_CROP_SIZE": crops.evaluation_crop(evaluated) if evaluated else crop,
+        "EVAL_CROP_SIZE": _on_grid(whole, grid, math.ceil),
         "ATROUS_RATES": _atrous_rates(crop),
         "BATCH_SIZE": batch,
         "TRAIN_STEPS": steps,
@@ -138,6 +136,22 @@ def describe(kind: str) -> str:
         f"network, crops, batch and steps fit {MACHINES[kind].name} and the photos, "
         "where they are not set by --gin_bindings"
     )
+
+
+def _train_steps(macros: Mapping[str, Any], batch: int) -> int:
+    """Steps that show the photos often enough; as many for the supervised baseline."""
+    data_dir, held_out = macros["DATA_DIR"], macros["EVAL_SPLIT"]
+    labeled = _count(data_dir, [macros["LABELED_SPLIT"]])
+    photos = _count(data_dir, set(tfrecords.list_splits(data_dir)) - {held_out})
+    shown = max(_LABELED_EPOCHS * labeled, _EPOCHS * photos)
+    steps = math.ceil(shown / batch / _STEPS_UNIT) * _STEPS_UNIT
+    return max(steps, _FEWEST_STEPS)
+
+
+def _on_grid(side: int, grid: config.Grid, rounded: Callable[[float], int]) -> int:
+    """The next side that a crop may have, below or above."""
+    steps = rounded((side - grid.rest) / grid.step)
+    return max(steps, 1) * grid.step + grid.rest
 
 
 def _atrous_rates(crop: Any) -> Optional[tuple[int, int, int]]:

@@ -16,9 +16,12 @@ class Optimizer(tf.Module):
     """Updates the trainable variables from their gradients.
 
     Its slots are stored by variable name: a checkpoint does not depend on their order.
+    If it `decouples`, weight decay and factors change the update, not the gradient.
+
+    >>> print(Momentum.decouples, AdamW.decouples)
+    False True
     """
 
-    # Whether weight decay and factors change the update instead of the gradient.
     decouples = False
 
     def __init__(self, name: str, variables: Mapping[str, tf.Variable]):
@@ -128,7 +131,6 @@ class AdamW(Optimizer):
                     / (sqrt(second / (1 - 0.999^t)) + 1e-8)
 
     Keras adds 1e-8 before it corrects `second`, and has one rate for all variables.
-
     Source: `torch.optim.AdamW`; Loshchilov and Hutter (ICLR 2019).
 
     Args:
@@ -144,7 +146,6 @@ class AdamW(Optimizer):
 
     decouples = True
     _betas = (np.float32(0.9), np.float32(0.999))
-    _epsilon = 1e-8
 
     def __init__(
         self,
@@ -171,12 +172,11 @@ class AdamW(Optimizer):
         # From logarithms: 1 - beta^t loses digits where beta^t is almost 1.
         first, second = (-tf.math.expm1(time * math.log(b)) for b in self._betas)
         root = tf.sqrt(second)
-        arguments = (rate, rate * root / first, self._epsilon * root, *betas, taken)
+        arguments = (taken, rate, rate * root / first, 1e-8 * root, *betas)
         context = tf.distribute.get_replica_context()
         context.merge_call(self._apply_everywhere, args=(gradients, *arguments))
 
-    def _apply_everywhere(self, strategy, gradients, *arguments):
-        *shared, taken = arguments
+    def _apply_everywhere(self, strategy, gradients, taken, *shared):
         zero = tf.zeros([])  # The powers of the betas are in rate and epsilon.
 
         def update(variable, slots, gradient, factor, decay, rate, epsilon, *betas):
