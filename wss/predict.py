@@ -314,8 +314,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rank",
         action="store_true",
-        help=f"also list the photos in {_RANKING}, the most uncertain first: those to "
-        "label next",
+        help=f"also list the photos in {_RANKING}, the most uncertain first, to "
+        "label next; in a test they were not clearly better to label than random ones, "
+        "see docs/prediction.md",
     )
     cli.add_overwrite_flag(parser)
     cli.add_view_flags(parser)
