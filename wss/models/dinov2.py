@@ -202,9 +202,8 @@ class Block(tf.Module):
 class DinoV2(Backbone):
     """Patches, blocks of attention and MLP, and a final layer norm.
 
-    Attributes:
-      decoder_end_points: none; `token_end_points` are all of one resolution.
-      others: see `Backbone`. The strides 13 to 16 name the four end points.
+    Attributes: see `Backbone`. The strides 13 to 16 name the four end points, which are
+    all of one resolution: there are no `decoder_end_points`.
     """
 
     decoder_end_points: Mapping[int, tuple[str, int]] = {}
