@@ -459,15 +459,16 @@ def test_the_mask_of_a_geotiff_is_at_its_place(model_dir, tmp_path, capsys):
     assert run(model_dir, [photos], out, "--tile") == 2
 
 
-def test_without_rasterio_a_note_says_that_the_place_is_lost(
-    model_dir, tmp_path, capsys, monkeypatch
+@pytest.mark.parametrize("flags, installed", [(["--tile"], False), ([], True)])
+def test_a_note_says_that_the_place_is_lost(
+    model_dir, tmp_path, capsys, monkeypatch, flags, installed
 ):
     save_geotiff(tmp_path / "map.tif", 90, 130)
-    monkeypatch.setattr(geotiff, "is_installed", lambda: False)
-    assert run(model_dir, [tmp_path / "map.tif"], tmp_path / "out", "--tile") == 0
-    assert "1 of the photos are GeoTIFFs. Their masks are PNGs without georef" in (
-        capsys.readouterr().out
-    )
+    monkeypatch.setattr(geotiff, "is_installed", lambda: installed)
+    assert run(model_dir, [tmp_path / "map.tif"], tmp_path / "out", *flags) == 0
+    output = capsys.readouterr().out
+    assert "1 of the photos are GeoTIFFs. Their masks are PNGs without georef" in output
+    assert ("pip install rasterio" in output) != installed
     assert os.listdir(tmp_path / "out" / "masks") == ["map.png"]
 
 

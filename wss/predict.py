@@ -168,12 +168,14 @@ def _plan(
         name: {kind: f"{kind}/{name}{_ENDINGS[kind]}" for kind in kinds}
         for name in photos
     }
-    placed = [name for name in photos if tile and geotiff.has_place(photos[name])]
-    if placed and not geotiff.is_installed():
+    placed = [name for name in photos if geotiff.has_place(photos[name])]
+    if placed and not (tile and geotiff.is_installed()):
+        remedy = "--tile keeps it"
+        if not geotiff.is_installed():
+            remedy += f" where rasterio is installed ({geotiff.ADVICE})"
         print(
             f"note: {len(placed)} of the photos are GeoTIFFs. Their masks are PNGs "
-            "without georeference, because rasterio is not installed: "
-            f"{geotiff.ADVICE}",
+            f"without georeference; {remedy}.",
             flush=True,
         )
         return results
