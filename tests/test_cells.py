@@ -17,6 +17,7 @@ import pytest
 from docs import make_configuration
 from tests.data import records
 from tests.trained import eagerly
+from tests.training import tiny
 from wss import config, runs
 from wss.experiment import build_method, distributed_batches
 from wss.training import fitting
@@ -45,6 +46,7 @@ SMALL = [
 
 
 @functools.cache
+@tiny.plain_backbone()
 def families():
     """One file of each family."""
     make_configuration.configurables()  # All modules are imported.
@@ -59,7 +61,7 @@ def families():
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
+def data_dir(tmp_path_factory, plain_backbone):
     """Each split that an experiment names has the same four images."""
     folder = tmp_path_factory.mktemp("cells")
     for name in families():

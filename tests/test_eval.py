@@ -30,6 +30,9 @@ class ReadsItsInput(tf.Module):
         classes = tf.cast(images[..., 0], tf.int32) + self.plus
         return tf.one_hot(classes, SPEC.num_classes)
 
+    def scaled_size(self, image_size, scale):
+        return tuple(int((side - 1) * scale + 1) for side in image_size)
+
 
 def evaluate(
     labels,

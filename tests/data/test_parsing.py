@@ -135,11 +135,11 @@ def test_what_is_too_large_is_named_and_not_decoded(wrap, features, sentence):
 
 def test_as_many_pixels_as_photos_may_have(monkeypatch):
     monkeypatch.setattr(parsing, "_parser", parsing._parser.__wrapped__)  # No cache.
-    monkeypatch.setattr(parsing, "_MAX_PIXELS", 24 * 30)
+    monkeypatch.setattr(parsing, "MAX_PIXELS", 24 * 30)
     for encoded in (JPEG, records.png(records.image(0))):
         parsed = parsing.parse_example(records.example(ENCODED=encoded))
         assert parsed["image"].shape == (24, 30, 3)
-    monkeypatch.setattr(parsing, "_MAX_PIXELS", 24 * 30 - 1)
+    monkeypatch.setattr(parsing, "MAX_PIXELS", 24 * 30 - 1)
     for encoded in (JPEG, records.png(records.image(0))):
         with pytest.raises(UserError, match="more than 719"), parsing.user_errors():
             parsing.parse_example(records.example(ENCODED=encoded))

@@ -123,6 +123,12 @@ def test_mean_pixels():
 
 def test_variants_are_found_and_unknown_ones_named():
     assert backbone.variants() == [
+        "dinov2_vitb14",
+        "dinov2_vitb14_reg",
+        "dinov2_vitl14",
+        "dinov2_vitl14_reg",
+        "dinov2_vits14",
+        "dinov2_vits14_reg",
         "efficientnet_lite0",
         "efficientnet_lite1",
         "efficientnet_lite2",
