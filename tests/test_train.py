@@ -263,11 +263,12 @@ def test_the_baseline_first(data_dir, tmp_path, capsys):
     assert printed.index("method   Supervised") < printed.index("method   PseudoSeg")
     assert printed.count("fitted   network, crops, batch and steps fit a CPU") == 2
     sentence = printed.splitlines()[-1]
-    scores = [100 * read_metrics(one)["mean_iou"] for one in (model_dir, beside)]
+    run_metrics, of_baseline = read_metrics(model_dir), read_metrics(beside)
+    scores = [100 * one["mean_iou"] for one in (run_metrics, of_baseline)]
     assert sentence == (
         f"The unlabeled photos brought {scores[0] - scores[1]:+.1f} points of mean IoU "
-        f"on val: {scores[0]:.1f} in {model_dir}, {scores[1]:.1f} with the supervised "
-        f"baseline in {beside}."
+        f"on the {of_baseline['images']} images of val: {scores[0]:.1f} in "
+        f"{model_dir}, {scores[1]:.1f} with the supervised baseline in {beside}."
     )
     # Repeated, both are finished; without the flag, the baseline is still beside it.
     assert run(data_dir, model_dir, *bindings, flags=["--baseline"]) == 0

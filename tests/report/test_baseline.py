@@ -26,7 +26,8 @@ def test_the_folder_of_the_baseline():
 
 def write_run(folder, mean_iou, step=20, finished=True, split="val", size=7):
     folder.mkdir(exist_ok=True)
-    final = {"step": step, "split": split, "mean_iou": mean_iou, "protocol": {"a": 1}}
+    final = {"step": step, "split": split, "images": 12, "mean_iou": mean_iou}
+    final["protocol"] = {"a": 1}
     record = {"finished": finished, "final": final}
     (folder / "run.json").write_text(json.dumps(record))
     data = {"val": {"val.tfrecord": {"bytes": size}}}
@@ -40,8 +41,8 @@ def test_both_scores_in_a_sentence(tmp_path):
     assert baseline.comparison(*folders) is None
     write_run(beside, 0.57)
     assert baseline.comparison(*folders) == (
-        f"The unlabeled photos brought +4.5 points of mean IoU on val: 61.5 in {run}, "
-        f"57.0 with the supervised baseline in {beside}."
+        "The unlabeled photos brought +4.5 points of mean IoU on the 12 images of val: "
+        f"61.5 in {run}, 57.0 with the supervised baseline in {beside}."
     )
     write_run(beside, 0.63, step=10)
     assert "brought -1.5 points" in baseline.comparison(*folders)

@@ -69,8 +69,9 @@ def comparison(model_dir: str, baseline_dir: str) -> Optional[str]:
         steps = f", after {run['step']} and {baseline['step']} steps"
     return (
         f"The unlabeled photos brought {with_photos - without:+.1f} points of mean IoU "
-        f"on {run['split']}: {with_photos:.1f} in {model_dir}, {without:.1f} with the "
-        f"supervised baseline in {baseline_dir}{steps}."
+        f"on the {run['images']} images of {run['split']}: {with_photos:.1f} in "
+        f"{model_dir}, {without:.1f} with the supervised baseline in "
+        f"{baseline_dir}{steps}."
     )
 
 
