@@ -361,10 +361,11 @@ def test_a_full_disk_ends_it_in_one_line(model_dir, tmp_path, capsys, monkeypatc
     assert "(No space left on device). Make room" in capsys.readouterr().err
 
 
-def test_a_pipe_is_left_out(model_dir, tmp_path, capsys):
+@pytest.mark.parametrize("flags", [[], ["--tile"]])
+def test_a_pipe_is_left_out(model_dir, tmp_path, capsys, flags):
     save_photo(str(tmp_path / "a.jpg"), 20, 20)
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert run(model_dir, [tmp_path], tmp_path / "out") == 0
+    assert run(model_dir, [tmp_path], tmp_path / "out", *flags) == 0
     printed = capsys.readouterr()
     assert "1 photo predicted, 1 left out" in printed.out
     assert "pipe.jpg cannot be read (it is not a regular file)" in printed.err

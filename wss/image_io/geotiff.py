@@ -4,6 +4,7 @@ rasterio reads them where it is installed: pip install rasterio
 """
 
 import contextlib
+import os
 import shlex
 import warnings
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def is_installed() -> bool:
 
 def is_tiff(path: str) -> bool:
     """Whether a file is a TIFF, whose pixels are stored upright."""
+    if not os.path.isfile(path):  # Reading a pipe would wait for ever.
+        return False
     peeked = decoding.peek(path)
     if peeked is None:  # Not for Pillow: more bands, other numbers.
         with contextlib.suppress(OSError), open(path, "rb") as file:
