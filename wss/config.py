@@ -18,7 +18,6 @@ from typing import (
     Callable,
     NamedTuple,
     Optional,
-    Union,
     get_type_hints,
 )
 
@@ -380,37 +379,3 @@ class _Delegate(gin.config.ParserDelegate):
 
 def _is_defaults(path: str) -> bool:
     return f"/{path}".replace(os.sep, "/").endswith(f"/{_DEFAULTS}")
-
-
-class Grid(NamedTuple):
-    """The sides that crops may have: multiples of `step`, plus `rest`.
-
-    Attributes:
-      step: pixels.
-      rest: pixels.
-      words: what such a side is, for messages.
-    """
-
-    step: int
-    rest: int
-    words: str
-
-
-def crop_size(
-    macro: str, size: Union[int, Sequence[int]], grid: Grid
-) -> tuple[int, int]:
-    """(height, width) of a crop, given as a side or both.
-
-    Raises:
-      UserError: a side does not fit the grid.
-    """
-    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    for side in sides:
-        if (side - grid.rest) % grid.step:
-            steps = max(1, (side - grid.rest) // grid.step)
-            below = steps * grid.step + grid.rest
-            raise UserError(
-                f"{macro} = {size!r}: {side} is not {grid.words}. The next ones are "
-                f"{below} and {below + grid.step}."
-            )
-    return sides

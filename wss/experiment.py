@@ -11,7 +11,6 @@ from typing import Annotated, Literal, Optional
 import gin
 import tensorflow as tf
 
-from wss import config
 from wss.data import datasets, input_pipeline
 from wss.errors import UserError, first_line
 from wss.methods.base import Method
@@ -21,7 +20,7 @@ from wss.models.backbone import mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
 from wss.models.network import SegmentationNetwork
 from wss.ops import losses
-from wss.settings import Count, Natural, Range, Size
+from wss.settings import Count, Natural, Range, Size, crop_size
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
@@ -104,10 +103,8 @@ class Experiment:
         networks.check(self.model_variant)
         grid = networks.grid(self.model_variant, self.output_stride)
         self._set(
-            crop_size=config.crop_size("CROP_SIZE", self.crop_size, grid),
-            eval_crop_size=config.crop_size(
-                "EVAL_CROP_SIZE", self.eval_crop_size, grid
-            ),
+            crop_size=crop_size("CROP_SIZE", self.crop_size, grid),
+            eval_crop_size=crop_size("EVAL_CROP_SIZE", self.eval_crop_size, grid),
         )
 
     def _set(self, **values: object) -> None:

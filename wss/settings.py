@@ -22,6 +22,8 @@ from typing import (
     get_origin,
 )
 
+from wss.errors import UserError
+
 # What TensorFlow's int32 and float32 hold.
 LARGEST_INT = 2**31 - 1
 LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
@@ -230,3 +232,37 @@ def _configurable_classes(base: type) -> Iterator[str]:
         for c in classes
         if inspect.isclass(c) and issubclass(c, base) and c is not base
     )
+
+
+class Grid(NamedTuple):
+    """The sides that crops may have: multiples of `step`, plus `rest`.
+
+    Attributes:
+      step: pixels.
+      rest: pixels.
+      words: what such a side is, for messages.
+    """
+
+    step: int
+    rest: int
+    words: str
+
+
+def crop_size(
+    macro: str, size: Union[int, Sequence[int]], grid: Grid
+) -> tuple[int, int]:
+    """(height, width) of a crop, given as a side or both.
+
+    Raises:
+      UserError: a side does not fit the grid.
+    """
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    for side in sides:
+        if (side - grid.rest) % grid.step:
+            steps = max(1, (side - grid.rest) // grid.step)
+            below = steps * grid.step + grid.rest
+            raise UserError(
+                f"{macro} = {size!r}: {side} is not {grid.words}. The next ones are "
+                f"{below} and {below + grid.step}."
+            )
+    return sides

@@ -5,11 +5,11 @@ from typing import Any
 
 import gin
 
-from wss.config import Grid
 from wss.models import backbone
 from wss.models.deeplab import DeepLabV3Plus
 from wss.models.dpt import DPT
 from wss.models.network import SegmentationNetwork
+from wss.settings import Grid
 
 
 def create(

@@ -148,7 +148,7 @@ def _train_steps(macros: Mapping[str, Any], batch: int) -> int:
     return max(steps, _FEWEST_STEPS)
 
 
-def _on_grid(side: int, grid: config.Grid, rounded: Callable[[float], int]) -> int:
+def _on_grid(side: int, grid: settings.Grid, rounded: Callable[[float], int]) -> int:
     """The next side that a crop may have, below or above."""
     steps = rounded((side - grid.rest) / grid.step)
     return max(steps, 1) * grid.step + grid.rest

@@ -1,5 +1,6 @@
 """The optimizers, the learning rate, gradient multipliers and loss scale."""
 
+import abc
 import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Optional
@@ -41,6 +42,7 @@ class Optimizer(tf.Module):
                 )
         return slots
 
+    @abc.abstractmethod
     def apply(
         self,
         gradients: Mapping[str, tf.Tensor],
@@ -54,7 +56,6 @@ class Optimizer(tf.Module):
           learning_rate: scalar float32.
           finite: scalar bool; if it is False, nothing changes.
         """
-        raise NotImplementedError
 
 
 @gin.configurable(denylist=["variables"])
