@@ -6,7 +6,7 @@ Source: "PseudoSeg: Designing Pseudo Labels for Semantic Segmentation" (Zou et a
 
 import enum
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Optional
 
 import gin
@@ -135,7 +135,26 @@ class PseudoSeg(Method):
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
         weak, output = self._forward_weak(unlabeled, seed)
         yield output  # No gradient flows from the strong view to the weak one.
+        yield self._learn_pseudo_label(
+            unlabeled, weak, global_step, seed, loss_normalizers
+        )
+        cross_entropy = functools.partial(
+            self.labeled_loss,
+            labeled=labeled,
+            global_step=global_step,
+            loss_normalizers=loss_normalizers,
+        )
+        yield self._learn_labels(labeled, cross_entropy, seed)
 
+    def _learn_pseudo_label(
+        self,
+        unlabeled: Images,
+        weak: WeakView,
+        global_step: tf.Tensor,
+        seed: int,
+        loss_normalizers: Mapping[str, tf.Tensor],
+    ) -> StepOutput:
+        """The consistency loss of the strong view."""
         dropout_seeds = draw_seeds(seed, unlabeled, RngStream.STRONG_DROPOUT)
         _, logits = self._forward(unlabeled["strong"], dropout_seeds)
         valid = _at_logits(unlabeled["valid"], logits)
@@ -148,14 +167,15 @@ class PseudoSeg(Method):
         )
         output = StepOutput({"consistency": self._weight(global_step) * consistency})
         _monitor(output, unlabeled, weak, logits, self.ignore_label)
-        yield output
+        return output
 
-        cross_entropy = functools.partial(
-            self.labeled_loss,
-            labeled=labeled,
-            global_step=global_step,
-            loss_normalizers=loss_normalizers,
-        )
+    def _learn_labels(
+        self,
+        labeled: Images,
+        cross_entropy: Callable[[tf.Tensor], tf.Tensor],
+        seed: int,
+    ) -> StepOutput:
+        """The losses of decoder, attention and classifier on the labeled images."""
         classifier_on_labeled = self.weakly and not self.classifier_on_unlabeled
         # The original has a pass for each of decoder, attention and image labels.
         passes = 1 + (self.grad_cam is not None) + classifier_on_labeled
@@ -179,7 +199,7 @@ class PseudoSeg(Method):
             output.losses["classifier"] = self._image_label_loss(
                 end_points, labeled, seed
             )
-        yield output
+        return output
 
     def class_scores(
         self, images: tf.Tensor, valid: tf.Tensor, image_labels: tf.Tensor
