@@ -195,12 +195,28 @@ def test_defaults_never_replace_what_was_set(tmp_path):
     )
 
 
-def test_values_of_macros_are_chosen():
+def test_macros_that_are_auto_are_chosen():
     def choose(macros):
-        assert macros == {"WIDTH": 5}
-        return {"WIDTH": macros["WIDTH"] + 1}
+        assert macros.keys() == {"WIDTH"}
+        return {"WIDTH": 6 if macros["WIDTH"] == "auto" else macros["WIDTH"]}
 
-    config.load(["paint.gin"], ["WIDTH = 5"], choose)
+    config.load(["paint.gin"], ["WIDTH = 'auto'"], choose)
     assert paint() == ("red", 6) and "WIDTH = 6" in config.text()
-    with pytest.raises(UserError, match="^CROP_SIZE = 'wide': "):
-        config.load(["shapes.gin"], choose=lambda _: {"CROP_SIZE": "wide"})
+    config.load(["paint.gin"], ["WIDTH = 5"], choose)
+    assert paint() == ("red", 5)
+
+
+def test_auto_is_offered_where_it_is_chosen():
+    def choose(macros):
+        return {name: macros[name] for name in ("CROP_SIZE", "MODEL_VARIANT")}
+
+    def load(binding):
+        with pytest.raises(UserError) as error:
+            config.load(["shapes.gin"], [binding], choose)
+        return str(error.value)
+
+    assert load("CROP_SIZE = 'wide'").endswith("from 1 to 16385, or 'auto'.")
+    assert (
+        load("MODEL_VARIANT = 3") == "MODEL_VARIANT = 3: it has to be a text in quotes."
+    )
+    assert load("BATCH_SIZE = 'auto'").endswith("a whole number from 1 to 65536.")

@@ -62,8 +62,8 @@ class Experiment:
         `distribution.configure_determinism`.
       tensor_float_32: round the inputs of float32 convolutions and matrix products on
         a GPU to 10 bits after the point, as TensorFlow does by default.
-      machine: the kind of machine that settings fit which were 'auto', see
-        `wss.training.fitting`; None: there were none.
+      machine: the kind of machine that the chosen settings fit, see
+        `wss.training.fitting`; 'auto': no settings were chosen.
       spec: the classes (default: those of the data set).
     """
 
@@ -88,7 +88,7 @@ class Experiment:
     seed: Natural = 0
     deterministic: bool = False
     tensor_float_32: bool = True
-    machine: Optional[Literal["cpu", "small_gpu", "large_gpu"]] = None
+    machine: Literal["cpu", "small_gpu", "large_gpu", "auto"] = "auto"
     spec: Optional[datasets.DatasetSpec] = None
 
     def __post_init__(self):
