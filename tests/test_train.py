@@ -132,8 +132,11 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("BATCH_SZE = 4", "Did you mean BATCH_SIZE?"),
         ("LABELED_SPLIT = '1-3'", "Splits there: 1-16, 1-32, 1-4, 1-8, train, val."),
         ("DATA_DIR = 'nowhere'", "No TFRecord shards match nowhere/val-*."),
-        ("CROP_SIZE = 32", "32 is not a multiple of the output stride 8 plus one"),
-        ("EVAL_CROP_SIZE = (33, 40)", "The next ones are 33 and 41."),
+        (
+            "CROP_SIZE = 32",
+            "each side has to be a multiple of the output stride 8 plus one",
+        ),
+        ("EVAL_CROP_SIZE = (33, 40)", "Choose 33 or 41 instead of 40."),
         ("BATCH_SIZE = 3", "BATCH_SIZE = 3 does not divide over 2 replicas."),
         ("TRAIN_STEPS = 0", "TRAIN_STEPS = 0: it has to be a whole number above 0."),
         ("MODEL_VARIANT = 'resnet'", "MODEL_VARIANT is one of"),

@@ -20,7 +20,7 @@ from wss.models.backbone import mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
 from wss.models.network import SegmentationNetwork
 from wss.ops import losses
-from wss.settings import Count, Natural, Range, Size, crop_size
+from wss.settings import Count, Natural, Range, Size, crop_sizes
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
@@ -102,10 +102,10 @@ class Experiment:
             )
         networks.check(self.model_variant)
         grid = networks.grid(self.model_variant, self.output_stride)
-        self._set(
-            crop_size=crop_size("CROP_SIZE", self.crop_size, grid),
-            eval_crop_size=crop_size("EVAL_CROP_SIZE", self.eval_crop_size, grid),
+        crop, evaluated = crop_sizes(
+            grid, {"CROP_SIZE": self.crop_size, "EVAL_CROP_SIZE": self.eval_crop_size}
         )
+        self._set(crop_size=crop, eval_crop_size=evaluated)
 
     def _set(self, **values: object) -> None:
         """Sets fields that follow from others, despite `frozen`."""
