@@ -90,7 +90,10 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
         if record.has_mask:
             shown[record.name] = record.pixels[: spec.num_classes] > 0
     if not shown:
-        raise UserError(f"No image of the split '{split}' in {data_dir} has a mask.")
+        raise UserError(
+            f"No image of the split '{split}' in {data_dir} has a mask. Choose another "
+            "--split."
+        )
     return Labeled(list(shown), np.array(list(shown.values())), spec.class_names)
 
 

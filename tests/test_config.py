@@ -84,6 +84,8 @@ def test_the_text_of_a_configuration_reads_back(tmp_path):
         ("WIDHT = 5", "nothing uses the macro WIDHT. Did you mean WIDTH?"),
         ("width = 5", "nothing uses the macro width. Did you mean WIDTH?"),
         ("paint.colour = %WITH", "the macro WITH has no value. Did you mean WIDTH?"),
+        ("paint.colour = %SPEED", "SPEED has no value. Set it: SPEED = ..."),
+        ("SPEED = 5", "nothing uses the macro SPEED. Leave it out."),
         ("paint.color = 'red'", "named 'color'. Did you mean colour?"),
         ("pain.colour = 'red'", "matching 'pain'. Did you mean paint?"),
         ("Trainer.colour = 3", "matching 'Trainer'. It is called run_training now."),

@@ -139,7 +139,7 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("EVAL_CROP_SIZE = (33, 40)", "Choose 33 or 41 instead of 40."),
         ("BATCH_SIZE = 3", "BATCH_SIZE = 3 does not divide over 2 replicas."),
         ("TRAIN_STEPS = 0", "TRAIN_STEPS = 0: it has to be a whole number above 0."),
-        ("MODEL_VARIANT = 'resnet'", "MODEL_VARIANT is one of"),
+        ("MODEL_VARIANT = 'resnet'", "no such backbone. Choose one of"),
         ("UNLABELED_SPLIT = None", "Set UNLABELED_SPLIT."),
         ("STRONG_AUGMENTATION = 'blur'", "Unknown strong augmentation 'blur'."),
         ("INIT_CHECKPOINT = 'nowhere'", "There is no checkpoint nowhere."),

@@ -252,9 +252,13 @@ class _Reader:
             try:
                 self.read_file(included)
             except RecursionError as error:
-                raise UserError(f"{place}: the file includes itself.") from error
+                raise UserError(
+                    f"{place}: the file includes itself. Remove the line."
+                ) from error
         elif isinstance(statement, config_parser.ImportStatement):
-            raise UserError(f"{place}: gin files of wss do not import modules.")
+            raise UserError(
+                f"{place}: gin files of wss do not import modules. Remove the line."
+            )
         elif isinstance(statement, config_parser.BindingStatement):
             scope, selector, parameter, value, _ = statement
             name = f"{scope}/{selector}" if scope else selector
@@ -284,13 +288,14 @@ class _Reader:
             if macro not in self._defined:
                 raise UserError(
                     f"{place}: the macro {macro} has no value."
-                    f"{closest(macro, self._defined)}"
+                    f"{closest(macro, self._defined) or f' Set it: {macro} = ...'}"
                 )
         for macro, place in self._defined.items():
             if macro not in self._used:
+                advice = self._without_defaults(macro)
                 raise UserError(
                     f"{place}: nothing uses the macro {macro}."
-                    f"{self._without_defaults(macro) or closest(macro, self._used)}"
+                    f"{advice or closest(macro, self._used) or ' Leave it out.'}"
                 )
 
     def _without_defaults(self, macro: str) -> str:
@@ -326,7 +331,9 @@ class _Reader:
     def _resolved(self, bound: _Bound, seen: tuple[str, ...] = ()) -> _Bound:
         """The value of a macro, with the name of the macro that holds it."""
         if bound.name in seen:
-            raise UserError(f"{bound}: the macro {bound.name} refers to itself.")
+            raise UserError(
+                f"{bound}: the macro {bound.name} refers to itself. Give it a value."
+            )
         if _is_macro(bound.value):
             macro = self._macros["/".join(bound.value.scopes)]
             return self._resolved(macro, (*seen, bound.name))
