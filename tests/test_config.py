@@ -92,8 +92,11 @@ def test_the_text_of_a_configuration_reads_back(tmp_path):
         ("paint.colour = @paimt", "'@paimt'. Did you mean paint?"),
         ("paint.colour = red", "red is not a value. Strings need quotes"),
         ("paint.colour =", "The value cannot be read"),
-        ("paint.width = (1, 2", "EOF in multi-line statement"),
-        ("WIDTH 5", "expected ':' or '='"),
+        (
+            "paint.width = (1, 2",
+            "EOF in multi-line statement. Close all brackets and quotes.",
+        ),
+        ("WIDTH 5", "expected ':' or '='. A line is one statement: NAME = value."),
         ("import os", "do not import"),
     ],
 )

@@ -230,7 +230,9 @@ class _Reader:
         except UserError:
             raise
         except tokenize.TokenError as error:
-            raise UserError(f"{place()}: {error.args[0]}.") from error
+            raise UserError(
+                f"{place()}: {error.args[0]}. Close all brackets and quotes."
+            ) from error
         except SyntaxError as error:
             line = error.lineno or line
             raise UserError(f"{place()}: {gin_errors.explain_syntax(error)}") from error
