@@ -23,7 +23,6 @@ from benchmarks import compare_methods
 from data_prep import shapes
 from data_prep.writer import Writer
 from wss import predict
-from wss.run_folder import results
 
 _DRAWN = {"seed": 0, "difficulty": shapes.Difficulty()}
 _READ = functools.partial(shapes.read, **_DRAWN)
@@ -135,6 +134,8 @@ def _train(
 
 def _mean_iou(model_dir: str) -> float:
     """Mean IoU of the last evaluation."""
+    from wss.run_folder import results  # Late, so that --help is quick.
+
     return results.read_evaluations(model_dir)[-1]["mean_iou"]
 
 

@@ -63,7 +63,7 @@ def read(path: str) -> list[str]:
         lines = lines[1:]
         notes.append(f"{_NO_CLASS} is not a class and is left out")
     if not lines:
-        raise UserError(f"The list {path} names no classes.")
+        raise UserError(f"The list {path} names no classes. Write one name per line.")
     numbered = _by_number(lines, path)
     if numbered:
         lines = numbered
@@ -205,12 +205,13 @@ def describe(
     """`make_spec` for given class names."""
     if not 2 <= len(class_names) <= 255:
         raise UserError(
-            f"{len(class_names)} classes given; use 2 to 255, including the background."
+            f"There are {len(class_names)} classes. Name 2 to 255, the background "
+            "included."
         )
     if not len(class_names) <= ignore_label <= 255:
         raise UserError(
-            f"The ignore label {ignore_label} must be between the number of classes "
-            f"({len(class_names)}) and 255."
+            f"--ignore_label={ignore_label} is the id of a class. Choose one from "
+            f"{len(class_names)}, the number of classes, to 255."
         )
     name = os.path.basename(os.path.abspath(output_dir))
     return DatasetSpec(name, tuple(class_names), ignore_label=ignore_label)

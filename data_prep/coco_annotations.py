@@ -89,7 +89,8 @@ class Annotations:
         if math.isnan(area):
             raise UserError(
                 f"{self.path} does not give the 'area' of each object in the image "
-                f"'{name}', which this split needs to select images."
+                f"'{name}', which this split needs to select images. Use the file of "
+                "cocodataset.org."
             )
         return area
 

@@ -194,7 +194,9 @@ def _read(path: str, spec: DatasetSpec) -> Colormap:
                 f"{where}: an earlier line gives {_text(color)} another class."
             )
     if not colors:
-        raise UserError(f"The colormap {path} has no colors.")
+        raise UserError(
+            f"The colormap {path} has no colors. Write one per line: R G B class."
+        )
     return Colormap(path, tuple((*color, i) for color, i in colors.items()))
 
 

@@ -73,7 +73,10 @@ def _read_rows(path: str, known: id_lists.Known) -> list[_Row]:
                 "background, name the background."
             )
     if not rows:
-        raise UserError(f"The list {path} names no images.")
+        raise UserError(
+            f"The list {path} names no images. Write one per line: its id, then its "
+            "classes."
+        )
     return rows
 
 
@@ -137,7 +140,7 @@ def _read_classes(row: _Row, spec: DatasetSpec) -> list[int]:
         texts += [field] if whole else filter(None, map(str.strip, field.split(",")))
     class_ids = [class_names.class_of(text, spec, row.where) for text in texts]
     if len(set(class_ids)) < len(class_ids):
-        raise UserError(f"{row.where}: a class is named twice.")
+        raise UserError(f"{row.where}: a class is named twice. Name it once.")
     if spec.ignore_label in class_ids:
         raise UserError(
             f"{row.where}: '{class_names.IGNORE}' is not a class. Remove it."

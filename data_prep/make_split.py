@@ -24,14 +24,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from data_prep import cli, id_lists, masks
 from data_prep.splits import balanced
-from data_prep.validation import reading
 from wss.cli import number
-from wss.data import tfrecords
 from wss.data.datasets import manifest as manifests
 from wss.errors import UserError, reason
 from wss.files import atomic
@@ -65,6 +62,11 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
     Raises:
       UserError: no such split, a bad record, a repeated name, or no mask.
     """
+    # Late, so that --help is quick: importing TensorFlow takes seconds.
+    from data_prep.validation import reading
+    from wss.data import tfrecords
+
+    reading.hide_gpus()
     spec = reading.find_spec(data_dir, dataset, manifests.read(data_dir))
     paths = tfrecords.find_shards(data_dir, split)
     found = reading.open_shards(paths)
@@ -88,7 +90,10 @@ def read_split(data_dir: str, split: str, dataset: Optional[str]) -> Labeled:
         if record.has_mask:
             shown[record.name] = record.pixels[: spec.num_classes] > 0
     if not shown:
-        raise UserError(f"No image of the split '{split}' in {data_dir} has a mask.")
+        raise UserError(
+            f"No image of the split '{split}' in {data_dir} has a mask. Choose another "
+            "--split."
+        )
     return Labeled(list(shown), np.array(list(shown.values())), spec.class_names)
 
 
@@ -132,6 +137,8 @@ def write_list(path: str, ids: Sequence[str], overwrite: bool) -> None:
     Raises:
       UserError: another list exists already, or the file cannot be written.
     """
+    import tensorflow as tf  # Late, as above.
+
     text = "".join(f"{name}\n" for name in ids)
     try:
         if os.path.exists(path) and not os.path.isfile(path):
@@ -226,7 +233,6 @@ def _parse() -> argparse.Namespace:
 def main() -> None:
     flags = _parse()
     if flags.data_dir:
-        reading.hide_gpus()
         labeled = read_split(flags.data_dir, flags.split, flags.dataset)
     else:
         labeled = read_masks(

@@ -109,7 +109,7 @@ def parse_changes(
                 "20-254=ignore, -9999=ignore or nan=ignore."
             )
         if any(_overlap((first, last), change) for change in [*before, *changes]):
-            raise UserError(f"--map {text}: this label is already mapped.")
+            raise UserError(f"--map {text}: this label is already mapped. Map it once.")
         new = class_names.class_of(match[3], spec, f"--map {text}")
         changes.append((first, last, new))
     return tuple(changes)

@@ -150,7 +150,10 @@ class Writer:
     def _check(self, split: str, num_items: int) -> int:
         """The number of shards, after checking that the split can be written."""
         if not num_items:
-            raise UserError(f"There are no images to write for the split '{split}'.")
+            raise UserError(
+                f"There are no images to write for the split '{split}'. Check the "
+                "folder of the images and the list of ids."
+            )
         if not _SPLIT_NAME.fullmatch(split):
             raise UserError(
                 f"'{split}' cannot be the name of a split. Use letters, digits, dots, "

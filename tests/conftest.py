@@ -43,6 +43,14 @@ def own_configuration():
 
 
 @pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    """The folder of a finished run with a tiny network."""
+    path = tmp_path_factory.mktemp("run")
+    trained.make(path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def plain_backbone():
     """The variant "plain": a quick network for tests in which any network will do."""
     from tests.training import tiny

@@ -2,6 +2,7 @@
 
 import pathlib
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -75,3 +76,22 @@ def test_the_module_runs_as_the_main_program(monkeypatch, capsys):
         commands.prepare()
     assert ended.value.code == 0
     assert "python -m data_prep.shapes" in capsys.readouterr().out
+
+
+def test_no_help_waits_for_tensorflow():
+    parts = ("train", "eval", "predict", "vis", "export", "demo", "data_service")
+    code = (
+        "import contextlib, runpy, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    sys.argv = [name, '--help']\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        runpy.run_module(name, run_name='__main__')\n"
+        "    assert 'tensorflow' not in sys.modules, name\n"
+    )
+    names = [f"wss.{part}" for part in parts]
+    names += [f"data_prep.{name}" for name in commands._converters()]
+    shown = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert all(f"python -m {name}" in shown.stdout for name in names)

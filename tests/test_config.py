@@ -84,14 +84,19 @@ def test_the_text_of_a_configuration_reads_back(tmp_path):
         ("WIDHT = 5", "nothing uses the macro WIDHT. Did you mean WIDTH?"),
         ("width = 5", "nothing uses the macro width. Did you mean WIDTH?"),
         ("paint.colour = %WITH", "the macro WITH has no value. Did you mean WIDTH?"),
+        ("paint.colour = %SPEED", "SPEED has no value. Set it: SPEED = ..."),
+        ("SPEED = 5", "nothing uses the macro SPEED. Leave it out."),
         ("paint.color = 'red'", "named 'color'. Did you mean colour?"),
         ("pain.colour = 'red'", "matching 'pain'. Did you mean paint?"),
         ("Trainer.colour = 3", "matching 'Trainer'. It is called run_training now."),
         ("paint.colour = @paimt", "'@paimt'. Did you mean paint?"),
         ("paint.colour = red", "red is not a value. Strings need quotes"),
         ("paint.colour =", "The value cannot be read"),
-        ("paint.width = (1, 2", "EOF in multi-line statement"),
-        ("WIDTH 5", "expected ':' or '='"),
+        (
+            "paint.width = (1, 2",
+            "EOF in multi-line statement. Close all brackets and quotes.",
+        ),
+        ("WIDTH 5", "expected ':' or '='. A line is one statement: NAME = value."),
         ("import os", "do not import"),
     ],
 )
@@ -195,12 +200,28 @@ def test_defaults_never_replace_what_was_set(tmp_path):
     )
 
 
-def test_values_of_macros_are_chosen():
+def test_macros_that_are_auto_are_chosen():
     def choose(macros):
-        assert macros == {"WIDTH": 5}
-        return {"WIDTH": macros["WIDTH"] + 1}
+        assert macros.keys() == {"WIDTH"}
+        return {"WIDTH": 6 if macros["WIDTH"] == "auto" else macros["WIDTH"]}
 
-    config.load(["paint.gin"], ["WIDTH = 5"], choose)
+    config.load(["paint.gin"], ["WIDTH = 'auto'"], choose)
     assert paint() == ("red", 6) and "WIDTH = 6" in config.text()
-    with pytest.raises(UserError, match="^CROP_SIZE = 'wide': "):
-        config.load(["shapes.gin"], choose=lambda _: {"CROP_SIZE": "wide"})
+    config.load(["paint.gin"], ["WIDTH = 5"], choose)
+    assert paint() == ("red", 5)
+
+
+def test_auto_is_offered_where_it_is_chosen():
+    def choose(macros):
+        return {name: macros[name] for name in ("CROP_SIZE", "MODEL_VARIANT")}
+
+    def load(binding):
+        with pytest.raises(UserError) as error:
+            config.load(["shapes.gin"], [binding], choose)
+        return str(error.value)
+
+    assert load("CROP_SIZE = 'wide'").endswith("from 1 to 16385, or 'auto'.")
+    assert (
+        load("MODEL_VARIANT = 3") == "MODEL_VARIANT = 3: it has to be a text in quotes."
+    )
+    assert load("BATCH_SIZE = 'auto'").endswith("a whole number from 1 to 65536.")

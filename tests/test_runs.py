@@ -129,6 +129,13 @@ def test_what_a_machine_may_have_of_its_own(compare, data_dir):
     )
 
 
+def test_settings_that_no_file_has_are_named(tmp_path):
+    config.load([], ["Experiment.dataset = 'shapes'"])
+    message = "sets Experiment.data_dir, Experiment.labeled_split. Set them in yours."
+    with pytest.raises(UserError, match=message):
+        runs.check("train", str(tmp_path))
+
+
 def test_two_workers_of_which_one_has_other_settings_both_end(data_dir, tmp_path):
     bindings = json.dumps([["learning_rate.base = 0.1"], ["learning_rate.base = 0.2"]])
     folder = str(tmp_path / "run")

@@ -213,6 +213,19 @@ def test_arguments_that_gin_does_not_set(binding, name):
     assert f"{name} cannot be set; leave it out." in str(error.value)
 
 
+def test_one_message_names_all_wrong_sides_of_crops():
+    grid = settings.Grid(14, 0, "a multiple of 14")
+    given = {"CROP_SIZE": 161, "EVAL_CROP_SIZE": (28, 9)}
+    with pytest.raises(UserError) as error:
+        settings.crop_sizes(grid, given)
+    assert str(error.value) == (
+        "CROP_SIZE = 161 and EVAL_CROP_SIZE = (28, 9): each side has to be a multiple "
+        "of 14. Choose 154 or 168 instead of 161, and 14 or 28 instead of 9."
+    )
+    given = {"CROP_SIZE": 28, "EVAL_CROP_SIZE": [28, 14]}
+    assert settings.crop_sizes(grid, given) == [(28, 28), (28, 14)]
+
+
 def test_kinds_beside_those_of_the_package():
     assert settings.fits(Size, (1, 2)) and not settings.fits(Size, (1, 2, 3))
     assert settings.fits(Optional[Share], None) and not settings.fits(Share, None)

@@ -149,10 +149,10 @@ def test_every_export_predicts_the_same(model_dir, tmp_path, capsys):
     [
         (
             "CROP_SIZE = 33",
-            "CROP_SIZE = 33: 33 is not a multiple of 14, the patch size",
+            "CROP_SIZE = 33: each side has to be a multiple of 14, the patch size",
         ),
-        ("CROP_SIZE = 13", "The next ones are 14 and 28."),
-        ("EVAL_CROP_SIZE = (42, 43)", "The next ones are 42 and 56."),
+        ("CROP_SIZE = 13", "Choose 14 or 28 instead of 13."),
+        ("EVAL_CROP_SIZE = (42, 43)", "Choose 42 or 56 instead of 43."),
         ("DPT.position_offset = -1", "DPT.position_offset = -1"),
     ],
 )

@@ -12,12 +12,14 @@ import os
 import pathlib
 import sys
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import (
     Any,
     Callable,
+    Literal,
     NamedTuple,
     Optional,
+    Union,
     get_type_hints,
 )
 
@@ -38,6 +40,9 @@ CONFIG_DIR = os.path.dirname(os.path.abspath(gin_configs.__file__))
 # Defines the macros, some with defaults; every experiment includes it first.
 _DEFAULTS = "base/experiment.gin"
 
+# The value of a macro that is chosen when a run begins, see `load`.
+AUTO = "auto"
+
 CONFIG_FILE = "config.gin"
 OPERATIVE_CONFIG_FILE = "operative_config.gin"
 
@@ -56,7 +61,8 @@ def load(
       files: paths of gin files. A path that does not exist from the working directory
         is looked up among the installed gin files.
       bindings: gin statements such as "BATCH_SIZE = 8".
-      choose: replaces values of macros: takes all by name, and returns the new ones.
+      choose: replaces values of macros: takes all by name, and returns the new values
+        of those that may be 'auto'.
 
     Raises:
       UserError: a missing file, a syntax error, an unknown function, parameter or
@@ -196,6 +202,7 @@ class _Reader:
         self._used: dict[str, str] = {}
         self._reads_defaults = False
         self._macros: dict[str, _Bound] = {}
+        self._may_be_auto: set[str] = set()
         # By scope and configurable, then by parameter.
         self._bound: dict[tuple[str, str], dict[str, _Bound]] = {}
 
@@ -223,7 +230,9 @@ class _Reader:
         except UserError:
             raise
         except tokenize.TokenError as error:
-            raise UserError(f"{place()}: {error.args[0]}.") from error
+            raise UserError(
+                f"{place()}: {error.args[0]}. Close all brackets and quotes."
+            ) from error
         except SyntaxError as error:
             line = error.lineno or line
             raise UserError(f"{place()}: {gin_errors.explain_syntax(error)}") from error
@@ -245,9 +254,13 @@ class _Reader:
             try:
                 self.read_file(included)
             except RecursionError as error:
-                raise UserError(f"{place}: the file includes itself.") from error
+                raise UserError(
+                    f"{place}: the file includes itself. Remove the line."
+                ) from error
         elif isinstance(statement, config_parser.ImportStatement):
-            raise UserError(f"{place}: gin files of wss do not import modules.")
+            raise UserError(
+                f"{place}: gin files of wss do not import modules. Remove the line."
+            )
         elif isinstance(statement, config_parser.BindingStatement):
             scope, selector, parameter, value, _ = statement
             name = f"{scope}/{selector}" if scope else selector
@@ -277,13 +290,14 @@ class _Reader:
             if macro not in self._defined:
                 raise UserError(
                     f"{place}: the macro {macro} has no value."
-                    f"{closest(macro, self._defined)}"
+                    f"{closest(macro, self._defined) or f' Set it: {macro} = ...'}"
                 )
         for macro, place in self._defined.items():
             if macro not in self._used:
+                advice = self._without_defaults(macro)
                 raise UserError(
                     f"{place}: nothing uses the macro {macro}."
-                    f"{self._without_defaults(macro) or closest(macro, self._used)}"
+                    f"{advice or closest(macro, self._used) or ' Leave it out.'}"
                 )
 
     def _without_defaults(self, macro: str) -> str:
@@ -299,9 +313,12 @@ class _Reader:
         """Replaces values of macros; see `load`."""
         resolved = {name: self._resolved(bound) for name, bound in self._macros.items()}
         values = {name: _plain(bound.value) for name, bound in resolved.items()}
-        for name, value in choose(values).items():
-            self._macros[name] = _Bound(name, value)
-            gin.bind_parameter((name, "gin.macro", "value"), value)
+        chosen = choose(values)
+        self._may_be_auto.update(chosen)
+        for name, value in chosen.items():
+            if value != values[name]:  # Others keep their place.
+                self._macros[name] = _Bound(name, value)
+                gin.bind_parameter((name, "gin.macro", "value"), value)
 
     def check_values(self) -> None:
         """Raises a UserError for a value that its parameter cannot have."""
@@ -311,12 +328,14 @@ class _Reader:
                 outside = self._bound.get(("", configurable), {})
                 outside = {k: self._resolved(bound) for k, bound in outside.items()}
                 given = {**outside, **given}
-            _check(configurable, given)
+            _check(configurable, given, self._may_be_auto)
 
     def _resolved(self, bound: _Bound, seen: tuple[str, ...] = ()) -> _Bound:
         """The value of a macro, with the name of the macro that holds it."""
         if bound.name in seen:
-            raise UserError(f"{bound}: the macro {bound.name} refers to itself.")
+            raise UserError(
+                f"{bound}: the macro {bound.name} refers to itself. Give it a value."
+            )
         if _is_macro(bound.value):
             macro = self._macros["/".join(bound.value.scopes)]
             return self._resolved(macro, (*seen, bound.name))
@@ -334,7 +353,9 @@ def _is_macro(value: Any) -> bool:
     return reference and value.selector == "gin.macro"
 
 
-def _check(configurable: str, given: Mapping[str, _Bound]) -> None:
+def _check(
+    configurable: str, given: Mapping[str, _Bound], may_be_auto: Collection[str]
+) -> None:
     """Raises a UserError for a value that does not fit its parameter or another."""
     selector = configurable.rsplit(".", 1)[-1]
     defaults = {
@@ -347,7 +368,10 @@ def _check(configurable: str, given: Mapping[str, _Bound]) -> None:
     declared = kinds(configurable)
     for name, bound in bounds.items():
         if name in declared:
-            problem = settings.problem(declared[name], values[name], values)
+            kind = declared[name]
+            if bound.name in may_be_auto and not settings.fits(kind, AUTO):
+                kind = Union[kind, Literal[AUTO]]
+            problem = settings.problem(kind, values[name], values)
             if problem:
                 raise UserError(f"{bound}: {problem}.{bound.advice}")
 

@@ -20,7 +20,7 @@ from wss.models.backbone import mean_pixel
 from wss.models.layers import PRECISIONS, precision_policy
 from wss.models.network import SegmentationNetwork
 from wss.ops import losses
-from wss.settings import Count, Natural, Range, Size, crop_size
+from wss.settings import Count, Natural, Range, Size, crop_sizes
 
 
 @gin.configurable(denylist=["model_dir", "strategy", "spec"])
@@ -62,8 +62,8 @@ class Experiment:
         `distribution.configure_determinism`.
       tensor_float_32: round the inputs of float32 convolutions and matrix products on
         a GPU to 10 bits after the point, as TensorFlow does by default.
-      machine: the kind of machine that settings fit which were 'auto', see
-        `wss.training.fitting`; None: there were none.
+      machine: the kind of machine that the chosen settings fit, see
+        `wss.training.fitting`; 'auto': no settings were chosen.
       spec: the classes (default: those of the data set).
     """
 
@@ -88,7 +88,7 @@ class Experiment:
     seed: Natural = 0
     deterministic: bool = False
     tensor_float_32: bool = True
-    machine: Optional[Literal["cpu", "small_gpu", "large_gpu"]] = None
+    machine: Literal["cpu", "small_gpu", "large_gpu", "auto"] = "auto"
     spec: Optional[datasets.DatasetSpec] = None
 
     def __post_init__(self):
@@ -102,10 +102,10 @@ class Experiment:
             )
         networks.check(self.model_variant)
         grid = networks.grid(self.model_variant, self.output_stride)
-        self._set(
-            crop_size=crop_size("CROP_SIZE", self.crop_size, grid),
-            eval_crop_size=crop_size("EVAL_CROP_SIZE", self.eval_crop_size, grid),
+        crop, evaluated = crop_sizes(
+            grid, {"CROP_SIZE": self.crop_size, "EVAL_CROP_SIZE": self.eval_crop_size}
         )
+        self._set(crop_size=crop, eval_crop_size=evaluated)
 
     def _set(self, **values: object) -> None:
         """Sets fields that follow from others, despite `frozen`."""

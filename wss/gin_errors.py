@@ -23,7 +23,7 @@ def explain_syntax(error: SyntaxError) -> str:
         return f"{token} is not a value. {hint}"
     if "Unable to parse value" in error.msg:
         return f"The value cannot be read. {hint}"
-    return first_line(error)
+    return f"{first_line(error)} A line is one statement: NAME = value."
 
 
 def explain(error: Exception, parameters: Callable[[str], Iterable[str]]) -> str:

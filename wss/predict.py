@@ -98,7 +98,10 @@ def predict(options: argparse.Namespace) -> None:
         f"{options.output_dir}"
     )
     if not done:
-        raise UserError("None of the photos could be read, or its results written.")
+        raise UserError(
+            "None of the photos could be read, or their results written; the warnings "
+            "above say why."
+        )
     if options.overlays:
         print(f"The photos in the colors of their classes: {folder.place('overlays')}")
     if options.rank:

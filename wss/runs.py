@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
+import gin
 import tensorflow as tf
 
 from wss import config, config_changes
@@ -226,13 +227,15 @@ def _create(
     if strategy is None:
         # Passing None would override gin's binding.
         strategy = distribution.get_strategy(**({"tpu": tpu} if tpu else {}))
-    try:
-        experiment = Experiment(model_dir, strategy, spec=spec)
-    except TypeError as error:
-        # Python's message names the setting without a value.
-        raise UserError(
-            f"{str(error).splitlines()[0]}. Set it in a gin file."
-        ) from error
+    given = {"model_dir", "strategy", *gin.get_bindings(Experiment)}
+    missing = [
+        f"Experiment.{field.name}"
+        for field in dataclasses.fields(Experiment)
+        if field.default is dataclasses.MISSING and field.name not in given
+    ]
+    if missing:
+        raise UserError(f"No gin file sets {', '.join(missing)}. Set them in yours.")
+    experiment = Experiment(model_dir, strategy, spec=spec)
     distribution.configure_determinism(experiment.deterministic)
     tf.config.experimental.enable_tensor_float_32_execution(experiment.tensor_float_32)
     return experiment

@@ -248,21 +248,40 @@ class Grid(NamedTuple):
     words: str
 
 
-def crop_size(
-    macro: str, size: Union[int, Sequence[int]], grid: Grid
-) -> tuple[int, int]:
-    """(height, width) of a crop, given as a side or both.
+def crop_sizes(
+    grid: Grid, given: Mapping[str, Union[int, Sequence[int]]]
+) -> list[tuple[int, int]]:
+    """(height, width) of crops.
+
+    Args:
+      grid: the sides that they may have.
+      given: a side, or both, by macro.
 
     Raises:
-      UserError: a side does not fit the grid.
+      UserError: sides do not fit the grid.
+
+    >>> crop_sizes(Grid(16, 1, "a multiple of 16 plus one"), {"CROP_SIZE": 33})
+    [(33, 33)]
     """
-    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    for side in sides:
-        if (side - grid.rest) % grid.step:
-            steps = max(1, (side - grid.rest) // grid.step)
-            below = steps * grid.step + grid.rest
-            raise UserError(
-                f"{macro} = {size!r}: {side} is not {grid.words}. The next ones are "
-                f"{below} and {below + grid.step}."
-            )
-    return sides
+    sizes = {
+        macro: tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        for macro, size in given.items()
+    }
+    sides = dict.fromkeys(side for size in sizes.values() for side in size)
+    wrong = [side for side in sides if (side - grid.rest) % grid.step]
+    if not wrong:
+        return list(sizes.values())
+    macros = [
+        f"{macro} = {given[macro]!r}"
+        for macro, size in sizes.items()
+        if not set(wrong).isdisjoint(size)
+    ]
+    instead = [
+        f"{below} or {below + grid.step} instead of {side}"
+        for side in wrong
+        for below in [max(1, (side - grid.rest) // grid.step) * grid.step + grid.rest]
+    ]
+    raise UserError(
+        f"{' and '.join(macros)}: each side has to be {grid.words}. Choose "
+        f"{', and '.join(instead)}."
+    )

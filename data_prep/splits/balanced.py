@@ -75,7 +75,9 @@ def draw(
     """
     if not 1 <= min(counts) <= max(counts) <= len(shown):
         wrong = min(counts) if min(counts) < 1 else max(counts)
-        raise UserError(f"{wrong} images cannot be drawn from {len(shown)}.")
+        raise UserError(
+            f"{wrong} images cannot be drawn from {len(shown)}. Draw 1 to {len(shown)}."
+        )
     required = np.minimum(shown.sum(axis=0), at_least)
     rng = np.random.default_rng(seed)
     first = rng.permutation(len(shown))

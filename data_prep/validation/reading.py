@@ -25,6 +25,7 @@ from wss.errors import UserError
 VALUES = 256  # Number of values of a mask's pixel.
 NOT_RECORDED = -1
 _MAX_FINGERPRINT = 2**63 - 1
+_UNFINISHED = re.compile(r"(?P<folder>\.(?P<split>.+)\.partial)/?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +112,10 @@ def find_spec(
     if manifest is None:
         raise UserError(
             f"There is no {manifests.FILE_NAME} in {data_dir}, so its classes are "
-            f"unknown. Name them: --dataset=... ({', '.join(named_datasets())})."
+            f"unknown. Name them: --dataset=... ({', '.join(datasets.named())})."
         )
     described = datasets.get(datasets.FOLDER, data_dir)
-    if manifest["name"] in named_datasets():
+    if manifest["name"] in datasets.named():
         named = datasets.get(manifest["name"])
         if (named.class_names, named.ignore_label) == (
             described.class_names,
@@ -122,11 +123,6 @@ def find_spec(
         ):
             return named  # The same classes, with their own colors.
     return described
-
-
-def named_datasets() -> list[str]:
-    """The data sets whose classes are known without a manifest."""
-    return [name for name in datasets.names() if name != datasets.FOLDER]
 
 
 def find(data_dir: str) -> dict[str, list["re.Match[str]"]]:
@@ -143,6 +139,42 @@ def find(data_dir: str) -> dict[str, list["re.Match[str]"]]:
         split: sorted(found[split], key=lambda match: match.string)
         for split in sorted(found)
     }
+
+
+def choose_splits(
+    data_dir: str,
+    wanted: Optional[Sequence[str]],
+    manifest: Optional[Mapping[str, Any]],
+) -> list[str]:
+    """The splits to read: the requested ones, or all.
+
+    Raises:
+      UserError: there is no such split, or no split at all.
+    """
+    known = sorted({*find(data_dir), *(manifest["splits"] if manifest else ())})
+    if not known:
+        hint = "".join(f" {note}" for note in unfinished(data_dir))
+        raise UserError(
+            f"There are no shards <split>-00000-of-00004.tfrecord in {data_dir}. Pass "
+            f"the folder that they were written to as --data_dir.{hint}"
+        )
+    for split in wanted or ():
+        if split not in known:
+            raise UserError(
+                f"There is no split '{split}' in {data_dir}. Known: {', '.join(known)}."
+            )
+    return list(dict.fromkeys(wanted or known))
+
+
+def unfinished(data_dir: str) -> list[str]:
+    """Notes about unfinished conversions in the folder."""
+    names = tf.io.gfile.listdir(data_dir) if tf.io.gfile.isdir(data_dir) else []
+    found = filter(None, map(_UNFINISHED.fullmatch, names))
+    return [
+        f"{match['folder']} is an unfinished conversion of the split "
+        f"'{match['split']}': run its command again to resume it, or remove the folder."
+        for match in found
+    ]
 
 
 def open_shards(paths: Sequence[str]) -> list[Shard]:

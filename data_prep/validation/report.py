@@ -8,7 +8,7 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
-from data_prep.validation import checks
+from data_prep.validation import MAX_PROBLEMS, SHEET, checks
 from data_prep.validation.tally import Tally
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import reason
@@ -17,8 +17,6 @@ from wss.visualization import figures
 
 gfile = tf.io.gfile
 
-SHEET = "contact_sheet.png"
-MAX_PROBLEMS = 20
 _PICTURES = 2 * figures.PAIRS_PER_ROW  # per split, on the sheet
 _NO_CLASS_ROWS = 8
 

@@ -69,7 +69,7 @@ def test_a_list_of_labeled_images_and_all_without_masks(monkeypatch, photos):
             "3 images have no mask in masks/sub.*Looked for masks/sub/a.png. Add "
             "--image_pattern='sub/{id}' if .* pairs 1 of 1 files in masks/sub",
         ),
-        (("--ignore_label=2",), "ignore label 2 must be between"),
+        (("--ignore_label=2",), "--ignore_label=2 is the id of a class"),
         (
             ("--masks=masks", "--num_classes=2"),
             "3 of 3 images.*a.png has the value 2 in 16 pixels.*--map 2=ignore",

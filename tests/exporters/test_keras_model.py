@@ -19,13 +19,6 @@ IMAGE = np.random.RandomState(0).randint(0, 256, [20, 30, 3]).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory):
-    path = tmp_path_factory.mktemp("run")
-    trained.make(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def exported(model_dir, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported")
     flags = [f"--model_dir={model_dir}", f"--output_dir={path}", "--formats", "keras"]

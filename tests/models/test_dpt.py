@@ -148,7 +148,10 @@ def test_which_network():
         UserError, match="no decoder end point of stride 4; it has none"
     ):
         DeepLabV3Plus(3, VARIANT)
-    with pytest.raises(UserError, match="Unknown model variant 'dinov9'"):
+    with pytest.raises(
+        UserError,
+        match="MODEL_VARIANT = 'dinov9': there is no such backbone. Choose one of",
+    ):
         networks.check("dinov9")
 
 

@@ -194,6 +194,23 @@ def test_names_of_two_networks_and_shapes_of_one(tmp_path):
         pretrained.read(str(tmp_path / "lite2.pth"), "efficientnet_lite1")
 
 
+def test_a_network_is_described_once_and_without_random_numbers(lite_path, monkeypatch):
+    built = []
+
+    def create(variant, output_stride):
+        built.append(create_backbone(variant, output_stride=output_stride))
+        return built[-1]
+
+    pretrained._shapes.cache_clear()
+    monkeypatch.setattr(pretrained.backbone, "create_backbone", create)
+    for _ in range(2):
+        pretrained.read(lite_path, LITE)
+    (network,) = built
+    assert not np.any(network.stem.convolution.kernel)
+    shapes = {n: v.shape for n, v in named_variables(network).items()}
+    assert pretrained._shapes(LITE) == (LITE, shapes)
+
+
 def test_weights_of_a_network_that_nothing_here_has(tmp_path, lite):
     save_torch(tmp_path / "a.pth", {"b.weight": np.ones(3, "f4")})
     with pytest.raises(

@@ -108,9 +108,21 @@ def test_what_is_set_wins_and_the_rest_follows(write, on):
     assert chosen(data, "BATCH_SIZE = 2")["TRAIN_STEPS"] == 3000
     assert chosen(data, "MACHINE = 'large_gpu'")["CROP_SIZE"] == 321
     assert chosen("DATA_DIR = 'nowhere'")["CROP_SIZE"] == 161  # Reported later.
-    for binding in ("MACHINE = 'gpu'", "CROP_SIZE = 'big'", "BATCH_SIZE = 0"):
-        with pytest.raises(UserError, match=binding):
-            chosen(data, binding)
+
+
+@pytest.mark.parametrize(
+    "binding, message",
+    [
+        ("MACHINE = 'gpu'", "it has to be 'cpu', 'small_gpu', 'large_gpu' or 'auto'."),
+        ("MACHINE = None", "it has to be 'cpu', 'small_gpu', 'large_gpu' or 'auto'."),
+        ("BATCH_SIZE = 0", "it has to be a whole number from 1 to 65536, or 'auto'."),
+    ],
+)
+def test_what_a_setting_may_be_includes_auto(write, on, binding, message):
+    on(gpus=0)
+    with pytest.raises(UserError) as error:
+        chosen(write(labeled=4, val=2), binding)
+    assert str(error.value) == f"{binding}: {message}"
 
 
 def test_crops_fit_the_network(write, on):

@@ -79,3 +79,10 @@ def test_frozen_statistics_need_a_checkpoint(experiment):
         starting_point.check(without)
     gin.bind_parameter("DeepLabV3Plus.frozen_batch_norm", "none")
     starting_point.check(without)
+
+
+def test_a_transformer_has_no_batch_norm_to_freeze(experiment):
+    gin.bind_parameter("DeepLabV3Plus.frozen_batch_norm", "statistics")
+    changes = {"model_variant": "dinov2_vits14", "init_checkpoint": None}
+    changes.update(crop_size=28, eval_crop_size=28)
+    starting_point.check(dataclasses.replace(experiment, **changes))

@@ -97,7 +97,10 @@ class Records:
             frames = list(threads.map(_walk, paths))
         counts = [len(shard.lengths) for shard in frames]
         if not sum(counts):
-            raise UserError(f"The shards of split {split} in {data_dir} are empty.")
+            raise UserError(
+                f"The shards of split {split} in {data_dir} are empty. Write the split "
+                "again."
+            )
         self._size = sum(counts)
         with tf.device("/cpu:0"):
             self._paths = tf.constant(paths)

@@ -44,7 +44,8 @@ class TFLite(Format):
         except Exception as error:  # Of any type; the first line has the information.
             raise UserError(
                 f"TensorFlow Lite cannot convert {model.network.variant} "
-                f"({(str(error).strip() or type(error).__name__).splitlines()[0]})."
+                f"({(str(error).strip() or type(error).__name__).splitlines()[0]}). "
+                "Leave tflite out of --formats."
             ) from error
         with open(path, "wb") as file:
             file.write(content)

@@ -25,6 +25,7 @@ _PIPES_OF_SHELLS = ("/dev/fd/", "/dev/stdin", "/proc/")
 _UNKNOWN = "\ufffd"
 # Control characters that do not occur in text.
 _BINARY = re.compile("[\x00-\x08\x0e-\x1f]")
+_ADVICE = "Check its name and your permissions."
 
 
 def read_text(path: str) -> str:
@@ -59,7 +60,7 @@ def read_lines(path: str) -> list[tuple[int, str]]:
     lines = [(i, line.strip()) for i, line in enumerate(text.split("\n"), 1)]
     lines = [(number, line) for number, line in lines if line]
     if not lines:
-        raise UserError(f"The list {path} is empty.")
+        raise UserError(f"The list {path} is empty. Write one entry per line.")
     return lines
 
 
@@ -76,7 +77,9 @@ def _read(path: str) -> bytes:
             with tf.io.gfile.GFile(path, "rb") as file:
                 return file.read()
         except tf.errors.OpError as error:
-            raise UserError(f"{path} cannot be read ({error.message}).") from None
+            raise UserError(
+                f"{path} cannot be read ({error.message}). {_ADVICE}"
+            ) from None
     try:
         mode = os.stat(path).st_mode
         # A pipe without a writer never ends; those of shells have one.
@@ -88,7 +91,9 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}). {_ADVICE}"
+        ) from None
 
 
 def _decode_all_but_comments(path: str, content: bytes, encoding: str) -> str:

@@ -167,7 +167,7 @@ def variants() -> list[str]:
 def _variant(name: str) -> _Variant:
     if name not in _variants and name not in variants():
         raise UserError(
-            f"Unknown model variant {name!r}. MODEL_VARIANT is one of: "
+            f"MODEL_VARIANT = {name!r}: there is no such backbone. Choose one of "
             f"{', '.join(variants())}."
         )
     return _variants[name]

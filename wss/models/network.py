@@ -255,8 +255,9 @@ def look_up(end_points: Mapping[int, Any], stride: int, what: str) -> Any:
       UserError: it has nothing for it.
     """
     if stride not in end_points:
+        known = ", ".join(map(str, sorted(end_points)))
+        advice = f"choose one of {known}" if known else "it has none"
         raise UserError(
-            f"The backbone has no {what} end point of stride {stride}; it has "
-            f"{', '.join(map(str, sorted(end_points))) or 'none'}."
+            f"The backbone has no {what} end point of stride {stride}; {advice}."
         )
     return end_points[stride]

@@ -41,6 +41,13 @@ def check(variant: str) -> None:
     backbone.check_multi_grid(variant, multi_grid)
 
 
+def frozen_batch_norm(variant: str) -> str:
+    """What gin freezes of the backbone's batch norm; `DPT` has none: "none"."""
+    if backbone.patch_size(variant):
+        return "none"
+    return gin.get_bindings(DeepLabV3Plus).get("frozen_batch_norm", "none")
+
+
 def grid(variant: str, output_stride: int) -> Grid:
     """The sides of the images that a network takes; arguments: see `create`."""
     patch = backbone.patch_size(variant)

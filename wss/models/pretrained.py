@@ -1,9 +1,10 @@
 """Weights of a backbone that others have published: found, read, named as ours."""
 
+import functools
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -113,20 +114,35 @@ def _scoped(
 ) -> tuple[Optional[Weights], list[str]]:
     """As `_translate`, where the names are right; looks at the shapes."""
     values, unused = naming.translate(arrays)
-    with tf.device("CPU"):  # Any output stride has the same shapes.
-        network = backbone.create_backbone(variant, output_stride=32)
-    scoped = {f"{network.scope}/{name}": value for name, value in values.items()}
-    misfits = _misfits(tf1_checkpoint.named_variables(network), scoped)
+    scope, shapes = _shapes(variant)
+    scoped = {f"{scope}/{name}": value for name, value in values.items()}
+    misfits = _misfits(shapes, scoped)
     return (None if misfits else Weights(path, scoped, unused)), misfits
 
 
+@functools.cache
+def _shapes(variant: str) -> tuple[str, Mapping[str, Sequence[int]]]:
+    """Scope of a backbone's variables, and their shapes by TF1 name."""
+
+    def without_noise(create: Callable[..., tf.Variable], **arguments: Any):
+        # Random numbers would take most of the time.
+        zeros = tf.zeros(arguments["shape"], arguments["dtype"])
+        return create(**{**arguments, "initial_value": zeros})
+
+    with tf.device("CPU"), tf.variable_creator_scope(without_noise):
+        # Any output stride has the same shapes.
+        network = backbone.create_backbone(variant, output_stride=32)
+    variables = tf1_checkpoint.named_variables(network)
+    shapes = {name: variable.shape.as_list() for name, variable in variables.items()}
+    return network.scope, shapes
+
+
 def _misfits(
-    wanted: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray]
+    wanted: Mapping[str, Sequence[int]], values: Mapping[str, np.ndarray]
 ) -> list[str]:
     """What a backbone wants and does not get, in words."""
     misfits = []
-    for name, variable in sorted(wanted.items()):
-        shape = variable.shape.as_list()
+    for name, shape in sorted(wanted.items()):
         if name not in values:
             misfits.append(f"it has no {name}")
         elif list(values[name].shape) != shape:

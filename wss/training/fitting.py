@@ -22,8 +22,6 @@ from wss.models import networks
 from wss.run_folder import checkpoints
 from wss.settings import Count, Size
 
-AUTO = "auto"
-
 # How often a run shows each photo with a mask, and each photo of the data set.
 _LABELED_EPOCHS, _EPOCHS = 100, 20
 _FEWEST_STEPS, _STEPS_UNIT = 1000, 500
@@ -70,12 +68,15 @@ def chooser(
     """
 
     def choose(macros: Mapping[str, Any]) -> dict[str, Any]:
-        is_open = {name for name, value in macros.items() if value == AUTO}
         if "MACHINE" not in macros:
             return {}
-        machine = "large_gpu" if has_tpu else find_machine()
-        chosen = {**fitting(macros, machine), **_recorded(model_dirs)}
-        return {name: value for name, value in chosen.items() if name in is_open}
+        chosen = fitting(macros, "large_gpu" if has_tpu else find_machine())
+        kept = _recorded(model_dirs)
+        return {
+            name: kept.get(name, chosen[name]) if value == config.AUTO else value
+            for name, value in macros.items()
+            if name in chosen
+        }
 
     return choose
 
@@ -119,8 +120,8 @@ def fitting(macros: Mapping[str, Any], found: str) -> dict[str, Any]:
 
 def _given(macros: Mapping[str, Any], name: str, kind: Any) -> Any:
     """A value that is set and sound; None for others, which are reported later."""
-    value = macros.get(name, AUTO)
-    return None if value == AUTO or settings.problem(kind, value) else value
+    value = macros.get(name, config.AUTO)
+    return None if value == config.AUTO or settings.problem(kind, value) else value
 
 
 def find_machine() -> str:

@@ -47,7 +47,7 @@ def describe(experiment: Experiment, method: Method, compiles: bool = False) -> 
         "devices": _devices(experiment, compiles),
         **(
             {"fitted": fitting.describe(experiment.machine)}
-            if experiment.machine
+            if experiment.machine in fitting.MACHINES
             else {}
         ),
         "code": ", ".join(f"{k} {v}" for k, v in versions.versions().items()),

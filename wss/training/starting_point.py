@@ -2,13 +2,10 @@
 
 import os
 
-import gin
-
 from wss.errors import UserError
 from wss.experiment import Experiment
 from wss.methods.base import Method
-from wss.models import pretrained, tf1_checkpoint
-from wss.models.deeplab import DeepLabV3Plus
+from wss.models import networks, pretrained, tf1_checkpoint
 from wss.run_folder import checkpoints, description
 
 
@@ -28,7 +25,7 @@ def check(experiment: Experiment) -> None:
     if checkpoints.exist(experiment.model_dir):
         return
     if not given:
-        _check_frozen()
+        _check_frozen(experiment.model_variant)
         return
     if pretrained.is_published(given):
         if experiment.initialize_last_layer:
@@ -56,8 +53,8 @@ def check(experiment: Experiment) -> None:
         )
 
 
-def _check_frozen() -> None:
-    frozen = gin.get_bindings(DeepLabV3Plus).get("frozen_batch_norm", "none")
+def _check_frozen(variant: str) -> None:
+    frozen = networks.frozen_batch_norm(variant)
     if frozen != "none":
         raise UserError(
             f"FROZEN_BATCH_NORM = {frozen!r} keeps batch norm as it is in "

@@ -74,15 +74,15 @@ def get(name: str) -> Policy:
     """
     if name not in _POLICIES:
         raise UserError(
-            f"Unknown strong augmentation {name!r}. Known: "
-            f"{', '.join(sorted(_POLICIES))}"
+            f"Unknown strong augmentation {name!r}. STRONG_AUGMENTATION takes "
+            f"{', '.join(sorted(_POLICIES))}."
         )
     policy = _POLICIES[name]
     if policy.requires and importlib.util.find_spec(policy.requires) is None:
         raise UserError(
             f"Strong augmentation {name!r} needs the package {policy.requires}, which "
             "is not installed. Install it, or choose other policies: "
-            "STRONG_AUGMENTATION = ('color_jitter', 'cutout')"
+            "STRONG_AUGMENTATION = ('color_jitter', 'cutout')."
         )
     return policy
 

@@ -23,8 +23,13 @@ def names() -> list[str]:
     >>> "voc" in names()
     True
     """
+    return sorted([FOLDER, *named()])
+
+
+def named() -> list[str]:
+    """Names of the data sets whose classes are known without a `dataset.json`."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted([FOLDER, *(name for name in modules if name not in _NOT_DATASETS)])
+    return [name for name in modules if name not in _NOT_DATASETS]
 
 
 def get(name: str, data_dir: Optional[str] = None) -> DatasetSpec:
