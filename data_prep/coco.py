@@ -211,7 +211,7 @@ def _find_annotated(
     annotations = coco_annotations.load(path)
     spec = choose_spec(annotations, classes, output_dir)
     class_ids = class_ids_of(annotations, spec)
-    files, missing = coco_annotations.find_files(annotations.sizes, found, path)
+    files, missing = coco_annotations.find_files(list(annotations.sizes), found, path)
     if published is None:
         id_lists.refuse_missing(
             missing,
