@@ -323,6 +323,13 @@ def _look_back(output_dir: str, names: Sequence[str]) -> bool:
     print(report.format_verdict(found))
     if any(split.num_problems for split in found):
         return False
+    others = [f"'{name}'" for name in manifest["splits"] if name not in names]
+    if others:
+        print(
+            f"{output_dir} also has {', '.join(others)} of an earlier command, which "
+            "this one did not write. If photos have changed since, remove the files of "
+            "these splits, or write to another --output_dir."
+        )
     sizes = {split.name: split.tally.sizes for split in found}
     print(training_command(output_dir, sizes))
     return True

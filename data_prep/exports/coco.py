@@ -20,8 +20,6 @@ LAYOUT = "a JSON file with 'images', 'annotations' and 'categories'"
 _KEYS = {"images", "annotations", "categories"}
 # Folders with more JSON files have one for each photo.
 _MOST_FILES = 20
-# Folders of parts, as Roboflow names them; files, as CVAT does.
-_PARTS = {"valid": "val", "val": "val", "test": "test"}
 
 
 def find(place: Place) -> Optional[Export]:
@@ -54,7 +52,7 @@ def find(place: Place) -> Optional[Export]:
                     "one file only."
                 )
         masks.update(found)
-        split = _PARTS.get(_part(path))
+        split = export.PARTS.get(_part(path))
         if split and len(paths) > 1:
             held_out.setdefault(split, []).extend(found)
     chosen = {name: masks[name] for name in photos.names if name in masks}
@@ -91,7 +89,7 @@ def _part(path: str) -> str:
     """The part of a data set that a file describes, by its folder or name."""
     folder, name = os.path.split(path)
     last = os.path.splitext(name)[0].rpartition("_")[2]
-    return last if last in _PARTS else os.path.basename(folder)
+    return last if last in export.PARTS else os.path.basename(folder)
 
 
 def _masks(annotations: Annotations, photos: pairing.Images) -> dict[str, str]:

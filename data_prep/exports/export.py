@@ -15,6 +15,8 @@ from wss.errors import UserError
 from wss.image_io.patterns import ANY, Pattern
 
 BACKGROUND = "background"
+# The split of each part, by the name of its folder (Roboflow) or file (CVAT).
+PARTS = {"valid": "val", "val": "val", "test": "test"}
 _ANNOTATIONS = (".json", ".xml", ".csv", ".txt")
 # Names of tools for pixels that are neither a class nor background.
 _IGNORED = ("__ignore__", "ignore", "ignored")
