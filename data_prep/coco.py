@@ -136,7 +136,7 @@ def class_ids_of(annotations: Annotations, spec: DatasetSpec) -> list[int]:
                     f"{annotations.path}: the category '{name}' is not a class of "
                     f"COCO. Add --classes={_OWN} to use the file's own classes."
                 )
-    return coco_annotations.own_class_ids(annotations, spec.class_names)
+    return coco_annotations.own_class_ids(annotations, spec)
 
 
 def read(item: Item, annotations: Optional[str]) -> Example:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prep import listed_images
+from data_prep import class_names, listed_images
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.files import atomic
 
@@ -307,28 +308,31 @@ def _checked_runs(runs: Mapping[str, Any], height: int, width: int) -> dict[str,
 def own_class_names(annotations: Annotations) -> list[str]:
     """The background, and the file's categories in the order of their ids.
 
-    A category called "background" is the background.
+    A category called "background" is the background; those in `class_names.IGNORED`
+    are no classes.
     """
     names = dict.fromkeys([_BACKGROUND, *map(_class_name, annotations.categories)])
-    return list(names)
+    return [name for name in names if name.lower() not in class_names.IGNORED]
 
 
-def own_class_ids(annotations: Annotations, class_names: Sequence[str]) -> list[int]:
-    """The classes of the file's categories.
+def own_class_ids(annotations: Annotations, spec: DatasetSpec) -> list[int]:
+    """The classes, or the ignore label, of the file's categories.
 
     Raises:
       UserError: a category is not among the classes.
     """
-    class_ids = {name: i for i, name in enumerate(class_names)}
-    names = list(map(_class_name, annotations.categories))
-    for name in names:
-        if name not in class_ids:
+    class_ids = {name: i for i, name in enumerate(spec.class_names)}
+    found = []
+    for name in map(_class_name, annotations.categories):
+        is_ignored = name.lower() in class_names.IGNORED
+        if name not in class_ids and not is_ignored:
             raise UserError(
                 f"{annotations.path}: the category '{name}' is not among the classes "
-                f"({', '.join(class_names)}). Give all annotation files the same "
+                f"({', '.join(spec.class_names)}). Give all annotation files the same "
                 "categories."
             )
-    return [class_ids[name] for name in names]
+        found.append(spec.ignore_label if is_ignored else class_ids[name])
+    return found
 
 
 def _class_name(category: str) -> str:

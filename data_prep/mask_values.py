@@ -85,7 +85,8 @@ def find(paths: Sequence[str], ignore_label: int, workers: int = 0) -> Found:
             f"The masks in {folder} have the values {_listed(values)}. It is unknown "
             f"whether {white[-1]} is a class or ignored, and values near others may "
             "come from smoothing or compression. Name the classes with --class_names, "
-            f"and say what the values are: --map {white[-1]}=ignore or a class, ..."
+            f"and say what the values are, such as --map {white[-1]}=ignore; smoothed "
+            "yes/no masks: --num_classes=2 --map 0-127=0 128-255=1."
         )
     return found
 

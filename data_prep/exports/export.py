@@ -18,8 +18,6 @@ BACKGROUND = "background"
 # The split of each part, by the name of its folder (Roboflow) or file (CVAT).
 PARTS = {"valid": "val", "val": "val", "test": "test"}
 _ANNOTATIONS = (".json", ".xml", ".csv", ".txt")
-# Names of tools for pixels that are neither a class nor background.
-_IGNORED = ("__ignore__", "ignore", "ignored")
 
 
 class Place(NamedTuple):
@@ -119,7 +117,7 @@ def class_of(name: str, spec: DatasetSpec, where: str) -> int:
     Raises:
       UserError: the data set has no such class.
     """
-    if name.strip().lower() in _IGNORED:
+    if name.strip().lower() in class_names.IGNORED:
         return spec.ignore_label
     return class_names.class_of(name, spec, where)
 
@@ -130,7 +128,9 @@ def background_first(names: Sequence[str]) -> list[str]:
     Names for ignored pixels are left out.
     """
     names = [unicodedata.normalize("NFC", name.strip()) for name in names]
-    found = dict.fromkeys(name for name in names if name.lower() not in _IGNORED)
+    found = dict.fromkeys(
+        name for name in names if name.lower() not in class_names.IGNORED
+    )
     backgrounds = [name for name in found if name.strip("_").lower() == BACKGROUND]
     first = backgrounds[0] if backgrounds else BACKGROUND
     return [first, *(name for name in found if name not in backgrounds)]
