@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw
 # In pixels.
 _LINE_WIDTH, _POINT_SIZE = 10, 5
 _ELLIPSE_CORNERS = 90
+# Larger numbers, in pixels, cannot be coordinates; Pillow takes minutes to draw them.
+_FARTHEST = 1e5
 
 
 def covered(
@@ -27,10 +29,10 @@ def covered(
 
     Raises:
       ValueError: there is no such kind, it has too few points or one that is not a
-        number, or it is outside the photo.
+        number or far away, or it is outside the photo.
     """
-    if not np.isfinite(np.array(points, np.float64)).all():
-        raise ValueError("a point is not a number")
+    if not (abs(np.array(points, np.float64)) <= _FARTHEST).all():
+        raise ValueError("a point is not a number, or far from the photo")
     canvas = Image.new("1", (width, height))
     pen = ImageDraw.Draw(canvas)
     if kind == "polygon" and len(points) > 2:

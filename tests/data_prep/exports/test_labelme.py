@@ -169,6 +169,7 @@ def test_folders_with_their_own_numbers(monkeypatch, tmp_path):
         (shape(None, "point", (1, 1)), "a.json has a shape without label"),
         (shape("car", "point", (99, 99)), "is outside the photo of 30 x 20 pixels"),
         (shape("car", "circle", (1, 1), (1, float("nan"))), "a point is not a number"),
+        (shape("car", "rectangle", (1, 1), (1e12, 1e12)), "or far from the photo"),
         (shape("bike", "point", (1, 1)), "label 'bike', which .*labels.txt does not"),
         (shape("car", "mask", (1, 1), mask="!"), "cannot be drawn"),
     ],
