@@ -14,6 +14,8 @@ from wss.files import text_files
 from wss.image_io import discovery
 
 IGNORE = "ignore"
+# Names of tools for pixels that are neither a class nor background.
+IGNORED = ("__ignore__", IGNORE, "ignored")
 # The first line of labelme's lists, for the 255 in its masks.
 _NO_CLASS = "__ignore__"
 # Headings of a column of names in a table.

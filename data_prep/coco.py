@@ -136,7 +136,7 @@ def class_ids_of(annotations: Annotations, spec: DatasetSpec) -> list[int]:
                     f"{annotations.path}: the category '{name}' is not a class of "
                     f"COCO. Add --classes={_OWN} to use the file's own classes."
                 )
-    return coco_annotations.own_class_ids(annotations, spec.class_names)
+    return coco_annotations.own_class_ids(annotations, spec)
 
 
 def read(item: Item, annotations: Optional[str]) -> Example:
@@ -211,7 +211,7 @@ def _find_annotated(
     annotations = coco_annotations.load(path)
     spec = choose_spec(annotations, classes, output_dir)
     class_ids = class_ids_of(annotations, spec)
-    files, missing = coco_annotations.find_files(annotations.sizes, found, path)
+    files, missing = coco_annotations.find_files(list(annotations.sizes), found, path)
     if published is None:
         id_lists.refuse_missing(
             missing,

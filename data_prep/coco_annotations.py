@@ -10,13 +10,14 @@ import functools
 import importlib.util
 import json
 import math
-import os
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_prep import class_names, listed_images
+from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.files import atomic
 
@@ -193,7 +194,7 @@ def _read_images(
     name_of: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for image in images:
-        name, key = listed_name(_text(image["file_name"])), _key(image["id"])
+        name, key = listed_images.name_of(_text(image["file_name"])), _key(image["id"])
         if name in sizes or key in name_of:
             raise ValueError(f"image {name} is listed twice")
         height, width = int(image["height"]), int(image["width"])
@@ -207,7 +208,11 @@ def _read_categories(
     categories: Sequence[Mapping[str, Any]],
 ) -> tuple[list[str], dict[str, int]]:
     """Names of the categories in the order of their ids, and the index of each id."""
-    found = {_key(value["id"]): _text(value["name"]) for value in categories}
+    found: dict[str, str] = {}
+    for value in categories:
+        key, name = _key(value["id"]), _text(value["name"])
+        if found.setdefault(key, name) != name:
+            raise ValueError(f"'{found[key]}' and '{name}' both have the id {key}")
 
     def rank(key: str) -> tuple[bool, int, str]:
         return (False, int(key), "") if key.isdecimal() else (True, 0, key)
@@ -229,11 +234,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{value!r} is not a name")
     return unicodedata.normalize("NFC", value.strip())
-
-
-def listed_name(file_name: str) -> str:
-    """An image's name: its path without extension, the same on all systems."""
-    return os.path.splitext(os.path.normpath(file_name.replace("\\", "/")))[0]
 
 
 def _area(value: Any) -> float:
@@ -309,28 +309,31 @@ def _checked_runs(runs: Mapping[str, Any], height: int, width: int) -> dict[str,
 def own_class_names(annotations: Annotations) -> list[str]:
     """The background, and the file's categories in the order of their ids.
 
-    A category called "background" is the background.
+    A category called "background" is the background; those in `class_names.IGNORED`
+    are no classes.
     """
     names = dict.fromkeys([_BACKGROUND, *map(_class_name, annotations.categories)])
-    return list(names)
+    return [name for name in names if name.lower() not in class_names.IGNORED]
 
 
-def own_class_ids(annotations: Annotations, class_names: Sequence[str]) -> list[int]:
-    """The classes of the file's categories.
+def own_class_ids(annotations: Annotations, spec: DatasetSpec) -> list[int]:
+    """The classes, or the ignore label, of the file's categories.
 
     Raises:
       UserError: a category is not among the classes.
     """
-    class_ids = {name: i for i, name in enumerate(class_names)}
-    names = list(map(_class_name, annotations.categories))
-    for name in names:
-        if name not in class_ids:
+    class_ids = {name: i for i, name in enumerate(spec.class_names)}
+    found = []
+    for name in map(_class_name, annotations.categories):
+        is_ignored = name.lower() in class_names.IGNORED
+        if name not in class_ids and not is_ignored:
             raise UserError(
                 f"{annotations.path}: the category '{name}' is not among the classes "
-                f"({', '.join(class_names)}). Give all annotation files the same "
+                f"({', '.join(spec.class_names)}). Give all annotation files the same "
                 "categories."
             )
-    return [class_ids[name] for name in names]
+        found.append(spec.ignore_label if is_ignored else class_ids[name])
+    return found
 
 
 def _class_name(category: str) -> str:
@@ -338,11 +341,9 @@ def _class_name(category: str) -> str:
 
 
 def find_files(
-    listed: Iterable[str], found: Collection[str], source: str
+    listed: Sequence[str], found: Collection[str], source: str
 ) -> tuple[dict[str, str], list[str]]:
-    """The files of the listed images.
-
-    Some tools write paths that begin above the images' folder; others omit subfolders.
+    """The files of the listed images, see `listed_images.find`.
 
     Args:
       listed: the names of the images, without extension.
@@ -355,24 +356,9 @@ def find_files(
     Raises:
       UserError: two listed images have the same file.
     """
-    by_last: dict[str, list[str]] = {}
-    for name in found:
-        by_last.setdefault(name.rpartition("/")[2], []).append(name)
-    files: dict[str, str] = {}
-    missing = []
-    for name in listed:
-        parts = name.split("/")
-        ends = ("/".join(parts[i:]) for i in range(len(parts)))
-        same_last = by_last.get(parts[-1], ())
-        only = same_last[0] if len(same_last) == 1 else None
-        file = next((end for end in ends if end in found), only)
-        if file is None:
-            missing.append(name)
-        elif file in files:
-            raise UserError(
-                f"{source} lists '{files[file]}' and '{name}', but there is "
-                f"only one image '{file}'. Put the images into folders as listed."
-            )
-        else:
-            files[file] = name
-    return files, missing
+    entries = [listed_images.in_any_folder(name, name) for name in listed]
+    images = listed_images.find(entries, found, source)
+    listed_images.note_elsewhere(entries, images, source)
+    files = list(zip(images, listed))
+    missing = [name for file, name in files if file is None]
+    return {file: name for file, name in files if file is not None}, missing

@@ -9,6 +9,12 @@ from PIL import Image
 
 from data_prep import coco_annotations
 from wss.errors import UserError
+from wss.image_io import decoding
+
+_SIDEWAYS = (
+    *(Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE),
+    *(Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
+)
 
 
 def is_as_stored(path: str, height: int, width: int, annotations: str) -> bool:
@@ -26,8 +32,8 @@ def is_as_stored(path: str, height: int, width: int, annotations: str) -> bool:
       UserError: the photo has another size.
     """
     size = (width, height)
-    stored = _stored_size(path) or size
-    if stored != size and stored != size[::-1]:
+    stored, upright = _sizes(path) or (size, size)
+    if size not in (stored, upright):
         raise UserError(
             f"The image {path} has {stored[0]} x {stored[1]} pixels, but "
             f"{width} x {height} in {annotations}. Use the image that was annotated."
@@ -35,11 +41,12 @@ def is_as_stored(path: str, height: int, width: int, annotations: str) -> bool:
     return stored == size
 
 
-def _stored_size(path: str) -> Optional[tuple[int, int]]:
-    """(width, height) of an image as the file stores it; None if it is broken."""
+def _sizes(path: str) -> Optional[tuple[tuple[int, int], tuple[int, int]]]:
+    """(width, height) of an image as stored, and upright; None if it is broken."""
     with contextlib.suppress(Exception), Image.open(path) as image:
-        return image.size  # Reading it reports what is broken.
-    return None
+        turned = decoding.orientation(image) in _SIDEWAYS
+        return image.size, image.size[::-1] if turned else image.size
+    return None  # Reading it reports what is broken.
 
 
 def draw(

@@ -46,14 +46,16 @@ def read_ids(path: str, known: Known) -> list[str]:
     """Reads a list of ids, one per line; lines that begin with # are comments.
 
     Raises:
-      UserError: the file is missing, empty or not text, or an id has no image or is
-        repeated.
+      UserError: the file is missing, empty or not text, has only comments, or an id
+        has no image or is repeated.
     """
     texts = [
         line
         for _, line in text_files.read_lines(path)
         if known.find(line) or not text_files.is_comment(line)
     ]
+    if not texts:
+        raise UserError(f"The list {path} has only comments. Write one id per line.")
     return resolve(texts, path, known)
 
 

@@ -4,15 +4,18 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
-from data_prep import masks, relabel
+from data_prep import masks, relabel, survey
 from data_prep.exports.export import BACKGROUND
 from data_prep.writing import processes
 from wss.errors import UserError
 
 YES_NO = (BACKGROUND, "foreground")
 _WHITE = 255
+# White in masks of 8 and 16 bits: "no data", or one more label.
+_WHITES = (_WHITE, 65535)
 # More values are those of a photo or of smoothed edges.
 _MOST_CLASSES = 64
 
@@ -61,6 +64,8 @@ def find(paths: Sequence[str], ignore_label: int, workers: int = 0) -> Found:
         return Found(YES_NO, masks.Labels(binary=True), how)
     classes = [value for value in values if value != ignore_label]
     folder = os.path.dirname(paths[0])
+    shown = (np.array(one.values, np.int64) for one in seen if one.values)
+    survey.refuse_binaries(shown, f"in {folder}", ignore_label, masks.AS_THEY_ARE)
     if len(classes) < 2:
         raise UserError(
             f"All masks in {folder} have only the value {values[0]}: there are no "
@@ -73,7 +78,17 @@ def find(paths: Sequence[str], ignore_label: int, workers: int = 0) -> Found:
             f"{classes[-1]}), which do not look like classes. Name the classes with "
             "--class_names, and give other values a class with --map."
         )
-    return _number(classes, ignore_label)
+    found = _number(classes, ignore_label)
+    white = [value for value in values if value in _WHITES]
+    if found.labels.changes and white:
+        raise UserError(
+            f"The masks in {folder} have the values {_listed(values)}. It is unknown "
+            f"whether {white[-1]} is a class or ignored, and values near others may "
+            "come from smoothing or compression. Name the classes with --class_names, "
+            f"and say what the values are, such as --map {white[-1]}=ignore; smoothed "
+            "yes/no masks: --num_classes=2 --map 0-127=0 128-255=1."
+        )
+    return found
 
 
 def _number(classes: Sequence[int], ignore_label: int) -> Found:
@@ -85,8 +100,12 @@ def _number(classes: Sequence[int], ignore_label: int) -> Found:
         return Found(names, masks.AS_THEY_ARE, f"the values in the masks{ignored}")
     names = [f"class_{value}" for value in classes]
     changes = tuple((value, value, i) for i, value in enumerate(classes))
-    how = f"the values {', '.join(map(str, classes))} in the masks, numbered{ignored}"
+    how = f"the values {_listed(classes)} in the masks, numbered{ignored}"
     return Found(names, masks.Labels(changes=changes), how)
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _read(path: str) -> _Values:

@@ -36,7 +36,7 @@ class Pairs(NamedTuple):
         sides = []
         for text in (self.image_pattern, self.mask_pattern):
             pattern = Pattern(text)
-            sides.append({pattern.id_of(name): name for name in names})
+            sides.append({_id_of(name, pattern): name for name in names})
         step = max(1, len(self.ids) // count)
         chosen = sorted(self.ids)[::step][:count]
         return [tuple(side[name] for side in sides) for name in chosen]
@@ -170,10 +170,15 @@ def _sides(names: Sequence[str]) -> list[_Side]:
     sides = []
     for text, _ in counts.most_common(_MAX_PATTERNS):
         pattern = Pattern(text)
-        ids = [found for found in map(pattern.id_of, names) if found]
+        ids = [found for name in names if (found := _id_of(name, pattern))]
         if len(set(ids)) == len(ids):
             sides.append(_Side(text, frozenset(ids)))
     return sides
+
+
+def _id_of(name: str, pattern: Pattern) -> Optional[str]:
+    """The id of a file without its extension; `a.jpg` of a.jpg.png is a whole name."""
+    return pattern.id_of(f"{name}.png")
 
 
 def _patterns(name: str) -> Iterator[str]:

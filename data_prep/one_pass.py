@@ -237,7 +237,14 @@ def _divide(
         held_out[VAL] = set(_choose_val(flags, export, items, pool, spec, labels))
     else:
         print(f"{len(held_out[VAL] & set(masked))} photos are '{VAL}' in the export.")
-    split_of = {name: split for split, names in held_out.items() for name in names}
+    split_of: dict[str, str] = {}
+    for split, names in held_out.items():
+        for name in names:
+            if split_of.setdefault(name, split) != split:
+                raise UserError(
+                    f"The photo '{name}' is in '{split_of[name]}' and in '{split}' of "
+                    f"{flags.masks or flags.images}. Remove it from one of them."
+                )
     splits: dict[str, list[Item]] = {LABELED: [], UNLABELED: []}
     for name, item in items.items():
         split = split_of.get(name, LABELED) if item.mask else UNLABELED
@@ -266,7 +273,8 @@ def _choose_val(
         names = id_lists.read_ids(flags.val_ids, export.photos.known)
         id_lists.refuse_missing(
             [name for name in names if name not in pool],
-            f"photos of {flags.val_ids} have no mask",
+            f"photos of {flags.val_ids} have no mask, or are left out by --ids, "
+            "--exclude or another split of the export",
             "Only photos with masks can be held out. Remove these lines.",
         )
         print(f"{len(names)} photos are held out as '{VAL}': those of {flags.val_ids}.")
@@ -315,6 +323,13 @@ def _look_back(output_dir: str, names: Sequence[str]) -> bool:
     print(report.format_verdict(found))
     if any(split.num_problems for split in found):
         return False
+    others = [f"'{name}'" for name in manifest["splits"] if name not in names]
+    if others:
+        print(
+            f"{output_dir} also has {', '.join(others)} of an earlier command, which "
+            "this one did not write. If photos have changed since, remove the files of "
+            "these splits, or write to another --output_dir."
+        )
     sizes = {split.name: split.tally.sizes for split in found}
     print(training_command(output_dir, sizes))
     return True

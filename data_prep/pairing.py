@@ -64,7 +64,8 @@ def choose_images(
       annotations: endings of files that are read elsewhere, so not left out.
 
     Raises:
-      UserError: there is no such folder or list, an id has no image or is repeated.
+      UserError: there is no such folder or list, an id has no image or is repeated, or
+        all images are excluded.
     """
     found = discovery.scan(folder, pattern=pattern)
     paths, left_out = found.paths, found.left_out
@@ -83,6 +84,11 @@ def choose_images(
     if exclude_file:
         excluded = set(id_lists.read_ids(exclude_file, known))
         names = [name for name in names if name not in excluded]
+        if not names:
+            raise UserError(
+                f"{exclude_file} excludes all images of {ids_file or folder}. Remove "
+                "those to write from the list, or leave out --exclude."
+            )
     return Images(known, names)
 
 

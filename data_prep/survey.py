@@ -24,6 +24,7 @@ from wss.image_io import bit_depth
 
 _CHECKED_BINARIES = 64
 _WHITE = 255
+_ADVICE = "--binary to read 255 as 1"
 
 
 class Findings(NamedTuple):
@@ -136,8 +137,7 @@ def check_binaries(
                 yield relabel.histogram(masks.read_values(path))[0]
 
     folder = os.path.dirname(paths[0]) if paths else ""
-    advice = "--binary to read 255 as 1"
-    refuse_binaries(values(), f"in {folder}", ignore_label, labels, advice)
+    refuse_binaries(values(), f"in {folder}", ignore_label, labels)
 
 
 def refuse_binaries(
@@ -145,12 +145,12 @@ def refuse_binaries(
     where: str,
     ignore_label: int,
     labels: masks.Labels,
-    advice: str,
+    advice: str = _ADVICE,
 ) -> None:
     """Refuses masks that have only 0 and 255, if 255 is the ignore label.
 
     Such masks would be read as background and ignored pixels, and a network trained on
-    them would predict only background.
+    them would predict only background. It does not help if others have 0 and 1.
 
     Args:
       values: the values of some masks.
@@ -160,20 +160,28 @@ def refuse_binaries(
       advice: the flag to add, and its effect.
 
     Raises:
-      UserError: the masks have only 0 and 255.
+      UserError: the masks have only 0 and 255, or each has these or 0 and 1.
     """
     if ignore_label != _WHITE or not labels.keeps(_WHITE):
         return
-    seen: set[int] = set()
+    seen: list[set[int]] = []
     for some in values:
-        seen.update(some.tolist())
-        if not seen <= {0, _WHITE}:
+        seen.append(set(some.tolist()))
+        if not seen[-1] <= {0, 1, _WHITE} or {1, _WHITE} <= seen[-1]:
             return
-    if _WHITE in seen:
+    if {0, _WHITE} not in seen and {_WHITE} not in seen:
+        return
+    if not any(1 in one for one in seen):
         raise UserError(
             f"The masks {where} have only 0 and 255. If they are yes/no masks, 255 "
             f"would be ignored and nothing learned: add {advice}. If 255 means "
             "ignored, add --map 255=ignore."
+        )
+    if {0, _WHITE} in seen:
+        raise UserError(
+            f"Of the masks {where}, some have only 0 and 255, others only 0 and 1. If "
+            f"all are yes/no masks, add {advice}. If 255 means ignored, name the "
+            "classes with --class_names, and add --map 255=ignore."
         )
 
 

@@ -63,8 +63,17 @@ def find(place: Place) -> Optional[Export]:
 
 
 def _mask_of(name: str, masks: Mapping[str, str]) -> str:
-    """The id of a photo's mask, which may begin with a split and a city; or empty."""
+    """The id of a photo's mask, which may begin with a split and a city; or empty.
+
+    Raises:
+      UserError: several masks have the photo's name.
+    """
     if name in masks:
         return name
     ends = [mask for mask in masks if mask.endswith(f"/{name}")]
-    return ends[0] if len(ends) == 1 else ""
+    if len(ends) > 1:
+        raise UserError(
+            f"The photo '{name}' may belong to {masks[ends[0]]} or {masks[ends[1]]}. "
+            "Put the photos into folders as the masks are, or remove one of the masks."
+        )
+    return ends[0] if ends else ""

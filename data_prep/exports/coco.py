@@ -6,20 +6,20 @@ import os
 from collections.abc import Sequence
 from typing import Optional
 
-from data_prep import coco_annotations, coco_masks, id_lists, pairing
+from data_prep import coco_annotations, coco_masks, id_lists, listed_images, pairing
 from data_prep.coco_annotations import Annotations
 from data_prep.exports import export, json_files, label_studio_tasks
 from data_prep.exports.export import Export, Place
+from data_prep.listed_images import Listed
 from data_prep.pairing import Item
 from data_prep.photos import Drawn
 from wss.data.datasets.spec import DatasetSpec
+from wss.errors import UserError
 
 LAYOUT = "a JSON file with 'images', 'annotations' and 'categories'"
 _KEYS = {"images", "annotations", "categories"}
 # Folders with more JSON files have one for each photo.
 _MOST_FILES = 20
-# Folders of parts, as Roboflow names them; files, as CVAT does.
-_PARTS = {"valid": "val", "val": "val", "test": "test"}
 
 
 def find(place: Place) -> Optional[Export]:
@@ -36,6 +36,7 @@ def find(place: Place) -> Optional[Export]:
     coco_annotations.require_pycocotools()
     photos = place.photos()
     masks: dict[str, str] = {}
+    path_of: dict[str, str] = {}
     held_out: dict[str, list[str]] = {}
     categories: list[str] = []
     for path in paths:
@@ -43,8 +44,15 @@ def find(place: Place) -> Optional[Export]:
         group = _group(path)
         categories += [name for name in annotations.categories if name != group]
         found = _masks(annotations, photos)
+        for name in found:
+            if path_of.setdefault(name, path) != path:
+                raise UserError(
+                    f"{path_of[name]} and {path} both have objects of the photo "
+                    f"'{name}'. Pass one of them as --masks, or put each photo into "
+                    "one file only."
+                )
         masks.update(found)
-        split = _PARTS.get(_part(path))
+        split = export.PARTS.get(_part(path))
         if split and len(paths) > 1:
             held_out.setdefault(split, []).extend(found)
     chosen = {name: masks[name] for name in photos.names if name in masks}
@@ -81,7 +89,7 @@ def _part(path: str) -> str:
     """The part of a data set that a file describes, by its folder or name."""
     folder, name = os.path.split(path)
     last = os.path.splitext(name)[0].rpartition("_")[2]
-    return last if last in _PARTS else os.path.basename(folder)
+    return last if last in export.PARTS else os.path.basename(folder)
 
 
 def _masks(annotations: Annotations, photos: pairing.Images) -> dict[str, str]:
@@ -94,23 +102,26 @@ def _masks(annotations: Annotations, photos: pairing.Images) -> dict[str, str]:
         name[len(prefix) :]: name for name in known.paths if name.startswith(prefix)
     }
     near = near or {name: name for name in known.paths}
-    files, missing = coco_annotations.find_files(
-        annotations.sizes, near, annotations.path
-    )
     # Label Studio puts a number before the names of uploaded files.
-    plain = {label_studio_tasks.without_number(name): name for name in missing}
-    found, _ = coco_annotations.find_files(plain, near, annotations.path)
-    files.update({file: plain[name] for file, name in found.items()})
-    missing = sorted(set(missing) - set(files.values()))
+    entries = [
+        Listed(
+            name,
+            [name, os.path.basename(name), label_studio_tasks.without_number(name)],
+        )
+        for name in annotations.sizes
+    ]
+    files = listed_images.find(entries, near, annotations.path)
+    listed_images.note_elsewhere(entries, files, annotations.path)
+    listed = list(zip(files, annotations.sizes))
     id_lists.refuse_missing(
-        [name for name in missing if annotations.objects[name]],
+        [name for file, name in listed if file is None and annotations.objects[name]],
         f"images with objects in {annotations.path} are not in {known.folder}",
         "Put them there, or pass their folder as --images.",
     )
     return {
         near[file]: _text(annotations, name)
-        for file, name in files.items()
-        if annotations.objects[name]
+        for file, name in listed
+        if file is not None and annotations.objects[name]
     }
 
 
@@ -127,7 +138,8 @@ def draw(item: Item, spec: DatasetSpec, source: str) -> Drawn:
     """Draws the objects of a photo; later ones are on top.
 
     Raises:
-      UserError: an outline is invalid, or the photo has another size.
+      UserError: an outline is invalid, all are outside the photo, or the photo has
+        another size.
     """
     content = json.loads(item.mask)
     height, width = content["size"]
@@ -137,4 +149,9 @@ def draw(item: Item, spec: DatasetSpec, source: str) -> Drawn:
     ]
     as_stored = coco_masks.is_as_stored(item.image, height, width, source)
     mask = coco_masks.draw(objects, height, width, item.name, source)
+    if not mask.any() and any(class_id for class_id, _ in objects):
+        raise UserError(
+            f"No object of the image {item.name} in {source} covers one of its "
+            f"{width} x {height} pixels. Export outlines in pixels of this image."
+        )
     return Drawn(mask, as_stored)

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from data_prep import coco_annotations, coco_masks, id_lists
+from data_prep import coco_annotations, coco_masks, id_lists, listed_images
 from data_prep.exports import drawing, export
 from data_prep.exports.export import Export, Place
 from data_prep.pairing import Item
@@ -26,6 +26,7 @@ _KINDS = {
     "polyline": "linestrip",
     "mask": "mask",
 }
+_WITHOUT_AREA = ("points", "cuboid", "skeleton")
 
 
 def find(place: Place) -> Optional[Export]:
@@ -40,24 +41,27 @@ def find(place: Place) -> Optional[Export]:
         return None
     root = _read(path)
     photos = place.photos()
-    images = {
-        coco_annotations.listed_name(image.get("name", "")): image
-        for image in root.iter("image")
-    }
-    files, missing = coco_annotations.find_files(images, photos.known.paths, path)
-    shapes = {name: _shapes(image, path) for name, image in images.items()}
+    images = list(root.iter("image"))
+    names = [image.get("name", "") for image in images]
+    entries = [
+        listed_images.in_any_folder(name, listed_images.name_of(name)) for name in names
+    ]
+    files = listed_images.find(entries, photos.known.paths, path)
+    listed_images.note_elsewhere(entries, files, path)
+    shapes = [_shapes(image, path) for image in images]
     id_lists.refuse_missing(
-        [name for name in missing if shapes[name]],
+        [name for file, name, some in zip(files, names, shapes) if some and not file],
         f"images with outlines in {path} are not in {place.images}",
         "Put them there, or pass their folder as --images.",
     )
     found = {
-        file: json.dumps({"size": _size(images[name], path), "shapes": shapes[name]})
-        for file, name in files.items()
-        if shapes[name]
+        file: json.dumps({"size": _size(image, path), "shapes": some})
+        for file, image, some in zip(files, images, shapes)
+        if file and some
     }
+    _note_without_area(images, path)
     labels = [name.text or "" for name in root.iterfind("meta//labels/label/name")]
-    labels += sorted({shape[1] for some in shapes.values() for shape in some})
+    labels += sorted({shape[1] for some in shapes for shape in some})
     chosen = {name: found[name] for name in photos.names if name in found}
     return Export(
         f"CVAT's outlines ({path}): {len(chosen)} of {len(photos.names)} photos in "
@@ -101,14 +105,43 @@ def _size(image: ElementTree.Element, path: str) -> tuple[int, int]:
 def _shapes(image: ElementTree.Element, path: str) -> list[tuple[str, str, Any]]:
     """(kind, label, numbers) of the shapes of an image, the lowest first."""
     found = [shape for shape in image if shape.tag in _KINDS]
-    found.sort(key=lambda shape: int(shape.get("z_order", 0)))
+    where = f"The image '{image.get('name')}' in {path}"
     try:
-        return [(_KINDS[one.tag], one.attrib["label"], _numbers(one)) for one in found]
+        found.sort(key=lambda shape: int(shape.get("z_order") or 0))
+        outlines = [_outline(one) for one in found]
     except (KeyError, ValueError) as error:
         raise UserError(
             f"A shape of the image '{image.get('name')}' in {path} is broken "
             f"({coco_annotations.in_words(error)}). Export it again."
         ) from error
+    labels = [export.label_of(one.get("label"), where) for one in found]
+    return [(kind, label, n) for (kind, n), label in zip(outlines, labels)]
+
+
+def _note_without_area(images: Sequence[ElementTree.Element], path: str) -> None:
+    """Prints how many shapes cover no pixels, so that they are left out."""
+    tags = [shape.tag for image in images for shape in image]
+    counts = {tag: tags.count(tag) for tag in _WITHOUT_AREA if tag in tags}
+    if counts:
+        shown = ", ".join(f"{count} {tag}" for tag, count in counts.items())
+        print(f"{path}: left out shapes that have no outline: {shown}.")
+
+
+def _outline(shape: ElementTree.Element) -> tuple[str, Sequence[Any]]:
+    """The kind of a shape for `drawing.covered`, and its numbers.
+
+    CVAT rotates boxes and ellipses clockwise about their center.
+    """
+    kind, numbers = _KINDS[shape.tag], _numbers(shape)
+    degrees = float(shape.get("rotation") or 0)
+    if not degrees or kind not in ("rectangle", "ellipse"):
+        return kind, numbers
+    (left, top), (right, bottom) = numbers
+    center = ((left + right) / 2, (top + bottom) / 2)
+    points = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    if kind == "ellipse":
+        points = drawing.ellipse(*center, (right - left) / 2, (bottom - top) / 2)
+    return "polygon", drawing.rotated(points, degrees, center)
 
 
 def _numbers(shape: ElementTree.Element) -> Sequence[Any]:

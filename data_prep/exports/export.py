@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Optional
 
@@ -10,12 +11,13 @@ from data_prep.masks import AS_THEY_ARE, Labels
 from data_prep.pairing import MaskSource
 from data_prep.photos import Draw
 from wss.data.datasets.spec import DatasetSpec
+from wss.errors import UserError
 from wss.image_io.patterns import ANY, Pattern
 
 BACKGROUND = "background"
+# The split of each part, by the name of its folder (Roboflow) or file (CVAT).
+PARTS = {"valid": "val", "val": "val", "test": "test"}
 _ANNOTATIONS = (".json", ".xml", ".csv", ".txt")
-# Names of tools for pixels that are neither a class nor background.
-_IGNORED = ("__ignore__", "ignored")
 
 
 class Place(NamedTuple):
@@ -96,13 +98,26 @@ class Export:
     held_out: Mapping[str, Collection[str]] = dataclasses.field(default_factory=dict)
 
 
+def label_of(value: object, where: str) -> str:
+    """The label of a shape.
+
+    Raises:
+      UserError: it has none.
+    """
+    if value is None or not str(value).strip():
+        raise UserError(
+            f"{where} has a shape without label. Give it one, or remove it."
+        )
+    return unicodedata.normalize("NFC", str(value).strip())
+
+
 def class_of(name: str, spec: DatasetSpec, where: str) -> int:
     """The class id, or the ignore label, of a name in an export.
 
     Raises:
       UserError: the data set has no such class.
     """
-    if name.lower() in _IGNORED:
+    if name.strip().lower() in class_names.IGNORED:
         return spec.ignore_label
     return class_names.class_of(name, spec, where)
 
@@ -112,7 +127,10 @@ def background_first(names: Sequence[str]) -> list[str]:
 
     Names for ignored pixels are left out.
     """
-    found = dict.fromkeys(name for name in names if name.lower() not in _IGNORED)
+    names = [unicodedata.normalize("NFC", name.strip()) for name in names]
+    found = dict.fromkeys(
+        name for name in names if name.lower() not in class_names.IGNORED
+    )
     backgrounds = [name for name in found if name.strip("_").lower() == BACKGROUND]
     first = backgrounds[0] if backgrounds else BACKGROUND
     return [first, *(name for name in found if name not in backgrounds)]

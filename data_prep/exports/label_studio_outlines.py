@@ -1,8 +1,8 @@
 """Outlines and brush masks in Label Studio's JSON export."""
 
+import collections
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -16,9 +16,13 @@ from data_prep.photos import Drawn
 from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 
-# Where a result has its labels.
-_LABELS = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels")
-_ELLIPSE_CORNERS = 90
+# The fields of a shape with an outline, by its kind.
+_FIELDS = {
+    "brush": {"rle"},
+    "polygon": {"points"},
+    "ellipse": {"x", "y", "radiusX", "radiusY"},
+    "rectangle": {"x", "y", "width", "height"},
+}
 
 
 def find(place: Place) -> Optional[Export]:
@@ -28,11 +32,20 @@ def find(place: Place) -> Optional[Export]:
       UserError: one is broken, or a photo is missing.
     """
     tasks = label_studio_tasks.read(place.masks)
-    results = {number: _results(task) for number, task in tasks.items()}
+    labeled_results = {number: _results(task) for number, task in tasks.items()}
+    results = {
+        number: [one for one in some if _kind(_value(one))]
+        for number, some in labeled_results.items()
+    }
     labeled = {number: tasks[number] for number, some in results.items() if some}
     if not labeled:
         return None
-    several = sum(len(_annotations(task)) > 1 for task in labeled.values())
+    _note_without_area(
+        [one for some in labeled_results.values() for one in some], place.masks
+    )
+    several = sum(
+        len(label_studio_tasks.annotations(task)) > 1 for task in labeled.values()
+    )
     if several:
         print(f"{several} tasks have several annotations; the last of each is taken.")
     photos = place.photos()
@@ -54,37 +67,51 @@ def find(place: Place) -> Optional[Export]:
     )
 
 
-def _annotations(task: Task) -> list[Mapping[str, Any]]:
-    """The annotations of a task; none in the format JSON_MIN."""
-    given = task.get("annotations")
-    given = given if isinstance(given, list) else []
-    return [one for one in given if not one.get("was_cancelled") and one.get("result")]
+def _note_without_area(results: Sequence[Mapping[str, Any]], source: str) -> None:
+    """Prints how many results have labels but no outline, so that they are left out."""
+    counts = collections.Counter(
+        str(one.get("type", "result")) for one in results if not _kind(_value(one))
+    )
+    if counts:
+        shown = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        print(f"{source}: left out labels that have no outline: {shown}.")
 
 
 def _results(task: Task) -> list[Mapping[str, Any]]:
-    """The outlines and masks of a task's last annotation."""
-    annotations = _annotations(task)
+    """The results with labels of a task's last annotation."""
+    annotations = label_studio_tasks.annotations(task)
     if annotations:
         given = annotations[-1]["result"]
     else:  # JSON_MIN has lists of them by the name of the control.
         lists = [value for value in task.values() if isinstance(value, list)]
         given = [one for some in lists for one in some if isinstance(one, dict)]
-    return [one for one in given if any(key in _value(one) for key in _LABELS)]
+    return [one for one in given if _labels(_value(one)) is not None]
 
 
 def _value(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return result.get("value", result)
 
 
+def _labels(value: Mapping[str, Any]) -> Optional[Sequence[Any]]:
+    """The labels of a result, in a field such as "polygonlabels" or "labels"."""
+    fields = (value[key] for key in value if key.endswith("labels"))
+    return next((labels for labels in fields if isinstance(labels, list)), None)
+
+
+def _kind(value: Mapping[str, Any]) -> Optional[str]:
+    """The kind of a shape, by its fields; None if it has no outline."""
+    return next((kind for kind, keys in _FIELDS.items() if keys <= value.keys()), None)
+
+
 def _shapes(results: Sequence[Any], where: str, source: str) -> dict[str, Any]:
     """Height and width of a photo, and the label and description of each shape."""
-    shapes = []
+    shapes, sizes = [], set()
     for result in results:
         value = _value(result)
-        kind = next(key for key in _LABELS if key in value)
-        if len(value[kind]) != 1:
+        labels = _labels(value)
+        if len(labels) != 1:
             raise UserError(
-                f"A shape of {where} in {source} has {len(value[kind])} labels, not "
+                f"A shape of {where} in {source} has {len(labels)} labels, not "
                 "one. Correct it in Label Studio, and export again."
             )
         if result.get("image_rotation"):
@@ -92,12 +119,16 @@ def _shapes(results: Sequence[Any], where: str, source: str) -> dict[str, Any]:
                 f"The photo of {where} in {source} was rotated in Label Studio. Rotate "
                 "the file instead, and label it again."
             )
-        shapes.append((value[kind][0], {**value, "kind": kind}))
+        label = export.label_of(labels[0], f"The {where} in {source}")
+        shapes.append((label, {**value, "kind": _kind(value)}))
+        sizes.add((result.get("original_height"), result.get("original_width")))
     try:
-        size = [int(results[0][key]) for key in ("original_height", "original_width")]
-    except (KeyError, TypeError, ValueError):
+        ((height, width),) = sizes
+        size = [int(height), int(width)]
+    except (TypeError, ValueError):
         raise UserError(
-            f"{source} has no size of the photo of {where}. Export it again."
+            f"{source} has no size of the photo of {where}, or several sizes. Export "
+            "it again, with one image per task."
         ) from None
     return {"size": size, "shapes": shapes, "source": f"{where} in {source}"}
 
@@ -126,33 +157,24 @@ def draw(item: Item, spec: DatasetSpec) -> Drawn:
 
 def _covered(shape: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     """The pixels of a shape: [height, width], bool."""
-    if shape["kind"] == "brushlabels":
+    if shape["kind"] == "brush":
         return _decoded(shape["rle"], height, width)
-    to_pixels = np.array([width, height]) / 100
-    points = np.array([*_corners(shape)]) * to_pixels
-    if shape.get("rotation"):  # In degrees, about the corner or center that is named.
-        origin = np.array([shape["x"], shape["y"]]) * to_pixels
-        angle = math.radians(shape["rotation"])
-        cos, sin = math.cos(angle), math.sin(angle)
-        points = (points - origin) @ [[cos, sin], [-sin, cos]] + origin
-    return drawing.covered("polygon", [(x, y) for x, y in points], width, height)
+    points = [(x * width / 100, y * height / 100) for x, y in _corners(shape)]
+    if shape.get("rotation"):  # About the corner or center that is named.
+        center = (shape["x"] * width / 100, shape["y"] * height / 100)
+        points = drawing.rotated(points, shape["rotation"], center)
+    return drawing.covered("polygon", points, width, height)
 
 
-def _corners(shape: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+def _corners(shape: Mapping[str, Any]) -> Sequence[tuple[float, float]]:
     """The corners of a shape as a polygon, in percent of width and height."""
-    if shape["kind"] == "polygonlabels":
-        yield from shape["points"]
-        return
+    if shape["kind"] == "polygon":
+        return shape["points"]
     x, y = shape["x"], shape["y"]
-    if shape["kind"] == "rectanglelabels":
-        w, h = shape["width"], shape["height"]
-        yield from ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
-        return
-    for angle in np.linspace(0, 2 * math.pi, _ELLIPSE_CORNERS, endpoint=False):
-        yield (
-            x + shape["radiusX"] * math.cos(angle),
-            y + shape["radiusY"] * math.sin(angle),
-        )
+    if shape["kind"] == "ellipse":
+        return drawing.ellipse(x, y, shape["radiusX"], shape["radiusY"])
+    right, bottom = x + shape["width"], y + shape["height"]
+    return [(x, y), (right, y), (right, bottom), (x, bottom)]
 
 
 def _decoded(numbers: Sequence[int], height: int, width: int) -> np.ndarray:

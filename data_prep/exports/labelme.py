@@ -4,15 +4,17 @@ import base64
 import functools
 import io
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
 from PIL import Image
 
-from data_prep import masks, pairing, relabel
+from data_prep import listed_images, masks, pairing, relabel
 from data_prep.exports import class_files, drawing, export, json_files
 from data_prep.exports.export import Export, Place
+from data_prep.listed_images import Listed
 from data_prep.pairing import Item
 from data_prep.photos import Drawn
 from wss.data.datasets.spec import DatasetSpec
@@ -23,7 +25,6 @@ from wss.image_io.patterns import Pattern
 
 LAYOUT = "JSON files with 'shapes', one for each photo, or folders *_json"
 _DEPTH = 20
-_TRIED = 5
 _FOLDER = "_json"
 _MASK = Pattern("{id}_json/label")
 _NAMES = "label_names.txt"
@@ -43,36 +44,10 @@ def find(place: Place) -> Optional[Export]:
 
 def _find_outlines(place: Place) -> Optional[Export]:
     paths = json_files.below(place.masks, _DEPTH)
-    # The first files decide, because reading all takes long.
-    if not any(_is_labelme(json_files.load(path)) for path in paths[:_TRIED]):
+    if not any(_is_labelme(json_files.load(path)) for path in paths):
         return None
     photos = place.photos()
-    by_last = {name.rpartition("/")[2]: name for name in photos.known.paths}
-    found: dict[str, str] = {}
-    labels: list[str] = []
-    num_lonely = num_empty = 0
-    for path in paths:
-        content = json_files.load(path)
-        if not _is_labelme(content):
-            continue
-        name = _photo(path, content, place, photos.known.paths, by_last)
-        if not content["shapes"]:
-            num_empty += 1
-        elif name is None:
-            num_lonely += 1
-        else:
-            found[name] = path
-            labels += (str(shape["label"]) for shape in content["shapes"])
-    if not found:
-        raise UserError(
-            f"No JSON file of labelme in {place.masks} has outlines of a photo in "
-            f"{place.images}. Pass the folder of the photos as --images."
-        )
-    if num_lonely or num_empty:
-        print(
-            f"{place.masks}: left out {num_lonely} JSON files without photo, and "
-            f"{num_empty} without outlines, whose photos count as unlabeled."
-        )
+    found, labels = _outlines(paths, place, photos.known.paths)
     chosen = {name: found[name] for name in photos.names if name in found}
     listed = None if place.has_names else class_files.find(place.masks)
     names = export.background_first(sorted(set(labels)))
@@ -94,21 +69,60 @@ def _is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("shapes"), list)
 
 
-def _photo(
-    path: str,
-    content: Mapping[str, Any],
-    place: Place,
-    known: Mapping[str, str],
-    by_last: Mapping[str, str],
-) -> Optional[str]:
-    """The id of a file's photo: it has the same name, or the file names it."""
-    beside = os.path.relpath(os.path.splitext(path)[0], place.masks)
-    beside = beside.replace(os.sep, "/")
-    if beside in known:
-        return beside
-    image = str(content.get("imagePath") or "").replace("\\", "/")
-    last = os.path.splitext(image.rpartition("/")[2])[0]
-    return by_last.get(last) or by_last.get(beside.rpartition("/")[2])
+def _outlines(
+    paths: Sequence[str], place: Place, known: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """{id: JSON file} of the photos with outlines, and the labels of these.
+
+    Raises:
+      UserError: no photo has outlines, two files are about one photo, or a shape has
+        no label.
+    """
+    entries, labels, others = [], [], []
+    num_empty = 0
+    images = listed_images.Images(known)
+    for path in paths:
+        content = json_files.load(path)
+        if not _is_labelme(content):
+            continue
+        if not content["shapes"]:
+            num_empty += 1
+            continue
+        own, named = _names(path, content, place)
+        if own in known:
+            others += [path] if images.find(named) not in (None, own) else []
+            named = [own]
+        entries.append(Listed(path, [*named, own.rpartition("/")[2]]))
+        labels += [export.label_of(one.get("label"), path) for one in content["shapes"]]
+    ids = listed_images.find(entries, known, place.masks)
+    found = {name: entry.source for name, entry in zip(ids, entries) if name}
+    if not found:
+        raise UserError(
+            f"No JSON file of labelme in {place.masks} has outlines of a photo in "
+            f"{place.images}. Pass the folder of the photos as --images."
+        )
+    if len(found) < len(entries) or num_empty:
+        print(
+            f"{place.masks}: left out {len(entries) - len(found)} JSON files without "
+            f"photo, and {num_empty} without outlines, whose photos count as unlabeled."
+        )
+    if others:
+        print(
+            f"{len(others)} JSON files name another photo as 'imagePath' than the one "
+            f"with their own name, which is taken; the first is {others[0]}."
+        )
+    return found, labels
+
+
+def _names(
+    path: str, content: Mapping[str, Any], place: Place
+) -> tuple[str, list[str]]:
+    """The photo of a JSON file by the file's own name, and by its `imagePath`."""
+    own = os.path.relpath(os.path.splitext(path)[0], place.masks).replace(os.sep, "/")
+    own = unicodedata.normalize("NFC", own)
+    image = unicodedata.normalize("NFC", str(content.get("imagePath") or ""))
+    image = listed_images.name_of(image) if image else ""
+    return own, [image, image.rpartition("/")[2]] if image else []
 
 
 def _check_listed(names: Sequence[str], listed: class_files.ClassFile) -> None:
@@ -160,6 +174,8 @@ def _covered(shape: Mapping[str, Any], width: int, height: int) -> np.ndarray:
     with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as part:
         left, top = (round(value) for value in points[0])
         canvas.paste(part.convert("1"), (left, top))
+    if canvas.getbbox() is None:
+        raise ValueError("it covers no pixel of the photo")
     return np.asarray(canvas)
 
 

@@ -18,6 +18,7 @@ from wss.image_io import discovery
 
 LAYOUT = "yes/no masks road/a.png, a/road.png or a_road.png for each class of a photo"
 _YES_NO = masks.Labels(binary=True)
+_TRIED = 3  # masks of each class.
 
 
 class _Part(NamedTuple):
@@ -44,10 +45,19 @@ def find(place: Place) -> Optional[Export]:
         by_photo[part.photo].append((files[name], part.label))
     if not any(len(some) > 1 for some in by_photo.values()):
         return None
-    examples = {part.label: files[name] for name, part in parts.items()}
-    if not all(map(_is_yes_no, examples.values())):
+    examples: dict[str, list[str]] = collections.defaultdict(list)
+    for name, part in parts.items():
+        examples[part.label].append(files[name])
+    # Others are reported when they are read.
+    if not all(any(map(_is_yes_no, some[:_TRIED])) for some in examples.values()):
         return None
     photos = place.photos()
+    lonely = sorted(set(files) - set(parts))
+    if lonely:
+        print(
+            f"{place.masks}: left out {len(lonely)} masks that belong to no photo in "
+            f"{place.images}; the first is '{lonely[0]}'."
+        )
     listed = None if place.has_names else class_files.find(place.masks)
     labels = sorted({part.label for part in parts.values()})
     names = list(listed.names) if listed else export.background_first(labels)
@@ -101,8 +111,8 @@ def _readings(name: str) -> Iterator[tuple[str, _Part]]:
     folder, _, last = name.rpartition("/")
     yield "a/road", _Part(folder, last)
     for separator in "_-":
-        for place, letter in enumerate(name):
-            if letter == separator:
+        for place in reversed(range(len(name))):  # Of a_1_road, rather a_1 than a.
+            if name[place] == separator:
                 layout = f"a{separator}road"
                 yield layout, _Part(name[:place], name[place + 1 :])
 

@@ -1,18 +1,17 @@
 """Roboflow's "Semantic Segmentation Masks": a.jpg, a_mask.png and _classes.csv."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from data_prep import class_names, pairing
-from data_prep.exports.export import Export, Place
+from data_prep.exports.export import PARTS, Export, Place
 from wss.errors import UserError
 from wss.image_io.patterns import Pattern
 
 LAYOUT = "_classes.csv and masks *_mask.png, as such or in train, valid and test"
 _CLASSES = "_classes.csv"
 _MASK = Pattern("{id}_mask")
-_PARTS = {"valid": "val", "test": "test"}
 
 
 def find(place: Place) -> Optional[Export]:
@@ -47,17 +46,23 @@ def find(place: Place) -> Optional[Export]:
         chosen,
         names,
         lists[0],
-        held_out={
-            split: [name for name in chosen if name.startswith(f"{part}/")]
-            for part, split in _PARTS.items()
-            if any(name.startswith(f"{part}/") for name in chosen)
-        },
+        held_out=_held_out(chosen),
     )
+
+
+def _held_out(names: Iterable[str]) -> dict[str, list[str]]:
+    """{split: photos} of the parts that the export sets apart."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        split = PARTS.get(name.partition("/")[0]) if "/" in name else None
+        if split:
+            found.setdefault(split, []).append(name)
+    return found
 
 
 def _class_lists(folder: str) -> Sequence[str]:
     """The lists of classes beside masks in a folder and its parts."""
-    places = (os.path.join(folder, part) for part in ("", "train", *_PARTS))
+    places = (os.path.join(folder, part) for part in ("", "train", *PARTS))
     return [
         os.path.join(place, _CLASSES)
         for place in places

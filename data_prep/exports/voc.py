@@ -1,6 +1,5 @@
 """PASCAL VOC's folders: JPEGImages and SegmentationClass; also of labelme2voc."""
 
-import contextlib
 import dataclasses
 import os
 from typing import Optional
@@ -55,9 +54,14 @@ def masks_folder(folder: str) -> Optional[str]:
 
 def _read_list(path: str, export: Export) -> list[str]:
     """The ids of a list that have photos; empty if there is no such list."""
-    with contextlib.suppress(UserError):
-        found = (
-            export.photos.known.find(line) for _, line in text_files.read_lines(path)
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return []
+    known = export.photos.known
+    found = {line: known.find(line) for _, line in text_files.read_lines(path)}
+    missing = [line for line, name in found.items() if not name]
+    if missing:
+        print(
+            f"{path}: left out {len(missing)} of {len(found)} ids that have no photo "
+            f"in {known.folder}; the first is '{missing[0]}'."
         )
-        return list(filter(None, found))
-    return []
+    return list(filter(None, found.values()))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep import coco_annotations
+from wss.errors import UserError
 
 
 def draw(segmentation, height, width):
@@ -101,3 +102,16 @@ def test_outlines_that_make_no_sense(segmentation, message):
 def test_no_outline_at_all(segmentation):
     with pytest.raises((TypeError, KeyError)):
         draw(segmentation, 3, 3)
+
+
+def test_a_category_id_of_two_names_is_refused(tmp_path):
+    path = tmp_path / "export.json"
+    image = '{"id": 1, "file_name": "a.jpg", "height": 4, "width": 4}'
+    outline = '{"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2]]}'
+    categories = '{"id": 1, "name": "road"}, {"id": 1, "name": "water"}'
+    path.write_text(
+        f'{{"images": [{image}], "annotations": [{outline}], '
+        f'"categories": [{categories}]}}'
+    )
+    with pytest.raises(UserError, match="'road' and 'water' both have the id 1"):
+        coco_annotations.load(str(path))

@@ -119,6 +119,14 @@ def test_outlines_of_tools(monkeypatch, tmp_path, capsys):
     )
 
 
+def test_a_category_for_ignored_pixels(monkeypatch, tmp_path):
+    export(tmp_path, {1: "road", 2: "Ignore"})
+    out = convert(monkeypatch, tmp_path)
+    assert trees.manifest(out)["class_names"] == ["background", "road"]
+    label = trees.decode(out, "train")[0]["label"]
+    assert label[0, [5, 15, 25]].tolist() == [1, 255, 0]
+
+
 def test_images_of_another_size_than_was_annotated(monkeypatch, tmp_path):
     content = export(tmp_path, {1: "road"})
     content["images"][0].update(height=10**4, width=10**4)

@@ -58,6 +58,11 @@ def test_lists_that_are_refused(tmp_path, text, message):
         read(tmp_path, text)
 
 
+def test_a_list_of_comments_only(tmp_path):
+    with pytest.raises(UserError, match="ids.txt has only comments"):
+        read(tmp_path, "# none\n#\n")
+
+
 def test_lists_of_names_only(tmp_path):
     (tmp_path / "ids.txt").write_text("a\nb\na\n")
     with pytest.raises(UserError, match="ids.txt names 'a' more than once"):

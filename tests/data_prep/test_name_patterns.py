@@ -29,6 +29,8 @@ def numbered(text, count=12):
         ("a{}.jpg", "a{}_json/img.png", ("{id}", "{id}_json/img")),
         ("a{}/photo.jpg", "a{}/mask.png", ("{id}/photo", "{id}/mask")),
         ("train/a{}.jpg", "gt/a{}.png", ("train/{id}", "gt/{id}")),
+        ("a{}.jpg", "a{}.jpg.png", ("{id}", "{id}.jpg")),
+        ("a{}.png.jpg", "a{}.png", ("{id}.png", "{id}")),
         ("2024-{}_rgb.jpg", "2024-{}_gt.png", ("{id}_rgb", "{id}_gt")),
     ],
 )

@@ -299,3 +299,11 @@ def test_other_masks_among_the_photos(quickly, monkeypatch, photos):
     with pytest.raises(UserError, match="photos contains masks besides images: 4 pa"):
         run(monkeypatch, photos, "--masks=masks")
     assert is_untouched(photos)
+
+
+def test_splits_of_an_earlier_command_are_told(monkeypatch, capsys, photos):
+    flags = ("--masks=masks", "--max_side=0")
+    run(monkeypatch, photos, *flags)
+    assert "of an earlier command" not in capsys.readouterr().out
+    run(monkeypatch, photos, *flags, "--val_ratio=0", "--overwrite")
+    assert "out also has 'val' of an earlier command" in capsys.readouterr().out

@@ -61,3 +61,11 @@ def test_photos_whose_names_pair_are_no_masks(tmp_path):
     trees.save_mask(tmp_path / "chart.png", FLAT)
     paths = discovery.find(str(tmp_path))
     pairing.check_no_masks(str(tmp_path), list(paths), paths)
+
+
+def test_a_list_that_excludes_all_images(tmp_path):
+    trees.save_image(tmp_path / "photos" / "a.jpg")
+    exclude = tmp_path / "exclude.txt"
+    exclude.write_text("a\n")
+    with pytest.raises(UserError, match="exclude.txt excludes all images of .*photos"):
+        pairing.choose_images(str(tmp_path / "photos"), exclude_file=str(exclude))

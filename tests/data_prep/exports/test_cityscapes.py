@@ -50,6 +50,15 @@ def test_photos_in_the_export(monkeypatch, tmp_path):
     np.testing.assert_array_equal(found["val/city/c"], tree.blocks(1, 2))
 
 
+def test_two_masks_of_one_name(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", "a", "b")
+    save(tmp_path / "export", "a", "b")
+    save(tmp_path / "export", "a", split="val")
+    message = "'a' may belong to .*default/city/a_.* or .*val/city/a_gtFine_color.png"
+    with pytest.raises(UserError, match=message):
+        tree.run(monkeypatch, tmp_path, "--images=photos", "--masks=export")
+
+
 def test_mistakes(monkeypatch, tmp_path):
     tree.save_photos(tmp_path / "photos", "x")
     save(tmp_path / "export", "a")

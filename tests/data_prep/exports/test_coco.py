@@ -147,3 +147,39 @@ def test_photos_that_are_missing(monkeypatch, tmp_path):
     tree.save_json(tmp_path / "result.json", content("a.jpg", "b.jpg", "c.jpg"))
     with pytest.raises(UserError, match="2 images with objects in .* first is 'b'"):
         tree.run(monkeypatch, tmp_path, "--images=photos", "--masks=result.json")
+
+
+@pytest.mark.parametrize("second", ["other.json", "instances_val.json"])
+def test_a_photo_in_two_files_is_refused(monkeypatch, tmp_path, second):
+    """The second file would silently take the place of the first."""
+    tree.save_photos(tmp_path / "photos", *"abc")
+    tree.save_json(tmp_path / "export" / "instances_train.json", content("a.jpg"))
+    tree.save_json(tmp_path / "export" / second, content("b.jpg", "a.jpg"))
+    message = "both have objects of the photo 'a'"
+    with pytest.raises(UserError, match=message):
+        tree.run(monkeypatch, tmp_path, "--images=photos", "--masks=export")
+    assert not (tmp_path / "out").exists()
+
+
+def test_objects_that_cover_no_pixel(monkeypatch, tmp_path):
+    """Coordinates from 0 to 1, as some tools write them."""
+    tree.save_photos(tmp_path / "photos", *"ab")
+    export = content("a.jpg", "b.jpg")
+    for one in export["annotations"][:2]:
+        one["segmentation"] = [[0.1, 0.1, 0.4, 0.1, 0.4, 0.4]]
+    tree.save_json(tmp_path / "result.json", export)
+    flags = ("--images=photos", "--masks=result.json", "--val_ratio=0")
+    message = "No object of the image a in result.json covers one of its 30 x 20 pixels"
+    with pytest.raises(UserError, match=message):
+        tree.run(monkeypatch, tmp_path, *flags)
+
+
+def test_categories_for_ignored_pixels(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", *"ab")
+    export = content("a.jpg", "b.jpg")
+    export["categories"] = [{"id": 1, "name": "car"}, {"id": 2, "name": "Ignore"}]
+    tree.save_json(tmp_path / "result.json", export)
+    flags = ("--images=photos", "--masks=result.json")
+    found, _ = tree.run(monkeypatch, tmp_path, *flags)
+    assert tree.class_names(tmp_path) == ["background", "car"]
+    np.testing.assert_array_equal(found["a"], tree.blocks(1, 255))

@@ -72,9 +72,43 @@ def test_ellipses(monkeypatch, tmp_path):
     assert found["day/0"][[7, 15, 10], [8, 15, 24]].tolist() == [0, 0, 0]
 
 
+def test_rotated_shapes(monkeypatch, tmp_path):
+    """Clockwise about the center: 5 x 3 pixels become 3 x 5."""
+    save(tmp_path / "export", BOX.replace('ybr="14.00"', 'ybr="12.00" rotation="90"'))
+    flags = ("--images=photos", "--masks=export")
+    found, _ = tree.run(monkeypatch, tmp_path, *flags)
+    rows, columns = np.nonzero(found["day/0"])
+    assert (rows.min(), rows.max()) == (9, 13)
+    assert (columns.min(), columns.max()) == (21, 23)
+    ellipse = '<ellipse label="car" cx="15" cy="10" rx="8" ry="4" rotation="90"/>'
+    save(tmp_path / "export", ellipse)
+    found, _ = tree.run(monkeypatch, tmp_path, *flags, "--overwrite")
+    assert found["day/0"][[10, 3, 17], [12, 15, 15]].tolist() == [2, 2, 2]
+    assert found["day/0"][[10, 10], [8, 22]].tolist() == [0, 0]
+
+
+def test_shapes_without_outline_are_told(monkeypatch, capsys, tmp_path):
+    points = '<points label="car" points="1,1"/>'
+    save(tmp_path / "export", POLYGON.replace('"car"', '" car "'), points)
+    flags = ("--images=photos", "--masks=export")
+    found, _ = tree.run(monkeypatch, tmp_path, *flags)
+    assert tree.class_names(tmp_path) == ["background", "road", "car"]
+    np.testing.assert_array_equal(found["day/0"], tree.blocks(2, 0))
+    assert "left out shapes that have no outline: 3 points" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "shape, more, message",
     [
+        (POLYGON.replace('"car"', '""'), "", "'day/0.jpg' .* has a shape without lab"),
+        (POLYGON.replace('z_order="0"', 'z_order="x"'), "", "is broken"),
+        (POLYGON.replace("3.00,2.00", "nan,2"), "", "a point is not a number"),
+        (BOX.replace('="2', '="200'), "", "outside the photo of 30 x 20 pixels"),
+        (
+            POLYGON,
+            f'<image id="9" name="day/0.png" width="9" height="9">{POLYGON}</image>',
+            "'day/0.jpg' and 'day/0.png', but there is only one image 'day/0'",
+        ),
         (
             POLYGON.replace("points", "x"),
             "",
@@ -87,7 +121,7 @@ def test_ellipses(monkeypatch, tmp_path):
         (
             POLYGON,
             f'<image id="9" name="x.jpg" width="9" height="9">{POLYGON}</image>',
-            "1 images with outlines in .* first is 'x'",
+            "1 images with outlines in .* first is 'x.jpg'",
         ),
     ],
 )

@@ -111,14 +111,68 @@ def test_the_short_format_and_the_order(write):
     np.testing.assert_array_equal(found["a"], expected)
 
 
+def test_photos_of_one_name_in_two_folders(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", "x/a", "y/a")
+    tasks = [
+        task(1, "/data/local-files/?d=photos/x/a.jpg", polygon("car", *FIRST)),
+        task(2, "/data/local-files/?d=photos/y/a.jpg", polygon("road", *SECOND)),
+    ]
+    tree.save_json(tmp_path / "p.json", tasks)
+    flags = ("--images=photos", "--masks=p.json", "--val_ratio=0")
+    found, _ = tree.run(monkeypatch, tmp_path, *flags)
+    np.testing.assert_array_equal(found["x/a"], tree.blocks(1, 0))
+    np.testing.assert_array_equal(found["y/a"], tree.blocks(0, 2))
+
+
+def test_labels_of_plain_controls(write, capsys):
+    """<Polygon> with <Labels>; <KeyPointLabels> has no outline."""
+    plain = polygon("car", *FIRST)
+    plain["labels"] = plain.pop("polygonlabels")
+    point = {"x": 1, "y": 1, "width": 1, "keypointlabels": ["car"]}
+    found, _ = write(
+        task(1, "a.jpg", plain, point, type="labels"),
+        task(2, "b.jpg", polygon("car", *FIRST)),
+    )
+    np.testing.assert_array_equal(found["a"], tree.blocks(1, 0))
+    assert "left out labels that have no outline: 1 labels" in capsys.readouterr().out
+
+
+def test_a_task_with_two_images(write):
+    both = {"id": 1, "data": {"before": "b.jpg", "image": "a.jpg"}}
+    shapes = task(1, "", polygon("car", *FIRST), to_name="image")["annotations"]
+    found, _ = write(
+        {**both, "annotations": shapes}, task(2, "c.jpg", polygon("car", *FIRST))
+    )
+    assert found["a"] is not None and found["b"] is None
+    unknown = task(1, "", polygon("car", *FIRST))["annotations"]
+    with pytest.raises(UserError, match="task 1 has several photos .before, image."):
+        write({**both, "annotations": unknown}, task(2, "c.jpg"))
+
+
+@pytest.mark.parametrize(
+    "number, message",
+    [
+        (3, "'task 1' and 'task 3', but there is only one image 'a'"),
+        (1, "two different tasks with the number 1"),
+    ],
+)
+def test_two_tasks_of_one_photo_are_refused(write, number, message):
+    with pytest.raises(UserError, match=message):
+        write(
+            task(1, "a.jpg", polygon("car", *FIRST)),
+            task(2, "b.jpg", polygon("car", *FIRST)),
+            task(number, "/upload/0a1b2c3d-a.jpg", polygon("road", *SECOND)),
+        )
+
+
 def test_a_rotated_box_and_an_ellipse():
     # Turned clockwise by 90 degrees about its top left corner: 5 wide, 9 high.
-    box = {**rectangle("car", 12, 2, 21, 7, rotation=90), "kind": "rectanglelabels"}
+    box = {**rectangle("car", 12, 2, 21, 7, rotation=90), "kind": "rectangle"}
     mask = label_studio_outlines._covered(box, tree.HEIGHT, tree.WIDTH)
     expected = np.zeros_like(mask)
     expected[2:12, 7:13] = True
     np.testing.assert_array_equal(mask, expected)
-    ellipse = {"kind": "ellipselabels", "x": 50, "y": 50, "radiusX": 20, "radiusY": 10}
+    ellipse = {"kind": "ellipse", "x": 50, "y": 50, "radiusX": 20, "radiusY": 10}
     upright = label_studio_outlines._covered(ellipse, 100, 100)
     assert upright.sum() == pytest.approx(np.pi * 20 * 10, rel=0.08)
     assert upright[50, 69] and not upright[69, 50]

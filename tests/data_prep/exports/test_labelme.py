@@ -74,6 +74,34 @@ def test_labels_in_another_folder(monkeypatch, tmp_path):
     assert (found["c"][:10, :10] == 255).all() and found["c"][10:].max() == 0
 
 
+def test_photos_of_one_name_in_two_folders(monkeypatch, tmp_path):
+    """`imagePath` tells them apart, in files that lie in one folder."""
+    tree.save_photos(tmp_path / "photos", "x/a", "y/a")
+    save(tmp_path / "json" / "0.json", CAR, ROAD, image="..\\photos\\x\\a.jpg")
+    save(tmp_path / "json" / "1.json", ROAD, image="../photos/y/a.jpg")
+    flags = ("--images=photos", "--masks=json", "--val_ratio=0")
+    found, _ = tree.run(monkeypatch, tmp_path, *flags)
+    np.testing.assert_array_equal(found["x/a"], tree.blocks(1, 2))
+    np.testing.assert_array_equal(found["y/a"], tree.blocks(0, 2))
+
+
+def test_two_files_of_one_photo_are_refused(monkeypatch, tmp_path):
+    tree.save_photos(tmp_path / "photos", "a", "b")
+    save(tmp_path / "json" / "a.json", CAR)
+    save(tmp_path / "json" / "old" / "a.json", ROAD)
+    with pytest.raises(UserError, match="a.json' and .*old/a.json', but there is only"):
+        tree.run(monkeypatch, tmp_path, "--images=photos", "--masks=json")
+
+
+def test_a_file_that_names_another_photo_is_told(monkeypatch, capsys, tmp_path):
+    tree.save_photos(tmp_path / "photos", "a", "b", "c")
+    save(tmp_path / "photos" / "a.json", CAR, image="b.jpg")
+    save(tmp_path / "photos" / "c.json", CAR, image="gone.jpg")
+    found, _ = tree.run(monkeypatch, tmp_path, "--images=photos")
+    np.testing.assert_array_equal(found["a"], tree.blocks(1, 0))
+    assert "1 JSON files name another photo as 'imagePath'" in capsys.readouterr().out
+
+
 def encoded(mask):
     buffer = io.BytesIO()
     Image.fromarray(mask).save(buffer, "PNG")
@@ -138,6 +166,10 @@ def test_folders_with_their_own_numbers(monkeypatch, tmp_path):
             "'car' in .*a.json cannot be drawn .*a circle",
         ),
         (shape("car", "cube", (1, 1)), "a cube with 1 points"),
+        (shape(None, "point", (1, 1)), "a.json has a shape without label"),
+        (shape("car", "point", (99, 99)), "is outside the photo of 30 x 20 pixels"),
+        (shape("car", "circle", (1, 1), (1, float("nan"))), "a point is not a number"),
+        (shape("car", "rectangle", (1, 1), (1e12, 1e12)), "or far from the photo"),
         (shape("bike", "point", (1, 1)), "label 'bike', which .*labels.txt does not"),
         (shape("car", "mask", (1, 1), mask="!"), "cannot be drawn"),
     ],

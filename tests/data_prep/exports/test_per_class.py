@@ -31,6 +31,21 @@ def test_layouts(monkeypatch, capsys, tmp_path, name, yes):
     assert "Masks of single classes: 3 of 4 photos" in capsys.readouterr().out
 
 
+def test_the_longest_name_of_a_photo_counts(monkeypatch, capsys, tmp_path):
+    """a_1_road is road in a_1, not 1_road in a; b_road belongs to no photo."""
+    tree.save_photos(tmp_path / "photos", "a", "a_1")
+    for name in ("a_car", "a_1_car", "a_1_road", "b_road"):
+        mask = tree.blocks(1, 0) if "car" in name else tree.blocks(0, 255)
+        trees.save_mask(tmp_path / "masks" / f"{name}.png", mask)
+    flags = ("--images=photos", "--masks=masks", "--val_ratio=0")
+    found, _ = tree.run(monkeypatch, tmp_path, *flags)
+    assert tree.class_names(tmp_path) == ["background", "car", "road"]
+    np.testing.assert_array_equal(found["a"], tree.blocks(1, 0))
+    np.testing.assert_array_equal(found["a_1"], tree.blocks(1, 2))
+    printed = capsys.readouterr().out
+    assert "left out 1 masks that belong to no photo in photos; the first is" in printed
+
+
 def save_two(tmp_path, one, other):
     tree.save_photos(tmp_path / "photos", "a", "b")
     for photo in "ab":

@@ -36,6 +36,13 @@ def test_parts(monkeypatch, capsys, tmp_path):
     assert "Roboflow's masks: 6 of 6 photos in export have" in capsys.readouterr().out
 
 
+def test_a_part_called_val(monkeypatch, tmp_path):
+    export(tmp_path / "export" / "train", "a", "b")
+    export(tmp_path / "export" / "val", "a")
+    _, splits = tree.run(monkeypatch, tmp_path, "--images=export")
+    assert splits == {"labeled": ["train/a", "train/b"], "val": ["val/a"]}
+
+
 def test_without_parts(monkeypatch, tmp_path):
     export(tmp_path / "export", *"abcdef")
     tree.save_photos(tmp_path / "export", "new")

@@ -1,9 +1,11 @@
 """Folders like those of PASCAL VOC, and of labelme2voc."""
 
 import numpy as np
+import pytest
 
 from tests.data_prep import trees
 from tests.data_prep.exports import tree
+from wss.errors import UserError
 
 
 def test_lists_set_photos_apart(monkeypatch, capsys, tmp_path):
@@ -29,6 +31,32 @@ def test_lists_set_photos_apart(monkeypatch, capsys, tmp_path):
     flags = ("--images=VOC", "--val_ratio=1/2", "--overwrite")
     _, splits = tree.run(monkeypatch, tmp_path, *flags)
     assert len(splits["val"]) == 3 and splits["test"] == names[5:6]
+
+
+def save_masks(root, *names):
+    tree.save_photos(root / "JPEGImages", *names)
+    for name in names:
+        trees.save_mask(root / "SegmentationClass" / f"{name}.png", tree.blocks(1, 0))
+    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
+
+
+def test_ids_without_photo_are_told(monkeypatch, capsys, tmp_path):
+    save_masks(tmp_path / "VOC", *"abc")
+    (tmp_path / "VOC/ImageSets/Segmentation/val.txt").write_text("c\nx\ny\n")
+    _, splits = tree.run(monkeypatch, tmp_path, "--images=VOC")
+    assert splits["val"] == ["c"]
+    printed = capsys.readouterr().out
+    assert "val.txt: left out 2 of 3 ids that have no photo" in printed
+    assert "the first is 'x'" in printed
+
+
+def test_a_photo_in_two_lists_is_refused(monkeypatch, tmp_path):
+    save_masks(tmp_path / "VOC", *"abc")
+    for split, names in (("val", "b"), ("test", "b\nc")):
+        (tmp_path / f"VOC/ImageSets/Segmentation/{split}.txt").write_text(names)
+    with pytest.raises(UserError, match="'b' is in 'val' and in 'test' of VOC"):
+        tree.run(monkeypatch, tmp_path, "--images=VOC")
+    assert not (tmp_path / "out").exists()
 
 
 def test_labelme2voc(monkeypatch, tmp_path):
