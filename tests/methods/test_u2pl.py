@@ -235,7 +235,7 @@ def test_portions_are_to_one_device_what_replicas_are_to_several(two_cpus):
         np.testing.assert_allclose(value, value2, rtol=0, atol=1e-4)
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("unoptimized")
 def test_replicas_divide_by_what_all_of_them_counted(two_cpus):
     """Without mixing and unreliable pixels, two replicas equal one."""
     options = dict(unreliable_percent=0.0, contrastive_weight=0.0, mixing="none")
