@@ -7,6 +7,7 @@ test module is imported.
 import gc
 import os
 import signal
+from unittest import mock
 
 import gin
 import pytest
@@ -20,6 +21,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import wss  # noqa: E402, F401  (chooses the Keras version before TensorFlow starts)
 from tests import trained  # noqa: E402
+from wss.data import input_pipeline  # noqa: E402
 from wss.training import distribution  # noqa: E402
 
 distribution.set_logical_cpus(2)
@@ -33,6 +35,23 @@ gc.set_threshold(50_000, 20, 50)
 def two_cpus():
     """A strategy with two replicas."""
     return distribution.get_strategy(logical_cpus=2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untuned_input():
+    """The same batches without tf.data's tuner.
+
+    Whoever stops reading waits for its thread, which sleeps longer and longer: for up
+    to as long as the reading took.
+    """
+
+    def options(original=input_pipeline._options):
+        made = original()
+        made.autotune.enabled = False
+        return made
+
+    with mock.patch.object(input_pipeline, "_options", options):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,16 @@
 """Every experiment in gin_configs/ takes a step, on made-up data and a small network.
 
-Files that differ in nothing but splits and lengths are one family; one of each trains.
-The first of each method trains as a graph, the others operation by operation: tracing a
-step takes ten times as long as taking it.
+Files that differ in nothing but splits, numbers, data sets and what no step reads are
+one family. One of each family and one of each data set trains, operation by operation:
+tracing a step takes ten times as long as taking it. The graphs of the methods are in
+tests/methods; every file's numbers are checked where it is loaded, in
+tests/test_train.py.
 """
 
-import contextlib
 import dataclasses
 import functools
 import math
+import re
 from unittest import mock
 
 import gin
@@ -16,7 +18,6 @@ import pytest
 
 from docs import make_configuration
 from tests.data import records
-from tests.trained import eagerly
 from tests.training import tiny
 from wss import config, runs
 from wss.experiment import build_method, distributed_batches
@@ -44,20 +45,30 @@ SMALL = [
     "U2PL.warm_up_steps = 1",
 ]
 
+# Settings in which the files of a family differ; the last are numbers.
+IN_ONE_FAMILY = (
+    r"#|\w*SPLIT|DATA_DIR|Experiment\.dataset|Predictor|run_training|"
+    r"evaluation_batches|[\w.]+ = [-+\d.e, ()]+$"
+)
+
 
 @functools.cache
 @tiny.plain_backbone()
 def families():
-    """One file of each family."""
+    """One file of each family, and one of each data set."""
     make_configuration.configurables()  # All modules are imported.
     first = {}
     for name in config.experiments():
         config.load([name], SMALL, fitting.chooser([]))
-        lines = config.text().splitlines()
-        key = "\n".join(line for line in lines if "SPLIT" not in line)
-        first.setdefault(key, name)
+        lines = [
+            line
+            for line in config.text().splitlines()
+            if not re.match(IN_ONE_FAMILY, line)
+        ]
+        first.setdefault("\n".join(lines), name)
+        first.setdefault(gin.query_parameter("Experiment.dataset"), name)
     gin.clear_config()
-    return list(first.values())
+    return sorted({*first.values()})
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +87,9 @@ def data_dir(tmp_path_factory, plain_backbone):
     gin.clear_config()
 
 
-@functools.cache
-def traced():
-    """The first family of each method."""
-    first = {}
-    for name in families():
-        config.load([name], SMALL, fitting.chooser([]))
-        first.setdefault(gin.query_parameter("Experiment.method").selector, name)
-    gin.clear_config()
-    return list(first.values())
-
-
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", families())
 def test_a_step(name, data_dir, tmp_path):
-    is_traced = name in traced()
     bindings = [*SMALL, f"DATA_DIR = {str(data_dir)!r}"]
     config.load([name], bindings, fitting.chooser([]))
     own = (
@@ -102,8 +102,7 @@ def test_a_step(name, data_dir, tmp_path):
         runs.check_training(experiment)
     step = build_training_step(experiment, build_method(experiment))
     batches = iter(distributed_batches(experiment, 0))
-    with contextlib.nullcontext() if is_traced else eagerly():
-        losses = step.run_once(next(batches))["losses"]
-        step.check_finite()
+    losses = step.run_once(next(batches))["losses"]
+    step.check_finite()
     assert float(losses["supervised"]) > 0
     assert all(math.isfinite(float(value)) for value in losses.values())

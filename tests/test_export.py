@@ -57,7 +57,7 @@ def exported(model_dir, tmp_path_factory):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(model_dir):
     return wss.load(str(model_dir))
 
@@ -161,7 +161,8 @@ def test_encoded_images_that_predict_refuses(tmp_path, highest, bits):
         saved_model._decode(tf.constant(content), bits)
 
 
-def test_the_export_of_12_bits_agrees_with_predict(model, tmp_path):
+def test_the_export_of_12_bits_agrees_with_predict(model_dir, tmp_path):
+    model = wss.load(str(model_dir))
     model.spec = dataclasses.replace(model.spec, image_bits=12)
     saved_model.SavedModel().write(model, str(tmp_path / "saved"), 0)
     grey = blobs(40, 25)[..., 0].astype(np.uint16) << 4

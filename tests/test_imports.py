@@ -1,22 +1,32 @@
-"""The import rule of docs/architecture.md: one direction, no circle."""
+"""All modules can be imported, by docs/architecture.md's rule: one way, no circle."""
 
+import importlib
 import pathlib
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
-pytest.importorskip("importlinter", reason="needs Python 3.11")
+import data_prep
+import wss
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
 def lint(config):
     """Exit status and report; a process of its own, for it rearranges output."""
+    pytest.importorskip("importlinter", reason="needs Python 3.11")
     program = "from importlinter.cli import lint_imports_command as lint; lint()"
     command = [sys.executable, "-c", program, f"--config={config}", "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
+
+
+def test_every_module_can_be_imported():
+    for package in (wss, data_prep):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
 
 
 def test_the_import_rule():

@@ -11,23 +11,16 @@ import termios
 import pytest
 
 from tests import killed
+from tests.training import toy
 from wss.run_folder import checkpoints
 
-# The toy's run, with a slow checkpoint after each step, so that kills hit it.
 TOY = """
 import sys
 from tests.training import toy
 from wss import cli
 steps = int(sys.argv[2])
 train = lambda: toy.train(
-    sys.argv[1],
-    total_steps=steps,
-    schedule_steps=steps,
-    checkpoint_interval=1,
-    log_interval=10,
-    image_interval=20,
-    evaluate=lambda step: step == 300,
-    eval_interval=300,
+    sys.argv[1], total_steps=steps, schedule_steps=steps, **toy.SLOWLY
 )
 sys.exit(cli.run(train, resumable=True))
 """
@@ -39,7 +32,7 @@ def command(folder, steps):
 
 def test_a_killed_run_gives_the_numbers_of_an_undisturbed_one(tmp_path):
     alone, stopped = str(tmp_path / "alone"), str(tmp_path / "killed")
-    killed.run_killed(command(alone, 400), alone, times=0, seconds=0.0, seed=0)
+    toy.train(alone, total_steps=400, schedule_steps=400, **toy.SLOWLY)
     kills = killed.run_killed(
         command(stopped, 400), stopped, times=4, seconds=1.0, seed=1
     )
@@ -57,8 +50,7 @@ def take_hang_ups():
 
 
 @pytest.mark.parametrize(
-    "number, status",
-    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+    "number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
 def test_a_signal_ends_a_run_behind_a_step_that_is_saved(tmp_path, number, status):
     process = subprocess.Popen(

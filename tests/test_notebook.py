@@ -1,12 +1,18 @@
-"""The notebook of the documentation runs, here without Jupyter and in two steps."""
+"""The notebook of the documentation runs, here without Jupyter and in two steps.
+
+Its commands run in this process, and operation by operation: without the imports and
+the tracing.
+"""
 
 import json
 import pathlib
-import subprocess
 import sys
 import types
 
+import pytest
+
 from docs import make_first_steps
+from tests import test_your_own_dataset as commands
 
 NOTEBOOK = make_first_steps.NOTEBOOK
 
@@ -16,12 +22,14 @@ def code_cells():
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.usefixtures("eagerly")
 def test_first_steps(tmp_path, monkeypatch):
     shown = []
     display = types.SimpleNamespace(display=shown.append)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     monkeypatch.chdir(tmp_path)
-    names = {}
+    names = {"shell": lambda command: shell(monkeypatch, command)}
     for cell in code_cells():
         run("".join(cell["source"]), names)
     contact_sheet, predicted = shown
@@ -38,7 +46,6 @@ def run(source, names):
         f"shell(f{line[1:]!r})" if line.startswith("!") else line
         for line in source.splitlines()
     ]
-    names["shell"] = shell
     exec("\n".join(lines), names)
 
 
@@ -47,14 +54,15 @@ SMALL = (
     "MODEL_VARIANT = 'resnet_v1_18_quarter_beta'",
     "INIT_CHECKPOINT = None",
     "FROZEN_BATCH_NORM = 'none'",
+    "BATCH_SIZE = 2",
+    "CROP_SIZE = 33",
 )
 
 
-def shell(command):
-    command = command.replace("python", sys.executable, 1)
+def shell(monkeypatch, command):
     if "wss.train" in command:
         command += "".join(f' --gin_bindings="{binding}"' for binding in SMALL)
-    subprocess.run(command, shell=True, check=True)
+    commands.run(monkeypatch, command)
 
 
 def test_outputs_are_stored():

@@ -1,26 +1,17 @@
 """A short look at another Python or TensorFlow: imports, one golden, two steps."""
 
-import importlib
 import pathlib
-import pkgutil
 
-import data_prep
-import wss
 from data_prep import shapes
 from data_prep.writer import Writer
 from tests.parity import cases
 from tests.parity.common import Golden
+from tests.test_imports import test_every_module_can_be_imported  # noqa: F401
 from wss import train
 
 GOLDEN = (
     pathlib.Path(__file__).parent / "golden" / "fe_resnet50beta_os16_c21_129x129.npz"
 )
-
-
-def test_every_module_can_be_imported():
-    for package in (wss, data_prep):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
 
 
 def test_a_golden():

@@ -59,6 +59,7 @@ def read_variables(checkpoint):
     return [value for value in values if isinstance(value, np.ndarray)]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_train_resume_evaluate(data_dir, tmp_path, capsys):
     model_dir, stopped = tmp_path / "run", tmp_path / "stopped"
     assert run(data_dir, model_dir) == 0
@@ -105,6 +106,7 @@ def test_train_resume_evaluate(data_dir, tmp_path, capsys):
     assert "This run is already finished, after 3 steps." in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_two_replicas_and_image_level_labels(data_dir, tmp_path, capsys):
     bindings = ["get_strategy.logical_cpus = 2", "PseudoSeg.weakly = True"]
     bindings += ["TRAIN_STEPS = 1"]
@@ -200,12 +202,13 @@ def test_student_and_teacher_are_evaluated_from_a_checkpoint_too(
     model_dir = tmp_path / "run"
     small = ["Contrast.depth = 8", "Contrast.queries = 8", "Contrast.negatives = 4"]
     small += ["Contrast.bank_capacity = 20", "Contrast.first_bank_capacity = 20"]
+    small += ["TRAIN_STEPS = 1"]
     assert run(data_dir, model_dir, *small, gin_file="u2pl/shapes.gin") == 0
     metrics = read_metrics(model_dir)
     assert metrics["network"] == "teacher"
     (model_dir / "metrics.json").unlink()
     assert eval.main([f"--model_dir={model_dir}"]) == 0
-    last = f"{model_dir}/ckpt-3"
+    last = f"{model_dir}/ckpt-1"
     assert read_metrics(model_dir) == {**metrics, "checkpoint": last}
     assert eval.main([f"--model_dir={model_dir}", "--image_labels"]) == 2
     assert "U2PL trains no classifier of whole images" in capsys.readouterr().err
@@ -257,7 +260,8 @@ def test_published_experiments_are_well_formed(name):
 @pytest.mark.usefixtures("eagerly")
 def test_the_baseline_first(data_dir, tmp_path, capsys):
     model_dir, beside = tmp_path / "run", tmp_path / "run_supervised"
-    bindings = ("Experiment.machine = 'cpu'", "UNLABELED_SPLIT = 'val'")
+    bindings = ["Experiment.machine = 'cpu'", "UNLABELED_SPLIT = 'val'"]
+    bindings += ["TRAIN_STEPS = 1"]
     assert run(data_dir, model_dir, "UNLABELED_SPLIT = 'no'", flags=["--baseline"]) == 2
     assert not beside.exists()  # Checked before the baseline is trained.
     capsys.readouterr()

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import training_overhead
 from data_prep import shapes
 from data_prep.writer import Writer
+from tests import trained
 
 
 def test_a_cost_is_spread_over_the_steps_up_to_the_next():
@@ -16,10 +17,12 @@ def test_a_cost_is_spread_over_the_steps_up_to_the_next():
     assert lines["checkpoint"]["share"] == pytest.approx(0.02)
 
 
+@pytest.mark.usefixtures("plain_backbone", "eagerly")
 def test_every_part_is_measured(tmp_path, capsys):
     difficulty = shapes.Difficulty(size=33)
     shapes.write(Writer(str(tmp_path)), 32, 1, difficulty=difficulty)
-    bindings = [f"DATA_DIR = '{tmp_path}'", "CROP_SIZE = 33", "BATCH_SIZE = 2"]
+    bindings = [*trained.TINY, f"DATA_DIR = '{tmp_path}'", "BATCH_SIZE = 2"]
+    bindings += ["MODEL_VARIANT = 'plain'"]
     flags = ["--interval=1", "--repeats=2", f"--output={tmp_path}/found.json"]
     training_overhead.main(
         ["--gin_file=supervised/shapes.gin", *flags]

@@ -15,17 +15,23 @@ from tests import trained
 from wss import eval, vis
 from wss.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("plain_backbone", "eagerly")
+
 CLASSES = ("background", "disk", "square", "triangle", "star")
 
 
+def make(folder, *bindings, **options):
+    trained.make(folder, "MODEL_VARIANT = 'plain'", *bindings, **options)
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(plain_backbone, tmp_path_factory):
     """The folders of a supervised run and a PseudoSeg run."""
     folder = tmp_path_factory.mktemp("trained")
     data_dir = str(folder / "data")
     shapes.write(Writer(data_dir), 32, 6, difficulty=shapes.Difficulty(size=32))
-    trained.make(folder / "supervised", data_dir=data_dir)
-    trained.make(folder / "pseudoseg", data_dir=data_dir, gin_file="shapes.gin")
+    make(folder / "supervised", data_dir=data_dir)
+    make(folder / "pseudoseg", data_dir=data_dir, gin_file="shapes.gin")
     return folder
 
 
@@ -89,7 +95,7 @@ def test_mistakes_are_one_line(runs, tmp_path, capsys):
     manifest = json.loads((other_data / "dataset.json").read_text())
     manifest["class_names"][3] = "hexagon"
     (other_data / "dataset.json").write_text(json.dumps(manifest))
-    trained.make(other, "Experiment.dataset = 'folder'", data_dir=other_data)
+    make(other, "Experiment.dataset = 'folder'", data_dir=other_data)
     for flags, message in (
         (["--model_dir", supervised, "--images", "1"], "There is no image '1' in val"),
         (["--model_dir", supervised, "--classes", "cat"], "has no class 'cat'"),

@@ -167,6 +167,7 @@ def test_mistakes(data_dir, tmp_path, capsys, binding, message):
 def test_the_backbone_has_a_rate_of_its_own(data_dir, tmp_path):
     """With a rate of 0 only the decoder and the classifiers change."""
     arguments = ["BACKBONE_RATE = 0.0", "TrainingStep.weight_decay = 0.0"]
+    arguments += ["TRAIN_STEPS = 1"]
     assert run(data_dir, tmp_path, *arguments, gin_file="supervised/shapes.gin") == 0
     before = named_variables(tiny_network())
     after = wss.load(str(tmp_path)).network

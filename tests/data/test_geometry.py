@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from wss.data import geometry
 
-BOTH_MODES = pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids="eg")
+BOTH_MODES = pytest.mark.parametrize(
+    "wrap", [lambda f: f, lambda f: tf.function(f, autograph=False)], ids="eg"
+)
 
 
 def draw(seed, **options):

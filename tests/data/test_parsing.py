@@ -10,7 +10,9 @@ from tests.data import records
 from wss.data import parsing
 from wss.errors import UserError
 
-BOTH_MODES = pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids="eg")
+BOTH_MODES = pytest.mark.parametrize(
+    "wrap", [lambda f: f, lambda f: tf.function(f, autograph=False)], ids="eg"
+)
 
 
 @BOTH_MODES

@@ -19,7 +19,7 @@ from wss.image_io import decoding
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 
 
-parse = tf.function(parsing.parse_example)
+parse = tf.function(parsing.parse_example, autograph=False)
 
 
 def save(path, pixels, mode=None, **options):

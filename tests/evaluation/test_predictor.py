@@ -87,7 +87,7 @@ def test_the_default_is_the_originals_evaluation_to_the_bit():
     padded = np.full([1, *CROP, 3], GRAY, np.float32)
     padded[0, :29, :40] = image
 
-    @tf.function
+    @tf.function(autograph=False)
     def original(images):
         logits = resize_bilinear(model(images, training=False), CROP)
         return logits, tf.argmax(logits, -1, tf.int32)
@@ -120,7 +120,9 @@ def test_a_batch_in_a_graph_has_the_numbers_of_its_images(size, scales):
     predictor = Predictor(Toy(), CROP, GRAY, scales=scales)
     images = np.stack([make_image(*size, seed) for seed in range(3)])
     shape = tf.TensorSpec([None, None, None, 3], tf.uint8)
-    labels, probabilities = tf.function(predictor.predict_batch, [shape])(images)
+    labels, probabilities = tf.function(
+        predictor.predict_batch, [shape], autograph=False
+    )(images)
     for i, image in enumerate(images):
         expected = predictor.probabilities(image)
         np.testing.assert_allclose(probabilities[i], expected, atol=1e-6)

@@ -24,7 +24,11 @@ def make_batch(seed=0, shape=(2, 2, 3, 3)):
     return np.random.RandomState(seed).normal(1.0, 2.0, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda f: f, lambda f: tf.function(f, autograph=False)],
+    ids=["eager", "graph"],
+)
 def test_moving_variance_takes_bessels_correction(wrap):
     layer, x = make_layer(), make_batch()
     wrap(lambda x: layer(x, training=True))(x)
@@ -65,7 +69,11 @@ def test_without_scale_and_center():
     )
 
 
-@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda f: f, lambda f: tf.function(f, autograph=False)],
+    ids=["eager", "graph"],
+)
 def test_collected_updates_equal_updates_in_a_row(wrap):
     now, collected = make_layer(), make_layer()
     first, second = make_batch(0), make_batch(1)
@@ -112,7 +120,7 @@ def test_replicas_share_the_mean_of_their_statistics(two_cpus):
         lambda context: tf.constant(batches[context.replica_id_in_sync_group])
     )
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(values):
         def replica_step(x):
             with collect_batch_statistics() as statistics:

@@ -1,4 +1,7 @@
-"""Steps with frozen batch norm of the backbone, with every method."""
+"""Steps with frozen batch norm of the backbone, with every method.
+
+Operation by operation, which is quicker than to trace them.
+"""
 
 import gin
 import numpy as np
@@ -11,6 +14,8 @@ from wss.methods.supervised import Supervised
 from wss.methods.u2pl import U2PL
 from wss.methods.unimatch import UniMatch
 from wss.models.tf1_checkpoint import named_variables
+
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 CASES = [
     (Supervised, {}, "statistics"),

@@ -10,6 +10,15 @@ from wss.methods.base import ImageSummary, StepOutput
 from wss.training import loop
 from wss.training.train_step import TrainingStep
 
+# With a slow checkpoint after each step, so that kills hit it.
+SLOWLY = {
+    "checkpoint_interval": 1,
+    "log_interval": 10,
+    "image_interval": 20,
+    "evaluate": lambda step: step == 300,
+    "eval_interval": 300,
+}
+
 ONE_DEVICE = tf.distribute.OneDeviceStrategy("/cpu:0")
 
 

@@ -29,7 +29,7 @@ def test_the_default_is_the_formula_of_the_original():
         label = fusion.fuse(*logits)
         return label.average, label.probabilities, label.confident
 
-    for function in (fuse, tf.function(fuse, jit_compile=True)):
+    for function in (fuse, tf.function(fuse, jit_compile=True, autograph=False)):
         fused, probabilities, confident = function(decoder, attention)
         np.testing.assert_allclose(fused, average, rtol=1e-5)
         np.testing.assert_allclose(probabilities, sharp, rtol=1e-5)

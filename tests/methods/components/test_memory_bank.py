@@ -12,7 +12,7 @@ CAPACITIES = (5, 3)
 def push_rounds(bank, rounds):
     """Pushes keys numbered from 1; returns the keys that lists per class would have."""
     held = [[], []]
-    push = tf.function(bank.push)
+    push = tf.function(bank.push, autograph=False)
     number = 0
     for counts in rounds:
         keys = np.zeros([2, 4, 1], np.float32)
@@ -43,7 +43,7 @@ def test_every_replica_holds_the_same_rows(two_cpus):
     with two_cpus.scope():
         bank = memory_bank.MemoryBank(CAPACITIES, 1)
 
-    @tf.function
+    @tf.function(autograph=False)
     def push():
         two_cpus.run(bank.push, args=(tf.ones([2, 2, 1]), tf.ones([2, 2], tf.bool)))
 
@@ -60,7 +60,9 @@ def test_draws_fall_on_members_alike(jit_compile):
     members[[3, 7, 49], 0] = True
     members[10, 1] = True
     uniforms = tf.random.stateless_uniform([3, 3000], [1, 2])
-    draw = tf.function(memory_bank.draw_members, jit_compile=jit_compile)
+    draw = tf.function(
+        memory_bank.draw_members, jit_compile=jit_compile, autograph=False
+    )
     pixels = draw(tf.constant(members), uniforms).numpy()
     drawn, counts = np.unique(pixels[0], return_counts=True)
     assert drawn.tolist() == [3, 7, 49]

@@ -26,7 +26,7 @@ def test_graph_equals_eager(version, jit_compile):
     attention, end_points, maps = make(version=version)
     valid = tf.ones([2, 17, 21])
     eager = attention(end_points, maps, valid)
-    graph = tf.function(attention.__call__, jit_compile=jit_compile)
+    graph = tf.function(attention.__call__, jit_compile=jit_compile, autograph=False)
     np.testing.assert_allclose(
         graph(end_points, maps, valid), eager, rtol=1e-4, atol=1e-4
     )
