@@ -16,6 +16,7 @@ from tests.evaluation.test_predictor import (
     reference_resize,
     reference_softmax,
 )
+from tests.models.networks import small_model
 from tests.models.transformers import VARIANT, registered
 from wss.errors import UserError
 from wss.evaluation import tiling
@@ -30,10 +31,16 @@ CROP = (42, 56)
 class Patches(Toy):
     """Like a transformer, takes multiples of 14; logits of 3 x 3 for each patch."""
 
+    def __init__(self):
+        super().__init__()
+        self.seen = set()  # Heights and widths, also in graphs.
+
     def __call__(self, images, training):
-        assert not any(side % 14 for side in images.shape[1:3])
-        logits = super().__call__(images, training)
-        return logits[:, : 3 * images.shape[1] // 14, : 3 * images.shape[2] // 14]
+        size = tf.shape(images)[1:3]
+        tf.numpy_function(lambda size: self.seen.add(tuple(size)), [size], [])
+        tf.debugging.assert_equal(size % 14, 0)
+        rows, columns = tf.unstack(3 * size // 14)
+        return super().__call__(images, training)[:, :rows, :columns]
 
     def scaled_size(self, size, scale):
         return tuple(14 * max(1, int(side * scale / 14 + 0.5)) for side in size)
@@ -70,7 +77,7 @@ def test_images_are_scaled_to_the_nearest_multiple(size, seen):
     probabilities = predictor.probabilities(image)
     np.testing.assert_allclose(probabilities, reference_softmax(logits), atol=4e-6)
     assert_best(predictor.labels(image), reference_softmax(logits))
-    assert set(network.sizes) == {seen} and not predictor.shrinks(image)
+    assert network.seen == {seen} and not predictor.shrinks(image)
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
@@ -83,7 +90,8 @@ def test_scales_and_mirrored_images(average):
     else:
         expected = np.mean([reference_softmax(view) for view in views], 0)
     np.testing.assert_allclose(predictor.probabilities(image), expected, atol=4e-6)
-    assert set(network.sizes) == {(14, 28), (28, 42), (56, 84)}
+    assert network.seen == {(14, 28), (28, 42), (56, 84)}
+    assert network.sizes[-1] == (None, None)  # One graph.
 
 
 def test_an_image_with_more_pixels_than_the_crop_is_shrunk():
@@ -99,13 +107,13 @@ def test_an_image_with_more_pixels_than_the_crop_is_shrunk():
     assert predictor.labels(image).shape == (61, 90)
 
 
-def test_a_convolutional_network_sees_the_image_itself():
-    network, image = Toy(), make_image(20, 31)
+@pytest.mark.parametrize("make", [Toy, small_model])
+def test_a_convolutional_network_sees_the_image_itself(make):
+    network, image = make(), make_image(20, 31)
     logits = network(image[np.newaxis].astype(np.float32), training=False)
     logits = reference_resize(logits.numpy()[0].astype(np.float64), (20, 31))
     probabilities = predictor_of(network).probabilities(image)
     np.testing.assert_allclose(probabilities, reference_softmax(logits), atol=4e-6)
-    assert network.sizes == [(20, 31)] * 2
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +143,7 @@ def test_a_graph_has_the_same_numbers(transformer, size):
     image = make_image(*size)[np.newaxis].astype(np.float32)
 
     def logits(images):
-        return view_logits(transformer, images, 1.0, False, rounds=True)
+        return view_logits(transformer, transformer, images, 1.0, False, rounds=True)
 
     traced = tf.function(logits, autograph=False)(tf.constant(image))
     np.testing.assert_allclose(logits(image), traced, atol=1e-4)
@@ -143,6 +151,14 @@ def test_a_graph_has_the_same_numbers(transformer, size):
     np.testing.assert_allclose(traced[0], expected, atol=1e-4)
     labels = predictor_of(transformer).labels(image[0])
     assert_best(labels, reference_softmax(expected))
+
+
+def test_images_of_all_sizes_build_one_graph():
+    network = Patches()
+    predictor = predictor_of(network)
+    for size in ((42, 56), (20, 11), (9, 30), (80, 80)):
+        assert predictor.labels(make_image(*size)).shape == size
+    assert network.sizes == [(None, None)] and len(network.seen) == 4
 
 
 def test_the_image_classifier_sees_what_the_logits_see(transformer):

@@ -266,12 +266,11 @@ class Predictor(tf.Module):
         The network must be a `SegmentationNetwork`. It sees the image as in `scores`,
         or shrunk to the crop instead of in windows.
         """
-        image = _check_image(image)
-        if self.window != UNPADDED:
-            return self._padded_image_logits(self.fitted(image)[tf.newaxis])[0]
-        images = self._affordable(image)[tf.newaxis]
-        size = self.network.scaled_size(images.shape[1:3], 1.0)
-        return self._classify(resize_bilinear(images, size))[0]
+        images = self._whole(_check_image(image))[tf.newaxis]
+        if self.window == UNPADDED:
+            size = self.network.scaled_size(images.shape[1:3], 1.0)
+            images = resize_bilinear(images, size)
+        return self._image_logits(images)[0]
 
     def of_whole(
         self, image: np.ndarray, function: Callable[..., dict[str, tf.Tensor]]
@@ -331,23 +330,21 @@ class Predictor(tf.Module):
                 image, self.crop_size, self.stride, self._window_scores, columns
             )
             return
-        if self.window == UNPADDED:
-            # Not as a graph: one for each size would take seconds and 20 MB.
-            scores = self._scores(self._affordable(image)[tf.newaxis])[0]
-        else:
-            scores = self._padded_scores(self.fitted(image)[tf.newaxis])[0]
+        score = self._scores if self.window == UNPADDED else self._padded_scores
+        scores = score(self._whole(image)[tf.newaxis])[0]
         if self.shrinks(image):
             yield from enlarged(scores, image.shape[:2])
         else:
             yield scores
 
-    def _affordable(self, image: np.ndarray) -> tf.Tensor:
-        """The image [height, width, 3], float32, with at most the crop's pixels."""
+    def _whole(self, image: np.ndarray) -> tf.Tensor:
+        """The image [height, width, 3], float32, shrunk if `shrinks`."""
+        if self.window != UNPADDED:
+            return self.fitted(image)
         if not self.shrinks(image):
             return tf.cast(image, tf.float32)
-        return geometry.scale_image(
-            image, affordable_size(image.shape[:2], self.crop_size)
-        )
+        size = affordable_size(image.shape[:2], self.crop_size)
+        return geometry.scale_image(image, size)
 
     def _window_scores(self, window: np.ndarray) -> tf.Tensor:
         """Scores [rows, columns, classes] of a window of an image."""
@@ -363,11 +360,16 @@ class Predictor(tf.Module):
         return self._scores(self.padded(images))[:, : size[1], : size[2]]
 
     @_graph
-    def _padded_image_logits(self, images: tf.Tensor) -> tf.Tensor:
-        return self._classify(self.padded(images))
+    def _image_logits(self, images: tf.Tensor) -> tf.Tensor:
+        if self.window != UNPADDED:
+            images = self.padded(images)
+        end_points = self.network.backbone(images, training=False)
+        return self.network.classify(end_points)
 
-    def _classify(self, images: tf.Tensor) -> tf.Tensor:
-        return self.network.classify(self.network.backbone(images, training=False))
+    @_graph
+    def _logits(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits of images of any size; a graph for each would take time and memory."""
+        return self.network(images, training=False)
 
     def _scores(self, images: tf.Tensor) -> tf.Tensor:
         """Logits, or the mean of the views' scores: [batch, height, width, classes].
@@ -377,10 +379,11 @@ class Predictor(tf.Module):
             any if images are unpadded.
         """
         rounds = self.window == UNPADDED
+        apply = functools.partial(self.network, training=False)
+        seen = (self.network, self._logits if rounds else apply, images)
         if not self._has_views:
-            return view_logits(self.network, images, 1.0, False, rounds)
-        views = (self.scales, self.flip, self.average)
-        return mean_scores(self.network, images, *views, rounds)
+            return view_logits(*seen, 1.0, False, rounds)
+        return mean_scores(*seen, self.scales, self.flip, self.average, rounds)
 
 
 def _entropy(probabilities: tf.Tensor) -> tf.Tensor:

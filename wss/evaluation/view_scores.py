@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Callable, Literal
 
 import tensorflow as tf
 
@@ -14,6 +14,7 @@ Average = Literal[PROBABILITIES, LOGITS]
 
 def mean_scores(
     network: tf.Module,
+    apply: Callable[[tf.Tensor], tf.Tensor],
     images: tf.Tensor,
     scales: Sequence[float],
     flip: bool,
@@ -24,6 +25,7 @@ def mean_scores(
 
     Args:
       network: a `SegmentationNetwork`.
+      apply: maps images to the network's logits.
       images: [batch, height, width, 3] in 0..255, float32, of a static size.
       scales: scale factors of the images.
       flip: also mirror the images at each scale.
@@ -37,7 +39,7 @@ def mean_scores(
     for scale, mirrored in itertools.product(scales, (False, True)):
         if mirrored and not flip:
             continue
-        scores = view_logits(network, images, scale, mirrored, rounds)
+        scores = view_logits(network, apply, images, scale, mirrored, rounds)
         if average == PROBABILITIES:
             scores = tf.nn.softmax(scores)
         views.append(scores)
@@ -45,12 +47,17 @@ def mean_scores(
 
 
 def view_logits(
-    network: tf.Module, images: tf.Tensor, scale: float, mirrored: bool, rounds: bool
+    network: tf.Module,
+    apply: Callable[[tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    scale: float,
+    mirrored: bool,
+    rounds: bool,
 ) -> tf.Tensor:
     """The logits of scaled and mirrored images, resized and mirrored back.
 
     Args:
-      network: see `mean_scores`.
+      network, apply: see `mean_scores`.
       images: [batch, height, width, 3] in 0..255, float32, of a static size.
       scale: factor of the images' size.
       mirrored: whether the network sees the images mirrored.
@@ -65,7 +72,7 @@ def view_logits(
         seen = network.scaled_size(size, scale)
     if mirrored:
         images = tf.reverse(images, [2])
-    logits = network(resize_bilinear(images, seen), training=False)
+    logits = apply(resize_bilinear(images, seen))
     if mirrored:
         logits = tf.reverse(logits, [2])
     # Two resizing steps, as in the originals; one gives other numbers.
