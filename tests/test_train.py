@@ -145,7 +145,7 @@ def test_the_baseline_starts_from_another_run(data_dir, tmp_path, caplog, capsys
         ("UNLABELED_SPLIT = None", "Set UNLABELED_SPLIT."),
         ("STRONG_AUGMENTATION = 'blur'", "Unknown strong augmentation 'blur'."),
         ("INIT_CHECKPOINT = 'nowhere'", "There is no checkpoint nowhere."),
-        ("Predictor.window = 'tiles'", "it has to be 'whole' or 'sliding'."),
+        ("Predictor.window = 'tiles'", "'whole', 'unpadded' or 'sliding'."),
         ("DATA_DIR = ''", "DATA_DIR = '': it is empty; it has to be a text in quotes."),
         ("DATA_DIR = 'http://a/b'", "http://a/b/dataset.json cannot be reached (File"),
         ("DATA_DIR = '/dev/null'", "/dev/null is not a folder. Set DATA_DIR"),

@@ -17,13 +17,17 @@ from PIL import Image
 import wss
 from data_prep import shapes
 from data_prep.writer import Writer
+from tests import trained
+from tests.evaluation.test_predictor import reference_resize
 from tests.methods.test_methods import make_batch
 from tests.methods.test_methods import run as run_method
 from tests.models.transformers import VARIANT, registered
 from tests.trained import eagerly
 from tests.training import tiny
-from wss import eval, export, predict, train, vis
+from wss import eval, export, predict, runs, train, vis
 from wss.errors import UserError
+from wss.evaluation.evaluator import build_evaluator
+from wss.experiment import evaluation_batches
 from wss.models.dpt import DPT
 from wss.models.tf1_checkpoint import named_variables
 
@@ -127,6 +131,106 @@ def test_masks_and_pictures(model_dir, tmp_path):
     pictures = tmp_path / "pictures"
     assert vis.main([f"--model_dir={model_dir}", f"--output_dir={pictures}"]) == 0
     assert len(os.listdir(pictures)) >= 2  # With Grad-CAM and attention.
+
+
+UNPADDED = "Predictor.window = 'unpadded'"
+
+
+@pytest.fixture(scope="module")
+def unpadded_run(data_dir, tmp_path_factory):
+    """The folder of a run of UniMatch V2, evaluated like one that trains."""
+    path, methods = tmp_path_factory.mktemp("unpadded"), []
+    image = np.random.RandomState(1).randint(0, 256, [1, 28, 28, 3])
+
+    def tell_pixels_apart(method):
+        methods.append(method)
+        for shift, network in enumerate(method.evaluated_networks.values()):
+            variables = named_variables(network)
+            kernel = variables["logits/semantic/weights"]
+            kernel.assign(tf.roll(kernel, shift, -1))  # The student has other classes.
+            logits = network(tf.constant(image, tf.float32))
+            variables["logits/semantic/biases"].assign(
+                -tf.reduce_mean(logits, (0, 1, 2))
+            )
+
+    settings = [*SETTINGS, UNPADDED, "get_strategy.logical_cpus = 1"]
+    options = {"data_dir": data_dir, "gin_file": "unimatch_v2/shapes.gin", "step": 3}
+    trained.make(path, *settings, **options, change=tell_pixels_apart)
+    networks = methods[0].evaluated_networks
+    build_evaluator(runs.reopen(str(path)), networks).evaluate(3)
+    gin.clear_config()
+    return path
+
+
+def mean_ious(model_dir):
+    """Of the teacher and the student, as evaluated last."""
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    assert metrics["protocol"]["text"].startswith("whole images unpadded, up to 42 x")
+    assert metrics["network"] == "teacher" and metrics["step"] == 3
+    return [metrics["mean_iou"], metrics["student"]["mean_iou"]]
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_unpadded_evaluation(unpadded_run, cpus):
+    """Teacher and student, in training and after it, as UniMatch V2's code does it."""
+    found = mean_ious(unpadded_run)
+    assert abs(found[0] - found[1]) > 0.01
+    binding = f"--gin_bindings=get_strategy.logical_cpus = {cpus}"
+    assert eval.main([f"--model_dir={unpadded_run}", binding]) == 0
+    assert mean_ious(unpadded_run) == pytest.approx(found, abs=1e-4)
+    models = runs.load_all(str(unpadded_run))
+    batches = list(evaluation_batches(runs.reopen(str(unpadded_run))))
+    for model, mean_iou in zip(models, found):
+        confusion = np.zeros([5, 5])
+        for batch in batches:
+            image, label = batch["image"][0].numpy(), batch["label"][0].numpy()
+            scaled = reference_resize(image.astype(np.float64), (28, 28))
+            logits = model.network(scaled[np.newaxis].astype(np.float32))
+            logits = reference_resize(logits.numpy()[0].astype(np.float64), (28, 28))
+            predicted = reference_resize(logits, (33, 33)).argmax(-1)
+            kept = label != model.spec.ignore_label
+            np.add.at(confusion, (label[kept], predicted[kept]), 1)
+        union = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
+        present = union > 0
+        expected = np.mean(np.diag(confusion)[present] / union[present])
+        # A few of 2178 pixels are ties.
+        assert mean_iou == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.usefixtures("clean")
+def test_masks_pictures_and_exports_of_an_unpadded_run(unpadded_run, tmp_path, capsys):
+    photo = np.random.RandomState(0).randint(0, 256, [31, 45, 3], np.uint8)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(photo).save(tmp_path / "photos" / "a.png")
+    model = wss.load(str(unpadded_run))
+    assert model.predictor.window == "unpadded"
+    expected = model.predict_mask(photo)
+    arguments = [f"--model_dir={unpadded_run}", f"--images={tmp_path / 'photos'}"]
+    for name, flags in (("unpadded", []), ("windows", ["--sliding_window"])):
+        assert (
+            predict.main([*arguments, f"--output_dir={tmp_path / name}", *flags]) == 0
+        )
+        mask = np.asarray(Image.open(tmp_path / name / "masks" / "a.png"))
+        assert np.array_equal(mask, expected) == (name == "unpadded")
+    pictures = f"--output_dir={tmp_path / 'pictures'}"
+    assert vis.main([f"--model_dir={unpadded_run}", pictures]) == 0
+    teacher = 100 * mean_ious(unpadded_run)[0]
+    assert f"mIoU {teacher:.2f} at step 3" in capsys.readouterr().out
+    out = f"--output_dir={tmp_path / 'exported'}"
+    flags = ["--formats", "keras"]
+    assert export.main([f"--model_dir={unpadded_run}", out, *flags]) == 0
+    assert "they see whole images padded to 42 x 42." in capsys.readouterr().out
+    padded = wss.load(str(tmp_path / "exported" / "model.keras"))
+    assert padded.predictor.window == "whole"
+
+
+@pytest.mark.usefixtures("clean", "eagerly")
+def test_the_classifier_of_an_unpadded_run(model_dir):
+    flags = ["--image_labels", f"--gin_bindings={UNPADDED}"]
+    assert eval.main([f"--model_dir={model_dir}", *flags]) == 0
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    assert 0 <= metrics["image_labels"]["accuracy"] <= 1
 
 
 @pytest.mark.usefixtures("clean")

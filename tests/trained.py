@@ -48,8 +48,12 @@ def make(
     step=7,
     gin_file="supervised/shapes.gin",
     sharpness=100.0,
+    change=lambda method: None,
 ):
-    """A folder with a checkpoint of a tiny network that tells pixels apart."""
+    """A folder with a checkpoint of a tiny network that tells pixels apart.
+
+    `change` may change the method's variables before they are saved.
+    """
     os.makedirs(model_dir, exist_ok=True)
     config.load([gin_file], [*TINY, f"DATA_DIR = '{data_dir}'", *bindings])
     experiment = runs._create(str(model_dir), None)
@@ -59,6 +63,7 @@ def make(
     for scope in ("logits/semantic", f"{model.backbone.scope}/logits"):
         kernel = kernels[f"{scope}/weights"]
         kernel.assign(sharpness * kernel)
+    change(method)
     saved = tf.train.Checkpoint(
         model=model, method=method, step=tf.Variable(step, dtype=tf.int64)
     )

@@ -81,7 +81,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of the evaluation protocol."""
     group = parser.add_argument_group(
         "protocol",
-        "The default is that of the original: whole images, one scale, not mirrored. "
+        "The default is the run's: mostly whole images, one scale, not mirrored. "
         "docs/evaluation.md says what each flag costs.",
     )
     cli.add_view_flags(group)

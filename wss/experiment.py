@@ -45,8 +45,9 @@ class Experiment:
       output_stride: image pixels per pixel of the backbone's features: 8, 16 or 32.
         A vision transformer has its patch size instead.
       crop_size: side, or (height, width), of the training crops, in pixels.
-      eval_crop_size: side, or (height, width), to which evaluated images are padded;
-        larger ones are shrunk to it or predicted in windows, see `Predictor`.
+      eval_crop_size: side, or (height, width), of the network's input in evaluation:
+        images are padded or shrunk to it, predicted in windows of it, or unpadded with
+        at most its number of pixels, see `Predictor.window`.
       batch_size: number of labeled images in a step, over all replicas; there are as
         many unlabeled ones.
       accumulation_steps: number of micro-batches into which each replica divides its

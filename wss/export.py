@@ -19,7 +19,8 @@ writes
 
 Each export is loaded again and predicts synthetic images (odd sizes, gray, larger than
 EVAL_CROP_SIZE) and, if the data are available, images of the evaluation split. An
-export whose probabilities differ from those of wss.predict is discarded.
+export whose probabilities differ from those of wss.predict is discarded. Exported
+networks pad images, also where the run predicts them unpadded.
 
 To publish a model:
 
@@ -45,6 +46,7 @@ from wss.files.outputs import OutputFolder
 
 if TYPE_CHECKING:
     from wss.evaluation.segmenter import Segmenter
+    from wss.experiment import Experiment
     from wss.exporters.model_card import Author, Export
 
 
@@ -65,6 +67,7 @@ def export(options: argparse.Namespace) -> None:
     import tensorflow as tf
 
     from wss import runs
+    from wss.evaluation.predictor import SLIDING
     from wss.exporters import comparison, model_card
 
     paths.check("--output_dir", options.output_dir)  # Exports are loaded again.
@@ -77,12 +80,13 @@ def export(options: argparse.Namespace) -> None:
     strategy = tf.distribute.get_strategy()
     experiment = runs.reopen(options.model_dir, options.gin_bindings, strategy=strategy)
     model, step = runs.segmenter(experiment, options.checkpoint)
-    if model.predictor.window != "whole":
+    if model.predictor.window == SLIDING:
         raise UserError(
             "Exported networks predict whole images, but this run uses windows. "
             "Add --gin_bindings=\"Predictor.window = 'whole'\", and for larger images "
             '--gin_bindings="EVAL_CROP_SIZE = (height, width)" with their size.'
         )
+    model = _padding(experiment, model)
     images = comparison.made_up_images(model.predictor.crop_size)
     images += comparison.evaluation_images(experiment)
     exported, failures = {}, []
@@ -106,6 +110,24 @@ def export(options: argparse.Namespace) -> None:
             _describe(facts, folder)
     if failures:
         raise UserError(f"Not exported: {' '.join(failures)}")
+
+
+def _padding(experiment: "Experiment", model: "Segmenter") -> "Segmenter":
+    """The model, with a predictor that pads images; says so if the run's does not."""
+    from wss.evaluation.evaluator import build_predictor
+    from wss.evaluation.predictor import UNPADDED, WHOLE
+    from wss.evaluation.segmenter import Segmenter
+
+    if model.predictor.window != UNPADDED:
+        return model
+    padding = build_predictor(experiment, model.network, window=WHOLE)
+    print(
+        "note: this run predicts images unpadded, each at its own size. Exported "
+        "networks take one size, so their predictions differ a little: they see "
+        f"{padding.protocol()['text']}.",
+        flush=True,
+    )
+    return Segmenter(padding, model.spec)
 
 
 def _check(folder: OutputFolder, formats: Sequence[str], author: "Author") -> None:

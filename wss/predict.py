@@ -18,7 +18,7 @@ Photos are rotated according to their EXIF data, and so are the results. Unreada
 photos and other files in a folder are reported and skipped. Results of an earlier run
 are replaced and never used as photos; other files in --output_dir are only replaced
 with --overwrite. The masks are those that wss.eval scores. A photo larger than the
-run's EVAL_CROP_SIZE is shrunk to fit, or predicted in windows with --sliding_window.
+run's EVAL_CROP_SIZE is shrunk to it, or predicted in windows with --sliding_window.
 
 --tile is for images that are too large for memory: satellite images, microscopy. They
 are predicted in windows and written by parts; overlays are reduced to 4096 pixels. The

@@ -295,9 +295,9 @@ def test_the_protocol_says_what_decides_the_numbers():
         ({"scales": (1.0, -1.0)}, "Predictor.scales"),
         ({"scales": 0.5}, "Predictor.scales = 0.5: it has to be a tuple"),
         ({"scales": (1.0, 1000.0)}, "a number above 0, at most 16"),
-        ({"window": "tiles"}, "'whole' or 'sliding'"),
-        ({"stride": 0}, "Predictor.stride = 0: use a number above 0, up to 1."),
-        ({"average": "votes"}, "= 'votes': use 'probabilities' or 'logits'."),
+        ({"window": "tiles"}, "it has to be 'whole', 'unpadded' or 'sliding'."),
+        ({"stride": 0}, "Predictor.stride = 0: it has to be a number above 0, at most"),
+        ({"average": "votes"}, "= 'votes': it has to be 'probabilities' or 'logits'."),
     ],
 )
 def test_settings_that_make_no_sense(options, message):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.networks import random_images
-from tests.models.transformers import VARIANT, registered
+from tests.models.transformers import TINY, VARIANT, registered
 from wss.errors import UserError
 from wss.models import networks
 from wss.models.batch_norm import collect_batch_statistics
@@ -120,6 +120,17 @@ def test_the_classifier_is_linear_in_the_mean_token(model):
     np.testing.assert_allclose(model.classify(end_points), expected, atol=1e-6)
     assert model.dropout_mask(tf.zeros([2, 2], tf.int32)) is None
     assert model.end_point_channels((15, 16)) == [24, 24]
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+def test_a_graph_of_images_of_all_sizes(registers):
+    with registered(TINY._replace(registers=registers)):
+        network = make()
+    spec = tf.TensorSpec([None, None, None, 3])
+    graph = tf.function(network, [spec], autograph=False)
+    for size in ((56, 56), (28, 70), (70, 14)):  # The first is the trained one.
+        images = random_images(2, *size)
+        np.testing.assert_allclose(graph(images), network(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("settings", [{}, dict(position_offset=0.0, recompute=True)])

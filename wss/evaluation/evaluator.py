@@ -14,7 +14,7 @@ from wss.data.datasets.spec import DatasetSpec
 from wss.errors import UserError
 from wss.evaluation import curves
 from wss.evaluation.boundary_f_score import BoundaryScore
-from wss.evaluation.predictor import Predictor
+from wss.evaluation.predictor import UNPADDED, Predictor
 from wss.experiment import Experiment, evaluation_batches
 from wss.models.backbone import mean_pixel
 from wss.models.deeplab import DeepLabV3Plus
@@ -200,7 +200,8 @@ class Evaluator:
         """Warns if image pooling only knows images of the training crops' size."""
         predictor = next(iter(self._predictors.values()))
         network = predictor.network
-        if self._trained_size in (None, predictor.crop_size):
+        padded_size = None if predictor.window == UNPADDED else predictor.crop_size
+        if self._trained_size in (None, padded_size):
             return
         if isinstance(network, DeepLabV3Plus) and network.pyramid_pooling.has_collapsed:
             crop = "{} x {}".format(*self._trained_size)
@@ -334,11 +335,29 @@ def table(scores: Scores, spec: DatasetSpec) -> str:
 
 
 def build_predictor(
-    experiment: Experiment, network: Optional[SegmentationNetwork]
+    experiment: Experiment, network: Optional[SegmentationNetwork], **settings: Any
 ) -> Predictor:
-    """Predictions of a network for images of any size, as evaluation sees them."""
+    """Predictions of a network for images of any size, as evaluation sees them.
+
+    Args:
+      experiment: the run.
+      network: its network; None: nothing is predicted.
+      settings: of `Predictor`, instead of those of gin.
+
+    Raises:
+      UserError: the setting of `Predictor` is invalid, or the device cannot do it.
+    """
     padding_value = mean_pixel(experiment.model_variant)
-    return Predictor(network, experiment.eval_crop_size, padding_value)
+    size = experiment.eval_crop_size
+    predictor = Predictor(network, size, padding_value, **settings)
+    on_tpu = isinstance(experiment.strategy, tf.distribute.TPUStrategy)
+    if on_tpu and predictor.window == UNPADDED:
+        raise UserError(
+            "Predictor.window = 'unpadded' gives the network images of many sizes, and "
+            "a TPU needs one. Set Predictor.window = 'whole'; or train with "
+            "--mode=train, and run python -m wss.eval on a machine with GPUs or CPUs."
+        )
+    return predictor
 
 
 def build_evaluator(

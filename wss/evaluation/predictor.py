@@ -2,12 +2,13 @@
 
 Sources: `predict_labels_multi_scale` in research/deeplab/model.py of tensorflow/models
 for scales and mirrored images, `evaluate` in supervised.py of LiheYoung/UniMatch for
-the sliding window, `scale_crop_process` in eval.py of Haochen-Wang409/U2PL for the mean
-of logits.
+the sliding window and of LiheYoung/UniMatch-V2 for unpadded images,
+`scale_crop_process` in eval.py of Haochen-Wang409/U2PL for the mean of logits.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from typing import Any, Callable, Literal, Optional
 
 import gin
@@ -18,16 +19,24 @@ from wss import settings
 from wss.data import geometry
 from wss.errors import UserError
 from wss.evaluation.tiling import (
+    affordable_size,
     averaged_windows,
     enlarged,
     enlarged_rows,
     fitting_size,
 )
+from wss.evaluation.view_scores import (
+    LOGITS,
+    PROBABILITIES,
+    Average,
+    mean_scores,
+    view_logits,
+)
 from wss.ops.resize import resize_bilinear
 from wss.settings import PositiveShare, Scale, Several
 
-WHOLE, SLIDING = "whole", "sliding"
-PROBABILITIES, LOGITS = "probabilities", "logits"
+WHOLE, UNPADDED, SLIDING = "whole", "unpadded", "sliding"
+Window = Literal[WHOLE, UNPADDED, SLIDING]
 # No AutoGraph: it would convert every function of the network, each time it is traced.
 _graph = functools.partial(
     tf.function,
@@ -40,12 +49,14 @@ _graph = functools.partial(
 class Predictor(tf.Module):
     """Applies a network to images of any size.
 
-    The input of the network always has the size `crop_size`. Smaller images are padded
-    to it, as in the original's evaluation. Larger ones are shrunk to fit, keeping their
-    aspect ratio, or predicted in windows at their own resolution.
+    The input of the network has the size `crop_size`: smaller images are padded to it,
+    as in the original's evaluation; larger ones are shrunk to fit, keeping their aspect
+    ratio, or predicted in windows at their own resolution. Unpadded, it has the size of
+    the image, rounded to one that the network takes.
 
     Attributes:
-      crop_size: height and width of the network's input at scale 1.
+      crop_size: height and width of the network's input at scale 1; unpadded images may
+        have as many pixels.
       padding_value: value of the padding, per channel.
       scales, flip, window, stride, average: see the arguments.
 
@@ -66,21 +77,25 @@ class Predictor(tf.Module):
         padding_value: tuple[float, float, float],
         scales: Several[Scale] = (1.0,),
         flip: bool = False,
-        window: Literal[WHOLE, SLIDING] = WHOLE,
+        window: Window = WHOLE,
         stride: PositiveShare = 2 / 3,
-        average: Literal[PROBABILITIES, LOGITS] = PROBABILITIES,
+        average: Average = PROBABILITIES,
     ):
         """Creates a predictor.
 
         Args:
-          network: a `SegmentationNetwork`, or a function from images [1, height, width,
-            3] in 0..255 to logits [1, h, w, classes].
+          network: a `SegmentationNetwork`; or, for padded images or windows at one
+            scale, a function from images [1, height, width, 3] in 0..255 to logits
+            [1, h, w, classes].
           crop_size: height and width of the network's input.
           padding_value: value of the padding, 0..255 (the network's mean pixel).
           scales: scale factors of the crop; predictions at all scales are averaged.
           flip: also average over the mirrored image.
-          window: "whole" shrinks larger images to the crop; "sliding" moves a window of
-            the crop's size over them and averages where windows overlap.
+          window: "whole" pads images to the crop and shrinks larger ones to it;
+            "unpadded" scales each to the nearest size that the network takes (the
+            nearest multiple of a transformer's patch), and shrinks those with more
+            pixels than the crop; "sliding" moves a window of the crop's size over
+            larger ones and averages where windows overlap.
           stride: distance between windows as a share of the window's side; rounded to
             pixels.
           average: what is averaged: "probabilities" or "logits".
@@ -89,22 +104,13 @@ class Predictor(tf.Module):
           UserError: a setting is invalid.
         """
         super().__init__(name="predictor")
+        _check("scales", Several[Scale], scales)
+        _check("window", Window, window)
+        _check("stride", PositiveShare, stride)
+        _check("average", Average, average)
         self.crop_size = tuple(crop_size)
-        self.scales = _check_scales(scales)
+        self.scales = tuple(map(float, scales))
         self.flip = bool(flip)
-        if window not in (WHOLE, SLIDING):
-            raise UserError(
-                f"Predictor.window = {window!r}: use '{WHOLE}' or '{SLIDING}'."
-            )
-        if not 0 < stride <= 1:
-            raise UserError(
-                f"Predictor.stride = {stride!r}: use a number above 0, up to 1."
-            )
-        if average not in (PROBABILITIES, LOGITS):
-            raise UserError(
-                f"Predictor.average = {average!r}: use '{PROBABILITIES}' or "
-                f"'{LOGITS}'."
-            )
         self.window = window
         self.stride = stride
         self.average = average
@@ -117,9 +123,11 @@ class Predictor(tf.Module):
         """The evaluation protocol, for metrics.json."""
         crop = "{} x {}".format(*self.crop_size)
         slides = self.window == SLIDING
-        text = f"windows of {crop}" if slides else f"whole images padded to {crop}"
-        if slides:
-            text += f", stride {self.stride:.4g}"
+        text = {
+            WHOLE: f"whole images padded to {crop}",
+            UNPADDED: f"whole images unpadded, up to {crop} pixels",
+            SLIDING: f"windows of {crop}, stride {self.stride:.4g}",
+        }[self.window]
         if self.scales != (1.0,):
             text += f", scales {' '.join(f'{scale:g}' for scale in self.scales)}"
         if self.flip:
@@ -142,13 +150,15 @@ class Predictor(tf.Module):
 
     def shrinks(self, image: np.ndarray) -> bool:
         """Whether the image is shrunk for the network."""
+        if self.window == UNPADDED:
+            return math.prod(image.shape[:2]) > math.prod(self.crop_size)
         return self.window == WHOLE and not self.fits(image)
 
     @property
     def variations(self) -> list[str]:
         """Differences from the original's protocol, as words for a file name."""
         applied = {
-            SLIDING: self.window == SLIDING,
+            self.window: self.window != WHOLE,
             "scales": self.scales != (1.0,),
             "flip": self.flip,
             LOGITS: self._averages_logits,
@@ -206,6 +216,8 @@ class Predictor(tf.Module):
     def predict_batch(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`labels` and `probabilities` of whole images, as one TensorFlow graph.
 
+        They are padded: the graph has one input of the network.
+
         Args:
           images: [batch, height, width, 3] in 0..255, any number type.
 
@@ -220,7 +232,7 @@ class Predictor(tf.Module):
             lambda: tf.cast(images, tf.float32),
             lambda: geometry.scale_image(images, fitting_size(size, self.crop_size)),
         )
-        scores = self._crop_scores(fitted)
+        scores = self._padded_scores(fitted)
         scores = tf.cond(
             fits,
             lambda: scores,
@@ -230,7 +242,7 @@ class Predictor(tf.Module):
 
     def predict_crops(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities [batch, *crop_size, classes] of padded images of that size."""
-        return self._crop_probabilities(self._padded_scores(images))
+        return self._crop_probabilities(self._scores(images))
 
     def fitted(self, image: np.ndarray) -> tf.Tensor:
         """The image [height, width, 3], float32, shrunk to the crop if it is larger."""
@@ -251,10 +263,14 @@ class Predictor(tf.Module):
     def image_logits(self, image: np.ndarray) -> tf.Tensor:
         """Logits [classes - 1], float32, of the image classifier.
 
-        The network must be a `SegmentationNetwork`. A larger image is shrunk to the
-        crop.
+        The network must be a `SegmentationNetwork`. It sees the image as in `scores`,
+        or shrunk to the crop instead of in windows.
         """
-        return self._image_logits(self.fitted(_check_image(image))[tf.newaxis])[0]
+        images = self._whole(_check_image(image))[tf.newaxis]
+        if self.window == UNPADDED:
+            size = self.network.scaled_size(images.shape[1:3], 1.0)
+            images = resize_bilinear(images, size)
+        return self._image_logits(images)[0]
 
     def of_whole(
         self, image: np.ndarray, function: Callable[..., dict[str, tf.Tensor]]
@@ -313,62 +329,61 @@ class Predictor(tf.Module):
             yield from averaged_windows(
                 image, self.crop_size, self.stride, self._window_scores, columns
             )
-        elif self.fits(image):
-            yield self._crop_scores(self.fitted(image)[tf.newaxis])[0]
+            return
+        score = self._scores if self.window == UNPADDED else self._padded_scores
+        scores = score(self._whole(image)[tf.newaxis])[0]
+        if self.shrinks(image):
+            yield from enlarged(scores, image.shape[:2])
         else:
-            small = self._crop_scores(self.fitted(image)[tf.newaxis])[0]
-            yield from enlarged(small, image.shape[:2])
+            yield scores
+
+    def _whole(self, image: np.ndarray) -> tf.Tensor:
+        """The image [height, width, 3], float32, shrunk if `shrinks`."""
+        if self.window != UNPADDED:
+            return self.fitted(image)
+        if not self.shrinks(image):
+            return tf.cast(image, tf.float32)
+        size = affordable_size(image.shape[:2], self.crop_size)
+        return geometry.scale_image(image, size)
 
     def _window_scores(self, window: np.ndarray) -> tf.Tensor:
         """Scores [rows, columns, classes] of a window of an image."""
-        scores = self._crop_scores(tf.cast(window, tf.float32)[tf.newaxis])[0]
+        scores = self._padded_scores(tf.cast(window, tf.float32)[tf.newaxis])[0]
         if not self._has_views and self.average == PROBABILITIES:
             scores = tf.nn.softmax(scores)
         return scores
 
     @_graph
-    def _crop_scores(self, images: tf.Tensor) -> tf.Tensor:
+    def _padded_scores(self, images: tf.Tensor) -> tf.Tensor:
         """Scores [batch, height, width, classes] of images that fit into the crop."""
         size = tf.shape(images)
-        return self._padded_scores(self.padded(images))[:, : size[1], : size[2]]
-
-    def _padded_scores(self, images: tf.Tensor) -> tf.Tensor:
-        if not self._has_views:
-            logits = self.network(images, training=False)
-            return resize_bilinear(logits, self.crop_size)
-        views = self._view_scores(images)
-        return tf.add_n(views) / len(views)
+        return self._scores(self.padded(images))[:, : size[1], : size[2]]
 
     @_graph
     def _image_logits(self, images: tf.Tensor) -> tf.Tensor:
-        end_points = self.network.backbone(self.padded(images), training=False)
+        if self.window != UNPADDED:
+            images = self.padded(images)
+        end_points = self.network.backbone(images, training=False)
         return self.network.classify(end_points)
 
-    def _view_scores(self, images: tf.Tensor) -> list[tf.Tensor]:
-        """Scores at each scale, and for each mirrored image if `flip` is set.
+    @_graph
+    def _logits(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits of images of any size; a graph for each would take time and memory."""
+        return self.network(images, training=False)
 
-        Returns:
-          Probabilities or logits, [batch, *crop_size, classes] each.
+    def _scores(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits, or the mean of the views' scores: [batch, height, width, classes].
+
+        Args:
+          images: [batch, height, width, 3], float32, of a static size: the crop's, or
+            any if images are unpadded.
         """
-        views = []
-        for scale in self.scales:
-            size = self.crop_size
-            if scale != 1:
-                size = self.network.scaled_size(self.crop_size, scale)
-            for mirrored in (False, True) if self.flip else (False,):
-                scaled = tf.reverse(images, [2]) if mirrored else images
-                logits = self.network(resize_bilinear(scaled, size), training=False)
-                if mirrored:
-                    logits = tf.reverse(logits, [2])
-                if scale < 1:
-                    # Two resizing steps, as in the original; one gives other numbers.
-                    grid = self.network.logits_size(self.crop_size)
-                    logits = resize_bilinear(logits, grid)
-                scores = resize_bilinear(logits, self.crop_size)
-                if self.average == PROBABILITIES:
-                    scores = tf.nn.softmax(scores)
-                views.append(scores)
-        return views
+        rounds = self.window == UNPADDED
+        apply = functools.partial(self.network, training=False)
+        seen = (self.network, self._logits if rounds else apply, images)
+        if not self._has_views:
+            return view_logits(*seen, 1.0, False, rounds)
+        return mean_scores(*seen, self.scales, self.flip, self.average, rounds)
 
 
 def _entropy(probabilities: tf.Tensor) -> tf.Tensor:
@@ -380,11 +395,10 @@ def _best(scores: tf.Tensor) -> tf.Tensor:
     return tf.argmax(scores, -1, tf.int32)
 
 
-def _check_scales(scales: Sequence[float]) -> tuple[float, ...]:
-    problem = settings.problem(Several[Scale], scales)
+def _check(name: str, kind: Any, value: Any) -> None:
+    problem = settings.problem(kind, value)
     if problem:
-        raise UserError(f"Predictor.scales = {scales!r}: {problem}.")
-    return tuple(map(float, scales))
+        raise UserError(f"Predictor.{name} = {value!r}: {problem}.")
 
 
 def _check_image(image: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 The scores of large images take gigabytes, so they come in stripes of rows.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Callable, Optional
 
@@ -24,6 +25,16 @@ def fitting_size(size: Sequence[int], crop_size: Sequence[int]) -> tf.Tensor:
     size, crop_size = tf.convert_to_tensor(size), tf.convert_to_tensor(crop_size)
     sides = size * crop_size[::-1] // size[::-1]
     return tf.clip_by_value(sides, 1, crop_size)
+
+
+def affordable_size(size: Sequence[int], crop_size: Sequence[int]) -> tuple[int, int]:
+    """Size of the largest image with this aspect ratio and at most the crop's pixels.
+
+    >>> print(affordable_size((50, 120), crop_size=(65, 65)))
+    (41, 100)
+    """
+    factor = math.sqrt(math.prod(crop_size) / math.prod(size))
+    return tuple(max(1, int(side * factor)) for side in size)
 
 
 def enlarged(scores: tf.Tensor, size: Sequence[int]) -> Iterator[tf.Tensor]:

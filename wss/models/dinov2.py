@@ -21,6 +21,7 @@ from wss.models.backbone import Backbone, DecoderWidths, Pixel, register_backbon
 from wss.models.layers import EndPoints, build, truncated_normal
 from wss.models.published_names import Naming
 from wss.models.recompute import recomputed
+from wss.ops.resize import Side, sides
 
 PATCH = 14
 # Side of the grid of patches that the position embedding was trained for: 518 / 14.
@@ -119,7 +120,7 @@ class Tokens(_Layer):
 
     def call(self, patches: tf.Tensor) -> tf.Tensor:
         """Maps patches [batch, h, w, channels] to tokens [batch, tokens, channels]."""
-        height, width, channels = patches.shape[1:]
+        (height, width), channels = sides(patches), patches.shape[-1]
         of_class = self.class_token + self.position_embedding[:, :1]
         patches += self._positions(height, width)
         first = [of_class, self.register_tokens] if self._registers else [of_class]
@@ -132,18 +133,31 @@ class Tokens(_Layer):
             1,
         )
 
-    def _positions(self, height: int, width: int) -> tf.Tensor:
+    def _positions(self, height: Side, width: Side) -> tf.Tensor:
         """The position embedding of a grid of patches, [h, w, channels]."""
         grid = self._grid
         positions = tf.reshape(self.position_embedding[0, 1:], [grid, grid, -1])
-        if (height, width) == (grid, grid):
+        size = (height, width)
+        if any(tf.is_tensor(side) for side in size):
+            rows, columns = tf.numpy_function(
+                self._weights, size, (tf.float32, tf.float32), stateful=False
+            )
+            rows.set_shape([None, grid])
+            columns.set_shape([None, grid])
+        elif size == (grid, grid):
             return positions
-        antialias = self._registers > 0
-        rows, columns = (
-            tf.constant(cubic_weights(side, grid, self._offset, antialias))
+        else:
+            rows, columns = map(tf.constant, self._weights(*size))
+        return tf.einsum("hi,wj,ijc->hwc", rows, columns, positions)
+
+    def _weights(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """What resizes the position embedding: [h, grid] and [w, grid], float32."""
+        if (height, width) == (self._grid, self._grid):
+            return (np.eye(self._grid, dtype=np.float32),) * 2
+        return tuple(
+            cubic_weights(side, self._grid, self._offset, self._registers > 0)
             for side in (height, width)
         )
-        return tf.einsum("hi,wj,ijc->hwc", rows, columns, positions)
 
 
 class Attention(tf.Module):
@@ -158,7 +172,7 @@ class Attention(tf.Module):
         self.scale = build(LayerScale(f"{scope}/scale"), channels)
 
     def __call__(self, tokens: tf.Tensor) -> tf.Tensor:
-        _, count, channels = tokens.shape
+        count, channels = sides(tokens)
         depth = channels // self._heads
         qkv = self.qkv(self.norm(tokens))
         qkv = tf.reshape(qkv, [-1, count, 3, self._heads, depth])
@@ -258,7 +272,8 @@ class DinoV2(Backbone):
 
     def __call__(self, images: tf.Tensor, training: bool = False) -> EndPoints:
         height, width = images.shape[1:3]
-        if height % PATCH or width % PATCH:
+        # Sides that the graph does not know are the caller's to check.
+        if any(side is not None and side % PATCH for side in (height, width)):
             raise UserError(
                 f"{self.scope} takes images whose sides are multiples of {PATCH}, not "
                 f"{height} x {width}. Crop or pad them."
@@ -267,7 +282,7 @@ class DinoV2(Backbone):
         images = (images - MEAN_PIXEL) / PIXEL_DEVIATION
         patches = self.patches(images)
         tokens = self.tokens(patches)
-        shape = [-1, *patches.shape[1:]]
+        shape = [-1, *sides(patches), self.channels]
         end_points: EndPoints = {}
         for number, block in enumerate(self.blocks, 1):
             if self.recompute and training:

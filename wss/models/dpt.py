@@ -18,7 +18,7 @@ from wss.models.batch_norm import BatchNorm
 from wss.models.heads import STYLES, pixel_outputs, torch_default
 from wss.models.layers import EndPoints, build
 from wss.models.network import SegmentationNetwork
-from wss.ops.resize import resize_bilinear
+from wss.ops.resize import resize_bilinear, sides
 from wss.settings import NonNegative
 
 # Of the only batch norm here, that of an auxiliary head (`create_auxiliary_head`).
@@ -177,7 +177,7 @@ class _Decoder(tf.Module):
         first, second = (f(x) for f, x in zip(self.enlargements, (first, second)))
         fourth = self.reduction(tf.pad(fourth, [[0, 0], [1, 1], [1, 1], [0, 0]]))
         maps = [f(x) for f, x in zip(self.layers, (first, second, third, fourth))]
-        sizes = [tuple(x.shape[1:3]) for x in maps]
+        sizes = [sides(x) for x in maps]
         sizes = [tuple(2 * side for side in sizes[0]), *sizes]
         fused = None
         for fusion, layer, size in list(zip(self.fusions, maps, sizes))[::-1]:

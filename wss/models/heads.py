@@ -20,7 +20,7 @@ from wss.models.layers import (
     dropout_mask,
     truncated_normal,
 )
-from wss.ops.resize import resize_bilinear
+from wss.ops.resize import resize_bilinear, sides
 
 AUXILIARY_CHANNELS = 256
 # Standard deviation of image-level features, as a share of their mean.
@@ -202,7 +202,7 @@ class PyramidPooling(tf.Module):
         pooled = tf.reduce_mean(tf.cast(features, tf.float32), [1, 2], keepdims=True)
         pooled = self.image_pooling(pooled, training)
         # Equals bilinear resizing of a single pixel.
-        return tf.tile(pooled, [1, features.shape[1], features.shape[2], 1])
+        return tf.tile(pooled, [1, *sides(features), 1])
 
 
 class _Refinement(tf.Module):
@@ -273,7 +273,7 @@ class Decoder(tf.Module):
     def fuse(
         self, features: tf.Tensor, low_level: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        features = resize_bilinear(features, tuple(low_level.shape[1:3]))
+        features = resize_bilinear(features, sides(low_level))
         return tf.concat([features, self.projection(low_level, training)], -1)
 
     def __call__(

@@ -4,10 +4,28 @@
 image of `stride * k + 1` pixels and its features of `k + 1` share a grid.
 """
 
+from collections.abc import Sequence
+from typing import Union
+
 import tensorflow as tf
 
+# Pixels; a scalar tensor, int32, in a graph of images of all sizes.
+Side = Union[int, tf.Tensor]
 
-def resize_bilinear(tensor: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+
+def sides(tensor: tf.Tensor) -> tuple[Side, Side]:
+    """Height and width of a tensor [batch, height, width, ...].
+
+    >>> print(sides(tf.zeros([1, 2, 3, 4])))
+    (2, 3)
+    """
+    return tuple(
+        tf.shape(tensor)[axis] if side is None else side
+        for axis, side in zip((1, 2), tensor.shape[1:3])
+    )
+
+
+def resize_bilinear(tensor: tf.Tensor, size: Sequence[Side]) -> tf.Tensor:
     """Resizes logits, features or CAMs bilinearly, with aligned corners.
 
     Args:
@@ -21,7 +39,8 @@ def resize_bilinear(tensor: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     >>> print(resize_bilinear(row, (1, 5)).numpy().ravel())
     [0.  0.5 1.  1.5 2. ]
     """
-    if tuple(tensor.shape[1:3]) == tuple(size):
+    is_static = not any(map(tf.is_tensor, size))
+    if is_static and tuple(tensor.shape[1:3]) == tuple(size):
         return tensor
     resized = tf.raw_ops.ResizeBilinear(images=tensor, size=size, align_corners=True)
     return tf.cast(resized, tensor.dtype)
