@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import wss
@@ -17,6 +18,7 @@ from tests.predicting import CLASSES, contents, read, run, save_photo, turned
 from wss import eval
 from wss.data.datasets.spec import pascal_palette
 from wss.errors import UserError
+from wss.evaluation.segmenter import Segmenter
 from wss.files.outputs import LIST, OutputFolder
 
 
@@ -302,6 +304,26 @@ def test_one_name_that_is_too_long_leaves_the_others(model_dir, tmp_path, capsys
     assert "1 photo predicted, 2 left out" in printed.out
     assert printed.err.count("cannot be written (File name too long)") == 2
     assert os.listdir(tmp_path / "out" / "masks") == ["z.png"]
+
+
+def test_a_photo_that_needs_too_much_memory_leaves_the_others(
+    model_dir, tmp_path, capsys, monkeypatch
+):
+    original = Segmenter.predict_mask
+
+    def predict_mask(self, image):
+        if len(image) > 30:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+        return original(self, image)
+
+    monkeypatch.setattr(Segmenter, "predict_mask", predict_mask)
+    save_photo(str(tmp_path / "in" / "large.png"), 31, 31)
+    save_photo(str(tmp_path / "in" / "small.png"), 20, 20)
+    assert run(model_dir, [tmp_path / "in"], tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert "1 photo predicted, 1 left out" in said.out
+    assert "large.png needs less memory in windows (--sliding_window)" in said.err
+    assert "EVAL_CROP_SIZE (now 33 x 33), and least with --tile" in said.err
 
 
 def test_a_full_disk_ends_it_in_one_line(model_dir, tmp_path, capsys, monkeypatch):

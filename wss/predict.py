@@ -234,11 +234,20 @@ def _write_whole(
 ) -> Optional["Uncertainty"]:
     """Predicts a photo and writes its results; returns the uncertainty if asked."""
     from wss.evaluation.segmenter import read_image
+    from wss.ops.memory import explained_memory
 
-    image = read_image(path, models[0].spec.image_bits)
-    labels, found = _predicted(models, image, ranks)
-    for kind, content in _results(models[0], image, labels, names):
-        folder.write(names[kind], content)
+    def advice() -> str:
+        height, width = models[0].predictor.crop_size
+        return (
+            f"{path} needs less memory in windows (--sliding_window) of a smaller "
+            f"EVAL_CROP_SIZE (now {height} x {width}), and least with --tile."
+        )
+
+    with explained_memory(advice):
+        image = read_image(path, models[0].spec.image_bits)
+        labels, found = _predicted(models, image, ranks)
+        for kind, content in _results(models[0], image, labels, names):
+            folder.write(names[kind], content)
     return found
 
 
