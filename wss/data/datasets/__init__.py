@@ -27,7 +27,11 @@ def names() -> list[str]:
 
 
 def named() -> list[str]:
-    """Names of the data sets whose classes are known without a `dataset.json`."""
+    """Names of the data sets whose classes are known without a `dataset.json`.
+
+    >>> "voc" in named(), "folder" in named()
+    (True, False)
+    """
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return [name for name in modules if name not in _NOT_DATASETS]
 
