@@ -13,15 +13,7 @@ import pathlib
 import sys
 import tokenize
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import (
-    Any,
-    Callable,
-    Literal,
-    NamedTuple,
-    Optional,
-    Union,
-    get_type_hints,
-)
+from typing import Any, Callable, Literal, NamedTuple, Optional, Union, get_type_hints
 
 import gin
 import tensorflow as tf

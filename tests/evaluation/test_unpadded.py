@@ -22,7 +22,7 @@ from wss.errors import UserError
 from wss.evaluation import tiling
 from wss.evaluation.evaluator import build_predictor
 from wss.evaluation.predictor import Predictor
-from wss.evaluation.view_scores import view_logits
+from wss.evaluation.view_scores import Views
 from wss.models.dpt import DPT
 
 CROP = (42, 56)
@@ -143,7 +143,7 @@ def test_a_graph_has_the_same_numbers(transformer, size):
     image = make_image(*size)[np.newaxis].astype(np.float32)
 
     def logits(images):
-        return view_logits(transformer, transformer, images, 1.0, False, rounds=True)
+        return Views(transformer, transformer, rounds=True).logits(images)
 
     traced = tf.function(logits, autograph=False)(tf.constant(image))
     np.testing.assert_allclose(logits(image), traced, atol=1e-4)

@@ -25,13 +25,7 @@ from wss.evaluation.tiling import (
     enlarged_rows,
     fitting_size,
 )
-from wss.evaluation.view_scores import (
-    LOGITS,
-    PROBABILITIES,
-    Average,
-    mean_scores,
-    view_logits,
-)
+from wss.evaluation.view_scores import LOGITS, PROBABILITIES, Average, Views
 from wss.ops.resize import resize_bilinear
 from wss.settings import PositiveShare, Scale, Several
 
@@ -380,10 +374,10 @@ class Predictor(tf.Module):
         """
         rounds = self.window == UNPADDED
         apply = functools.partial(self.network, training=False)
-        seen = (self.network, self._logits if rounds else apply, images)
-        if not self._has_views:
-            return view_logits(*seen, 1.0, False, rounds)
-        return mean_scores(*seen, self.scales, self.flip, self.average, rounds)
+        views = Views(self.network, self._logits if rounds else apply, rounds)
+        if self._has_views:
+            return views.mean_scores(images, self.scales, self.flip, self.average)
+        return views.logits(images)
 
 
 def _entropy(probabilities: tf.Tensor) -> tf.Tensor:

@@ -21,7 +21,7 @@ from wss.models.backbone import Backbone, DecoderWidths, Pixel, register_backbon
 from wss.models.layers import EndPoints, build, truncated_normal
 from wss.models.published_names import Naming
 from wss.models.recompute import recomputed
-from wss.ops.resize import Side, sides
+from wss.ops.resize import Side, length, sides
 
 PATCH = 14
 # Side of the grid of patches that the position embedding was trained for: 518 / 14.
@@ -172,7 +172,7 @@ class Attention(tf.Module):
         self.scale = build(LayerScale(f"{scope}/scale"), channels)
 
     def __call__(self, tokens: tf.Tensor) -> tf.Tensor:
-        count, channels = sides(tokens)
+        count, channels = length(tokens, 1), tokens.shape[-1]
         depth = channels // self._heads
         qkv = self.qkv(self.norm(tokens))
         qkv = tf.reshape(qkv, [-1, count, 3, self._heads, depth])

@@ -19,10 +19,17 @@ def sides(tensor: tf.Tensor) -> tuple[Side, Side]:
     >>> print(sides(tf.zeros([1, 2, 3, 4])))
     (2, 3)
     """
-    return tuple(
-        tf.shape(tensor)[axis] if side is None else side
-        for axis, side in zip((1, 2), tensor.shape[1:3])
-    )
+    return length(tensor, 1), length(tensor, 2)
+
+
+def length(tensor: tf.Tensor, axis: int) -> Side:
+    """The length of an axis.
+
+    >>> print(length(tf.zeros([1, 2, 3, 4]), axis=2))
+    3
+    """
+    known = tensor.shape[axis]
+    return tf.shape(tensor)[axis] if known is None else known
 
 
 def resize_bilinear(tensor: tf.Tensor, size: Sequence[Side]) -> tf.Tensor:
